@@ -1,0 +1,8 @@
+"""``python -m benchbench`` is ``bench``."""
+
+import sys
+
+from benchbench.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

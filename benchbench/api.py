@@ -1,0 +1,191 @@
+"""What the author of a method, a reward or a prompt set needs, and nothing else. Imports no torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from benchbench.noise import Noise, Sample
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from benchbench.diffusion.guidance import StepReward
+    from benchbench.diffusion.policy import Policy
+
+Metrics = Mapping[str, "float | torch.Tensor"]
+
+
+class Reward(ABC):
+    """Scores images. The class attributes are readable without any weight; making an instance loads the weights.
+
+    ``version`` names the weights, so that scores of two versions are never mixed. ``range`` is where scores usually
+    lie, in ``unit``s. N images and N prompts give N scores, the same for any batching and order.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    unit: ClassVar[str]
+    range: ClassVar[tuple[float, float]]
+    differentiable: ClassVar[bool]
+    weights: ClassVar[str]  # where they come from: "none", "shipped", or hub ids
+    trainable: ClassVar[bool] = True  # False: a gold reward that no method may be trained on
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = device
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """What is not on this machine, in words, or None when an instance can be made offline."""
+        return None
+
+    @abstractmethod
+    def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Evaluation: float32 [N] on the CPU, with the authors' own preprocessing, from N RGB images."""
+
+    def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Training: float32 [N] on the images' device, with a gradient, from [N, 3, H, W] in [0, 1]."""
+        raise TypeError(f"{self.name} is not differentiable")
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Named prompts. ``origin`` and ``licence`` are for people; the hash of the texts goes into every image key."""
+
+    name: str
+    prompts: tuple[str, ...]
+    origin: str
+    licence: str
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the texts in order, so that no two splits are ever mixed under one name."""
+        import hashlib
+
+        return hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+@dataclass(frozen=True)
+class Cond:
+    """Text conditioning: ``text`` [N, L, D] and the empty prompt's ``null`` [1, L, D]."""
+
+    text: torch.Tensor
+    null: torch.Tensor
+
+    def __getitem__(self, index: Any) -> Cond:
+        return replace(self, text=self.text[index])
+
+    def repeat(self, times: int) -> Cond:
+        """The whole batch, ``times`` over."""
+        return replace(self, text=self.text.repeat(times, 1, 1))
+
+
+class _Batch:
+    """Rows that the loop may split: every tensor and Cond field has the same leading length."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
+
+    def __getitem__(self, index: Any) -> Self:
+        cut: dict[int, Any] = {}  # a field that is another field stays it: x_l is x_w for a shared parent
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        for value in values.values():
+            if id(value) not in cut:
+                cut[id(value)] = value[index]
+        return type(self)(**{name: cut[id(value)] for name, value in values.items()})
+
+    @classmethod
+    def cat(cls, parts: Sequence[Self]) -> Self:
+        """One batch of all rows; a field that is another field in every part stays it."""
+        import torch
+
+        joined: dict[tuple[int, ...], Any] = {}
+        out = {}
+        for f in fields(cls):  # type: ignore[arg-type]
+            values = [getattr(part, f.name) for part in parts]
+            key = tuple(id(value) for value in values)
+            if key not in joined:
+                if isinstance(values[0], Cond):
+                    joined[key] = replace(values[0], text=torch.cat([value.text for value in values]))
+                else:
+                    joined[key] = torch.cat(values)
+            out[f.name] = joined[key]
+        return cls(**out)
+
+
+@dataclass(frozen=True)
+class Transitions(_Batch):
+    """Denoising steps x -> x_next of DDPO. ``k`` is the paper's step index T..1; latents are float32."""
+
+    x: torch.Tensor  # [N, C, h, w]
+    x_next: torch.Tensor  # [N, C, h, w]
+    k: torch.Tensor  # [N] int64
+    cond: Cond
+    log_prob: torch.Tensor  # [N] under the policy that drew x_next
+    advantage: torch.Tensor  # [N]
+
+
+@dataclass(frozen=True)
+class StepPairs(_Batch):
+    """A preferred and a dispreferred step. ``x_l is x_w`` where both were drawn from the same parent."""
+
+    x_w: torch.Tensor  # [N, C, h, w]
+    x_l: torch.Tensor  # [N, C, h, w]
+    next_w: torch.Tensor  # [N, C, h, w]
+    next_l: torch.Tensor  # [N, C, h, w]
+    k: torch.Tensor  # [N] int64
+    cond: Cond
+    weight: torch.Tensor  # [N]: 1, or 0 for a tie, which teaches nothing
+
+
+Batch = Transitions | StepPairs
+Need = Literal["reference", "step_reward", "reward_gradient"]
+
+
+class MethodConfig(BaseModel):
+    """Base of a method's Config: unknown keys are errors, and every field's description names its origin."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Method(ABC):
+    """A training algorithm: what to collect, and the loss. No optimiser, no device, no file, no logging.
+
+    An instance may keep running statistics; ``state`` and ``load_state`` carry them over a resumption.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    data: ClassVar[Literal["online", "offline"]] = "online"
+    images_per_sample: ClassVar[int] = 1  # final images of one rollout item; a D3PO pair is 2
+    Config: ClassVar[type[MethodConfig]]
+
+    @classmethod
+    def needs(cls, cfg: Any) -> frozenset[Need]:
+        """What the method asks of the policy and the reward; checked before any weight is loaded."""
+        return frozenset()
+
+    @abstractmethod
+    def collect(
+        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
+    ) -> Iterator[tuple[Batch, Metrics]]:
+        """Roll out the samples under no_grad; yield a Batch for each optimiser step."""
+
+    @abstractmethod
+    def loss(self, policy: Policy, batch: Any, cfg: Any, noise: Noise) -> tuple[torch.Tensor, Metrics]:
+        """The mean loss over the rows of ``batch``, a scalar, and metrics that are means over rows."""
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able running statistics."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what ``state`` gave."""

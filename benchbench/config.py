@@ -1,0 +1,180 @@
+"""The settings of a training run: defaults, then a preset, then the command line; every error at once.
+
+Imports no torch, so that a wrong word is reported before anything slow happens.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchbench import registry
+from benchbench.api import Method, MethodConfig
+from benchbench.errors import UsageError
+from benchbench.store.keys import digest
+
+PRESETS = ("released", "paper", "shapes")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SamplerConfig(_Section):
+    """How images are made, in training and, unless a table says otherwise, in evaluation."""
+
+    steps: int = Field(20, ge=1, le=1000, description="T, DDIM steps [TailorPO paper, D3PO code]")
+    eta: float = Field(1.0, gt=0, le=1, description="DDIM stochasticity [all released code]")
+    guidance_scale: float = Field(5.0, ge=0, description="w of classifier-free guidance [all released code]")
+
+
+class TrainConfig(_Section):
+    """The optimiser and the sizes of things."""
+
+    lr: float = Field(3e-5, gt=0, description="AdamW learning rate [D3PO code]")
+    weight_decay: float = Field(1e-4, ge=0, description="AdamW weight decay [DDPO, D3PO, SPO code]")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW betas [all released code]")
+    eps: float = Field(1e-8, gt=0, description="AdamW epsilon [all released code]")
+    grad_clip: float = Field(1.0, gt=0, description="largest gradient norm [DDPO, D3PO code]")
+    lora_rank: int = Field(4, ge=1, description="LoRA rank on q, k, v, out [DDPO, D3PO, SPO code]")
+    lora_alpha: float = Field(4.0, gt=0, description="LoRA alpha; the scale is alpha/rank [SPO code]")
+    batch: int = Field(2, ge=1, description="final images of one rollout [TailorPO paper: 2]")
+    micro_batch: int = Field(
+        16, ge=1, description="rows of one forward with gradient; changes memory, not results [ours]"
+    )
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the UNet; auto: bf16 on CUDA [ours]")
+    save_every: int = Field(96, ge=1, description="samples between checkpoints [ours]")
+    eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
+    eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
+
+
+class RunConfig(_Section):
+    """What a run is: equal RunConfigs on equal weights make equal adapters."""
+
+    method: str
+    model: str
+    reward: str
+    prompts: str
+    samples: int = Field(gt=0, description="final images; a D3PO pair is 2")
+    seed: int = Field(ge=0)
+    preset: str
+    settings: dict[str, Any]  # of the method, as its own Config dumps them
+    train: TrainConfig
+    sampler: SamplerConfig
+
+    @property
+    def method_class(self) -> type[Method]:
+        """The Method behind the name."""
+        cls: type[Method] = registry.get("methods", self.method)
+        return cls
+
+    @property
+    def method_config(self) -> MethodConfig:
+        """The settings as the method's own Config."""
+        return self.method_class.Config.model_validate(self.settings)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of everything that decides the result."""
+        return digest(self.model_dump(mode="json"))
+
+
+def load(
+    method: str,
+    model: str,
+    reward: str,
+    prompts: str,
+    samples: int,
+    seed: int,
+    preset: str | None = None,
+    overrides: Sequence[str] = (),
+) -> RunConfig:
+    """Defaults, then the preset (``shapes`` on that model, else ``released``), then ``section.key=value`` strings.
+
+    Errors: UsageError listing every unknown name and wrong value at once, each unknown name with the nearest one.
+    """
+    cls: type[Method] = registry.get("methods", method)
+    preset = preset or ("shapes" if model == "shapes" else "released")
+    errors: list[str] = []
+    values: dict[str, dict[str, Any]] = {"method": {}, "train": {}, "sampler": {}}
+    for key, entry in preset_values(method, preset).items():
+        section, _, name = key.partition(".")
+        values[section][name] = entry["value"]
+    for text in overrides:
+        key, equals, raw = text.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot:
+            errors.append(f"{text!r} is not of the form section.key=value, as train.lr=1e-4")
+        elif section not in values:
+            errors.append(f"{key}: no section {section!r}{_nearest(section, values)}")
+        else:
+            values[section][name] = _value(raw)
+    parts: dict[str, Any] = {}
+    for section, kind in (("method", cls.Config), ("train", TrainConfig), ("sampler", SamplerConfig)):
+        try:
+            parts[section] = kind.model_validate(values[section])
+        except ValidationError as error:
+            errors += [_explain(section, kind, item) for item in error.errors()]
+    if samples < 1:
+        errors.append(f"--samples {samples}: at least 1 is needed")
+    if seed < 0:
+        errors.append(f"--seed {seed}: must not be negative")
+    if errors:
+        count = f"{len(errors)} settings are" if len(errors) > 1 else "a setting is"
+        raise UsageError(
+            f"{count} wrong for {method}",
+            "; ".join(errors),
+            f"see every setting and its default: bench show method {method}",
+        )
+    return RunConfig(
+        method=method,
+        model=model,
+        reward=reward,
+        prompts=prompts,
+        samples=samples,
+        seed=seed,
+        preset=preset,
+        settings=parts["method"].model_dump(mode="json"),
+        train=parts["train"],
+        sampler=parts["sampler"],
+    )
+
+
+def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
+    """``section.key`` -> {value, origin} of a preset; a plug-in's method without a preset file has none."""
+    if preset not in PRESETS:
+        raise UsageError(f"no preset {preset!r}", f"there are {', '.join(PRESETS)}", "leave --preset away, or name one")
+    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
+    if not file.is_file():
+        return {}
+    presets: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if preset not in presets:
+        raise UsageError(
+            f"{method} has no preset {preset!r}", f"it has {', '.join(presets)}", f"bench show preset {method}"
+        )
+    return presets[preset] or {}
+
+
+def _value(raw: str) -> Any:
+    """YAML, with 1e-4 read as a number (YAML 1.1 takes it for a word)."""
+    try:
+        return float(raw) if "e" in raw.lower() and raw.strip()[0] in "+-.0123456789" else yaml.safe_load(raw)
+    except (ValueError, yaml.YAMLError):
+        return raw
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def _explain(section: str, kind: type[BaseModel], item: Any) -> str:
+    name = str(item["loc"][0]) if item["loc"] else ""
+    if item["type"] == "extra_forbidden":
+        return f"{section}.{name}: no such setting{_nearest(name, kind.model_fields)}"
+    return f"{section}.{name}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"

@@ -1,0 +1,40 @@
+"""Latents to images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchbench.diffusion.backbones import Backbone
+
+CHUNK_PIXELS = 2**22  # 16 images of 512x512 at a time
+
+
+class Decoder:
+    """The VAE's decoder: latents [N, C, h, w] to images [N, 3, H, W] in [0, 1], in chunks, differentiable."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.vae = backbone.vae
+        self.chunk = max(1, CHUNK_PIXELS // backbone.image_size**2)
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
+        images = [self.vae.decode(part).sample.float() for part in latents.split(self.chunk)]
+        return (torch.cat(images) / 2 + 0.5).clamp(0, 1)
+
+
+def quantise(images: Tensor) -> Tensor:
+    """Rounds [0, 1] to multiples of 1/255, as a saved image would be; the gradient passes straight through."""
+    return images + ((images * 255).round() / 255 - images).detach()
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """[N, 3, H, W] in [0, 1] to uint8 [N, H, W, 3] on the CPU."""
+    return (images.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def to_pil(images: Tensor) -> list[Image.Image]:
+    """[N, 3, H, W] in [0, 1] to N RGB images."""
+    return [Image.fromarray(image) for image in to_uint8(images)]

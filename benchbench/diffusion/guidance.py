@@ -1,0 +1,92 @@
+"""The step-wise reward r(c, x̂0(x_k)) and its gradient (TailorPO, arXiv:2502.01667, eq. 13-14)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from benchbench.api import Cond, Reward
+from benchbench.diffusion.decode import Decoder, quantise, to_pil
+from benchbench.diffusion.policy import Policy
+from benchbench.diffusion.schedule import Step
+from benchbench.errors import RunError
+
+CONSTANT = 2 / 255  # an image whose values span less than this shows nothing
+
+
+class StepReward:
+    """r(c, D(x0)): decodes clean latents and scores the images, 8-bit rounded as a saved image would be.
+
+    Scores are looked at later, by ``check``, so that nothing waits for the device inside the denoising loop.
+    """
+
+    def __init__(self, decoder: Decoder, reward: Reward, policy: Policy) -> None:
+        self.decoder, self.reward, self.policy = decoder, reward, policy
+        self._unchecked: list[tuple[str, Tensor]] = []
+        self._constant: Tensor | int = 0
+
+    @property
+    def differentiable(self) -> bool:
+        return self.reward.differentiable
+
+    def __call__(self, x0: Tensor, prompts: Sequence[str], where: str) -> Tensor:
+        """Rewards float32 [N] of clean latents [N, C, h, w]; ``where`` names the step in an error."""
+        images = quantise(self.decoder(x0))
+        if self.reward.differentiable:
+            r = self.reward.score_differentiable(images, prompts)
+        else:
+            r = self.reward.score(to_pil(images), prompts).to(x0.device)
+        self.policy.cost.reward_calls += len(x0)
+        flat = images.detach().flatten(1)
+        self._constant = self._constant + (flat.amax(1) - flat.amin(1) < CONSTANT).sum()
+        self._unchecked.append((where, r.detach()))
+        return r
+
+    def check(self, names: Sequence[str]) -> int:
+        """Waits for the device; how many images were constant since the last check.
+
+        Errors: RunError naming the step and the sample of a reward that is not finite. ``names`` describe the N rows of
+        the batch; calls with a multiple of N rows (candidates) repeat them.
+        """
+        for where, r in self._unchecked:
+            bad = (~torch.isfinite(r)).nonzero()
+            if len(bad):
+                row = int(bad[0])
+                raise RunError(
+                    f"the reward {self.reward.name} gave {float(r[row])} at {where} for {names[row % len(names)]}",
+                    "a reward that is not finite would poison the weights, so the step was not taken",
+                    "look at that prompt's image; the last checkpoint stays, and --resume goes on from it",
+                )
+        constant, self._unchecked, self._constant = int(self._constant), [], 0
+        return constant
+
+
+def look_ahead(
+    policy: Policy, reward: StepReward, x: Tensor, k: int, cond: Cond, prompts: Sequence[str]
+) -> tuple[Tensor, Step | None]:
+    """r(c, x̂0(x_k)) [N], and the Step at x_k that it took, which is the next step of whichever sample is kept.
+
+    x̂0 is made from the network's prediction at (x_k, tau_k), not from that at x_{k+1}, which all candidates share.
+    At k = 0 the latents are clean and no network is asked.
+    """
+    if k == 0:
+        return reward(x, prompts, "step 0"), None
+    step = policy.step(x, k, cond)
+    return reward(step.x0, prompts, f"step {k}"), step
+
+
+def guide(
+    policy: Policy, reward: StepReward, x: Tensor, k: int, cond: Cond, prompts: Sequence[str], eta: float, delta: float
+) -> Tensor:
+    """x+ = x - eta * grad_x (r_high - r(c, x̂0(x)))², with r_high = r + delta held fixed; [N, C, h, w].
+
+    So x+ - x = 2 delta eta grad r. The sum over the batch is differentiated, so each row moves by its own gradient.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        r, _ = look_ahead(policy, reward, x, k, cond, prompts)
+        r_high = r.detach() + delta
+        (gradient,) = torch.autograd.grad((r_high - r).square().sum(), x)
+    return (x - eta * gradient).detach()

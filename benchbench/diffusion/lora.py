@@ -1,0 +1,93 @@
+"""The LoRA adapter: made, saved so that plain diffusers loads it, and loaded again.
+
+Rank 4 on q, k, v and out of every attention, A ~ N(0, 1/r²) and B = 0, is what DDPO, D3PO and SPO released.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from benchbench.errors import CorruptError
+from benchbench.noise import hash64
+
+WEIGHT_NAME = "pytorch_lora_weights.safetensors"
+TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+def add_lora(unet: Any, rank: int, alpha: float, seed: int) -> None:
+    """Adds a fresh float32 adapter, a function of the seed on any device; the network must be frozen already."""
+    from peft import LoraConfig
+
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=TARGETS))
+    for name, parameter in unet.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        parameter.data = parameter.data.float()
+        if ".lora_A." in name:
+            draw = torch.Generator().manual_seed(hash64(seed, "lora", name))
+            parameter.data.copy_(torch.randn(parameter.shape, generator=draw) / rank)
+
+
+def adapter_state(unet: Any) -> dict[str, Tensor]:
+    """The adapter's tensors by name."""
+    from peft.utils import get_peft_model_state_dict
+
+    return get_peft_model_state_dict(unet)
+
+
+def save_adapter(unet: Any, folder: Path) -> Path:
+    """Writes the adapter into ``folder``, whole or not at all; ``pipe.load_lora_weights(folder)`` reads it."""
+    from diffusers import StableDiffusionPipeline
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(unet).items()}
+    config = unet.peft_config["default"].to_dict()
+    config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    temporary = folder / f".{os.getpid()}.{WEIGHT_NAME}"
+    StableDiffusionPipeline.save_lora_weights(
+        folder, unet_lora_layers=state, unet_lora_adapter_metadata=config, weight_name=temporary.name
+    )
+    os.replace(temporary, folder / WEIGHT_NAME)
+    return folder / WEIGHT_NAME
+
+
+def load_adapter(unet: Any, path: Path) -> None:
+    """Puts a saved adapter on a network that has none, ready for inference.
+
+    Errors: CorruptError for a damaged file and for an adapter of another model.
+    """
+    from diffusers import StableDiffusionPipeline
+
+    file = path / WEIGHT_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise CorruptError(
+            f"{path} holds no adapter", f"there is no {file.name} in it", "name a finished run: bench list runs"
+        )
+    try:
+        with safe_open(file, "pt"):
+            pass
+    except Exception as error:
+        raise CorruptError(
+            f"the adapter {file} is damaged", str(error), "train it again, or resume the run: bench train ... --resume"
+        ) from error
+    try:
+        state, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
+            file, return_lora_metadata=True, unet_config=unet.config
+        )
+        unet.load_lora_adapter(state, prefix="unet", network_alphas=alphas, metadata=metadata, adapter_name="default")
+        fits = {name.split(".lora_")[0] for name in adapter_state(unet)}
+        asked = {name.removeprefix("unet.").split(".lora_")[0] for name in state if name.startswith("unet.")}
+        if not asked or not asked <= fits:
+            raise ValueError(f"{len(asked - fits)} of its {len(asked)} layers are not in this model")
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CorruptError(
+            f"the adapter {file} belongs to another model",
+            str(error).strip().splitlines()[0],
+            "evaluate it with the model that it was trained on (`bench show run` names it)",
+        ) from error
+    unet.requires_grad_(False)

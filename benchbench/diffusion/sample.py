@@ -1,0 +1,19 @@
+"""Images of a policy, for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from benchbench.diffusion.decode import Decoder, to_uint8
+from benchbench.diffusion.policy import Policy
+from benchbench.diffusion.rollout import generate
+from benchbench.noise import Noise, Sample
+
+
+@torch.no_grad()
+def sample(policy: Policy, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
+    """uint8 [N, H, W, 3], each image a function of (seed, its sample) alone whatever the batch."""
+    return to_uint8(Decoder(policy.backbone)(generate(policy, samples, noise)))

@@ -1,0 +1,142 @@
+"""The DDIM step and its log-probability, as pure tensor functions of the step index.
+
+| name here | symbol | meaning |
+|---|---|---|
+| ``k`` | k | step index of the papers, T..1; k = 0 is the finished sample |
+| ``tau[k]`` | tau_k | training timestep of step k: (k-1)*floor(1000/T) + offset, and tau_0 = 0 |
+| ``alpha_bar[k]`` | abar(tau_k) | cumulative product of 1 - beta |
+| ``sigma[k]`` | sigma_k | eta * sqrt((1-abar_{k-1})/(1-abar_k) * (1 - abar_k/abar_{k-1})) |
+| ``x0`` | x̂0 | (x - sqrt(1-abar_k) e) / sqrt(abar_k) |
+| ``mean`` | mu | sqrt(abar_{k-1}) x̂0 + sqrt(1 - abar_{k-1} - sigma_k²) e |
+
+Source: DDIM (arXiv:2010.02502) eq. 12, with the time grid and the *mean* log-probability of the released code of DDPO,
+D3PO and SPO; the papers write the density's sum over the D latent dimensions, which is D times as large.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchbench.errors import UsageError
+
+Index = int | Tensor  # one step index for all rows, or int64 [N]
+LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def log_prob(x_prev: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """log N(x_prev; mean, std²), the mean over latent dimensions: float32 [N] from [N, C, h, w] and std [N, 1, 1, 1].
+
+    The sample is a given action: gradients reach ``mean`` only.
+    """
+    z = (x_prev.detach() - mean) / std
+    return (-0.5 * z.square() - std.log() - LOG_SQRT_2PI).flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One denoising step of N rows: x_{k-1} ~ N(mean, std²), and the prediction x̂0 that it was made from."""
+
+    mean: Tensor  # [N, C, h, w]
+    std: Tensor  # [N, 1, 1, 1]
+    x0: Tensor  # [N, C, h, w]
+
+    def draw(self, z: Tensor) -> Tensor:
+        """The next sample for standard normal ``z`` [N, C, h, w]."""
+        return self.mean + self.std * z
+
+    def log_prob(self, x_prev: Tensor) -> Tensor:
+        """Mean log-probability [N] of a given next sample."""
+        return log_prob(x_prev, self.mean, self.std)
+
+    def __getitem__(self, index: Any) -> Step:
+        return Step(self.mean[index], self.std[index], self.x0[index])
+
+
+class Schedule:
+    """T steps of the "leading" grid over a model's own noise schedule; tables are float32 [T+1], indexed by k."""
+
+    def __init__(self, alphas_cumprod: Tensor, steps: int, eta: float, offset: int = 1) -> None:
+        if eta <= 0:
+            raise UsageError(
+                f"sampler.eta={eta} cannot be trained with",
+                "with eta = 0 a DDIM step is deterministic and has no log-probability",
+                "use --set sampler.eta=1.0, the value of all released code",
+            )
+        stride = len(alphas_cumprod) // steps
+        tau = [0] + [(k - 1) * stride + offset for k in range(1, steps + 1)]
+        abar = alphas_cumprod.double()[tau]
+        a, p = abar[1:], abar[:-1]
+        sigma = eta * ((1 - p) / (1 - a) * (1 - a / p)).sqrt()
+        if not bool((sigma > 0).all()):
+            raise UsageError(
+                "this scheduler's last step has no noise",
+                f"steps_offset={offset} puts the last timestep on 0: sigma is 0, the log-probability undefined",
+                "use a scheduler config with steps_offset=1, as SD 1.5 has",
+            )
+        self.steps, self.eta = steps, eta
+        self.tau = torch.tensor(tau)
+        self.alpha_bar = abar.float()
+        self.sigma = torch.cat([torch.zeros(1), sigma.float()])
+        # mean = to_x0 * x̂0 + to_eps * e; worked out in float64, where 1 - abar does not cancel
+        self.to_x0 = torch.cat([torch.ones(1), p.sqrt().float()])
+        self.to_eps = torch.cat([torch.zeros(1), (1 - p - sigma**2).clamp(min=0).sqrt().float()])
+        self.noise_scale = (1 - abar).sqrt().float()
+        self.signal_scale = abar.sqrt().float()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], steps: int, eta: float) -> Schedule:
+        """From a diffusers scheduler's config, whatever its class; refuses what this arithmetic does not hold for."""
+        from diffusers import DDIMScheduler
+
+        wanted = {"prediction_type": "epsilon", "clip_sample": False, "rescale_betas_zero_snr": False}
+        for key, value in wanted.items():
+            if config.get(key, value) != value:
+                raise UsageError(
+                    f"this model's scheduler has {key}={config[key]!r}",
+                    f"the log-probability of a step is worked out for {key}={value!r} only",
+                    "use an epsilon-prediction model such as SD 1.5, or SD 2.1-base (not the 768-px SD 2.1)",
+                )
+        keep = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
+        ddim = DDIMScheduler(**{key: config[key] for key in keep if config.get(key) is not None})
+        return cls(ddim.alphas_cumprod, steps, eta, int(config.get("steps_offset", 1)))
+
+    def to(self, device: torch.device | str) -> Schedule:
+        """Moves the tables."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
+        return self
+
+    def _at(self, table: Tensor, k: Index, rows: int) -> Tensor:
+        return table[k].reshape(-1, 1, 1, 1).expand(rows, 1, 1, 1)
+
+    def x0(self, x: Tensor, e: Tensor, k: Index) -> Tensor:
+        """x̂0 from latents and predicted noise, [N, C, h, w]."""
+        return (x - self._at(self.noise_scale, k, len(x)) * e) / self._at(self.signal_scale, k, len(x))
+
+    def step(self, x: Tensor, e: Tensor, k: Index) -> Step:
+        """The distribution of x_{k-1} given latents x_k and predicted noise e, both [N, C, h, w]."""
+        x0 = self.x0(x, e, k)
+        mean = self._at(self.to_x0, k, len(x)) * x0 + self._at(self.to_eps, k, len(x)) * e
+        return Step(mean, self._at(self.sigma, k, len(x)), x0)
+
+    def spaced(self, count: int) -> tuple[int, ...]:
+        """``count`` step indices spread from T down: 20 steps and 5 give (20, 16, 12, 8, 4)."""
+        return tuple(round(self.steps * (count - i) / count) for i in range(count))
+
+
+def check_steps(ks: Sequence[int], steps: int) -> None:
+    """Raises UsageError unless every trained step index lies in 1..T."""
+    wrong = [k for k in ks if not 1 <= k <= steps]
+    if wrong:
+        raise UsageError(
+            f"method.steps has {wrong}, which no sampler of {steps} steps visits",
+            f"step indices run from {steps} (the noisy end) to 1",
+            f"choose from 1..{steps}, as --set 'method.steps=[{steps},{max(steps // 2, 1)}]'",
+        )

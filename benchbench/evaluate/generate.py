@@ -1,0 +1,125 @@
+"""Generates the images that are missing from the store, and only those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbench.api import PromptSet
+from benchbench.errors import RunError
+from benchbench.evaluate.subject import Draw, Subject
+from benchbench.noise import Noise, Sample
+from benchbench.report.progress import progress
+from benchbench.store.files import Say, locked, sweep
+from benchbench.store.images import Entry, Images
+from benchbench.store.keys import GenerationKey
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The sound images of one subject and evaluation seed, in the order of prompts and sample numbers."""
+
+    label: str
+    seed: int
+    images: Images
+    entries: dict[Sample, Entry]
+
+    @property
+    def blank(self) -> int:
+        """How many images are black or of one colour."""
+        return sum(bool(entry.blank) for entry in self.entries.values())
+
+
+def generate(
+    subject: Subject,
+    prompts: PromptSet,
+    *,
+    sampler: Mapping[str, Any],
+    dtype: str,
+    images_per_prompt: int,
+    eval_seeds: Sequence[int],
+    store: Path,
+    batch_size: int,
+    made_on: Mapping[str, Any],
+    say: Say,
+) -> list[Generation]:
+    """One Generation an evaluation seed. The subject is opened only where an image is missing.
+
+    Interrupted at any moment, the next call makes what is left. ``made_on`` goes to the images' record. Errors:
+    RunError (disk full, out of memory at one image).
+    """
+    items = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
+    draw: Draw | None = None
+    done = []
+    for seed in eval_seeds:
+        key = GenerationKey(subject.model_hash, subject.adapter_hash, sampler, dtype, prompts.name, prompts.hash, seed)
+        images = Images(store, key)
+        with locked(images.lock, say):
+            sweep(images.folder)
+            entries = images.scan(items, say)
+            todo = [item for item in items if item not in entries]
+            if todo:
+                images.begin(made_on)
+                draw = draw or subject.open()
+                _fill(images, todo, draw, Noise(seed, "eval"), batch_size, f"generating {subject.label}", say)
+                entries |= images.scan(todo, say)
+        done.append(Generation(subject.label, seed, images, {item: entries[item] for item in items}))
+        _report_blank(done[-1], say)
+    return done
+
+
+def _fill(
+    images: Images, todo: Sequence[Sample], draw: Draw, noise: Noise, batch_size: int, title: str, say: Say
+) -> None:
+    """Draws in chunks; the images of one chunk are encoded and written while the next is drawn, and no longer held."""
+    with progress(len(todo), title, "images") as bar, ThreadPoolExecutor() as pool:
+        writing: list[Future[None]] = []
+        for chunk, pixels in _chunks(todo, draw, noise, batch_size, say):
+            _finish(writing)
+            writing = [pool.submit(images.write, item, image) for item, image in zip(chunk, pixels, strict=True)]
+            bar.advance(len(chunk))
+        _finish(writing)
+
+
+def _finish(writing: Sequence[Future[None]]) -> None:
+    for future in writing:
+        future.result()
+
+
+def _chunks(
+    todo: Sequence[Sample], draw: Draw, noise: Noise, batch_size: int, say: Say
+) -> Iterator[tuple[Sequence[Sample], Any]]:
+    import torch
+
+    start, size = 0, batch_size
+    while start < len(todo):
+        chunk = todo[start : start + size]
+        try:
+            pixels = draw(chunk, noise)
+        except torch.OutOfMemoryError as error:
+            if len(chunk) == 1:
+                raise RunError(
+                    "the device has too little memory for one image",
+                    str(error).splitlines()[0],
+                    "use another device, or --dtype bf16 or fp16",
+                ) from error
+            size = len(chunk) // 2
+        else:
+            yield chunk, pixels
+            start += len(chunk)
+            continue
+        # outside the handler: the exception's traceback would keep the failed chunk's tensors alive
+        torch.cuda.empty_cache()
+        say(f"out of memory: going on with {size} images at a time")
+
+
+def _report_blank(generation: Generation, say: Say) -> None:
+    if generation.blank:
+        first = next(item for item, entry in generation.entries.items() if entry.blank)
+        say(
+            f"warning: {generation.blank} of {len(generation.entries)} images of {generation.label} are black or of "
+            f"one colour (seed {generation.seed}), first {generation.images.path(first).name}: {first.prompt!r}"
+        )

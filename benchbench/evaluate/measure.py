@@ -1,0 +1,132 @@
+"""From names to scores: checks everything that can be refused, then generates and scores what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchbench import registry
+from benchbench.api import PromptSet, Reward
+from benchbench.config import SamplerConfig
+from benchbench.errors import MissingError, UsageError
+from benchbench.evaluate import rows as rows_of
+from benchbench.evaluate.generate import Generation, generate
+from benchbench.evaluate.score import score
+from benchbench.evaluate.subject import Model, Subject
+from benchbench.protocols.protocol import Protocol
+from benchbench.record import record
+from benchbench.store.files import Say
+from benchbench.store.runs import Run
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores and images by row label. Score rows have a column ``train_seed``; generations are in its order."""
+
+    frames: dict[str, pd.DataFrame]
+    generations: dict[str, list[Generation]]
+    runs: list[Run]
+    protocol: Protocol
+    record: dict[str, Any]
+
+
+def measure(
+    model: str,
+    rows: Mapping[str, Sequence[str | Path]],
+    prompts: PromptSet,
+    rewards: Sequence[str],
+    *,
+    store: Path,
+    images_per_prompt: int = 5,
+    eval_seeds: Sequence[int] = (0,),
+    sampler: SamplerConfig | None = None,
+    device: str | None = None,
+    dtype: str = "auto",
+    batch_size: int = 16,
+    say: Say = print,
+) -> Measured:
+    """``rows`` maps a label to its trainings (run ids, run folders, adapter folders); no training is the base model.
+
+    Without ``sampler`` it is the one that the trainings used. Run twice, it makes nothing the second time and loads no
+    weights; interrupted, it goes on. Errors: UsageError, MissingError, CorruptError (an adapter that is damaged or of
+    another model), RunError.
+    """
+    from benchbench.diffusion import backbones
+
+    kinds = [_reward(name) for name in dict.fromkeys(rewards)]
+    sizes = {"prompts": len(prompts), "rewards": len(kinds), "images per prompt": images_per_prompt}
+    sizes |= {"evaluation seeds": len(eval_seeds), "batch size": batch_size}
+    if min(sizes.values()) < 1:
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise UsageError("there is nothing to evaluate", listed, "give at least one of each")
+    chosen = backbones.pick_device(device)
+    where, precision = str(chosen), backbones.pick_dtype(dtype, chosen)
+    trainings = rows_of.resolve(rows, store)
+    adapters = [found for row in trainings.values() for found in row.values() if found]
+    settings = (sampler or rows_of.common_sampler(adapters)).model_dump(mode="json")
+    base = Model(model, settings, where, precision)
+    rows_of.check_model(adapters, model, base.hash, say)
+    protocol = Protocol(
+        name="reward-table",
+        model=model,
+        model_hash=base.hash,
+        sampler=settings,
+        dtype=precision,
+        prompts=prompts.name,
+        prompts_hash=prompts.hash,
+        prompt_count=len(prompts),
+        images_per_prompt=images_per_prompt,
+        eval_seeds=tuple(eval_seeds),
+        rewards={kind.name: kind.version for kind in kinds},
+    )
+    weights = {model: base.hash, **{found.label: found.hash for found in adapters}}
+    ran = record(protocol.model_dump(mode="json"), weights, where)
+
+    def images(subject: Subject) -> list[Generation]:
+        return generate(
+            subject,
+            prompts,
+            sampler=settings,
+            dtype=precision,
+            images_per_prompt=images_per_prompt,
+            eval_seeds=eval_seeds,
+            store=store,
+            batch_size=batch_size,
+            made_on=ran,
+            say=say,
+        )
+
+    made = {
+        (label, seed): images(base.subject(label if len(row) == 1 else f"{label}, seed {seed}", found))
+        for label, row in trainings.items()
+        for seed, found in row.items()
+    }
+    base.close()
+    every = [generation for generations in made.values() for generation in generations]
+    scored = iter(score(every, kinds, store=store, device=where, batch_size=batch_size, say=say))
+    parts: dict[str, list[pd.DataFrame]] = {label: [] for label in rows}
+    for (label, seed), generations in made.items():
+        parts[label] += [next(scored).assign(train_seed=seed) for _ in generations]
+    return Measured(
+        frames={label: pd.concat(frames, ignore_index=True) for label, frames in parts.items()},
+        generations={label: [g for (row, _), found in made.items() if row == label for g in found] for label in rows},
+        runs=[found.run for found in adapters if found.run],
+        protocol=protocol,
+        record=ran,
+    )
+
+
+def _reward(name: str) -> type[Reward]:
+    kind: type[Reward] = registry.get("rewards", name)
+    missing = kind.missing()
+    if missing:
+        raise MissingError(
+            f"the reward {name} has no weights on this machine", missing, f"bench fetch --rewards {name}"
+        )
+    return kind

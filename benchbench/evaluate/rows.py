@@ -1,0 +1,60 @@
+"""The rows of a table: which trainings each has, whether they fit the model, and how they are sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from benchbench.config import SamplerConfig
+from benchbench.errors import CorruptError, UsageError
+from benchbench.store.files import Say
+from benchbench.store.runs import Adapter, adapter
+
+Trainings = dict[int, Adapter | None]  # by training seed; the base model is a training of its own
+
+
+def resolve(rows: Mapping[str, Sequence[str | Path]], store: Path) -> dict[str, Trainings]:
+    """Each row's adapters by training seed. Errors: those of ``runs.adapter``, UsageError for a seed named twice."""
+    found: dict[str, Trainings] = {}
+    for label, names in rows.items():
+        trainings: Trainings = {}
+        for i, name in enumerate(names):
+            one = adapter(store, name)
+            seed = one.settings.get("seed", i)
+            if seed in trainings:
+                raise UsageError(
+                    f"the row {label} has two trainings of seed {seed}",
+                    "a row's trainings differ in nothing but their seeds",
+                    "name each training once, or put them in rows of their own",
+                )
+            trainings[seed] = one
+        found[label] = trainings or {0: None}
+    return found
+
+
+def common_sampler(adapters: Iterable[Adapter]) -> SamplerConfig:
+    """The sampler that all trainings used, which is how they are evaluated; the default where none says."""
+    used = {one.label: one.settings["sampler"] for one in adapters if "sampler" in one.settings}
+    for label, sampler in used.items():
+        first = next(iter(used))
+        if sampler != used[first]:
+            raise UsageError(
+                f"{first} and {label} were not trained with one sampler",
+                f"{used[first]} and {sampler}: a table compares only what is sampled alike",
+                "evaluate them apart",
+            )
+    return SamplerConfig.model_validate(next(iter(used.values()), {}))
+
+
+def check_model(adapters: Iterable[Adapter], model: str, model_hash: str, say: Say) -> None:
+    """Errors: CorruptError for an adapter that was trained on another model."""
+    for one in adapters:
+        if one.model_hash is None:
+            say(f"{one.label}: no run of ours made it, so whether it was trained on {model} is not known")
+        elif one.model_hash != model_hash:
+            its = one.settings.get("model", "another model")
+            raise CorruptError(
+                f"the adapter of {one.label} is not one of {model}",
+                f"it was trained on {its}, weights {one.model_hash[:12]}; {model} is {model_hash[:12]} here",
+                f"evaluate it with the model that it was trained on: --model {its}",
+            )

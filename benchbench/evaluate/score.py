@@ -1,0 +1,151 @@
+"""Scores the images that have no score yet, and only those."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchbench.api import Reward
+from benchbench.errors import RunError
+from benchbench.evaluate.generate import Generation
+from benchbench.noise import Sample
+from benchbench.report.progress import Progress, progress
+from benchbench.store import scores as store_scores
+from benchbench.store.files import Say, locked, sweep
+from benchbench.store.scores import Scores
+
+SAVE_EVERY = 30.0  # seconds: what a kill can cost
+
+
+def score(
+    generations: Sequence[Generation],
+    rewards: Sequence[type[Reward]],
+    *,
+    store: Path,
+    device: str,
+    batch_size: int,
+    say: Say,
+) -> list[pd.DataFrame]:
+    """A frame a generation, a row an image and reward, columns of ``store.scores``; one reward in memory at a time.
+
+    A score belongs to the image's pixels: an image that was made again is scored again. Errors: RunError for a score
+    that is not a number.
+    """
+    parts: list[list[pd.DataFrame]] = [[] for _ in generations]
+    for kind in rewards:
+        lazy = _Lazy(kind, device)
+        for generation, frames in zip(generations, parts, strict=True):
+            scores = Scores(store, generation.images.id, kind)
+            with locked(scores.lock, say):
+                sweep(scores.path.parent, scores.path.name)
+                known = _current(scores.read(say), generation)
+                todo = _unscored(known, generation)
+                if todo:
+                    known = _fill(scores, known, todo, generation, lazy, batch_size)
+            frames.append(_ordered(known, generation))
+    return [pd.concat(frames, ignore_index=True) for frames in parts]
+
+
+class _Lazy:
+    """A reward that is made when it is first asked."""
+
+    def __init__(self, kind: type[Reward], device: str) -> None:
+        self.kind, self.device = kind, device
+        self._made: Reward | None = None
+
+    def __call__(self) -> Reward:
+        self._made = self._made or self.kind(self.device)
+        return self._made
+
+
+def _keys(frame: pd.DataFrame) -> list[tuple[int, int, str]]:
+    return list(zip(frame.prompt_index, frame["sample"], frame.image_sha256, strict=True))
+
+
+def _current(known: pd.DataFrame, generation: Generation) -> pd.DataFrame:
+    """The rows that score an image that lies in the store now; images outside this evaluation keep their rows."""
+    now = {(item.index, item.number): entry.sha256 for item, entry in generation.entries.items()}
+    keep = [now.get((index, sample), sha256) == sha256 for index, sample, sha256 in _keys(known)]
+    return known[pd.Series(keep, index=known.index, dtype=bool)]
+
+
+def _unscored(known: pd.DataFrame, generation: Generation) -> list[Sample]:
+    have = set(_keys(known))
+    return [i for i, entry in generation.entries.items() if (i.index, i.number, entry.sha256) not in have]
+
+
+def _ordered(known: pd.DataFrame, generation: Generation) -> pd.DataFrame:
+    """The rows of this evaluation, in its order."""
+    order = pd.DataFrame([(i.index, i.number) for i in generation.entries], columns=["prompt_index", "sample"])
+    return order.merge(known, how="left", on=["prompt_index", "sample"])[list(store_scores.COLUMNS)]
+
+
+def _fill(
+    scores: Scores,
+    known: pd.DataFrame,
+    todo: Sequence[Sample],
+    generation: Generation,
+    reward: _Lazy,
+    batch_size: int,
+) -> pd.DataFrame:
+    """Scores the images, writes the file, and returns its rows."""
+    rows: list[dict[str, Any]] = []
+    saved = time.monotonic()
+
+    def save() -> pd.DataFrame:
+        together = pd.concat([known, store_scores.frame(rows)], ignore_index=True)
+        scores.write(together)
+        return together
+
+    with progress(len(todo), f"scoring {generation.label} with {reward.kind.name}", "images") as bar:
+        try:
+            for start in range(0, len(todo), batch_size):
+                rows += _score(todo[start : start + batch_size], generation, reward(), bar)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    save()
+                    saved = time.monotonic()
+        except BaseException:  # what was scored before an error or Ctrl-C is kept
+            if rows:
+                save()
+            raise
+        return save()
+
+
+def _score(chunk: Sequence[Sample], generation: Generation, reward: Reward, bar: Progress) -> list[dict[str, Any]]:
+    images = [generation.images.read(item) for item in chunk]
+    values = reward.score(images, [item.prompt for item in chunk]).tolist()
+    if len(values) != len(chunk):
+        raise RunError(
+            f"reward {reward.name} is wrong",
+            f"it gave {len(values)} scores for {len(chunk)} images",
+            f"bench check {reward.name}",
+        )
+    rows = []
+    for item, value in zip(chunk, values, strict=True):
+        if not math.isfinite(value):
+            raise RunError(
+                f"reward {reward.name} gave {value}",
+                f"prompt {item.index} {item.prompt!r}, sample {item.number}, seed {generation.seed}, "
+                f"image {generation.images.path(item)}",
+                f"look at the image, then bench check {reward.name}",
+            )
+        rows.append(
+            {
+                "prompt_index": item.index,
+                "prompt": item.prompt,
+                "sample": item.number,
+                "eval_seed": generation.seed,
+                "reward": reward.name,
+                "version": reward.version,
+                "unit": reward.unit,
+                "score": value,
+                "image_sha256": generation.entries[item].sha256,
+            }
+        )
+    bar.advance(len(chunk), f"{reward.name} {sum(values) / len(values):.3g}")
+    return rows

@@ -1,0 +1,59 @@
+"""What an evaluation makes images with: the base model, or it with an adapter. Nothing is loaded until it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchbench.noise import Noise, Sample
+from benchbench.store.runs import Adapter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Draw = Callable[[Sequence[Sample], Noise], "np.ndarray"]  # uint8 [N, H, W, 3]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A row of a table: its label, the hashes that its images are named by, and ``open``, which loads it."""
+
+    label: str
+    model_hash: str
+    adapter_hash: str | None
+    open: Callable[[], Draw]
+
+
+class Model:
+    """A base model that is loaded when the first image is missing, and serves every adapter in turn."""
+
+    def __init__(self, name: str, sampler: Mapping[str, Any], device: str, dtype: str) -> None:
+        from benchbench.diffusion import models
+
+        self.name, self.sampler, self.device, self.dtype = name, sampler, device, dtype
+        self.hash = models.content_hash(models.folder(name))
+        self._backbone: Any = None
+
+    def subject(self, label: str, adapter: Adapter | None) -> Subject:
+        """The base (no adapter) or a fine-tuned model. At most one of a model's subjects may be in use at a time."""
+        return Subject(label, self.hash, adapter.hash if adapter else None, lambda: self._open(adapter))
+
+    def close(self) -> None:
+        """Lets the weights go, so that the rewards find the memory free."""
+        self._backbone = None
+
+    def _open(self, adapter: Adapter | None) -> Draw:
+        from benchbench.diffusion import backbones
+        from benchbench.diffusion.lora import load_adapter
+        from benchbench.diffusion.policy import make_policy
+        from benchbench.diffusion.sample import sample
+
+        self._backbone = self._backbone or backbones.load(self.name, self.device, self.dtype)
+        unet = self._backbone.unet
+        if getattr(unet, "peft_config", None):
+            unet.delete_adapters("default")
+        if adapter:
+            load_adapter(unet, adapter.folder)
+        policy = make_policy(self._backbone, **self.sampler)
+        return lambda samples, noise: sample(policy, samples, noise)

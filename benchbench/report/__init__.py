@@ -1,0 +1,1 @@
+"""Tables, curves, image grids, and the one page that shows them."""

@@ -1,0 +1,98 @@
+"""Training curves: reward against samples and against what the samples cost; mean and range over training seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchbench.report.sections import Curves, Line, Panel
+from benchbench.store.runs import Run
+
+POINTS = 200  # of a curve: more cannot be seen, and a page stays small
+REWARD, ORACLE = "eval.reward", "eval.oracle"
+AXES = {
+    "samples": "images trained on",
+    "reward_calls": "reward calls",
+    "nfe": "UNet evaluations",
+    "seconds": "seconds of training",
+}
+Frames = Mapping[str, Sequence[pd.DataFrame]]  # by label, the metrics of each training seed
+
+
+def from_runs(runs: Sequence[Run]) -> list[Curves]:
+    """The sections for finished runs: for each reward, its curves and, where an oracle was logged, the hacking panels.
+
+    Runs of one method on one reward are its seeds.
+    """
+    from benchbench.train.metrics import read_metrics
+
+    by_reward: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    for run in runs:
+        config = run.config.get("config", {})
+        methods = by_reward.setdefault(config.get("reward", "reward"), {})
+        methods.setdefault(config.get("method", run.id), []).append(pd.DataFrame(read_metrics(run.path)))
+    sections = (make(frames, reward) for reward, frames in by_reward.items() for make in (training, hacking))
+    return [section for section in sections if section is not None]
+
+
+def training(runs: Frames, reward: str) -> Curves | None:
+    """Reward against four costs, or None where nothing was logged.
+
+    All four are shown, since reward per sample alone flatters a method that asks the reward more often.
+    """
+    panels = _panels(runs, [(x, REWARD, AXES[x], reward) for x in AXES])
+    caption = (
+        f"{reward} on fixed prompts and noise during training{_over(runs)}, against four costs of the same trainings. "
+        "In UNet evaluations a backward pass counts as two more."
+    )
+    return Curves(title=f"Training on {reward}", caption=caption, panels=panels) if panels else None
+
+
+def hacking(runs: Frames, reward: str, oracle: str = "oracle (held out)") -> Curves | None:
+    """The trained reward beside one that nobody trains on, or None where that was not logged."""
+    shown = ((REWARD, reward), (ORACLE, oracle))
+    panels = _panels(runs, [("samples", y, AXES["samples"], label) for y, label in shown])
+    caption = (
+        f"Left, the reward that was trained on; right, one that nothing was trained on{_over(runs)}. "
+        "Where the left rises while the right falls, the reward is being hacked."
+    )
+    return Curves(title="Reward and oracle", caption=caption, panels=panels) if len(panels) == 2 else None
+
+
+def _panels(runs: Frames, wanted: Sequence[tuple[str, str, str, str]]) -> tuple[Panel, ...]:
+    panels = []
+    for x, y, x_label, y_label in wanted:
+        lines = tuple(band(label, frames, x, y) for label, frames in runs.items() if _have(frames, x, y))
+        if lines:
+            panels.append(Panel(x_label=x_label, y_label=y_label, lines=lines))
+    return tuple(panels)
+
+
+def _over(runs: Frames) -> str:
+    seeds = max(len(frames) for frames in runs.values())
+    return f", mean over {seeds} training seeds with a band from the lowest to the highest" if seeds > 1 else ""
+
+
+def band(label: str, frames: Sequence[pd.DataFrame], x: str, y: str) -> Line:
+    """The mean of several seeds' curves over the x that all of them reach, and their range where there are several."""
+    curves = [frame[[x, y]].dropna().groupby(x)[y].mean() for frame in frames]
+    start, stop = max(c.index[0] for c in curves), min(c.index[-1] for c in curves)
+    grid = np.unique(np.concatenate([c.index.to_numpy(float) for c in curves]))
+    grid = grid[(grid >= start) & (grid <= stop)]
+    if len(grid) > POINTS:
+        grid = grid[np.linspace(0, len(grid) - 1, POINTS).round().astype(int)]
+    values = np.stack([np.interp(grid, c.index.to_numpy(float), c.to_numpy(float)) for c in curves])
+    several = len(curves) > 1
+    return Line(
+        label=label,
+        x=tuple(grid.tolist()),
+        y=tuple(values.mean(0).tolist()),
+        low=tuple(values.min(0).tolist()) if several else None,
+        high=tuple(values.max(0).tolist()) if several else None,
+    )
+
+
+def _have(frames: Sequence[pd.DataFrame], x: str, y: str) -> bool:
+    return all({x, y} <= set(frame.columns) and not frame[[x, y]].dropna().empty for frame in frames)

@@ -1,0 +1,69 @@
+"""Image grids: the same prompts, sample numbers and seeds for every model, so that only the model differs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from benchbench.report.sections import Grid, GridRow
+
+if TYPE_CHECKING:
+    from benchbench.evaluate.generate import Generation
+
+SMALL = 64  # pixels: up to here an image is kept as it is, and shown with its pixels visible
+SIDE = 256  # pixels: what larger images are reduced to on a page
+PROMPTS = 6
+MARGIN, LABEL, CELL, LINE = 8, 110, 128, 14  # pixels of a contact sheet
+
+
+def grid(generations: Sequence[Generation], title: str = "Samples", caption: str = "") -> Grid:
+    """A row a generation, all with the same evaluation seed: sample 0 of up to six prompts spread over the set."""
+    first = [item for item in generations[0].entries if item.number == 0]
+    count = min(PROMPTS, len(first))
+    chosen = [first[i * len(first) // count] for i in range(count)]
+    rows = [
+        GridRow(label=generation.label, images=tuple(data_uri(generation.images.read(item)) for item in chosen))
+        for generation in generations
+    ]
+    seed = generations[0].seed
+    caption = caption or f"The same prompts and noise (seed {seed}, sample 0) in every row; not selected."
+    return Grid(title=title, caption=caption, prompts=tuple(item.prompt for item in chosen), rows=tuple(rows))
+
+
+def data_uri(image: Image.Image) -> str:
+    """An RGB image as a WebP data URI: small ones lossless, large ones reduced."""
+    data = io.BytesIO()
+    if max(image.size) <= SMALL:
+        image.save(data, "WEBP", lossless=True)
+    else:
+        image = image.copy()
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        image.save(data, "WEBP", quality=88)
+    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def sheet(shown: Grid) -> Image.Image:
+    """The grid as one picture, for a paper or a README; pixels of small images stay sharp squares."""
+    font = ImageFont.load_default(11)
+    captions = [textwrap.wrap(prompt, CELL // 6) for prompt in shown.prompts]
+    top = MARGIN + LINE * max(map(len, captions))
+    width = LABEL + len(captions) * (CELL + MARGIN)
+    picture = Image.new("RGB", (width, top + len(shown.rows) * (CELL + MARGIN)), "white")
+    draw = ImageDraw.Draw(picture)
+    for column, lines in enumerate(captions):
+        for i, line in enumerate(lines):
+            draw.text((LABEL + column * (CELL + MARGIN), MARGIN // 2 + i * LINE), line, "#444", font)
+    for row, images in enumerate(shown.rows):
+        y = top + row * (CELL + MARGIN)
+        label = "\n".join(textwrap.wrap(images.label, LABEL // 6))
+        draw.text((MARGIN, y + CELL // 2), label, "black", font, anchor="lm")
+        for column, uri in enumerate(images.images):
+            image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+            how = Image.Resampling.NEAREST if max(image.size) <= SMALL else Image.Resampling.LANCZOS
+            picture.paste(image.resize((CELL, CELL), how), (LABEL + column * (CELL + MARGIN), y))
+    return picture

@@ -1,0 +1,83 @@
+"""Panels drawn as SVG that takes its text colour and font from the page around it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchbench.report.sections import Panel
+
+# Paul Tol's "bright" scheme: told apart by colour-blind readers, and visible on white and on near-black
+PALETTE = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
+GREY = "#888888"
+INK = "#010203"  # stands for the page's text colour, and is replaced by currentColor
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "benchbench",
+    "text.parse_math": False,
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.1,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+}
+
+
+def colours(panels: Iterable[Panel]) -> dict[str, str]:
+    """A colour for each label in order of appearance; the base is grey."""
+    labels = dict.fromkeys(line.label for panel in panels for line in panel.lines)
+    others = [label for label in labels if label != "base"]
+    chosen = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(others)}
+    return {label: chosen.get(label, GREY) for label in labels}
+
+
+def svg(panel: Panel, colour: Mapping[str, str], prefix: str) -> str:
+    """One panel as an SVG element; ``prefix`` keeps its ids apart from those of other panels on the page."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.8, 3.0), layout="constrained")
+        axes = figure.subplots()
+        for line in panel.lines:
+            if line.low is not None and line.high is not None:
+                axes.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, color=colour[line.label])
+            mark = "o" if len(line.x) == 1 else ""
+            axes.plot(line.x, line.y, marker=mark, color=colour[line.label])
+        axes.set(xlabel=panel.x_label, ylabel=panel.y_label, title=panel.title)
+        axes.xaxis.set_major_formatter(lambda x, _: compact(x))
+        axes.locator_params(axis="x", nbins=6)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _inline(out.getvalue(), prefix)
+
+
+def compact(x: float) -> str:
+    """1500 as ``1.5k``, 2000000 as ``2M``: axis labels that stay short."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(x) >= size:
+            return f"{x / size:g}{letter}"
+    return f"{x:g}"
+
+
+def _inline(text: str, prefix: str) -> str:
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 role="img"', text, count=1)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
+    return text.replace(INK, "currentColor")

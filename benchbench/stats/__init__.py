@@ -1,0 +1,1 @@
+"""Intervals on means and on paired differences. The unit of resampling is the prompt, then the training seed."""

@@ -1,0 +1,91 @@
+"""DDPO: policy gradient on denoising steps, with the final image's reward as the advantage of each step.
+
+Black et al., "Training Diffusion Models with Reinforcement Learning", arXiv:2305.13301, the DDPO-IS estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from benchbench.api import Method, MethodConfig, Metrics, Transitions
+from benchbench.diffusion.guidance import StepReward
+from benchbench.diffusion.policy import Policy
+from benchbench.diffusion.rollout import Draws, rollout
+from benchbench.noise import Noise, Sample
+from benchbench.train.losses import ppo_clip
+
+from ._advantage import PromptStats, whole_batch
+from ._steps import Steps, trained_steps
+
+
+class DDPOConfig(MethodConfig):
+    """Defaults are those of D3PO's own DDPO script (train_ddpo.py), which TailorPO compares with."""
+
+    steps: Steps = Field("all", description="trained step indices; released code: all T [code]")
+    clip: float = Field(1e-4, gt=0, description="PPO clip range on the ratio of mean log-probs [code]")
+    advantage_clip: float = Field(5.0, gt=0, description="largest |advantage| [code]; 10 in the authors' JAX code")
+    inner_epochs: int = Field(1, ge=1, description="passes over one rollout [code]")
+    minibatch: int = Field(1, ge=1, description="images an optimiser step, each with all trained steps [code]")
+    per_prompt: bool = Field(True, description="normalise rewards by prompt [code]; False: over the rollout")
+    buffer: int = Field(16, ge=1, description="rewards kept a prompt [code]")
+    min_count: int = Field(16, ge=1, description="rewards a prompt needs before its own statistics count [code]")
+
+
+class DDPO(Method):
+    """1. sample images; 2. score them; 3. normalise to advantages; 4. clipped policy gradient on every step."""
+
+    name = "ddpo"
+    paper = "arXiv:2305.13301, DDPO-IS"
+    Config = DDPOConfig
+
+    def __init__(self) -> None:
+        self.stats = PromptStats()
+
+    def collect(
+        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: DDPOConfig, noise: Noise
+    ) -> Iterator[tuple[Transitions, Metrics]]:
+        """Rolls out every sample; yields one Batch for each minibatch of images."""
+        prompts = [s.prompt for s in samples]
+        cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
+        ks = trained_steps(cfg.steps, policy.schedule)
+
+        visits = list(rollout(policy, cond, draws.start(), draws.z))
+        r = reward(visits[-1].x, prompts, "step 0")
+
+        if cfg.per_prompt:
+            advantage = self.stats.advantages(prompts, r.tolist(), cfg.buffer, cfg.min_count)
+        else:
+            advantage = whole_batch(r.tolist())
+        A = torch.tensor(advantage, device=r.device).clamp(-cfg.advantage_clip, cfg.advantage_clip)
+
+        steps = []
+        for visit, after in zip(visits, visits[1:], strict=False):
+            if visit.k in ks:
+                k = torch.full((len(samples),), visit.k, device=r.device)
+                steps.append(Transitions(visit.x, after.x, k, cond, visit.step.log_prob(after.x), A))
+
+        metrics = {"reward": r.mean(), "advantage_abs": A.abs().mean()}
+        for epoch in range(cfg.inner_epochs):
+            order = noise.permutation(len(samples), samples[0].number, epoch)
+            for i in range(0, len(samples), cfg.minibatch):
+                rows = torch.tensor(order[i : i + cfg.minibatch], device=r.device)
+                yield Transitions.cat([step[rows] for step in steps]), metrics
+
+    def loss(self, policy: Policy, batch: Transitions, cfg: DDPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
+        """Mean over transitions of max(-A rho, -A clamp(rho, 1-c, 1+c))."""
+        log_ratio = policy.step(batch.x, batch.k, batch.cond).log_prob(batch.x_next) - batch.log_prob
+        loss = ppo_clip(log_ratio, batch.advantage, cfg.clip).mean()
+        moved = log_ratio.detach()
+        return loss, {"clipped": (moved.expm1().abs() > cfg.clip).float().mean(), "log_ratio_abs": moved.abs().mean()}
+
+    def state(self) -> dict[str, Any]:
+        """The rewards kept for each prompt."""
+        return self.stats.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over what ``state`` gave."""
+        self.stats.load_state(state)

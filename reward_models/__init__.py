@@ -1,0 +1,1 @@
+"""Reward models, one file each. To add one, see CONTRIBUTING.md."""

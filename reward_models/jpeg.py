@@ -1,0 +1,52 @@
+"""JPEG size as a reward, after DDPO (arXiv:2305.13301): quality 95, in kB of 1000 bytes, negated for compressibility.
+
+The header counts: a 32x32 picture of one colour has some 640 bytes of it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from benchbench.api import Reward
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+QUALITY = 95
+
+
+def kilobytes(image: Image) -> float:
+    """Size of the image as a JPEG file of quality 95, in units of 1000 bytes."""
+    file = io.BytesIO()
+    image.convert("RGB").save(file, format="JPEG", quality=QUALITY)
+    return len(file.getvalue()) / 1000
+
+
+class JPEGIncompressibility(Reward):
+    """Size of the JPEG file: detail pays."""
+
+    name: ClassVar[str] = "jpeg_incompressibility"
+    version: ClassVar[str] = "q95"
+    unit: ClassVar[str] = "kB"
+    range: ClassVar[tuple[float, float]] = (0.0, 500.0)
+    differentiable: ClassVar[bool] = False
+    weights: ClassVar[str] = "none"
+    sign: ClassVar[float] = 1.0
+
+    def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        import torch
+
+        if len(images) != len(prompts):
+            raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
+        return torch.tensor([self.sign * kilobytes(image) for image in images], dtype=torch.float32)
+
+
+class JPEGCompressibility(JPEGIncompressibility):
+    """Minus the size of the JPEG file: plainness pays."""
+
+    name: ClassVar[str] = "jpeg_compressibility"
+    range: ClassVar[tuple[float, float]] = (-500.0, 0.0)
+    sign: ClassVar[float] = -1.0

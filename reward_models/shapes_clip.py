@@ -1,0 +1,53 @@
+"""The shapes world's CLIP score and preference score: two CLIP models with the same way of looking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from benchbench.shapes import WEIGHTS
+
+from .shapes_base import ShapesReward, to_side
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ShapesCLIP(ShapesReward):
+    """Cosine of picture and prompt, times ten, by a CLIP that shares no weights with the pipeline's text tower."""
+
+    name: ClassVar[str] = "shapes-clip"
+    unit: ClassVar[str] = "10 cos"
+    range: ClassVar[tuple[float, float]] = (-10.0, 10.0)
+    file: ClassVar[str | None] = "clip"
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        super().__init__(device)
+        import torch
+        from transformers import CLIPModel, CLIPTokenizer
+
+        folder = WEIGHTS / str(self.file)
+        self.words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        self.model = model.requires_grad_(False).eval().to(device)
+
+    def cosine(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Cosine of each picture [N, 3, H, W] in [0, 1] with its prompt: [N]."""
+        import torch
+        from torch.nn.functional import cosine_similarity
+
+        if len(images) != len(prompts):
+            raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
+        if not len(images):
+            return images.new_zeros(0)
+        length = self.model.config.text_config.max_position_embeddings
+        tokens = self.words(
+            list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        ).input_ids.to(images.device)
+        with torch.no_grad():
+            read = self.model.text_projection(self.model.text_model(tokens).pooler_output)
+        seen = self.model.visual_projection(self.model.vision_model(2 * to_side(images) - 1).pooler_output)
+        return cosine_similarity(seen, read, dim=-1)
+
+    def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        return 10 * self.cosine(images, prompts)

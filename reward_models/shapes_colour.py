@@ -1,0 +1,38 @@
+"""Colourfulness (Hasler and Suesstrunk, Measuring colourfulness in natural images, 2003): a formula, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from .shapes_base import ShapesReward
+
+if TYPE_CHECKING:
+    import torch
+
+TINY = 1e-8
+"""Keeps the square roots' gradients finite on pictures of one colour; adds at most 1.3e-5 to a score."""
+
+
+def colourfulness(images: torch.Tensor) -> torch.Tensor:
+    """Of pictures [N, 3, H, W] in [0, 1]: [N], the authors' measure on the scale of 0 to 255 divided by ten."""
+    red, green, blue = (255 * images.float()).flatten(2).unbind(1)
+    rg, yb = red - green, (red + green) / 2 - blue
+    spread = rg.var(1, correction=0) + yb.var(1, correction=0)
+    centre = rg.mean(1).square() + yb.mean(1).square()
+    return ((spread + TINY).sqrt() + 0.3 * (centre + TINY).sqrt()) / 10
+
+
+class ShapesColour(ShapesReward):
+    """How colourful a picture is; the prompt plays no part."""
+
+    name: ClassVar[str] = "shapes-colour"
+    version: ClassVar[str] = "formula"
+    unit: ClassVar[str] = "colourfulness / 10"
+    range: ClassVar[tuple[float, float]] = (0.0, 25.0)
+    weights: ClassVar[str] = "none"
+
+    def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        from .shapes_base import to_side
+
+        return colourfulness(to_side(images))

@@ -1,0 +1,40 @@
+"""The shapes world's oracle as a gold reward: it measures, and no method is ever trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from benchbench.api import Reward
+
+from .shapes_base import SIDE
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+
+class ShapesOracle(Reward):
+    """Of the attributes that the prompt states, the fraction that the picture shows."""
+
+    name: ClassVar[str] = "shapes-oracle"
+    version: ClassVar[str] = "1"
+    unit: ClassVar[str] = "fraction of stated attributes"
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    differentiable: ClassVar[bool] = False
+    weights: ClassVar[str] = "none"
+    trainable: ClassVar[bool] = False
+
+    def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        import numpy as np
+        import torch
+        from PIL.Image import Resampling
+
+        from benchbench.shapes import oracle
+
+        if len(images) != len(prompts):
+            raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
+        if not images:
+            return torch.zeros(0)
+        pixels = [image.convert("RGB").resize((SIDE, SIDE), Resampling.BICUBIC) for image in images]
+        return torch.from_numpy(oracle.score(np.stack([np.asarray(image) for image in pixels]), prompts))

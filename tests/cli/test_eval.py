@@ -1,0 +1,59 @@
+"""``bench eval`` and ``bench report``: a table from a store that is filled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Bench
+
+
+@pytest.fixture
+def argv(tiny_sd: Path, tmp_path: Path) -> list[object]:
+    (tmp_path / "two.txt").write_text("a cat\na dog\n")
+    words = ["eval", "--model", tiny_sd, "--prompts", tmp_path / "two.txt", "--rewards", "jpeg_compressibility"]
+    return [*words, "--images-per-prompt", 1, "--device", "cpu"]
+
+
+def test_a_table_and_then_the_same_from_the_store(bench: Bench, argv: list[object], tmp_path: Path) -> None:
+    ran = bench(*argv)
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[0].startswith("evaluating base on the model")
+    assert "| base |" in ran.out
+    images = {path: path.stat().st_mtime_ns for path in (tmp_path / "bench-store").rglob("*.webp")}
+    assert len(images) == 2
+    again = bench(*argv)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "bench-store").rglob("*.webp")} == images
+    assert again.out == ran.out
+
+    [page] = (tmp_path / "bench-store" / "reports").rglob("*.html")
+    page.unlink()
+    assert bench("report", page.parent).code == 0
+    assert page.is_file()
+    assert "2 images of 1 generations" in bench("status").out
+
+
+def test_all_rewards_says_what_it_skips(bench: Bench, argv: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchbench import registry
+
+    names = {"jpeg_compressibility", "shapes-clip"}
+    listed = registry.names
+    monkeypatch.setattr(registry, "names", lambda kind: [n for n in listed(kind) if kind != "rewards" or n in names])
+    monkeypatch.setattr(registry.get("rewards", "shapes-clip"), "missing", classmethod(lambda cls: "no weights here"))
+    argv[argv.index("jpeg_compressibility")] = "all"
+    ran = bench(*argv)
+    assert ran.code == 0, ran.err
+    assert "skipped shapes-clip: no weights here" in ran.out
+
+
+def test_what_is_wrong_is_named_at_once(bench: Bench) -> None:
+    ran = bench("eval", "--model", "no-model", "--prompts", "animls", "--rewards", "jpg,hpsv2")
+    assert ran.code == 2
+    for said in ("'no-model'", "animals", "'jpg'", "hpsv2.0 or hpsv2.1"):
+        assert said in ran.err
+
+
+def test_a_run_and_a_report_that_are_not_there(bench: Bench, argv: list[object], tmp_path: Path) -> None:
+    assert bench(*argv, "--adapter", "nothing").code == 3
+    assert bench("report", tmp_path).code == 3

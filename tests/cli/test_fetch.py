@@ -1,0 +1,146 @@
+"""``bench fetch``, with a hub that is a folder."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pandas as pd
+import pytest
+
+from benchbench import prompts
+from tests.cli.conftest import Bench
+
+PICKAPIC = "pickapic-anonymous/pickapic_v1"
+
+
+class Hub:
+    """Repositories as folders; ``sha`` is every repository's revision."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.sha, self.asked = root, "a" * 40, []  # type: ignore[var-annotated]
+
+    def write(self, repo: str, name: str) -> Path:
+        path = self.root / repo / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def repo_info(self, repo: str, repo_type: str, revision: str) -> Any:
+        self.asked.append(repo)
+        if not (self.root / repo).is_dir():
+            raise OSError(f"404: {repo} is not here\nand more lines")
+        return SimpleNamespace(sha=self.sha)
+
+    def snapshot_download(self, repo: str, allow_patterns: list[str], **_: Any) -> str:
+        out = self.root / "cache" / repo
+        for path in (self.root / repo).rglob("*"):
+            name = str(path.relative_to(self.root / repo))
+            if path.is_file() and any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, out / name)
+        return str(out)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    hub = Hub(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+    return hub
+
+
+def write_pickapic(hub: Hub, texts: list[str], repo: str = PICKAPIC) -> None:
+    path = hub.write(repo, "data/validation_unique-00000-of-00001-ab.parquet")
+    pd.DataFrame({"caption": texts, "other": 1}).to_parquet(path)
+    hub.write(repo, "data/train-00000-of-00001-cd.parquet").write_text("200 GB that nobody asked for")
+
+
+def test_prompts_are_fetched_once_and_then_a_set_like_any(bench: Bench, hub: Hub) -> None:
+    write_pickapic(hub, [f"prompt {i}" for i in range(500)])
+    ran = bench("fetch", "--prompts", "pickapic")
+    assert ran.code == 0, ran.err
+    assert "500 prompts are here" in ran.out
+    assert prompts.load("pickapic").prompts[7] == "prompt 7"
+    assert not list(hub.root.glob("cache/**/train-*"))
+    asked = len(hub.asked)
+    assert bench("fetch", "--prompts", "pickapic").code == 0
+    assert len(hub.asked) == asked
+
+
+def test_the_next_repository_is_asked_where_the_first_is_gone(bench: Bench, hub: Hub) -> None:
+    write_pickapic(
+        hub, [f"prompt {i}" for i in range(500)], prompts.index()["pickapic_v1.validation_unique"].fetch.repos[1]
+    )  # type: ignore[union-attr]
+    assert bench("fetch", "--prompts", "pickapic").code == 0
+    assert len(hub.asked) == 2
+
+
+def test_other_prompts_than_expected_are_refused(bench: Bench, hub: Hub) -> None:
+    write_pickapic(hub, ["only one"])
+    ran = bench("fetch", "--prompts", "pickapic")
+    assert ran.code == 4
+    assert "1 prompts" in ran.err
+    assert bench("fetch", "--prompts", "pickapik").code == 2
+
+
+@pytest.mark.parametrize("what", ["revision", "prompts"])
+def test_a_change_on_the_hub_is_refused(bench: Bench, hub: Hub, what: str) -> None:
+    write_pickapic(hub, [f"prompt {i}" for i in range(500)])
+    assert bench("fetch", "--prompts", "pickapic").code == 0
+    (prompts.cache_folder() / "prompts" / "pickapic_v1.validation_unique.jsonl").unlink()
+    if what == "revision":
+        hub.sha = "b" * 40
+    else:
+        write_pickapic(hub, [f"another {i}" for i in range(500)])
+    ran = bench("fetch", "--prompts", "pickapic")
+    assert ran.code == 4
+    assert "has changed on the hub" in ran.err
+    assert "lock.json" in ran.err
+
+
+def test_json_and_tab_separated_sets(bench: Bench, hub: Hub) -> None:
+    path = hub.write("zhwang/HPDv2", "benchmark/photo.json")
+    path.write_text(json.dumps([f"photo {i % 700}" for i in range(800)]))  # repeated prompts are kept
+    lines = ["Prompt\tCategory", *(f"parti {i}\tArts" for i in range(1632))]
+    hub.write("nateraw/parti-prompts", "PartiPrompts.tsv").write_text("\n".join(lines) + "\n")
+    ran = bench("fetch", "--prompts", "hpdv2.photo,parti")
+    assert ran.code == 0, ran.err
+    assert prompts.load("hpdv2.photo").prompts[701] == "photo 1"
+    assert prompts.load("parti").prompts[-1] == "parti 1631"
+
+
+def test_offline_says_so_once_for_models_and_prompts(bench: Bench) -> None:
+    for what, name in (("--models", "sd15"), ("--prompts", "pickapic")):
+        ran = bench("fetch", what, name)
+        assert ran.code == 3
+        assert "HF_HUB_OFFLINE" in ran.err
+        assert len(ran.err.splitlines()) == 3
+
+
+def test_a_model_is_fetched_without_what_it_does_not_need(bench: Bench, hub: Hub, tiny_sd: Path) -> None:
+    repo = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    shutil.copytree(tiny_sd, hub.root / repo)
+    for name in (
+        "v1-5-pruned.ckpt",
+        "unet/diffusion_pytorch_model.bin",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+    ):
+        hub.write(repo, name).write_bytes(b"large")
+    ran = bench("fetch", "--models", "sd15")
+    assert ran.code == 0, ran.err
+    got = {str(path.relative_to(hub.root / "cache" / repo)) for path in (hub.root / "cache" / repo).rglob("*.*")}
+    wanted = {str(path.relative_to(tiny_sd)) for path in tiny_sd.rglob("*.*")}
+    assert got == wanted
+    lock = json.loads((prompts.cache_folder() / "lock.json").read_text())
+    assert lock == {f"model {repo} main": "a" * 40}
+
+
+def test_what_is_shipped_is_here_already(bench: Bench) -> None:
+    assert bench("fetch", "--rewards", "jpeg_compressibility").out == "jpeg_compressibility: here\n"
+    assert "45 prompts are here" in bench("fetch", "--prompts", "animals").out
+    assert bench("fetch", "--rewards", "hpsv2").code == 2

@@ -1,0 +1,123 @@
+"""``bench train``: what it refuses before it loads anything, and a run from first line to adapter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchbench.diffusion import models
+from tests.cli.conftest import Bench
+
+
+def test_every_wrong_word_is_named_at_once(bench: Bench) -> None:
+    words = ["--reward", "shapes-color", "--prompts", "shapes-simpel", "--set", "train.lrr=1", "methd.beta=2"]
+    ran = bench("train", "--method", "tailorpo", "--model", "shapes", *words)
+    assert ran.code == 2
+    for said in ("'shapes-color'", "shapes-colour", "'shapes-simpel'", "shapes-simple", "train.lrr", "'lr'", "methd"):
+        assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--method", "tailropo"], "did you mean tailorpo"),
+        (["--method", "ddpo", "--reward", "hpsv2"], "hpsv2.0 or hpsv2.1"),
+        (["--method", "ddpo", "--samples", "0"], "--samples 0"),
+        (["--method", "ddpo", "--preset", "fast"], "no preset 'fast'"),
+        (["--method", "ddpo", "--prompts", "animals"], "does not know the prompt set 'animals'"),
+        (["--method", "ddpo", "--reward", "shapes-oracle"], "never trained on"),
+        (["--method", "tailorpo-g", "--reward", "jpeg_compressibility"], "needs a differentiable reward"),
+    ],
+)
+def test_bad_names_and_pairings(bench: Bench, argv: list[str], said: str) -> None:
+    ran = bench("train", "--model", "shapes", *argv)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_model_that_is_not_here_names_the_command(bench: Bench) -> None:
+    ran = bench("train", "--method", "ddpo", "--model", "sd15", "--reward", "jpeg_compressibility")
+    assert ran.code == 3
+    assert "bench fetch --models sd15" in ran.err
+
+
+def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
+    argv = ["train", "--method", "ddpo", "--model", tiny_sd, "--reward", "jpeg_compressibility", "--prompts", "animals"]
+    argv += ["--samples", 2, "--set", "sampler.steps=3", "train.batch=2", "train.eval_images=2", "--device", "cpu"]
+    ran = bench(*argv)
+    assert ran.code == 0, ran.err
+    first = ran.out.splitlines()[0]
+    for said in (
+        "training ddpo",
+        str(tiny_sd),
+        "as named",
+        "2 images of animals",
+        "jpeg_compressibility",
+        "bench-store/runs",
+    ):
+        assert said in first
+    [name, state, samples, _] = bench("list", "runs").out.splitlines()[1].split("\t")
+    assert (state, samples) == ("complete", "2")
+    assert '"method": "ddpo"' in bench("show", "run", name).out
+    assert f"{name}\tcomplete\t2 of 2" in bench("status").out
+
+    again = bench(*argv)
+    assert again.code == 0
+    assert "complete already" in again.out
+    other = bench(*argv, "--seed", 1, "--out", tmp_path / "bench-store" / "runs" / name)
+    assert other.code == 2
+    assert "already holds another run" in other.err
+
+
+def test_where_no_model_is_named_the_first_line_says_which_and_why(bench: Bench) -> None:
+    from benchbench.cli import choice
+
+    assert choice.model("sd21", None) == ("sd21", "as named")
+    assert choice.model(None, None) == ("shapes", "no --model, and sd15's weights are not here")
+
+
+def test_sd15_is_taken_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from benchbench.cli import choice
+
+    monkeypatch.setattr(models, "missing", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choice.model(None, None)[0] == "sd15"
+    assert choice.model(None, "cpu") == ("shapes", "no --model, and sd15 wants CUDA, not cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choice.model(None, None)[0] == "shapes"
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd: Path, tmp_path: Path) -> None:
+    words = [
+        "train",
+        "--method",
+        "ddpo",
+        "--model",
+        str(tiny_sd),
+        "--reward",
+        "jpeg_compressibility",
+        "--samples",
+        "4000",
+    ]
+    words += ["--prompts", "animals", "--set", "sampler.steps=3", "train.eval_every=0", "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchbench", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.is_file() and metrics.read_text().count("\n") > 2) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err.decode()
+    assert "go on with: bench train" in err.decode()
+    assert err.decode().rstrip().endswith("--resume")

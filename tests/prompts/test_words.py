@@ -1,0 +1,35 @@
+"""Prompts that a model cannot read."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchbench import prompts
+from benchbench.api import PromptSet
+from benchbench.errors import UsageError
+from benchbench.prompts.words import check_known, too_long
+
+
+class WordTokenizer:
+    """One token a word and two around, as CLIP's tokenizer puts."""
+
+    model_max_length = 6
+
+    def __call__(self, text: str, truncation: bool) -> dict[str, list[int]]:
+        return {"input_ids": [0] * (len(text.split()) + 2)}
+
+
+def test_a_prompt_over_the_tokenizers_limit_is_named() -> None:
+    found = too_long(PromptSet("mine", ("a red circle", "a b c d", "a b c d e"), "", ""), WordTokenizer())
+    assert found == ["mine: the end of 'a b c d e' is cut off: 7 tokens, the model reads 6"]
+
+
+def test_the_shapes_sets_are_known_to_the_shapes_model() -> None:
+    check_known(prompts.load("shapes-simple"))
+    check_known(prompts.load("shapes-complex"))
+
+
+def test_words_that_the_shapes_model_does_not_know_are_refused_with_a_fitting_set() -> None:
+    with pytest.raises(UsageError, match="'cat' in 'cat'") as caught:
+        check_known(prompts.load("animals"))
+    assert "shapes-simple" in caught.value.remedy

@@ -1,0 +1,77 @@
+"""The reward table: cells, differences, captions."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from benchbench.protocols.protocol import Protocol
+from benchbench.protocols.reward_table import reward_table
+
+SETTINGS: dict[str, Any] = {
+    "name": "reward-table",
+    "model": "shapes",
+    "model_hash": "m",
+    "sampler": {"steps": 20, "eta": 1.0},
+    "dtype": "fp32",
+    "prompts": "simple",
+    "prompts_hash": "p",
+    "prompt_count": 12,
+    "images_per_prompt": 2,
+    "eval_seeds": (0, 1),
+    "rewards": {"colour": "1"},
+}
+PROTOCOL = Protocol(**SETTINGS)
+
+
+def frame(lift: float, reward: str = "colour", seed: int = 0) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "prompt_index": p, "prompt": f"p{p}", "sample": s, "eval_seed": e, "reward": reward, "version": "1",
+            "unit": "points", "score": p + 0.1 * s + lift * (1 + p % 2), "image_sha256": "", "train_seed": seed,
+        }
+        for p in range(12) for s in range(2) for e in range(2)
+    )  # fmt: skip
+
+
+def test_cells_and_differences() -> None:
+    """Scores are p + 0.1 s: mean 5.55. A lift of 1 adds 1 to even prompts and 2 to odd ones: 1.5."""
+    table = reward_table({"base": frame(0), "ours": frame(1)}, PROTOCOL, published={("ours", "colour"): 6.66})
+    base, ours = table.cells["base"]["colour"], table.cells["ours"]["colour"]
+    assert (base.value, base.images, base.prompts) == (pytest.approx(5.55), 48, 12)
+    assert (base.difference, base.gain, base.published) == (None, None, None)
+    assert ours.value == pytest.approx(7.05) and ours.difference == pytest.approx(1.5) and ours.published == 6.66
+    assert ours.difference_low is not None and ours.difference_high is not None
+    assert 1 < ours.difference_low < 1.5 < ours.difference_high < 2
+    assert ours.gain == pytest.approx(1.5 / frame(0).score.std())
+    assert table.best("colour") == "ours"
+
+
+def test_a_row_may_lack_a_reward() -> None:
+    table = reward_table({"base": frame(0), "ours": frame(1, "other")}, PROTOCOL)
+    assert table.get("ours", "colour") is None and table.get("base", "other") is None
+    assert [c.key for c in table.columns] == ["colour", "other"]
+
+
+def test_the_caption_says_what_was_compared() -> None:
+    caption = reward_table({"base": frame(0), "ours": frame(1)}, PROTOCOL).caption
+    for words in ("steps 20", "12 prompts of simple", "2 images each", "seeds 0, 1", "version 1, in points",
+                  "95% interval over prompts", "difference to base", PROTOCOL.digest):  # fmt: skip
+        assert words in caption
+
+
+def test_several_trainings_are_one_row() -> None:
+    rows = {"base": frame(0), "ours": pd.concat([frame(1, seed=0), frame(2, seed=1)])}
+    table = reward_table(rows, PROTOCOL)
+    assert table.cells["ours"]["colour"].seeds == 2
+    assert "prompts and training seeds" in table.caption and "2 trainings a row" in table.caption
+
+
+def test_quick_is_in_caption_and_file_name() -> None:
+    table = reward_table({"base": frame(0)}, PROTOCOL, quick=True)
+    assert table.full_caption.startswith("QUICK") and table.stem == "rewards-QUICK"
+
+
+def test_the_digest_is_of_what_matters() -> None:
+    assert Protocol(**{**SETTINGS, "model": "a copy of it"}).digest == PROTOCOL.digest
+    for key, value in {"model_hash": "n", "dtype": "bf16", "eval_seeds": (0,), "rewards": {"colour": "2"}}.items():
+        assert Protocol(**{**SETTINGS, key: value}).digest != PROTOCOL.digest

@@ -1,0 +1,54 @@
+"""The examples of CONTRIBUTING.md, put together as a plug-in package and trained with."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from benchbench import config, prompts, registry
+from tests.registry.plugin import write_plugin
+from tests.tiny import write_tiny_sd
+
+TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", TEXT, re.DOTALL))
+[ENTRIES] = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture
+def _plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = tomllib.loads(ENTRIES)["project"]["entry-points"]
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "site", "my_bench", FILES, groups))
+
+
+@pytest.mark.usefixtures("_plugin")
+def test_the_examples_are_found_and_described() -> None:
+    assert "reinforce" in registry.names("methods")
+    assert registry.summary("rewards", "brightness") == "Mean brightness in percent; the prompt plays no part."
+    assert prompts.load("weather").prompts == ("sun", "rain", "snow")
+    assert registry.broken() == []
+
+
+@pytest.mark.usefixtures("_plugin")
+def test_the_reward_example_gives_the_same_on_both_paths() -> None:
+    reward = registry.get("rewards", "brightness")()
+    images = [Image.new("RGB", (8, 8), (shade, shade, shade)) for shade in (0, 51, 255)]
+    pixels = torch.tensor([0, 51, 255]).view(3, 1, 1, 1).expand(3, 3, 8, 8) / 255
+    torch.testing.assert_close(reward.score(images, ["x"] * 3), torch.tensor([0.0, 20.0, 100.0]))
+    torch.testing.assert_close(reward.score_differentiable(pixels, ["x"] * 3), torch.tensor([0.0, 20.0, 100.0]))
+
+
+@pytest.mark.usefixtures("_plugin")
+def test_a_run_with_all_three_examples(tmp_path: Path) -> None:
+    from benchbench.train import loop
+
+    model = write_tiny_sd(tmp_path / "sd")
+    overrides = ["train.batch=2", "sampler.steps=4", "method.scale=2", "train.eval_every=0"]
+    run = config.load("reinforce", str(model), "brightness", "weather", 4, 0, overrides=overrides)
+    out = loop.train(run, tmp_path / "run", device="cpu", say=lambda line: None)
+    assert json.loads((out / "done.json").read_text())["samples"] == 4

@@ -1,0 +1,72 @@
+"""Runs by id and path, and the state each is in."""
+
+import json
+from pathlib import Path
+
+import pytest
+from benchbench.errors import CorruptError, MissingError, RunError
+from benchbench.store import root, runs
+from benchbench.store.keys import file_sha256
+
+
+def make(store: Path, name: str, done: bool = True) -> Path:
+    folder = store / "runs" / name
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"id": name, "model_hash": "m", "config": {"seed": 1}}))
+    if done:
+        (folder / runs.ADAPTER).write_bytes(b"weights")
+        (folder / "done.json").write_text(json.dumps({"adapter_sha256": file_sha256(folder / runs.ADAPTER)}))
+    return folder
+
+
+def test_states(tmp_path: Path) -> None:
+    make(tmp_path, "a")
+    make(tmp_path, "b", done=False)
+    (make(tmp_path, "c") / "run.json").write_text("{")
+    (make(tmp_path, "d") / "done.json").write_text("[]")
+    (make(tmp_path, "e") / runs.ADAPTER).unlink()
+    found = {run.id: run.state for run in runs.all_runs(tmp_path)}
+    assert found == {"a": "complete", "b": "resumable", "c": "damaged", "d": "damaged", "e": "damaged"}
+
+
+def test_a_run_is_found_by_id_and_by_path(tmp_path: Path) -> None:
+    folder = make(tmp_path, "ddpo-0")
+    assert runs.find(tmp_path, "ddpo-0") == runs.find(tmp_path / "elsewhere", folder)
+    with pytest.raises(MissingError) as raised:
+        runs.find(tmp_path, "ddpo-1")
+    assert "ddpo-0" in raised.value.remedy
+
+
+def test_adapters(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a")
+    found = runs.adapter(tmp_path, "a")
+    assert (found.label, found.hash, found.model_hash) == ("a", file_sha256(folder / runs.ADAPTER), "m")
+    assert found.settings == {"seed": 1}
+    make(tmp_path, "b", done=False)
+    with pytest.raises(RunError, match="not finished"):
+        runs.adapter(tmp_path, "b")
+    (folder / runs.ADAPTER).write_bytes(b"weightz")
+    with pytest.raises(CorruptError, match="damaged"):
+        runs.adapter(tmp_path, "a")
+
+
+def test_a_downloaded_adapter_needs_no_run(tmp_path: Path) -> None:
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / runs.ADAPTER).write_bytes(b"x")
+    found = runs.adapter(tmp_path, tmp_path / "lora")
+    assert (found.label, found.model_hash, found.settings) == ("lora", None, {})
+
+
+def test_a_run_id_is_a_function_of_its_settings() -> None:
+    one = runs.run_id("ddpo", "shapes", "shapes-colour", 0, {"lr": 1e-4})
+    assert one == runs.run_id("ddpo", "shapes", "shapes-colour", 0, {"lr": 1e-4})
+    assert one.startswith("ddpo-shapes-shapes-colour-s0-")
+    assert one != runs.run_id("ddpo", "shapes", "shapes-colour", 0, {"lr": 2e-4})
+    assert "/" not in runs.run_id("ddpo", "owner/model", "jpeg", 0, {})
+
+
+def test_the_store_is_where_it_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_HOME", "there")
+    assert (root(tmp_path), root()) == (tmp_path, Path("there"))
+    monkeypatch.delenv("BENCH_HOME")
+    assert root() == Path("bench-store")

@@ -1,0 +1,257 @@
+"""Training on a tiny random checkpoint: every method, resumption, micro-batches, and what is refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchbench.config import RunConfig
+from benchbench.errors import CorruptError, RunError, UsageError
+from benchbench.train import checkpoint, loop
+from benchbench.train.loop import Trainer, train
+from benchbench.train.metrics import read_metrics
+
+ADAPTER = "pytorch_lora_weights.safetensors"
+
+
+def adapter(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / ADAPTER)
+
+
+def equal(a: Path, b: Path) -> bool:
+    left, right = adapter(a), adapter(b)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("method", ["ddpo", "d3po", "tailorpo", "tailorpo-g"])
+def test_every_method_trains(method: str, configure, tmp_path: Path) -> None:
+    run = train(configure(method), tmp_path / "run", say=lambda _: None)
+    done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
+    assert done["samples"] == 32 and [r["samples"] for r in rows if "loss" in r] == [8, 16, 24, 32]
+    assert [r["samples"] for r in rows if "eval.reward" in r] == [0, 16, 32]
+    assert any(float(t.abs().sum()) > 0 for name, t in adapter(run).items() if "lora_B" in name or "lora.up" in name)
+    per_sample = {"ddpo": (20, 5), "d3po": (25, 5), "tailorpo": (30, 5), "tailorpo-g": (35, 10)}[method]
+    assert (done["unet_evals"], done["unet_grads"]) == (32 * per_sample[0], 32 * per_sample[1])
+
+
+def test_the_adapter_loads_in_plain_diffusers_and_gives_our_images(configure, tiny_sd: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    from benchbench.diffusion import backbones
+    from benchbench.diffusion.lora import load_adapter
+    from benchbench.diffusion.policy import make_policy
+
+    run = train(configure("tailorpo", "train.lr=3e-2"), tmp_path / "run", say=lambda _: None)
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
+    plain = make_policy(backbones.load(str(tiny_sd), "cpu"), 20, 1.0, 5.0)
+    cond = plain.encode(["cat", "dog"])
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        base = pipe.unet(x, 500, cond.text).sample
+        pipe.load_lora_weights(run)
+        theirs = pipe.unet(x, 500, cond.text).sample
+        load_adapter(plain.backbone.unet, run)
+        ours = plain.backbone.unet(x, 500, cond.text).sample
+    assert not torch.allclose(base, theirs, atol=1e-4)
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["ddpo", "tailorpo-g"])
+def test_a_killed_run_resumes_to_the_same_bits(method: str, configure, tmp_path: Path) -> None:
+    """kill -9 for real once a checkpoint is there; the resumed adapter equals the uninterrupted one bitwise."""
+    config = configure(method, samples=64)
+    file, out = tmp_path / "config.json", tmp_path / "killed"
+    file.write_text(config.model_dump_json())
+    code = (
+        "import sys; from pathlib import Path; from benchbench.config import RunConfig\n"
+        "from benchbench.train.loop import train\n"
+        "train(RunConfig.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(file), str(out)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoints" / "00000016").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "done.json").exists(), "the run ended before it was killed"
+    said: list[str] = []
+    train(config, out, resume=True, say=said.append)
+    assert any("resuming after" in line for line in said)
+    whole = train(config, tmp_path / "whole", say=said.append)
+    assert equal(out, whole)
+
+    def steps(run: Path) -> list[dict]:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run)]
+
+    assert steps(out) == steps(whole)  # no row lost, none twice
+
+
+def test_micro_batches_change_rounding_only(configure, tmp_path: Path) -> None:
+    runs = [
+        train(configure("tailorpo", f"train.micro_batch={n}", samples=8), tmp_path / str(n), say=lambda _: None)
+        for n in (3, 40)
+    ]
+    losses = [[r["loss"] for r in read_metrics(run) if "loss" in r] for run in runs]
+    norms = [[r["grad_norm"] for r in read_metrics(run) if "loss" in r] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+def test_out_of_memory_halves_the_micro_batch(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Trainer._step
+
+    def step(self: Trainer, batch):
+        if self.micro_batch > 5:
+            raise torch.OutOfMemoryError("no room")
+        return plain(self, batch)
+
+    said: list[str] = []
+    monkeypatch.setattr(Trainer, "_step", step)
+    train(configure("tailorpo", samples=8), tmp_path / "run", say=said.append)
+    assert [line for line in said if "memory" in line] == [
+        f"out of memory: going on with {n} rows at a time" for n in (20, 10, 5)
+    ]
+
+
+def test_a_reward_that_is_not_finite_stops_the_run(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchbench.reward_models.shapes_colour import ShapesColour
+
+    def score(self, images, prompts):
+        r = images.flatten(1).mean(1)
+        return torch.where(torch.arange(len(r)) == 1, float("nan"), r)
+
+    monkeypatch.setattr(ShapesColour, "score_differentiable", score)
+    with pytest.raises(RunError, match=r"shapes-colour gave nan at step 19 for prompt '\w+', sample 1, seed 0"):
+        train(configure("tailorpo"), tmp_path / "run", say=lambda _: None)
+    assert not (tmp_path / "run" / ADAPTER).exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchbench.methods.tailorpo import TailorPO
+
+    plain = TailorPO.loss
+
+    def loss(self, *arguments):
+        value, metrics = plain(self, *arguments)
+        return value * float("inf"), metrics
+
+    monkeypatch.setattr(TailorPO, "loss", loss)
+    with pytest.raises(RunError, match="not finite"):
+        train(configure("tailorpo"), tmp_path / "run", say=lambda _: None)
+
+
+def test_step_zero_invariants_catch_an_adapter_that_is_not_neutral(
+    configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchbench.train import setup
+
+    def broken(unet, rank, alpha, seed):
+        plain(unet, rank, alpha, seed)
+        with torch.no_grad():
+            for p in unet.parameters():
+                if p.requires_grad:
+                    p.add_(0.1)
+
+    plain = setup.add_lora
+    monkeypatch.setattr(setup, "add_lora", broken)
+    with pytest.raises(RunError, match="new adapter changes the base model"):
+        train(configure("tailorpo"), tmp_path / "run", say=lambda _: None)
+
+
+def test_damaged_checkpoints(configure, tmp_path: Path) -> None:
+    """The newest is damaged: it is named and the one before it is taken. Both are: refused."""
+    config, out = configure("tailorpo", samples=24), tmp_path / "run"
+    train(config, out, say=lambda _: None)
+    (out / "done.json").unlink()
+    newest, older = sorted((out / "checkpoints").iterdir(), reverse=True)
+    raw = bytearray((newest / "adapter.safetensors").read_bytes())
+    raw[-3] ^= 1
+    (newest / "adapter.safetensors").write_bytes(raw)
+    said: list[str] = []
+    whole = adapter(out)
+    train(config, out, resume=True, say=said.append)
+    assert any(f"checkpoint {newest.name} is damaged" in line for line in said)
+    assert any(f"resuming after {int(older.name)}" in line for line in said)
+    assert all(torch.equal(whole[name], t) for name, t in adapter(out).items())
+    (out / "done.json").unlink()
+    for folder in (out / "checkpoints").iterdir():
+        (folder / "state.json").write_text("{")
+    with pytest.raises(CorruptError, match="no checkpoint"):
+        train(config, out, resume=True, say=lambda _: None)
+
+
+def test_a_folder_that_holds_something_else_is_refused(configure, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(configure("tailorpo", samples=8), out, say=lambda _: None)
+    said: list[str] = []
+    train(configure("tailorpo", samples=8), out, say=said.append)
+    assert "complete already" in said[0]
+    with pytest.raises(UsageError, match="another run") as error:
+        train(configure("tailorpo", "train.lr=2e-3", samples=8), out, say=lambda _: None)
+    assert "train" in error.value.cause
+    (out / "done.json").unlink()
+    with pytest.raises(UsageError, match="unfinished"):
+        train(configure("tailorpo", samples=8), out, say=lambda _: None)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("precious")
+    with pytest.raises(UsageError, match="other files"):
+        train(configure("tailorpo"), other, say=lambda _: None)
+
+
+def test_checkpoint_of_another_model(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, out = configure("tailorpo", samples=16), tmp_path / "run"
+    train(config, out, say=lambda _: None)
+    (out / "done.json").unlink()
+    monkeypatch.setattr(loop, "run_key", lambda config, model_hash: "another")
+    with pytest.raises(CorruptError, match="belongs to another run"):
+        train(config, out, resume=True, say=lambda _: None)
+
+
+def test_a_full_disk(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    with pytest.raises(RunError, match="disk is full"):
+        train(configure("tailorpo", samples=16), tmp_path / "run", say=lambda _: None)
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_interrupt_saves_and_resumes(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real SIGINT during a rollout: the rollout is finished, saved, and the resumed run ends like a whole one."""
+    import os
+
+    config: RunConfig = configure("tailorpo", "train.save_every=1000", samples=32)
+    plain = Trainer._rollout
+
+    def rollout(self: Trainer):
+        if self.state.samples == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "_rollout", rollout)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", say=lambda _: None)
+    monkeypatch.setattr(Trainer, "_rollout", plain)
+    train(config, tmp_path / "run", resume=True, say=lambda _: None)
+    train(config, tmp_path / "whole", say=lambda _: None)
+    assert equal(tmp_path / "run", tmp_path / "whole")
+
+
+def test_refusals_before_anything_is_loaded(configure, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs a differentiable reward"):
+        train(configure("tailorpo-g", reward="jpeg_compressibility"), tmp_path / "a", say=lambda _: None)
+    with pytest.raises(UsageError, match="gold reward"):
+        train(configure("tailorpo", reward="shapes-oracle"), tmp_path / "a", say=lambda _: None)
+    with pytest.raises(UsageError, match="cannot be made by d3po"):
+        train(configure("d3po", samples=33), tmp_path / "a", say=lambda _: None)
+    assert not (tmp_path / "a").exists()

@@ -1,0 +1,95 @@
+"""The losses against values worked out by hand (methods.md D1, D2, P1-P5, T1, T4)."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchbench.train.losses import pair_dpo, ppo_clip
+
+ONE = torch.ones(1, dtype=torch.float64)
+numbers = st.floats(-0.5, 0.5, allow_nan=False)
+
+
+def value(x: float, grad: bool = False) -> torch.Tensor:
+    return torch.tensor([x], dtype=torch.float64, requires_grad=grad)
+
+
+def test_ppo_at_ratio_one() -> None:
+    """D1: at rho = 1 the loss is -A, and its gradient by log p is -A: here A = (2, -3), so (-2, 3)."""
+    log_ratio = torch.zeros(2, requires_grad=True)
+    loss = ppo_clip(log_ratio, torch.tensor([2.0, -3.0]), 1e-4)
+    assert loss.tolist() == [-2.0, 3.0]
+    loss.sum().backward()
+    assert log_ratio.grad is not None and log_ratio.grad.tolist() == [-2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "advantage", "gradient"),
+    [(0.01, 1.0, False), (-0.01, -1.0, False), (-0.01, 1.0, True), (0.01, -1.0, True)],
+)
+def test_ppo_clips_only_what_went_far_the_right_way(log_ratio: float, advantage: float, gradient: bool) -> None:
+    """D2: A > 0 with rho > 1+c, or A < 0 with rho < 1-c, has no gradient; the opposite sides keep -A rho."""
+    x = value(log_ratio, grad=True)
+    ppo_clip(x, value(advantage), 1e-4).sum().backward()
+    assert x.grad is not None
+    assert float(x.grad) == pytest.approx(-advantage * math.exp(log_ratio) if gradient else 0.0)
+
+
+def test_pair_at_the_reference_is_log_two() -> None:
+    """P1, T1: equal log-ratios give log 2, with gradient ∓beta/2 = ∓0.05."""
+    w, low = value(0.0, True), value(0.0, True)
+    loss = pair_dpo(w, low, 0.1, 0.1, ONE)
+    assert float(loss) == pytest.approx(math.log(2))
+    loss.sum().backward()
+    assert w.grad is not None and low.grad is not None
+    assert (float(w.grad), float(low.grad)) == pytest.approx((-0.05, 0.05))
+
+
+def test_pair_by_hand() -> None:
+    """log rho_w = 0.05, log rho_l = -0.03, beta = 10: z = 0.8, loss = log(1 + e^-0.8) = 0.371101."""
+    assert float(pair_dpo(value(0.05), value(-0.03), 10, 0.1, ONE)) == pytest.approx(0.3711007, abs=1e-6)
+
+
+def test_a_tie_teaches_nothing() -> None:
+    """P2."""
+    w = value(0.05, True)
+    loss = pair_dpo(w, value(-0.02), 0.1, 0.1, 0 * ONE)
+    loss.sum().backward()
+    assert float(loss) == pytest.approx(math.log(2)) and w.grad is not None and float(w.grad) == 0
+
+
+@given(numbers, numbers)
+def test_pair_properties(a: float, b: float) -> None:
+    """P3: P(w over l) + P(l over w) = 1. P4: with beta = clip = 0.1 the loss lies in [0.68316, 0.70323]."""
+    there, back = pair_dpo(value(a), value(b), 0.1, 0.1, ONE), pair_dpo(value(b), value(a), 0.1, 0.1, ONE)
+    assert float((-there).exp() + (-back).exp()) == pytest.approx(1)
+    assert 0.68316 - 1e-5 <= float(there) <= 0.70323 + 1e-5
+
+
+def test_no_gradient_outside_the_clamp_on_either_side() -> None:
+    """P5: log 1.1 = 0.0953 and log 0.9 = -0.1054 bound the log-ratio."""
+    for a, b in ((0.2, -0.2), (-0.2, 0.2)):
+        w, low = value(a, True), value(b, True)
+        pair_dpo(w, low, 0.1, 0.1, ONE).sum().backward()
+        assert w.grad is not None and low.grad is not None and float(w.grad) == float(low.grad) == 0
+
+
+def test_clamping_the_log_ratio_is_clamping_the_ratio_and_does_not_overflow() -> None:
+    for x in (-0.2, -0.05, 0.0, 0.05, 0.2):
+        ratio = torch.tensor(math.exp(x), dtype=torch.float64).clamp(0.9, 1.1).log()
+        assert float(pair_dpo(value(x), value(0.0), 1.0, 0.1, ONE)) == pytest.approx(
+            math.log1p(math.exp(-float(ratio)))
+        )
+    huge = value(1e4, True)
+    pair_dpo(huge, value(0.0), 0.1, 0.1, ONE).sum().backward()
+    assert huge.grad is not None and torch.isfinite(huge.grad).all()
+
+
+def test_without_clip_the_paper_s_equation() -> None:
+    """beta = 1, log-ratios 0.5 and -0.5: log(1 + e^-1) = 0.313262."""
+    assert float(pair_dpo(value(0.5), value(-0.5), 1.0, None, ONE)) == pytest.approx(0.3132617, abs=1e-6)
