@@ -1,0 +1,1 @@
+"""Published tables as data: what each needs, and how to make it again."""

@@ -1,0 +1,92 @@
+"""The learning-rate search behind the shapes presets: ``python -m benchbench.papers.tune --jobs 2``.
+
+The same grid for every method, on seeds that no table uses; the highest mean reward of the fixed evaluation wins. The
+record is results/shapes/tuning.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from benchbench.config import load
+from benchbench.errors import BenchError
+from benchbench.papers import pool
+from benchbench.store import root, runs
+from benchbench.train.metrics import read_metrics
+
+METHODS = ("ddpo", "d3po", "tailorpo", "tailorpo-g")
+RATES = (1e-3, 3e-3, 1e-2)
+SEEDS = (100, 101)
+SAMPLES = 192
+REWARD, PROMPTS = "shapes-colour", "shapes-simple"
+COLUMNS = ("method", "lr", "seed", "samples", "reward", "reward_before", "reward_after", "oracle_after", "seconds")
+
+
+def search(store: Path, jobs: int) -> list[dict[str, object]]:
+    """Trains what is missing of the grid and returns a row for each training."""
+    tasks, cells = [], []
+    for method in METHODS:
+        for rate in RATES:
+            for seed in SEEDS:
+                change = f"train.lr={rate:g}"
+                config = load(method, "shapes", REWARD, PROMPTS, SAMPLES, seed, overrides=[change])
+                out = store / "runs" / runs.run_id(method, "shapes", REWARD, seed, config.model_dump(mode="json"))
+                cells.append((method, rate, seed, out))
+                if out.exists() and runs.read(out).state == "complete":
+                    continue
+                words = ["benchbench", "train", "--method", method, "--model", "shapes", "--reward", REWARD]
+                words += ["--prompts", PROMPTS, "--samples", str(SAMPLES), "--seed", str(seed), "--set", change]
+                words += ["--store", str(store), "--out", str(out), "--resume"]
+                log = store / "logs" / f"{out.name}.log"
+                tasks.append(pool.Task(f"{method} lr {rate:g} seed {seed}", words, 1.0, log))
+    pool.run(tasks, jobs, "trainings")
+    return [_row(*cell) for cell in cells]
+
+
+def _row(method: str, rate: float, seed: int, out: Path) -> dict[str, object]:
+    looks = [row for row in read_metrics(out) if "eval.reward" in row]
+    numbers = (looks[0]["eval.reward"], looks[-1]["eval.reward"], looks[-1]["eval.oracle"])
+    before, after, oracle = (round(float(number), 4) for number in numbers)
+    values = (method, rate, seed, SAMPLES, REWARD, before, after, oracle, round(looks[-1]["seconds"], 1))
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def best(rows: Sequence[dict[str, object]]) -> dict[str, float]:
+    """The learning rate of each method with the highest mean reward over the seeds."""
+    found: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[str(row["method"])][float(str(row["lr"]))].append(float(str(row["reward_after"])))
+    return {method: max(rates, key=lambda rate: fmean(rates[rate])) for method, rates in found.items()}
+
+
+def main() -> int:
+    """Runs the search, writes the table, prints the winners."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--store", type=Path, default=None)
+    parser.add_argument("--out", type=Path, default=Path("results/shapes/tuning.csv"))
+    words = parser.parse_args()
+    print(f"{len(METHODS) * len(RATES) * len(SEEDS)} trainings of {SAMPLES} images; the table goes to {words.out}")
+    try:
+        rows = search(root(words.store), words.jobs)
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    words.out.parent.mkdir(parents=True, exist_ok=True)
+    with words.out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for method, rate in best(rows).items():
+        print(f"{method}: train.lr={rate:g}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Settings: defaults, presets, overrides, and every error at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchbench import config
+from benchbench.errors import UsageError
+
+
+def load(method: str = "tailorpo", model: str = "sd15", *overrides: str, preset: str | None = None) -> config.RunConfig:
+    return config.load(method, model, "shapes-colour", "animals", 16, 0, preset, overrides)
+
+
+def test_released_defaults_are_the_specification_s() -> None:
+    """D3PO's released values, to which TailorPO's paper refers, and its own T = 20, eta = 1, five trained steps."""
+    c = load()
+    assert c.preset == "released"
+    train = (c.train.lr, c.train.weight_decay, c.train.betas, c.train.grad_clip, c.train.lora_rank, c.train.lora_alpha)
+    assert train == (3e-5, 1e-4, (0.9, 0.999), 1.0, 4, 4.0) and c.train.batch == 2
+    assert (c.sampler.steps, c.sampler.eta, c.sampler.guidance_scale) == (20, 1.0, 5.0)
+    assert c.settings["steps"] == [20, 16, 12, 8, 4] and (c.settings["beta"], c.settings["clip"]) == (0.1, 0.1)
+    assert not c.settings["guidance"]
+    g = load("tailorpo-g").settings
+    assert g["guidance"] and g["eta"] == [0.1, 0.2] and g["delta"] == 0.5
+    ddpo = load("ddpo")
+    assert (ddpo.settings["clip"], ddpo.settings["advantage_clip"], ddpo.settings["buffer"]) == (1e-4, 5.0, 16)
+
+
+def test_presets_and_overrides_in_order() -> None:
+    assert load(model="shapes").preset == "shapes"
+    assert load("tailorpo", "sd15", preset="paper").settings["update"] == "step"
+    c = load("tailorpo", "shapes", "train.lr=1e-4", "method.steps=[20, 4]", "method.clip=null", "sampler.steps=50")
+    assert (c.train.lr, c.settings["steps"], c.settings["clip"], c.sampler.steps) == (1e-4, [20, 4], None, 50)
+
+
+@pytest.mark.parametrize("method", ["ddpo", "d3po", "tailorpo", "tailorpo-g"])
+@pytest.mark.parametrize("preset", config.PRESETS)
+def test_every_value_of_every_preset_is_a_setting_with_an_origin(method: str, preset: str) -> None:
+    try:
+        values = config.preset_values(method, preset)
+    except UsageError:
+        assert (method, preset) not in {(method, "shapes"), (method, "released")}
+        return
+    assert values and all(set(entry) == {"value", "origin"} and entry["origin"] for entry in values.values())
+    load(method, preset=preset)
+
+
+def test_all_errors_at_once_with_the_nearest_names() -> None:
+    with pytest.raises(UsageError) as error:
+        wrong = ["method.beeta=1", "train.learning_rate=1", "trian.lr=1", "train.lr=-1", "lr", "method.beta=x"]
+        load("tailorpo", "sd15", *wrong)
+    text = str(error.value)
+    for part in (
+        "method.beeta: no such setting, did you mean 'beta'?",
+        "train.learning_rate: no such setting",
+        "no section 'trian', did you mean 'train'?",
+        "train.lr=-1: input should be greater than 0",
+        "'lr' is not of the form section.key=value",
+        "method.beta='x'",
+    ):
+        assert part in text
+    assert error.value.code == 2
+
+
+def test_unknown_method_has_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="tailorpo") as error:
+        load("tailrpo")
+    assert "did you mean tailorpo" in error.value.cause
+
+
+def test_digest_changes_with_what_decides_the_result_only() -> None:
+    assert load().digest == load().digest != load("tailorpo", "sd15", "train.lr=1e-4").digest
