@@ -26,6 +26,8 @@ class Backbone:
     scheduler_config: dict[str, Any]
     device: torch.device
     dtype: str
+    image_size: int  # side of the images in pixels
+    batch_size: int  # images made or decoded at a time
 
     @property
     def is_shapes(self) -> bool:
@@ -36,11 +38,6 @@ class Backbone:
         """(C, h, w) of one image's latents."""
         size = self.unet.config.sample_size
         return (self.unet.config.in_channels, size, size)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the image in pixels."""
-        return self.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
 
 
 def pick_device(device: str | None) -> torch.device:
@@ -117,6 +114,8 @@ def load(model: str, device: str | torch.device | None = None, dtype: str = "aut
         scheduler_config=scheduler,
         device=where,
         dtype=name,
+        image_size=models.image_size(root),
+        batch_size=models.batch_size(root),
     )
 
 

@@ -9,15 +9,13 @@ from torch import Tensor
 
 from benchbench.diffusion.backbones import Backbone
 
-CHUNK_PIXELS = 2**22  # 16 images of 512x512 at a time
-
 
 class Decoder:
     """The VAE's decoder: latents [N, C, h, w] to images [N, 3, H, W] in [0, 1], in chunks, differentiable."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.vae = backbone.vae
-        self.chunk = max(1, CHUNK_PIXELS // backbone.image_size**2)
+        self.chunk = backbone.batch_size
 
     def __call__(self, latents: Tensor) -> Tensor:
         latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor

@@ -137,6 +137,17 @@ def content_hash(root: Path) -> str:
     return total.hexdigest()
 
 
+def image_size(root: Path) -> int:
+    """Side of the model's images in pixels, from its settings alone."""
+    unet, vae = (json.loads((root / part / "config.json").read_text(encoding="utf-8")) for part in ("unet", "vae"))
+    return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
+
+
+def batch_size(root: Path) -> int:
+    """Images that are made or decoded at a time unless somebody says otherwise: 64 at 256 px or less, 16 at 512 px."""
+    return max(1, min(64, 2**22 // image_size(root) ** 2))
+
+
 def check_kind(root: Path) -> None:
     """Raises UsageError for a pipeline that this release cannot run, naming its class."""
     try:

@@ -12,7 +12,7 @@ from benchbench.api import PromptSet
 from benchbench.errors import RunError
 from benchbench.evaluate.subject import Draw, Subject
 from benchbench.noise import Noise, Sample
-from benchbench.report.progress import progress
+from benchbench.report.progress import Progress, progress
 from benchbench.store.files import Say, locked, sweep
 from benchbench.store.images import Entry, Images
 from benchbench.store.keys import GenerationKey
@@ -64,7 +64,8 @@ def generate(
             if todo:
                 images.begin(made_on)
                 draw = draw or subject.open()
-                _fill(images, todo, draw, Noise(seed, "eval"), batch_size, f"generating {subject.label}", say)
+                with progress(len(items), f"generating {subject.label}", "images", len(entries)) as bar:
+                    _fill(images, todo, draw, Noise(seed, "eval"), batch_size, bar, say)
                 entries |= images.scan(todo, say)
         done.append(Generation(subject.label, seed, images, {item: entries[item] for item in items}))
         _report_blank(done[-1], say)
@@ -72,10 +73,10 @@ def generate(
 
 
 def _fill(
-    images: Images, todo: Sequence[Sample], draw: Draw, noise: Noise, batch_size: int, title: str, say: Say
+    images: Images, todo: Sequence[Sample], draw: Draw, noise: Noise, batch_size: int, bar: Progress, say: Say
 ) -> None:
     """Draws in chunks; the images of one chunk are encoded and written while the next is drawn, and no longer held."""
-    with progress(len(todo), title, "images") as bar, ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool:
         writing: list[Future[None]] = []
         for chunk, pixels in _chunks(todo, draw, noise, batch_size, say):
             _finish(writing)

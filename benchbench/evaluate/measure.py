@@ -48,20 +48,20 @@ def measure(
     sampler: SamplerConfig | None = None,
     device: str | None = None,
     dtype: str = "auto",
-    batch_size: int = 16,
+    batch_size: int | None = None,
     say: Say = print,
 ) -> Measured:
     """``rows`` maps a label to its trainings (run ids, run folders, adapter folders); no training is the base model.
 
     Without ``sampler`` it is the one that the trainings used. Run twice, it makes nothing the second time and loads no
-    weights; interrupted, it goes on. Errors: UsageError, MissingError, CorruptError (an adapter that is damaged or of
-    another model), RunError.
+    weights; interrupted, it goes on. Without ``batch_size`` it is by the size of the images. Errors: UsageError,
+    MissingError, CorruptError (an adapter that is damaged or of another model), RunError.
     """
-    from benchbench.diffusion import backbones
+    from benchbench.diffusion import backbones, models
 
     kinds = [_reward(name) for name in dict.fromkeys(rewards)]
     sizes = {"prompts": len(prompts), "rewards": len(kinds), "images per prompt": images_per_prompt}
-    sizes |= {"evaluation seeds": len(eval_seeds), "batch size": batch_size}
+    sizes |= {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1}
     if min(sizes.values()) < 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise UsageError("there is nothing to evaluate", listed, "give at least one of each")
@@ -71,10 +71,11 @@ def measure(
     adapters = [found for row in trainings.values() for found in row.values() if found]
     settings = (sampler or rows_of.common_sampler(adapters)).model_dump(mode="json")
     base = Model(model, settings, where, precision)
+    batch = batch_size or models.batch_size(models.folder(model))
     rows_of.check_model(adapters, model, base.hash, say)
     protocol = Protocol(
         name="reward-table",
-        model=model,
+        model=Path(model).name if Path(model).is_dir() else model,
         model_hash=base.hash,
         sampler=settings,
         dtype=precision,
@@ -85,7 +86,7 @@ def measure(
         eval_seeds=tuple(eval_seeds),
         rewards={kind.name: kind.version for kind in kinds},
     )
-    weights = {model: base.hash, **{found.label: found.hash for found in adapters}}
+    weights = {protocol.model: base.hash, **{found.label: found.hash for found in adapters}}
     ran = record(protocol.model_dump(mode="json"), weights, where)
 
     def images(subject: Subject) -> list[Generation]:
@@ -97,7 +98,7 @@ def measure(
             images_per_prompt=images_per_prompt,
             eval_seeds=eval_seeds,
             store=store,
-            batch_size=batch_size,
+            batch_size=batch,
             made_on=ran,
             say=say,
         )
@@ -109,7 +110,7 @@ def measure(
     }
     base.close()
     every = [generation for generations in made.values() for generation in generations]
-    scored = iter(score(every, kinds, store=store, device=where, batch_size=batch_size, say=say))
+    scored = iter(score(every, kinds, store=store, device=where, batch_size=batch, say=say))
     parts: dict[str, list[pd.DataFrame]] = {label: [] for label in rows}
     for (label, seed), generations in made.items():
         parts[label] += [next(scored).assign(train_seed=seed) for _ in generations]

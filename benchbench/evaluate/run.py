@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchbench.api import PromptSet
+from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.protocols.reward_table import reward_table
 from benchbench.report import curves, folder, grids
@@ -39,21 +40,32 @@ def evaluate(
 ) -> EvalResult:
     """Rows ``base`` and one an adapter, named by its run; ``options`` and errors are those of ``measure``."""
     rows: dict[str, Sequence[str | Path]] = {BASE: []}
-    rows |= {adapter(store, name).label: [name] for name in adapters}
+    for name in adapters:
+        label = adapter(store, name).label
+        if label in rows:
+            raise UsageError(
+                f"two rows would be called {label}", f"{name} is the second", "name each once, or rename one"
+            )
+        rows[label] = [name]
     measured = measure(model, rows, prompts, rewards, store=store, **options)
     trained = {run.config.get("config", {}).get("reward") for run in measured.runs}
     held_out = frozenset(measured.protocol.rewards) - trained if trained else frozenset()
     table = reward_table(
         measured.frames, measured.protocol, name=f"rewards-{prompts.name}", held_out=held_out, quick=quick
     )
+    images = len(prompts) * measured.protocol.images_per_prompt * len(measured.protocol.eval_seeds)
     page = Page(
-        title=f"{model} on {prompts.name}",
-        intro=measured.protocol.describe() + ".",
+        title=f"{measured.protocol.model} on {prompts.name}",
+        intro=f"{_rows(len(adapters))}, {images} images each. In brackets are 95% intervals over prompts.",
         sections=sections(measured, table),
         quick=quick,
     )
-    out = folder.write(store, f"eval-{Path(model).name}-{prompts.name}", page)
+    out = folder.write(store, f"eval-{measured.protocol.model}-{prompts.name}", page)
     return EvalResult(measured.frames, table, out)
+
+
+def _rows(adapters: int) -> str:
+    return "The base model" + (f" and {adapters} adapter{'s' if adapters > 1 else ''}" if adapters else "")
 
 
 def sections(measured: Measured, *tables: Table) -> tuple[Section, ...]:

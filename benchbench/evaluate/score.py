@@ -102,7 +102,8 @@ def _fill(
         scores.write(together)
         return together
 
-    with progress(len(todo), f"scoring {generation.label} with {reward.kind.name}", "images") as bar:
+    total, title = len(generation.entries), f"scoring {generation.label} with {reward.kind.name}"
+    with progress(total, title, "images", total - len(todo)) as bar:
         try:
             for start in range(0, len(todo), batch_size):
                 rows += _score(todo[start : start + batch_size], generation, reward(), bar)

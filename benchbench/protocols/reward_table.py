@@ -74,14 +74,15 @@ def _caption(
 ) -> str:
     every = [found for row in cells.values() for found in row.values()]
     seeds = max((found.seeds for found in every), default=1)
-    how = "prompts and training seeds" if seeds > 1 else "prompts"
-    if 1 < min((found.prompts for found in every), default=0) < intervals.FEWEST_TO_RESAMPLE and seeds == 1:
-        how = "prompts (Student's t: too few to resample)"
     rewards = "; ".join(f"{c.key} (version {c.version}, in {c.unit or 'no unit'})" for c in columns)
     sentences = [protocol.describe(), f"Rewards: {rewards}"]
-    sentences.append(
-        f"In brackets: {level:.0%} interval over {how}" + (f", {seeds} trainings a row" if seeds > 1 else "")
-    )
+    if seeds > 1:
+        how = f"of the mean over prompts and up to {seeds} trainings of a row"
+    elif min((found.prompts for found in every), default=0) < intervals.FEWEST_TO_RESAMPLE:
+        how = "by Student's t over prompts, too few to resample"
+    else:
+        how = "by bootstrap over prompts"
+    sentences.append(f"In brackets: {level:.0%} interval {how}")
     if base is not None and len(cells) > 1:
         sentences.append(f"SD: paired difference to {base} in standard deviations of {base} over its images")
     return ". ".join([*sentences, f"Protocol {protocol.digest}"]) + "."

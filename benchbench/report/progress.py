@@ -67,7 +67,7 @@ class Lines:
         """A line where the last one is ten seconds old."""
         self.done += n
         self.note = note or self.note
-        if time.monotonic() - self.said >= EVERY:
+        if self.done < self.total and time.monotonic() - self.said >= EVERY:
             self._say(f", {duration(self._left())} left")
 
     def end(self) -> None:

@@ -3,16 +3,17 @@
 Images of one prompt are alike, so an interval over images would be too narrow: what is resampled is the prompt.
 
 * One training seed, at least 10 prompts: the bootstrap of prompts, with the percentile interval *expanded* so that its
-  level holds for n prompts and not only for infinitely many (Hesterberg, The American Statistician 69, 2015, section
-  5.4). Simulated coverage at 95 %: 0.94 for 10 normal prompts (plain percentile 0.89, BCa 0.90), 0.90 for 10 log-normal
-  ones (0.82, 0.81).
-* 2 to 9 prompts: Student's t over prompts. So few cannot be resampled: whatever the bootstrap method, 5 prompts cover
-  at most 0.9.
+  level holds for n prompts and not only for infinitely many (Hesterberg, The American Statistician 69, 2015).
+  Simulated coverage at 95 %: 0.94 for 10 normal prompts (plain percentile 0.89, BCa 0.90), 0.90 for 10 log-normal ones
+  (0.82, 0.81).
+* 2 to 9 prompts: Student's t over prompts. So few cannot be resampled: with 5 normal prompts the best of the three
+  bootstraps covers 0.90, with 3 none reaches 0.80.
 * One prompt and one training seed: no interval.
 * Several training seeds: seeds and prompts are crossed, and resampling both gives, in closed form, the variance
   V = var(seed means)/S + var(prompt means)/P (the pigeonhole bootstrap; Owen, Annals of Applied Statistics 1, 2007).
-  The interval is +- t * sqrt(V) with Satterthwaite's degrees of freedom: the bootstrap's own percentiles cannot reach
+  The interval is ± t * sqrt(V) with Satterthwaite's degrees of freedom: the bootstrap's own percentiles cannot reach
   95 % with the two to five seeds that one can afford (three seeds' extremes enclose the centre 75 % of the time).
+  Simulated coverage at 95 %: 0.91 (2 seeds) to 0.97, and 0.99 where neither seeds nor prompts differ.
 """
 
 from __future__ import annotations

@@ -63,14 +63,14 @@ def sweep(folder: Path, name: str = "*") -> None:
 
 @contextmanager
 def locked(path: Path, say: Say) -> Iterator[None]:
-    """Holds the lock file ``path``; says so when another process has it, and waits."""
+    """Holds the lock file ``path``; waits where another process has it, and says so after a second."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=1)
         except Timeout:
             say(f"another process is working on {path.parent.name}/{path.stem}; waiting for it")
             lock.acquire()

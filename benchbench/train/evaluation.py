@@ -14,8 +14,6 @@ from benchbench.diffusion.policy import Cost, Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
 
-CHUNK_PIXELS = 2**22
-
 
 class FixedEvaluation:
     """Rewards of plain samples of the current policy; the noise is the same for every method and training seed."""
@@ -32,7 +30,7 @@ class FixedEvaluation:
     def __call__(self) -> dict[str, float]:
         """``eval.reward``, on shapes ``eval.oracle`` too, and how many images were constant."""
         own, self.policy.cost = self.policy.cost, Cost()  # looking is not training, and is not charged to it
-        chunk = max(1, CHUNK_PIXELS // self.policy.backbone.image_size**2)
+        chunk = self.policy.backbone.batch_size
         scores: dict[str, list[torch.Tensor]] = {name: [] for name in self.rewards}
         constant = 0
         for i in range(0, len(self.samples), chunk):

@@ -42,7 +42,7 @@ def train(config: RunConfig, out: Path, resume: bool = False, device: str | None
     parts = build(config, device, say)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_run(config, out, parts.policy.backbone.hash)
+    write_run(config, out, parts.policy.backbone.hash, str(parts.policy.backbone.device))
     Trainer(config, parts, out, say).run()
     return out
 

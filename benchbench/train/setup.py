@@ -20,6 +20,7 @@ from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import UsageError
 from benchbench.prompts.words import check_known, too_long
+from benchbench.record import record
 from benchbench.store.files import write_atomic
 from benchbench.store.keys import digest
 
@@ -123,7 +124,10 @@ def run_key(config: RunConfig, model_hash: str) -> str:
     return digest([config.digest, model_hash])
 
 
-def write_run(config: RunConfig, out: Path, model_hash: str) -> None:
-    """run.json: what this folder holds, from its first second."""
+def write_run(config: RunConfig, out: Path, model_hash: str, device: str) -> None:
+    """run.json: what this folder holds, from its first second; record.json: what ran, an entry for each start."""
+    ran = record(config.model_dump(mode="json"), {config.model: model_hash}, device)
+    earlier = json.loads((out / "record.json").read_text(encoding="utf-8")) if (out / "record.json").is_file() else []
+    write_atomic(out / "record.json", json.dumps([*earlier, ran], indent=1).encode())
     run = {"id": out.name, "digest": config.digest, "model_hash": model_hash, "config": config.model_dump(mode="json")}
     write_atomic(out / "run.json", json.dumps(run, indent=1).encode())

@@ -75,7 +75,7 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
     assert "already holds another run" in other.err
 
 
-def test_where_no_model_is_named_the_first_line_says_which_and_why(bench: Bench) -> None:
+def test_where_no_model_is_named_it_says_which_and_why() -> None:
     from benchbench.cli import choice
 
     assert choice.model("sd21", None) == ("sd21", "as named")

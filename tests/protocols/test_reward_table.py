@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from benchbench.protocols.protocol import Protocol
 from benchbench.protocols.reward_table import reward_table
 
@@ -55,7 +56,7 @@ def test_a_row_may_lack_a_reward() -> None:
 def test_the_caption_says_what_was_compared() -> None:
     caption = reward_table({"base": frame(0), "ours": frame(1)}, PROTOCOL).caption
     for words in ("steps 20", "12 prompts of simple", "2 images each", "seeds 0, 1", "version 1, in points",
-                  "95% interval over prompts", "difference to base", PROTOCOL.digest):  # fmt: skip
+                  "95% interval by bootstrap over prompts", "difference to base", PROTOCOL.digest):  # fmt: skip
         assert words in caption
 
 
@@ -63,7 +64,7 @@ def test_several_trainings_are_one_row() -> None:
     rows = {"base": frame(0), "ours": pd.concat([frame(1, seed=0), frame(2, seed=1)])}
     table = reward_table(rows, PROTOCOL)
     assert table.cells["ours"]["colour"].seeds == 2
-    assert "prompts and training seeds" in table.caption and "2 trainings a row" in table.caption
+    assert "over prompts and up to 2 trainings of a row" in table.caption
 
 
 def test_quick_is_in_caption_and_file_name() -> None:

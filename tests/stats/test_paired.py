@@ -3,15 +3,24 @@
 import numpy as np
 import pandas as pd
 import pytest
-from benchbench.errors import UsageError
-from benchbench.stats.paired import difference
 from hypothesis import given
 from hypothesis import strategies as st
+
+from benchbench.errors import UsageError
+from benchbench.stats.paired import difference
 
 
 def frame(scores: list[list[float]], seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(
-        {"prompt_index": p, "prompt": f"p{p}", "sample": i, "eval_seed": 0, "version": "1", "score": s, "train_seed": seed}
+        {
+            "prompt_index": p,
+            "prompt": f"p{p}",
+            "sample": i,
+            "eval_seed": 0,
+            "version": "1",
+            "score": s,
+            "train_seed": seed,
+        }
         for p, images in enumerate(scores)
         for i, s in enumerate(images)
     )

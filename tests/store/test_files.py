@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from benchbench.errors import RunError
 from benchbench.store.files import locked, sweep, write_atomic
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from benchbench.errors import CorruptError
 from benchbench.noise import Sample
 from benchbench.store.images import DESCRIPTION, Images, blank
 from benchbench.store.keys import GenerationKey
-from PIL import Image
 
 KEY = GenerationKey("m", None, {"steps": 20}, "fp32", "set", "p", 3)
 CAT, DOG = Sample("a cat “ça”\n<b>", 0, 0), Sample("a dog", 1, 7)

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from benchbench.store.keys import GenerationKey, canonical, digest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from benchbench.store.keys import GenerationKey, canonical, digest
 
 KEY = GenerationKey("m", None, {"steps": 20, "eta": 1.0}, "fp32", "animals", "p", 0)
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.store import root, runs
 from benchbench.store.keys import file_sha256

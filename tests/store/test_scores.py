@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from benchbench.api import Reward
 from benchbench.store.scores import COLUMNS, Scores, frame
 

@@ -1,0 +1,56 @@
+"""What is meant where the command line names no model, reward or prompts."""
+
+from __future__ import annotations
+
+from benchbench import registry
+from benchbench.cli.options import words
+from benchbench.cli.ui import all_at_once
+
+
+def model(named: str | None, device: str | None) -> tuple[str, str]:
+    """The model and why: the named one, else sd15 where it can run well, else the embedded one."""
+    if named:
+        return named, "as named"
+    from benchbench.diffusion import models
+
+    if models.missing("sd15"):
+        return "shapes", "no --model, and sd15's weights are not here"
+    if device is not None and not device.startswith("cuda"):
+        return "shapes", f"no --model, and sd15 wants CUDA, not {device}"
+    import torch  # only now: it takes seconds to load
+
+    if not torch.cuda.is_available():
+        return "shapes", "no --model, and sd15 wants CUDA, which is not here"
+    return "sd15", "no --model; CUDA and sd15's weights are here"
+
+
+def reward(named: str | None, model_name: str) -> tuple[str, str | None]:
+    """The reward, and a note where it is not the one named."""
+    from benchbench.diffusion import models
+
+    shapes = models.is_shapes(model_name)
+    return registry.resolve_reward(named or ("shapes-colour" if shapes else "aesthetic"), shapes)
+
+
+def rewards(text: str, model_name: str) -> tuple[list[str], list[str]]:
+    """The rewards of ``a,b`` or ``all``, and notes on what was left out or renamed; names every wrong one at once."""
+    if text == "all":
+        present, skipped = registry.present_rewards()
+        return present, [f"skipped {name}: {why}" for name, why in skipped.items()]
+    chosen: list[tuple[str, str | None]] = []
+    all_at_once(*(lambda word=word: chosen.append(reward(word, model_name)) for word in words(text)))
+    return list(dict.fromkeys(name for name, _ in chosen)), [note for _, note in chosen if note]
+
+
+def prompts(named: str | None, model_name: str) -> str:
+    """The prompt set to train on."""
+    from benchbench.diffusion import models
+
+    return named or ("shapes-simple" if models.is_shapes(model_name) else "animals")
+
+
+def samples(named: int | None, model_name: str) -> int:
+    """How many images to train on: the paper's 10,000, or as many as take minutes on the embedded model."""
+    from benchbench.diffusion import models
+
+    return named if named is not None else (384 if models.is_shapes(model_name) else 10_000)

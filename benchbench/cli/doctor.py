@@ -1,0 +1,23 @@
+"""``bench doctor``."""
+
+from __future__ import annotations
+
+from benchbench.cli.options import Store
+from benchbench.cli.ui import say, table
+
+
+def doctor(store: Store = None) -> None:
+    """Check this machine: versions, device, disk, caches, what is missing, and plug-ins that do not load."""
+    from benchbench import doctor
+    from benchbench.store import root
+
+    say("checking this machine; nothing is changed")
+    table(["what", "state"], doctor.machine(root(store)))
+    say("")
+    table(["model, reward or prompts", "state"], doctor.assets())
+    problems = doctor.plugins()
+    say("")
+    for kind, name, error in problems:
+        say(f"the {kind} plug-in {name!r} does not load: {error}")
+    if not problems:
+        say("every plug-in loads")

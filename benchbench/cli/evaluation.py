@@ -1,0 +1,76 @@
+"""``bench eval``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchbench.cli import choice
+from benchbench.cli.options import Device, ModelName, Store, integers
+from benchbench.cli.ui import all_at_once, resumable, say
+
+
+def evaluate(
+    prompts: Annotated[str, typer.Option(help="A set (bench list prompts), or a file.")],
+    rewards: Annotated[str, typer.Option(help="Names separated by commas, or all that are here.")],
+    model: ModelName = None,
+    adapter: Annotated[
+        list[str] | None, typer.Option(metavar="RUN...", help="Run ids or folders; each is a row beside the base.")
+    ] = None,
+    images_per_prompt: Annotated[int, typer.Option(min=1)] = 5,
+    eval_seeds: Annotated[str, typer.Option(help="Seeds of the images, separated by commas.")] = "0",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at a time: memory, not results. Default: by their size.")
+    ] = None,
+    store: Store = None,
+    device: Device = None,
+) -> None:
+    """Generate, score and tabulate a model and its adapters; makes only what the store does not hold."""
+    from benchbench import prompts as prompt_sets
+    from benchbench.diffusion import models
+    from benchbench.prompts.words import check_known
+    from benchbench.store import root
+
+    model_name, why = choice.model(model, device)
+    seeds = integers(eval_seeds, "--eval-seeds")
+    chosen: list[str] = []
+    notes: list[str] = []
+
+    def check_rewards() -> None:
+        found, said = choice.rewards(rewards, model_name)
+        chosen.extend(found)
+        notes.extend(said)
+
+    def check_prompts() -> None:
+        found = prompt_sets.load(prompts)
+        if models.is_shapes(model_name):
+            check_known(found)
+
+    all_at_once(check_rewards, check_prompts, lambda: models.folder(model_name))
+    rows = ", ".join(["base", *(adapter or [])])
+    say(
+        f"evaluating {rows} on the model {model_name} ({why}): {images_per_prompt} images a prompt of {prompts}, "
+        f"rewards {', '.join(chosen)}; into {root(store)}"
+    )
+    for note in notes:
+        say(note)
+
+    from benchbench.evaluate import evaluate
+    from benchbench.report import folder
+
+    with resumable():
+        result = evaluate(
+            model_name,
+            adapter or [],
+            prompt_sets.load(prompts),
+            chosen,
+            store=root(store),
+            images_per_prompt=images_per_prompt,
+            eval_seeds=seeds,
+            device=device,
+            batch_size=batch_size,
+            say=say,
+        )
+    say(result.table.markdown())
+    say(f"report: {folder.page_file(result.folder, result.table.quick)}")

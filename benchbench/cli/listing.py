@@ -1,0 +1,66 @@
+"""``bench list``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from benchbench import registry
+from benchbench.cli.options import Store
+from benchbench.cli.ui import table
+
+
+class What(StrEnum):
+    """What can be listed."""
+
+    methods = "methods"
+    rewards = "rewards"
+    prompts = "prompts"
+    models = "models"
+    runs = "runs"
+
+
+def list_names(what: Annotated[What, typer.Argument(show_default=False)], store: Store = None) -> None:
+    """List methods, rewards, prompt sets, models or the runs of a store."""
+    if what is What.methods:
+        table(["method", "what"], [[name, registry.summary("methods", name)] for name in registry.names("methods")])
+    elif what is What.rewards:
+        table(["reward", "what"], [[name, registry.summary("rewards", name)] for name in registry.names("rewards")])
+    elif what is What.prompts:
+        table(["prompts", "count", "here", "origin"], _prompts())
+    elif what is What.models:
+        table(["model", "here", "hub ids, tried in order"], _models())
+    else:
+        from benchbench.store import root
+
+        table(["run", "state", "samples", "folder"], _runs(root(store)))
+
+
+def _prompts() -> list[list[object]]:
+    from benchbench import prompts
+
+    rows: list[list[object]] = []
+    for name in prompts.names():
+        entry = prompts.index().get(name)
+        shown = ", ".join([name, *entry.aliases]) if entry else name
+        count = entry.count if entry else "?"
+        origin = entry.origin if entry else registry.summary("prompts", name)
+        rows.append([shown, count, prompts.missing(name) or "yes", origin])
+    return rows
+
+
+def _models() -> list[list[object]]:
+    from benchbench.diffusion import models
+
+    known = {"shapes": ("embedded",), **models.aliases()}
+    return [[name, models.missing(name) or "yes", ", ".join(ids)] for name, ids in known.items()]
+
+
+def _runs(store: Any) -> list[list[object]]:
+    from benchbench.store import runs
+
+    return [
+        [run.id, run.state, run.config.get("config", {}).get("samples", "?"), run.path] for run in runs.all_runs(store)
+    ]

@@ -1,0 +1,96 @@
+"""``bench``: the commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from benchbench import __version__
+from benchbench.cli import doctor, evaluation, fetch, listing, report, reproduce, shapes, show, status, train
+from benchbench.errors import BenchError, RunError
+
+SEVERAL = ("--set", "--adapter")
+"""Options that take several values after one flag."""
+
+app = typer.Typer(
+    name="bench",
+    help="Trains and evaluates methods that align text-to-image diffusion models with preferences.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train.train)
+app.command("eval")(evaluation.evaluate)
+app.command("reproduce")(reproduce.reproduce)
+app.command("report")(report.report)
+app.command("list")(listing.list_names)
+app.command("show")(show.show)
+app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
+app.command("fetch")(fetch.fetch)
+app.add_typer(shapes.app, name="shapes")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"benchbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status; an error ends as three lines on standard error."""
+    try:
+        app(args=spread(sys.argv[1:] if argv is None else argv), prog_name="bench")
+    except SystemExit as end:  # how the parser ends, always: 0, 2 for a wrong option, 130 for Ctrl-C
+        return end.code if isinstance(end.code, int) else 1
+    except BenchError as error:
+        return _fail(error)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(RunError("the disk is full", str(error), "free some space and run the same command"))
+        return _fail(_unexpected(error))
+    except Exception as error:
+        return _fail(_unexpected(error))
+    return 0
+
+
+def spread(argv: Sequence[str]) -> list[str]:
+    """``--set a=1 b=2`` as ``--set a=1 --set b=2``, which is what the parser reads."""
+    out: list[str] = []
+    several = ""
+    for word in argv:
+        if word.startswith("-"):
+            several = word if word in SEVERAL else ""
+        elif several and out[-1] != several:
+            out.append(several)
+        out.append(word)
+    return out
+
+
+def _unexpected(error: Exception) -> RunError:
+    return RunError(
+        "this should not have happened",
+        f"{type(error).__name__}: {error}",
+        "run it again with BENCH_DEBUG=1 for the traceback, and report it",
+    )
+
+
+def _fail(error: BenchError) -> int:
+    if os.environ.get("BENCH_DEBUG"):
+        traceback.print_exc()
+    print(f"error: {error}", file=sys.stderr)
+    return error.code

@@ -1,0 +1,18 @@
+"""``bench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchbench.cli.ui import say
+
+
+def report(path: Annotated[Path, typer.Argument(help="A report's folder.", show_default=False)]) -> None:
+    """Render again a report that exists, from the data in its folder."""
+    from benchbench.report import folder
+
+    say(f"rendering {path} again")
+    say(f"rendered {', '.join(str(page) for page in sorted(folder.render(path).glob('*.html')))}")

@@ -1,0 +1,132 @@
+"""``bench show``: everything about one method, reward, prompt set, model, run or preset."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from benchbench import registry
+from benchbench.cli.options import Store
+from benchbench.cli.ui import say, table
+from benchbench.errors import MissingError
+
+
+class Kind(StrEnum):
+    """What can be shown."""
+
+    method = "method"
+    reward = "reward"
+    prompts = "prompts"
+    model = "model"
+    run = "run"
+    preset = "preset"
+
+
+def show(
+    kind: Annotated[Kind, typer.Argument(show_default=False)],
+    name: Annotated[str, typer.Argument(show_default=False)],
+    store: Store = None,
+) -> None:
+    """Show everything about one method, reward, prompt set, model, run or a method's presets."""
+    if kind is Kind.method:
+        _method(name)
+    elif kind is Kind.reward:
+        _reward(name)
+    elif kind is Kind.prompts:
+        _prompts(name)
+    elif kind is Kind.model:
+        _model(name)
+    elif kind is Kind.run:
+        _run(name, store)
+    else:
+        _preset(name)
+
+
+def _method(name: str) -> None:
+    from benchbench import config
+
+    cls = registry.get("methods", name)
+    say(f"{name}: {cls.paper}, {cls.data}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
+    sections = {"method": cls.Config, "train": config.TrainConfig, "sampler": config.SamplerConfig}
+    rows = [
+        [f"{section}.{key}", field.get_default(call_default_factory=True), field.description or ""]
+        for section, kind in sections.items()
+        for key, field in kind.model_fields.items()
+    ]
+    table(["setting", "default", "meaning and origin"], rows)
+    say(f"\nPresets change these defaults: bench show preset {name}")
+
+
+def _reward(name: str) -> None:
+    cls = registry.get("rewards", name)
+    low, high = cls.range
+    say(f"{name}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
+    rows = [
+        ["version", cls.version],
+        ["unit", cls.unit],
+        ["usual range", f"{low:g} to {high:g}"],
+        ["differentiable", "yes" if cls.differentiable else "no"],
+        ["may be trained on", "yes" if cls.trainable else "no, it only judges"],
+        ["weights", cls.weights],
+        ["here", cls.missing() or "yes"],
+    ]
+    table(["fact", "value"], rows)
+
+
+def _prompts(name: str) -> None:
+    from benchbench import prompts
+
+    entry = prompts.index().get(prompts.find(name) or "")
+    facts: list[list[object]]
+    try:
+        found = prompts.load(name)
+        facts = [["name", found.name], ["prompts", len(found)], ["origin", found.origin], ["licence", found.licence]]
+        facts += [["sha256", found.hash]]
+        facts += [["", text] for text in found.prompts[:5]]
+    except MissingError as error:
+        if entry is None:
+            raise
+        facts = [["prompts", entry.count], ["origin", entry.origin], ["licence", entry.licence]]
+        facts += [["get it", error.remedy]]
+    table(["fact", "value"], facts)
+
+
+def _model(name: str) -> None:
+    from benchbench.diffusion import models
+
+    ids = models.aliases().get(name, ())
+    rows: list[list[object]] = [["hub ids", ", ".join(ids)]] if ids else []
+    try:
+        root = models.folder(name)
+        rows += [["here", "yes"], ["folder", root], ["content hash", models.content_hash(root)]]
+    except MissingError as error:
+        rows.append(["here", f"{error.problem}: {error.remedy}"])
+    table(["fact", "value"], rows)
+
+
+def _run(name: str, store: Store) -> None:
+    from benchbench.store import root, runs
+
+    run = runs.find(root(store), name)
+    say(f"{run.id}: {run.state}{f' ({run.note})' if run.note else ''}\n{run.path}\n")
+    say(json.dumps(run.config, indent=2))
+    metrics = run.path / "metrics.jsonl"
+    if metrics.is_file():
+        lines = metrics.read_text(encoding="utf-8").splitlines()
+        say(f"\nlast metrics: {lines[-1] if lines else 'none yet'}")
+    if run.done:
+        say(f"done: {json.dumps(run.done)}")
+
+
+def _preset(name: str) -> None:
+    from benchbench import config
+
+    registry.get("methods", name)
+    rows = []
+    for preset in config.PRESETS:
+        rows += [[preset, key, v["value"], v["origin"]] for key, v in config.preset_values(name, preset).items()]
+    table(["preset", "setting", "value", "origin"], rows)

@@ -1,0 +1,63 @@
+"""``bench train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchbench.cli import choice
+from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
+from benchbench.cli.ui import all_at_once, resumable, say
+
+
+def train(
+    method: MethodName,
+    model: ModelName = None,
+    reward: RewardName = None,
+    prompts: PromptsName = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Final images to train on. Default: 384 on shapes, else 10000.")
+    ] = None,
+    seed: int = 0,
+    preset: Annotated[str | None, typer.Option(help="released, paper or shapes; see bench show preset METHOD.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="train.lr=1e-4 method.beta=0.1 ...")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/ID in the store.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    store: Store = None,
+    device: Device = None,
+) -> None:
+    """Train a LoRA adapter with a method against a reward."""
+    from benchbench import config
+    from benchbench import prompts as prompt_sets
+    from benchbench.store import root, runs
+
+    chosen, why = choice.model(model, device)
+    prompts_name, count = choice.prompts(prompts, chosen), choice.samples(samples, chosen)
+
+    def configure(reward_name: str) -> config.RunConfig:
+        return config.load(method, chosen, reward_name, prompts_name, count, seed, preset, settings or [])
+
+    all_at_once(
+        lambda: choice.reward(reward, chosen),
+        lambda: prompt_sets.load(prompts_name),
+        lambda: configure(reward or ""),
+    )
+    reward_name, note = choice.reward(reward, chosen)
+    run = configure(reward_name)
+    name = runs.run_id(run.method, run.model, run.reward, run.seed, run.model_dump(mode="json"))
+    out = out or root(store) / "runs" / name
+    say(
+        f"training {run.method} on the model {run.model} ({why}): {run.samples} images of {run.prompts}, "
+        f"reward {run.reward}, seed {run.seed}; into {out}"
+    )
+    if note:
+        say(note)
+
+    from benchbench.train import loop
+
+    with resumable("--resume"):
+        loop.train(run, out, resume=resume, device=device, say=say)

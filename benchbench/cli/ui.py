@@ -1,0 +1,62 @@
+"""How commands print: tables on a terminal, tab-separated lines into a pipe, and the way back from Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from benchbench.errors import BenchError, MissingError, UsageError
+
+
+def say(line: str) -> None:
+    """A line at once, even into a pipe."""
+    print(line, flush=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for people on a terminal, for programs (tabs, a header line) elsewhere."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            print("\t".join(str(cell).replace("\t", " ") for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(shown)
+
+
+@contextmanager
+def resumable(*more: str) -> Iterator[None]:
+    """Ctrl-C in here says how to go on: the same command, with ``more`` words."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = [word for word in sys.argv[1:] if word not in more]
+        print(f"\ninterrupted; go on with: {shlex.join(['bench', *again, *more])}", file=sys.stderr, flush=True)
+        raise
+
+
+def all_at_once(*checks: Callable[[], object]) -> None:
+    """Runs every check and raises what they raised as one error, so that nobody mends a command word by word."""
+    errors: list[BenchError] = []
+    for check in checks:
+        try:
+            check()
+        except (UsageError, MissingError) as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise UsageError(
+            "; ".join(error.problem for error in errors),
+            "; ".join(error.cause for error in errors),
+            "; ".join(dict.fromkeys(error.remedy for error in errors)),
+        )

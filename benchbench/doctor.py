@@ -1,0 +1,79 @@
+"""What this machine has, for ``bench doctor``. Each function gives rows to print; none changes anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchbench import prompts, registry
+
+Rows = list[list[object]]
+LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub")
+
+
+def machine(store: Path) -> Rows:
+    """Python, libraries, device, cores, memory, disk and caches."""
+    from benchbench import __version__
+
+    existing = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    rows: Rows = [["benchbench", __version__], ["Python", platform.python_version()]]
+    rows += [[name, _version(name)] for name in LIBRARIES]
+    rows += [
+        ["device", _device()],
+        ["cores", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"],
+        ["memory", _memory()],
+        ["store", f"{store}, {free / 1e9:.1f} GB free"],
+        ["cache of prompts and locks", prompts.cache_folder()],
+        ["cache of models", _hub_cache()],
+    ]
+    return rows
+
+
+def assets() -> Rows:
+    """Every model, reward and prompt set: here, or the command that gets it."""
+    from benchbench.diffusion import models
+
+    present, skipped = registry.present_rewards()
+    rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
+    rows += [[f"reward {name}", skipped.get(name, "here")] for name in registry.names("rewards")]
+    rows += [[f"prompts {name}", prompts.missing(name) or "here"] for name in prompts.names()]
+    return rows
+
+
+def plugins() -> list[tuple[str, str, str]]:
+    """(kind, name, error) of every plug-in that does not load."""
+    return [(registry.ONE[kind], name, error) for kind, name, error in registry.broken()]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _device() -> str:
+    try:
+        import torch
+    except Exception as error:  # a torch that does not load is what a doctor is for
+        return f"torch does not load: {error}"
+    if not torch.cuda.is_available():
+        return "cpu (no CUDA device)"
+    return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
+    except (AttributeError, ValueError):
+        return "unknown"
+
+
+def _hub_cache() -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.HF_HUB_CACHE}{' (offline: HF_HUB_OFFLINE is set)' if constants.HF_HUB_OFFLINE else ''}"

@@ -1,0 +1,159 @@
+"""Scenes of the shapes world and how they are drawn.
+
+A scene has five attributes that a caption may state (colour, shape, size, position, background) and a few traits that
+no caption ever states (wash-out, shading, texture, highlight). The traits are what a reward such as colourfulness may
+move without contradicting the prompt.
+
+Pixels are 32x32, RGB, uint8. Coordinates are in pixels, x to the right and y downwards, pixel centres at +0.5.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+SIDE = 32
+"""Width and height of every picture, in pixels."""
+
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.90, 0.10, 0.10),
+    "orange": (1.00, 0.55, 0.05),
+    "yellow": (0.98, 0.93, 0.10),
+    "green": (0.10, 0.70, 0.15),
+    "cyan": (0.10, 0.85, 0.90),
+    "blue": (0.10, 0.25, 0.90),
+    "purple": (0.50, 0.10, 0.80),
+    "pink": (1.00, 0.35, 0.75),
+}
+SHAPES = ("circle", "square", "triangle", "diamond", "cross", "ring")
+SIZES: dict[str, float] = {"small": 6.5, "large": 9.5}
+"""Radius in pixels; every shape is scaled so that it covers about as much as `AREA[shape] * radius**2`."""
+POSITIONS: dict[str, tuple[float, float]] = {
+    "center": (16.0, 16.0),
+    "left": (10.5, 16.0),
+    "right": (21.5, 16.0),
+    "top": (16.0, 10.5),
+    "bottom": (16.0, 21.5),
+}
+TEXTURES = ("plain", "stripes", "checks")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture's description; the first five fields are what captions speak of."""
+
+    colour: str
+    shape: str
+    size: str
+    position: str
+    background: str
+    wash: float = 0.0
+    """How far all colours are moved towards grey: 0 none, 1 all the way."""
+    shade: float = 0.0
+    """Relative change of brightness from the centre to the edge, along `angle`."""
+    angle: float = 0.0
+    texture: str = "plain"
+    """Pattern of the background."""
+    contrast: float = 0.0
+    """Strength of the texture, relative brightness."""
+    period: float = 8.0
+    """Period of the texture in pixels."""
+    highlight: float = 0.0
+    """Strength of a bright spot on the object."""
+    jitter: tuple[float, float] = (0.0, 0.0)
+    """Shift of the object in pixels."""
+    scale: float = 1.0
+    """Factor on the object's radius."""
+
+
+def random_scene(rng: np.random.Generator) -> Scene:
+    """A scene with everything drawn at random; the object never has the colour of its background."""
+    colours = list(COLOURS)
+    colour, background = rng.choice(len(colours), size=2, replace=False)
+    return Scene(
+        colour=colours[colour],
+        shape=SHAPES[rng.integers(len(SHAPES))],
+        size=list(SIZES)[rng.integers(len(SIZES))],
+        position=list(POSITIONS)[rng.integers(len(POSITIONS))],
+        background=colours[background],
+        wash=float(rng.uniform(0.0, 0.65)),
+        shade=float(rng.uniform(0.0, 0.25)),
+        angle=float(rng.uniform(0.0, 2 * np.pi)),
+        texture=TEXTURES[rng.integers(len(TEXTURES))],
+        contrast=float(rng.uniform(0.04, 0.14)),
+        period=float(rng.uniform(7.0, 11.0)),
+        highlight=float(rng.uniform(0.0, 0.5) * (rng.random() < 0.6)),
+        jitter=(float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.7, 0.7))),
+        scale=float(rng.uniform(0.94, 1.06)),
+    )
+
+
+def distance(shape: str, x: Floats, y: Floats, radius: Floats | float) -> Floats:
+    """Distance (up to a constant factor, exact at the edge's sides) from the outline: negative inside, in pixels.
+
+    `x`, `y` are relative to the shape's centre. Sizes are balanced so that all shapes look equally large.
+    """
+    r = np.asarray(radius, dtype=np.float32)
+    if shape == "circle":
+        return np.hypot(x, y) - r
+    if shape == "square":
+        return np.maximum(np.abs(x), np.abs(y)) - 0.86 * r
+    if shape == "diamond":
+        return (np.abs(x) + np.abs(y) - 1.28 * r) / np.float32(np.sqrt(2))
+    if shape == "triangle":
+        # An isosceles triangle, tip up; the sides fall two pixels for one sideways.
+        sides = (2.0 * np.abs(x) - (y + 1.15 * r)) / np.float32(np.sqrt(5))
+        return np.maximum(sides, y - 0.95 * r)
+    if shape == "cross":
+        along, across = np.maximum(np.abs(x), np.abs(y)), np.minimum(np.abs(x), np.abs(y))
+        return np.maximum(along - 1.08 * r, across - 0.36 * r)
+    if shape == "ring":
+        return np.abs(np.hypot(x, y) - 0.8 * r) - 0.28 * r
+    raise ValueError(f"no such shape: {shape}")
+
+
+def coverage(shape: str, cx: Floats | float, cy: Floats | float, radius: Floats | float) -> Floats:
+    """How much of each pixel the shape covers, [..., 32, 32] in [0, 1]; the edge is one pixel wide."""
+    grid = np.arange(SIDE, dtype=np.float32) + 0.5
+    cx, cy, radius = (np.asarray(v, dtype=np.float32)[..., None, None] for v in (cx, cy, radius))
+    return np.clip(0.5 - distance(shape, grid[None, :] - cx, grid[:, None] - cy, radius), 0.0, 1.0)
+
+
+def _texture(scene: Scene, x: Floats, y: Floats) -> Floats:
+    wave = 2 * np.pi / scene.period
+    if scene.texture == "stripes":
+        return np.sin(wave * (x * np.cos(scene.angle) + y * np.sin(scene.angle)))
+    if scene.texture == "checks":
+        return np.sin(wave * x) * np.sin(wave * y)
+    return np.zeros_like(x)
+
+
+def draw(scene: Scene) -> NDArray[np.uint8]:
+    """The picture of a scene, uint8 [32, 32, 3]."""
+    grid = np.arange(SIDE, dtype=np.float32) + 0.5
+    x, y = np.meshgrid(grid, grid)
+    cx, cy = (p + j for p, j in zip(POSITIONS[scene.position], scene.jitter, strict=True))
+    radius = SIZES[scene.size] * scene.scale
+    alpha = coverage(scene.shape, cx, cy, radius)[..., None]
+
+    object_light = 1 + scene.highlight * np.exp(-((x - cx + 0.4 * radius) ** 2 + (y - cy + 0.5 * radius) ** 2) / 8.0)
+    ground_light = 1 + scene.contrast * _texture(scene, x, y)
+    ground = np.asarray(COLOURS[scene.background], dtype=np.float32) * ground_light[..., None]
+    thing = np.asarray(COLOURS[scene.colour], dtype=np.float32)
+    # The highlight goes towards white, so that it shows on saturated colours too.
+    thing = 1 - (1 - thing) * (2 - np.minimum(object_light, 2.0))[..., None]
+
+    image = alpha * thing + (1 - alpha) * ground
+    image = (1 - scene.wash) * image + scene.wash * 0.62
+    slope = ((x - 16) * np.cos(scene.angle) + (y - 16) * np.sin(scene.angle)) / 16
+    image = image * (1 + scene.shade * slope)[..., None]
+    return (np.clip(image, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+
+
+def draw_many(count: int, seed: int) -> tuple[list[Scene], NDArray[np.uint8]]:
+    """`count` random scenes and their pictures, uint8 [count, 32, 32, 3]."""
+    rng = np.random.default_rng(seed)
+    scenes = [random_scene(rng) for _ in range(count)]
+    return scenes, np.stack([draw(scene) for scene in scenes])

@@ -1,0 +1,71 @@
+"""One stage of a build: where it reads, where it writes, and the finish that makes it final."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FACTS = "facts.json"
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is given. It writes into `folder`, which gets its final name only when the stage has ended."""
+
+    work: Path
+    """The folder of all stages' results."""
+    stage: str
+    seed: int
+    quick: bool
+    """A smoke-size build: few pictures and steps, poor results."""
+    folder: Path
+    say: Callable[[str], None] = print
+
+    def of(self, stage: str) -> Path:
+        """The folder of a stage that has ended."""
+        return self.work / stage
+
+    def scale(self, number: int, quick: int) -> int:
+        """`number`, or `quick` in a smoke-size build."""
+        return quick if self.quick else number
+
+    def log(self, step: int, steps: int, **numbers: float) -> None:
+        """Says how far the stage is, about twenty times in all."""
+        if step % max(1, steps // 20) == 0 or step == steps:
+            text = " ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+            self.say(f"{self.stage} {step}/{steps} {text}")
+
+
+def is_done(work: Path, stage: str) -> bool:
+    """Whether the stage has ended before; half-written results never carry the final name."""
+    return (work / stage / FACTS).is_file()
+
+
+def facts(work: Path, stage: str) -> Facts:
+    """What a stage that has ended noted."""
+    return json.loads((work / stage / FACTS).read_text())
+
+
+def run_stage(
+    function: Callable[[Job], Facts], work: Path, stage: str, seed: int, quick: bool, say: Callable[[str], None] = print
+) -> None:
+    """Runs one stage on one thread and renames its folder at the end."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    folder = work / f".{stage}.part"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    started = time.monotonic(), time.process_time()
+    noted = function(Job(work, stage, seed, quick, folder, say))
+    noted["seconds"] = round(time.monotonic() - started[0], 1)
+    noted["cpu_seconds"] = round(time.process_time() - started[1], 1)
+    (folder / FACTS).write_text(json.dumps(noted, indent=2))
+    os.replace(folder, work / stage)
+    say(f"{stage} done in {noted['seconds']:.0f} s")

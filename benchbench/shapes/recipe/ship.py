@@ -1,0 +1,53 @@
+"""Stage: half-precision copies of everything that is shipped, with the pipeline put together in diffusers' layout."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from transformers import CLIPModel, CLIPTextModel
+
+from . import tokenizer
+from .job import Facts, Job
+from .unet import make_scheduler
+
+
+def pipeline(work: Path) -> StableDiffusionPipeline:
+    """The text-to-image pipeline of the stages' results."""
+    return StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(work / "vae"),
+        text_encoder=CLIPTextModel.from_pretrained(work / "text" / "text_encoder"),
+        tokenizer=tokenizer.make(),
+        unet=UNet2DConditionModel.from_pretrained(work / "unet" / "unet"),
+        scheduler=make_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def forget_origins(folder: Path) -> None:
+    """Takes out of the configs the path that each part was loaded from: two builds then give the same files."""
+    for file in folder.rglob("config.json"):
+        config = json.loads(file.read_text())
+        config.pop("_name_or_path", None)
+        file.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def run(job: Job) -> Facts:
+    """Writes model/, clip/, pref/ and aesthetic.safetensors."""
+    pipe = pipeline(job.work)
+    parts = {"unet": pipe.unet, "vae": pipe.vae, "text_encoder": pipe.text_encoder}
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    pipe.to(torch.float16).save_pretrained(job.folder / "model")
+    for name in ("clip", "pref"):
+        model = CLIPModel.from_pretrained(job.of(name) / name)
+        counts[name] = sum(p.numel() for p in model.parameters())
+        model.to(torch.float16).save_pretrained(job.folder / name)
+        tokenizer.save(job.folder / name)
+    weights = load_file(job.of("aesthetic") / "aesthetic.safetensors")
+    counts["aesthetic"] = sum(value.numel() for value in weights.values())
+    save_file({name: value.half() for name, value in weights.items()}, job.folder / "aesthetic.safetensors")
+    forget_origins(job.folder)
+    return {"parameters": counts}

@@ -1,0 +1,81 @@
+"""Curves of seeds become a mean and a band; grids show the same prompts in every row."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from benchbench.report import curves, grids
+from benchbench.report.plots import GREY, colours, compact
+from benchbench.report.sections import Line, Panel
+from benchbench.store.runs import Run
+from tests.evaluate.fakes import Generator
+from tests.evaluate.test_generate import run
+from tests.report.pages import PAGE
+
+
+def test_a_band_by_hand() -> None:
+    """Seeds (0,0)(2,2) and (0,2)(1,3)(3,5): shared x 0..2; at 1 the first is 1, at 2 the second is 4."""
+    one = pd.DataFrame({"x": [0, 2], "y": [0.0, 2.0]})
+    two = pd.DataFrame({"x": [0, 1, 3], "y": [2.0, 3.0, 5.0]})
+    line = curves.band("m", [one, two], "x", "y")
+    assert (line.x, line.y) == ((0, 1, 2), (1, 2, 3))
+    assert (line.low, line.high) == ((0, 1, 2), (2, 3, 4))
+
+
+def test_one_seed_has_no_band_and_long_curves_are_thinned() -> None:
+    x = np.arange(1000.0)
+    line = curves.band("m", [pd.DataFrame({"x": x, "y": x})], "x", "y")
+    assert line.low is None and len(line.x) == curves.POINTS and (line.x[0], line.x[-1]) == (0, 999)
+
+
+def test_rows_without_an_evaluation_are_passed_over(tmp_path: Path) -> None:
+    rows = [
+        {"samples": 0, "eval.reward": 1, "eval.oracle": 0.5, "reward_calls": 0, "nfe": 0, "seconds": 0},
+        {"samples": 2, "reward": 9, "reward_calls": 2, "nfe": 40, "seconds": 1},
+        {"samples": 4, "eval.reward": 2, "eval.oracle": 0.4, "reward_calls": 4, "nfe": 80, "seconds": 2},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"samples": 5, "ev')
+    config = {"config": {"method": "ddpo", "reward": "colour", "seed": 0}}
+    sections = curves.from_runs([Run("r", tmp_path, "complete", config, {})])
+    assert [section.title for section in sections] == ["Training on colour", "Reward and oracle"]
+    training, hacking = sections
+    assert [panel.lines[0].x for panel in training.panels] == [(0, 4), (0, 4), (0, 80), (0, 2)]
+    assert [panel.lines[0].y for panel in hacking.panels] == [(1, 2), (0.5, 0.4)]
+
+
+def test_a_run_that_logged_nothing_has_no_curve(tmp_path: Path) -> None:
+    assert curves.from_runs([Run("r", tmp_path, "complete", {}, {})]) == []
+
+
+def test_one_label_has_one_colour_and_the_base_is_grey() -> None:
+    panels = [Panel(x_label="", y_label="", lines=tuple(Line(label=n, x=(0,), y=(0,)) for n in names)) for names in
+              (("base", "a"), ("b", "a"))]  # fmt: skip
+    chosen = colours(panels)
+    assert chosen["base"] == GREY and len(set(chosen.values())) == 3
+
+
+def test_axis_labels_stay_short() -> None:
+    assert [compact(x) for x in (0, 0.5, 1500, 20_000, 3e6)] == ["0", "0.5", "1.5k", "20k", "3M"]
+
+
+def test_a_grid_shows_the_same_prompts_in_every_row(tmp_path: Path) -> None:
+    made = run(Generator(), tmp_path)
+    shown = grids.grid([made[0], made[0]])
+    assert shown.prompts == ("a cat", "a dog", "a cat") and len(shown.rows) == 2
+    assert shown.rows[0].images == shown.rows[1].images and "seed 0" in shown.caption
+
+
+def test_a_sheet_keeps_small_pixels_sharp() -> None:
+    grid = PAGE.sections[3]
+    assert grid.kind == "grid"
+    picture = grids.sheet(grid)
+    reds = np.asarray(picture)[..., 0] * (np.asarray(picture)[..., 1] < 5) > 250
+    assert reds.sum() == 2 * grids.CELL**2
+
+
+def test_large_images_are_reduced() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    assert len(grids.data_uri(Image.fromarray(noise))) < 120_000

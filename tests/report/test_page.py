@@ -1,0 +1,102 @@
+"""The page holds everything, runs nothing and asks the network for nothing."""
+
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from benchbench.errors import CorruptError, MissingError
+from benchbench.report import folder, page
+from benchbench.report.sections import Page, Records
+from tests.report.pages import PAGE
+
+
+class Tags(HTMLParser):
+    """Start tags with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return page.html(PAGE)
+
+
+def test_words_stay_words(text: str) -> None:
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert") >= 8
+
+
+def test_nothing_comes_from_the_network(text: str) -> None:
+    for tag, attributes in Tags(text).found:
+        assert tag not in {"script", "link", "iframe", "object"}
+        for name in ("src", "href", "xlink:href", "data", "action"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    assert "url(http" not in text and "@import" not in text
+
+
+def test_all_is_shown(text: str) -> None:
+    for words in ("5.72", "[5.60, 5.85]", "+1.23 SD [−1.00, +1.50]", "published 5.79", "not trained on", "<details>"):
+        assert words in text
+    assert text.count("<svg") == 2 and text.count("data:image/webp") == 2
+
+
+def test_ids_of_the_drawings_differ(text: str) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) > 10
+    for used in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text):
+        assert (used[0] or used[1]) in ids
+
+
+def test_drawings_are_valid_and_take_the_colour_of_the_page(text: str) -> None:
+    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(drawing)
+        assert "currentColor" in drawing and "#010203" not in drawing and "$a_b$" in drawing
+
+
+def test_render_writes_one_file(tmp_path: Path) -> None:
+    out = page.render("T", "I", [], tmp_path / "deep" / "page.html", quick=True)
+    assert "QUICK" in out.read_text() and "<title>T (QUICK)" in out.read_text()
+
+
+def test_a_report_folder_has_page_tables_and_picture(tmp_path: Path) -> None:
+    out = folder.write(tmp_path, "eval tiny", PAGE)
+    assert out.parent == tmp_path / "reports" and out.name.startswith("eval-tiny-")
+    names = {"page.json", "report.html", "samples.png", "t-1.csv", "t-1.md"}
+    assert {p.name for p in out.iterdir()} == names
+    quick = folder.write(tmp_path, "eval tiny", PAGE.model_copy(update={"quick": True}))
+    assert quick.name.startswith("eval-tiny-QUICK-") and (quick / "report-QUICK.html").is_file()
+
+
+def test_another_result_is_another_folder_and_the_same_is_the_same(tmp_path: Path) -> None:
+    first = folder.write(tmp_path, "r", PAGE)
+    later = (*PAGE.sections[:-1], Records(records={"time": "later"}))
+    assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": later})) == first
+    assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": PAGE.sections[:1]})) != first
+
+
+def test_a_report_is_rendered_again_from_its_own_data(tmp_path: Path) -> None:
+    out = folder.write(tmp_path, "r", PAGE)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    for path in out.iterdir():
+        if path.name != "page.json":
+            path.unlink()
+    assert folder.render(out) == out and folder.render(out / "page.json") == out
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert Page.model_validate_json(before["page.json"]) == PAGE
+
+
+def test_what_is_no_report_is_said(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="is not a report"):
+        folder.render(tmp_path)
+    (tmp_path / "page.json").write_text('{"title": 1}')
+    with pytest.raises(CorruptError, match="cannot be read"):
+        folder.render(tmp_path)
