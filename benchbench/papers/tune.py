@@ -1,15 +1,14 @@
 """The learning-rate search behind the shapes presets: ``python -m benchbench.papers.tune --jobs 2``.
 
-The same grid for every method, on seeds that no table uses. The rate with the highest mean reward of the fixed
-evaluation wins, among those that keep the pictures what their prompts say: at 1e-2 every method reaches a high reward
-by pictures that show nothing, and such a table would compare collapses. The record is results/shapes/tuning.csv.
+The same grid for every method, on seeds that no table uses, at the size of the tables. The rate with the highest mean
+reward of the fixed evaluation wins; of rates that two seeds cannot tell apart by reward, the one that keeps the pictures
+most what their prompts say. The record is results/shapes/tuning.csv.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,10 +23,10 @@ from benchbench.store import root, runs
 from benchbench.train.metrics import read_metrics
 
 METHODS = ("ddpo", "d3po", "tailorpo", "tailorpo-g")
-RATES = (1e-3, 3e-3, 6e-3, 1e-2)
+RATES = (1e-3, 3e-3, 6e-3)
 SEEDS = (100, 101)
-SAMPLES = 192
-ORACLE_LOSS = 0.05  # the mean oracle of a winner has fallen by at most this
+SAMPLES = 384
+TIE = 1.1  # rewards this close count as equal: a quarter of the standard deviation of the base model's images (4.4)
 REWARD, PROMPTS = "shapes-colour", "shapes-simple"
 COLUMNS = (
     *("method", "lr", "seed", "samples", "reward"),
@@ -68,13 +67,14 @@ def best(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     cells: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         cells[row["method"], row["lr"]].append(row)
-    found: dict[str, tuple[float, float]] = {}
+    found: dict[str, dict[float, tuple[float, float]]] = defaultdict(dict)
     for (method, rate), seeds in cells.items():
-        reward = fmean(row["reward_after"] for row in seeds)
-        lost = fmean(row["oracle_before"] - row["oracle_after"] for row in seeds)
-        if lost <= ORACLE_LOSS and reward > found.get(method, (0.0, -math.inf))[1]:
-            found[method] = rate, reward
-    return {method: rate for method, (rate, _) in found.items()}
+        found[method][rate] = fmean(row["reward_after"] for row in seeds), fmean(row["oracle_after"] for row in seeds)
+    winners = {}
+    for method, rates in found.items():
+        most = max(reward for reward, _ in rates.values())
+        winners[method] = max((oracle, rate) for rate, (reward, oracle) in rates.items() if reward >= most - TIE)[1]
+    return winners
 
 
 def main() -> int:
