@@ -1,7 +1,7 @@
 """The learning-rate search behind the shapes presets: ``python -m benchbench.papers.tune --jobs 2``.
 
 The same grid for every method, on seeds that no table uses, at the size of the tables. The rate with the highest mean
-reward of the fixed evaluation wins; of rates that two seeds cannot tell apart by reward, the one that keeps the pictures
+reward of the fixed evaluation wins; of rates that two seeds cannot tell apart by reward, the one that keeps pictures
 most what their prompts say. The record is results/shapes/tuning.csv.
 """
 
