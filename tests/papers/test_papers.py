@@ -177,8 +177,8 @@ def test_interrupting_the_pool_ends_its_tasks(here: Path) -> None:
         os.kill(int((here / "pid").read_text()), 0)
 
 
-def test_the_search_takes_the_best_reward_and_of_equal_ones_the_best_oracle() -> None:
-    """Mean rewards are 11, (12 + 14)/2 = 13 and 14: the last two are within 1.1, and of them rate 1 has the oracle."""
+def test_the_search_takes_the_best_reward_that_keeps_the_oracle() -> None:
+    """Mean rewards are 11, (12 + 14)/2 = 13 and 14; the oracle falls by 0, 0.02 and 0.2 from 0.9."""
     from benchbench.papers.tune import best
 
     def row(lr: float, reward: float, oracle: float) -> dict[str, object]:
@@ -186,4 +186,3 @@ def test_the_search_takes_the_best_reward_and_of_equal_ones_the_best_oracle() ->
 
     rows = [row(0.5, 11, 0.9), row(0.5, 11, 0.9), row(1, 12, 0.86), row(1, 14, 0.9), row(2, 14, 0.7), row(2, 14, 0.7)]
     assert best(rows) == {"m": 1}
-    assert best([row(0.5, 11, 0.9), row(2, 20, 0.1)]) == {"m": 2}
