@@ -38,9 +38,11 @@ def either(mask: Tensor, a: Tensor | Step | None, b: Tensor | Step | None) -> Te
     return torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b)
 
 
-def coins(noise: Noise, samples: Sequence[Sample], k: int, device: torch.device) -> Tensor:
-    """A fair coin for each sample at step k, bool [N]."""
-    drawn = [bool(noise.integer(2, "carry", k, *sample)) for sample in samples]
+def any_of(
+    count: int, noise: Noise, samples: Sequence[Sample], k: int, device: torch.device, what: str = "carry"
+) -> Tensor:
+    """A number below ``count`` for each sample at step k, all equally likely, int64 [N]."""
+    drawn = [noise.integer(count, what, k, *sample) for sample in samples]
     return torch.tensor(drawn).to(device, non_blocking=True)
 
 

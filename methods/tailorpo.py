@@ -20,7 +20,7 @@ from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import Draws, rollout
 from benchbench.noise import Noise, Sample
 
-from ._candidates import coins, either, means, rank
+from ._candidates import any_of, either, means, rank
 from ._step_pairs import LogProb, step_pair_loss
 from ._steps import Steps, trained_steps
 
@@ -131,7 +131,7 @@ class TailorPO(Method):
                 ahead = ahead_w = None  # the weights have moved, so the look-ahead is stale
             carried = (x_w, ahead_w) if one else (drawn, ahead)
             if cfg.carry == "random":
-                heads = coins(noise, samples, k, x.device)
+                heads = any_of(2, noise, samples, k, x.device).bool()
                 carried = either(heads, x_w, x_l), either(heads, ahead_w, ahead_l)
             visit = walk.send(carried)
         if pairs:

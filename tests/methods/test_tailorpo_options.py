@@ -12,7 +12,7 @@ from benchbench.diffusion.guidance import StepReward, look_ahead
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import Draws
 from benchbench.errors import UsageError
-from benchbench.methods._candidates import coins, either, means, rank
+from benchbench.methods._candidates import any_of, either, means, rank
 from benchbench.methods._steps import trained_steps
 from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, TailorPOG, eta_at
 from benchbench.noise import Noise, Sample
@@ -74,7 +74,7 @@ def test_means_are_over_those_that_name_it() -> None:
 def test_a_random_candidate_carries_on(tuned: Policy) -> None:
     """The next parent is the winner where the sample's coin says heads, else the loser; nothing is computed twice."""
     [(pairs, _)] = collect(tuned, TailorPOConfig(steps=(20, 19, 18, 17), carry="random"))
-    heads = {k: coins(NOISE, SAMPLES, k, torch.device("cpu")) for k in (20, 19, 18)}
+    heads = {k: any_of(2, NOISE, SAMPLES, k, torch.device("cpu")).bool() for k in (20, 19, 18)}
     assert len({tuple(coin.tolist()) for coin in heads.values()}) > 1
     for k, coin in heads.items():
         at, after = pairs[pairs.k == k], pairs[pairs.k == k - 1]
@@ -86,9 +86,9 @@ def test_a_random_candidate_carries_on(tuned: Policy) -> None:
 def test_coins_are_fair_and_a_sample_s_own() -> None:
     """2,000 coins: the mean of fair ones lies within .5 ± .045 (4 standard errors); the batch does not matter."""
     many = [Sample("cat", i) for i in range(2000)]
-    drawn = coins(NOISE, many, 7, torch.device("cpu"))
+    drawn = any_of(2, NOISE, many, 7, torch.device("cpu"))
     assert abs(float(drawn.float().mean()) - 0.5) < 0.045
-    assert torch.equal(coins(NOISE, many[5:9], 7, torch.device("cpu")), drawn[5:9])
+    assert torch.equal(any_of(2, NOISE, many[5:9], 7, torch.device("cpu")), drawn[5:9])
 
 
 @pytest.mark.parametrize(("eta", "accepted"), [(10.0, 1.0), (-10.0, 0.0)])
