@@ -10,14 +10,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from benchbench.api import StepScorer
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.policy import Policy, make_policy
@@ -113,8 +112,15 @@ def trained_parameters(network: Any, parts: Literal["vision", "added"]) -> list[
     return list(dict.fromkeys(chosen))
 
 
+class Judge(Protocol):
+    """What is trained: a StepScorer, or something that scores like one."""
+
+    def score_at(self, images: Tensor, prompts: Sequence[str], tau: Tensor) -> Tensor:
+        """Scores [N] of pictures [N, 3, H, W] in [0, 1] at timesteps [N]."""
+
+
 def train_spm(
-    judge: StepScorer, network: Any, backbone: Backbone, pairs: Pairs, config: SPMConfig, seed: int, say: Callable
+    judge: Judge, network: Any, backbone: Backbone, pairs: Pairs, config: SPMConfig, seed: int, say: Callable
 ) -> float:
     """Trains the network inside the judge in place; returns the last loss. Errors: RunError (loss not finite)."""
     generator = torch.Generator().manual_seed(seed)

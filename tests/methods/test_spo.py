@@ -45,7 +45,7 @@ def test_sixteen_steps_at_timesteps_up_to_751(policy: Policy) -> None:
 
 
 def test_threshold_is_a_gap_of_scores() -> None:
-    """S2: P(best) - P(worst) of softmax(s_b, s_w) is tanh(gap/2): 0.3 is a gap of log(1.3/0.7) = .61904, 0.4 of .8473."""
+    """S2: P(best) - P(worst) of softmax(s_b, s_w) is tanh(gap/2): .3 is a gap of log(1.3/.7) = .61904, .4 of .8473."""
     assert least_gap(0.3) == pytest.approx(0.619039, abs=1e-6) and least_gap(0.4) == pytest.approx(0.847298, abs=1e-6)
     for threshold in (0.1, 0.3, 0.9):
         best, worst = torch.tensor([least_gap(threshold), 0.0], dtype=torch.float64).softmax(0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 from transformers import CLIPConfig, CLIPModel
 
-from benchbench.errors import CorruptError
+from benchbench.errors import CorruptError, MissingError
 from benchbench.reward_models._adaln import StepAwareCLIP, sinusoids
 
 SIDE, WIDTH = 16, 12
@@ -123,3 +124,46 @@ def test_a_plain_clip_and_another_size_are_refused() -> None:
     state = model.state_dict() | {"model.t_embedder.mlp.0.weight": torch.zeros(4, 256)}
     with pytest.raises(CorruptError, match="not a step-aware"):
         model.load(state, "file")
+
+
+def test_a_released_checkpoint_of_any_size_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reward around a tiny checkpoint in the released format: contract, resize and gradient."""
+    from PIL import Image
+    from transformers import CLIPTokenizer
+
+    from benchbench.reward_models import step_aware
+
+    letters = ["a", "b", "a</w>", "b</w>", *(f"w{i}" for i in range(14)), "<|startoftext|>", "<|endoftext|>"]
+    words = CLIPTokenizer(vocab={word: i for i, word in enumerate(letters)}, merges=[], model_max_length=6)
+    words.save_pretrained(tmp_path)
+    source = perturbed(StepAwareCLIP(clip(5)))
+    torch.save(source.state_dict(), tmp_path / "spm.bin")
+    assert "not in the Hugging Face cache" in str(step_aware.SPM.missing())
+    with pytest.raises(MissingError, match="spm has no weights"):
+        step_aware.SPM()
+    monkeypatch.setattr(step_aware, "files", lambda: (tmp_path / "spm.bin", tmp_path))
+    monkeypatch.setattr(step_aware, "config", lambda: source.model.config)
+    reward = step_aware.SPM()
+    images = [Image.new("RGB", (20 + 12 * i, 32), (40 * i, 10, 90)) for i in range(3)]
+    scores = reward.score(images, ["a", "b", "a b"])
+    assert scores.shape == (3,) and scores.isfinite().all() and len(reward.score([], [])) == 0
+    torch.testing.assert_close(scores.flip(0), reward.score(images[::-1], ["a b", "b", "a"]))
+    pixels = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    early, late = (reward.score_at(pixels, ["a", "b"], torch.tensor(tau)) for tau in (900, 10))
+    assert not torch.allclose(early, late, atol=1e-3)
+    (gradient,) = torch.autograd.grad(early[0], pixels)
+    assert float(gradient[0].abs().sum()) > 0 and float(gradient[1].abs().sum()) == 0
+    (tmp_path / "spm.bin").write_bytes(b"not a checkpoint")
+    with pytest.raises(CorruptError, match="cannot be read"):
+        step_aware.SPM()
+
+
+def test_preprocessing_by_hand() -> None:
+    """A constant .5 stays .5 through the resize: (.5 - mean)/std, red (.5 - .48145466)/.26862954 = .06904."""
+    from benchbench.reward_models.step_aware import SPM
+
+    reward = SPM.__new__(SPM)
+    reward.network = StepAwareCLIP(clip())
+    made = reward.pixels(torch.full((1, 3, 40, 64), 0.5))
+    assert made.shape == (1, 3, SIDE, SIDE)
+    assert made[0, 0].unique().tolist() == pytest.approx([0.06904] * len(made[0, 0].unique()), abs=1e-5)

@@ -4,16 +4,18 @@ Only the layers that a plain CLIP does not have are trained: the image tower sta
 is small. Held out, it is compared with shapes-pref on the same predictions.
 """
 
+import hashlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from transformers import CLIPModel
 
 from ...diffusion import backbones
+from ...diffusion.backbones import Backbone
 from ...train.spm import Pairs, SPMConfig, compare, train_spm
 from . import tokenizer
 from .job import Facts, Job
@@ -40,39 +42,58 @@ class Scorer:
         return self.network.score(self.network.see(2 * images - 1, tau), read)
 
 
-def load(folder: Any) -> CLIPModel:
+def load(folder: Path) -> CLIPModel:
     """A CLIP in float32."""
     return CLIPModel.from_pretrained(folder, dtype=torch.float32).requires_grad_(False).eval()
 
 
-def run(job: Job) -> Facts:
-    """Trains on fresh pairs of the preference scorer's annotators, and compares on others."""
-    shipped = job.of("ship")
-    backbone = backbones.load(str(shipped / "model"), "cpu")
-    coder: AutoencoderKL = backbone.vae
-    config = SPMConfig(
-        steps=job.scale(500, 5), batch=24, lr=1e-3, weight_decay=0.01, warm_up=job.scale(50, 2), parts="added"
-    )
-    prompts, (first, second), _, label = judged(coder, job.scale(8000, 60), job.seed)
-    scorer = Scorer(load(shipped / "pref"))
-    loss = train_spm(scorer, scorer.network, backbone, Pairs(prompts, first, second, label), config, job.seed, job.say)  # type: ignore[arg-type]
+def make(
+    folder: Path,
+    backbone: Backbone,
+    pref: Path,
+    config: SPMConfig,
+    count: int,
+    held_out: int,
+    seed: int,
+    quick: bool,
+    say: Callable[[str], None],
+) -> Facts:
+    """Trains on ``count`` fresh pairs of the preference scorer's annotators, compares on others, writes the folder."""
+    prompts, (first, second), _, label = judged(backbone.vae, count, seed)
+    scorer = Scorer(load(pref))
+    loss = train_spm(scorer, scorer.network, backbone, Pairs(prompts, first, second, label), config, seed, say)
 
     added = {name: p.detach().half().contiguous() for name, p in scorer.network.added().items()}
-    save_file(added, job.folder / "spm.safetensors")
+    folder.mkdir(parents=True)
+    file = folder / "spm.safetensors"
+    save_file(added, file)
+    file.chmod(0o644)
     scorer.network.load({name: value.float() for name, value in added.items()}, "what was saved")
-    plain = Scorer(load(shipped / "pref"))
-    prompts, (first, second), worth, label = judged(coder, job.scale(600, 20), job.seed + 1)
+    plain = Scorer(load(pref))
+    prompts, (first, second), worth, label = judged(backbone.vae, held_out, seed + 1)
     held = Pairs(prompts, first, second, label)
     judges = {"step_aware": scorer.score_at, "plain": plain.score_at}
-    right = compare(judges, backbone, held, worth[0] - worth[1], TAUS, config.guidance_scale, job.seed + 2)
-    facts: Facts = {"config": config.model_dump(), "loss": loss, "pairs_held_out": len(held)}
+    right = compare(judges, backbone, held, worth[0] - worth[1], TAUS, config.guidance_scale, seed + 2)
+    facts: Facts = {"config": config.model_dump(), "loss": loss, "pairs": count, "pairs_held_out": len(held)}
     facts["parameters"] = sum(value.numel() for value in added.values())
     facts["held_out_accuracy_on_utility"] = {
         name: {t: fmean(rows) for t, rows in by_tau.items()} for name, by_tau in right.items()
     }
     facts["at_t_of_500_and_more"] = noisy(right)
-    (job.folder / "record.json").write_text(json.dumps(facts, indent=2) + "\n")
+    record = {"seed": seed, "quick": quick, "torch": torch.__version__} | facts
+    record["files"] = {"spm/spm.safetensors": hashlib.sha256(file.read_bytes()).hexdigest()}
+    (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n")
     return facts
+
+
+def run(job: Job) -> Facts:
+    """Of the shipped half-precision parts, as the reward will use it."""
+    shipped = job.of("ship")
+    steps, warm_up = job.scale(500, 5), job.scale(50, 2)
+    config = SPMConfig(steps=steps, batch=24, lr=1e-3, weight_decay=0.01, warm_up=warm_up, parts="added")
+    count, held_out = job.scale(8000, 60), job.scale(600, 20)
+    backbone = backbones.load(str(shipped / "model"), "cpu")
+    return make(job.folder / "spm", backbone, shipped / "pref", config, count, held_out, job.seed, job.quick, job.say)
 
 
 def noisy(right: dict[str, dict[str, list[bool]]]) -> Facts:
