@@ -24,9 +24,19 @@ def config() -> Any:
     """CLIP ViT-H/14 as LAION trained it, which PickScore and this model were fine-tuned from."""
     from transformers import CLIPConfig
 
-    text = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+    text: dict[str, Any] = {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+    }
     text |= {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407, "hidden_act": "gelu"}
-    vision = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16}
+    vision: dict[str, Any] = {
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 16,
+    }
     vision |= {"patch_size": 14, "image_size": 224, "hidden_act": "gelu"}
     return CLIPConfig(text_config=text, vision_config=vision, projection_dim=1024)
 
