@@ -53,6 +53,17 @@ class Reward(ABC):
         raise TypeError(f"{self.name} is not differentiable")
 
 
+class StepScorer(Reward):
+    """A reward that judges predictions x̂0 of unfinished samples, and is told how unfinished they are."""
+
+    @abstractmethod
+    def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
+        """float32 [N] on the images' device, with a gradient, from [N, 3, H, W] in [0, 1].
+
+        ``tau`` is the training timestep that the samples behind the images have, int64 [] or [N]; 0 is a finished one.
+        """
+
+
 @dataclass(frozen=True)
 class PromptSet:
     """Named prompts. ``origin`` and ``licence`` are for people; the hash of the texts goes into every image key."""
@@ -147,7 +158,7 @@ class StepPairs(_Batch):
 
 
 Batch = Transitions | StepPairs
-Need = Literal["reference", "step_reward", "reward_gradient"]
+Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer"]
 
 
 class MethodConfig(BaseModel):
@@ -166,7 +177,13 @@ class Method(ABC):
     paper: ClassVar[str]
     data: ClassVar[Literal["online", "offline"]] = "online"
     images_per_sample: ClassVar[int] = 1  # final images of one rollout item; a D3PO pair is 2
+    default_reward: ClassVar[str] = ""  # what it is trained on where no reward is named; empty: as every method
     Config: ClassVar[type[MethodConfig]]
+
+    @classmethod
+    def images(cls, cfg: Any) -> int:
+        """Final images of one rollout item, where that depends on the settings."""
+        return cls.images_per_sample
 
     @classmethod
     def needs(cls, cfg: Any) -> frozenset[Need]:

@@ -1,6 +1,8 @@
-"""The loss that D3PO and TailorPO share: DPO on a preferred and a dispreferred denoising step."""
+"""The loss that D3PO, SPO and TailorPO share: DPO on a preferred and a dispreferred denoising step."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,9 +11,17 @@ from benchbench.api import Metrics, StepPairs
 from benchbench.diffusion.policy import Policy
 from benchbench.train.losses import pair_dpo
 
+LogProb = Literal["mean", "sum"]
+"""Of a step's log-density over its latent dimensions: the released codes' mean, or the papers' sum."""
+
+
+def dimensions(log_prob: LogProb, latents: Tensor) -> int:
+    """What a mean over the latent dimensions is multiplied by: 1, or how many there are."""
+    return latents[0].numel() if log_prob == "sum" else 1
+
 
 def log_ratios(policy: Policy, pairs: StepPairs) -> tuple[Tensor, Tensor]:
-    """log pi_theta - log pi_ref of the winning and the losing step, each [N].
+    """log pi_theta - log pi_ref of the winning and the losing step, each [N], means over the latent dimensions.
 
     One forward of each policy where both steps leave the same sample, otherwise one over the 2N parents.
     """
@@ -29,9 +39,12 @@ def log_ratios(policy: Policy, pairs: StepPairs) -> tuple[Tensor, Tensor]:
     return ratio_w, ratio_l
 
 
-def step_pair_loss(policy: Policy, pairs: StepPairs, beta: float, clip: float | None) -> tuple[Tensor, Metrics]:
+def step_pair_loss(
+    policy: Policy, pairs: StepPairs, beta: float, clip: float | None, log_prob: LogProb = "mean"
+) -> tuple[Tensor, Metrics]:
     """The mean loss over the pairs, and what to watch: implicit accuracy, margin, share of clamped ratios."""
-    ratio_w, ratio_l = log_ratios(policy, pairs)
+    scale = dimensions(log_prob, pairs.next_w)
+    ratio_w, ratio_l = (scale * ratio for ratio in log_ratios(policy, pairs))
     loss = pair_dpo(ratio_w, ratio_l, beta, clip, pairs.weight).mean()
     margin = (ratio_w - ratio_l).detach()
     metrics = {"implicit_accuracy": (margin > 0).float().mean(), "margin": margin.mean()}

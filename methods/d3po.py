@@ -1,6 +1,7 @@
-"""D3PO: DPO on every denoising step of two trajectories, labelled by which final image the reward prefers.
+"""D3PO: DPO on every denoising step of two trajectories, labelled by which final image is preferred.
 
-Yang et al., "Using Human Feedback to Fine-tune Diffusion Models without Any Reward Model", arXiv:2311.13231.
+Yang et al., "Using Human Feedback to Fine-tune Diffusion Models without Any Reward Model", arXiv:2311.13231. The
+preference is a reward's (released scripts/rm), or that of people's votes on images made before (scripts/train.py).
 """
 
 from __future__ import annotations
@@ -13,20 +14,26 @@ from pydantic import Field
 from benchbench.api import Method, MethodConfig, Metrics, Need, StepPairs
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws, rollout
+from benchbench.diffusion.rollout import Draws, Visit, rollout
 from benchbench.noise import Noise, Sample
 
-from ._step_pairs import step_pair_loss
-from ._steps import Steps, trained_steps
+from ._candidates import rank
+from ._step_pairs import LogProb, step_pair_loss
+from ._steps import Steps, minibatches, trained_steps
+from ._votes import Vote, Votes
 
 
 class D3POConfig(MethodConfig):
     """Defaults are those of the released reward-model script (scripts/rm/train_d3po.py, config/base.py)."""
 
-    steps: Steps = Field("all", description="trained step indices; released code: all T [code]")
-    beta: float = Field(0.1, gt=0, description="temperature of the preference, per latent dimension [code]")
+    steps: Steps = Field("all", description="trained steps: all [code], a number of them, or a list")
+    timestep_fraction: float = Field(1.0, gt=0, le=1, description="share of them, drawn for each pair [code: 1]")
+    beta: float = Field(0.1, gt=0, description="temperature of the preference [code]")
     clip: float | None = Field(0.1, gt=0, lt=1, description="ratios are held within 1 ± clip [code]; null: paper, none")
+    log_prob: LogProb = Field("mean", description="over latent dimensions [code]; sum: paper")
+    inner_epochs: int = Field(1, ge=1, description="passes over one rollout [code]")
     minibatch: int = Field(1, ge=1, description="pairs an optimiser step, each with all trained steps [code]")
+    votes: Votes = Field((), description="file of people's votes on evaluation images of the base model; none: reward")
 
 
 class D3PO(Method):
@@ -46,41 +53,57 @@ class D3PO(Method):
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: D3POConfig, noise: Noise
     ) -> Iterator[tuple[StepPairs, Metrics]]:
         """Rolls out a pair for every sample; yields one Batch for each minibatch of pairs."""
-        n, prompts = len(samples), [s.prompt for s in samples]
-        cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
-        ks = trained_steps(cfg.steps, policy.schedule)
+        n, ks = len(samples), trained_steps(cfg.steps, policy.schedule)
+        if cfg.votes:
+            votes = _dealt(cfg.votes, samples, noise)
+            cond = policy.encode([vote.prompt for vote in votes])
+            with policy.adapter_off():  # whose images the people saw
+                visits = _again(policy, votes)
+            preferred = [(float(v.winner == v.i), float(v.winner == v.j)) for v in votes]
+            r = torch.tensor(preferred, device=visits[-1].x.device).T.reshape(-1)
+            metrics: dict[str, float | torch.Tensor] = {}
+        else:
+            prompts = [s.prompt for s in samples]
+            cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
 
-        def draw(k: int) -> torch.Tensor:
-            return torch.cat([draws.z(k, "a"), draws.z(k, "b")])
+            def draw(k: int) -> torch.Tensor:
+                return torch.cat([draws.z(k, "a"), draws.z(k, "b")])
 
-        x_T = draws.start()
-        visits = list(rollout(policy, cond.repeat(2), torch.cat([x_T, x_T]), draw))
-        r_a, r_b = reward(visits[-1].x, prompts * 2, "step 0").chunk(2)
+            x_T = draws.start()
+            visits = list(rollout(policy, cond.repeat(2), torch.cat([x_T, x_T]), draw))
+            r = reward(visits[-1].x, prompts * 2, "step 0")
+            metrics = {"reward": r.mean(), "reward_gap": (r[:n] - r[n:]).abs().mean()}
 
-        first = (r_a >= r_b).view(-1, 1, 1, 1)
-        weight = (r_a != r_b).float()
-
-        def ranked(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            a, b = x.chunk(2)
-            return torch.where(first, a, b), torch.where(first, b, a)
-
+        win, lose, weight = rank(r)
         steps = []
         for visit, after in zip(visits, visits[1:], strict=False):
             if visit.k in ks:
-                k = torch.full((n,), visit.k, device=x_T.device)
-                steps.append(StepPairs(*ranked(visit.x), *ranked(after.x), k, cond, weight))
+                k = torch.full((n,), visit.k, device=r.device)
+                steps.append(StepPairs(visit.x[win], visit.x[lose], after.x[win], after.x[lose], k, cond, weight))
 
         policy.cost.pairs += n
-        metrics = {
-            "reward": torch.cat([r_a, r_b]).mean(),
-            "reward_gap": (r_a - r_b).abs().mean(),
-            "ties": 1 - weight.mean(),
-        }
-        order = noise.permutation(n, samples[0].number)
-        for i in range(0, n, cfg.minibatch):
-            rows = torch.tensor(order[i : i + cfg.minibatch], device=x_T.device)
-            yield StepPairs.cat([step[rows] for step in steps]), metrics
+        metrics["ties"] = 1 - weight.mean()
+        for epoch in range(cfg.inner_epochs):
+            batches = minibatches(steps, cfg.minibatch, cfg.timestep_fraction, noise, samples[0].number, epoch)
+            for batch in batches:
+                yield batch, metrics
 
     def loss(self, policy: Policy, batch: StepPairs, cfg: D3POConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """-log sigmoid(beta (log rho_w - log rho_l)), rho held within 1 ± clip."""
-        return step_pair_loss(policy, batch, cfg.beta, cfg.clip)
+        return step_pair_loss(policy, batch, cfg.beta, cfg.clip, cfg.log_prob)
+
+
+def _dealt(votes: Sequence[Vote], samples: Sequence[Sample], noise: Noise) -> list[Vote]:
+    """The vote of each sample: pass after pass over those that prefer an image, in an order of its own each."""
+    told = [vote for vote in votes if vote.winner is not None]
+    return [told[noise.permutation(len(told), "votes", s.number // len(told))[s.number % len(told)]] for s in samples]
+
+
+def _again(policy: Policy, votes: Sequence[Vote]) -> list[Visit]:
+    """The walks of images i, then j, of each vote, from the noise that ``bench eval`` made them of."""
+    sides = [(v.seed, Sample(v.prompt, v.i, v.index)) for v in votes]
+    sides += [(v.seed, Sample(v.prompt, v.j, v.index)) for v in votes]
+    each = [Draws(policy, Noise(seed, "eval"), [image]) for seed, image in sides]
+    cond = policy.encode([image.prompt for _, image in sides])
+    start = torch.cat([draws.start() for draws in each])
+    return list(rollout(policy, cond, start, lambda k: torch.cat([draws.z(k) for draws in each])))

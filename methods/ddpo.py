@@ -19,14 +19,19 @@ from benchbench.noise import Noise, Sample
 from benchbench.train.losses import ppo_clip
 
 from ._advantage import PromptStats, whole_batch
-from ._steps import Steps, trained_steps
+from ._step_pairs import LogProb, dimensions
+from ._steps import Steps, minibatches, trained_steps
 
 
 class DDPOConfig(MethodConfig):
     """Defaults are those of D3PO's own DDPO script (train_ddpo.py), which TailorPO compares with."""
 
-    steps: Steps = Field("all", description="trained step indices; released code: all T [code]")
-    clip: float = Field(1e-4, gt=0, description="PPO clip range on the ratio of mean log-probs [code]")
+    steps: Steps = Field("all", description="trained steps: all [code], a number of them, or a list")
+    timestep_fraction: float = Field(1.0, gt=0, le=1, description="share of them, drawn for each image [code: 1]")
+    clip: float | None = Field(1e-4, gt=0, description="PPO clip range on the ratio [code]; null: no clip")
+    log_prob: LogProb = Field(
+        "mean", description="over latent dimensions [code]; sum: paper (1e-4 is then far tighter)"
+    )
     advantage_clip: float = Field(5.0, gt=0, description="largest |advantage| [code]; 10 in the authors' JAX code")
     inner_epochs: int = Field(1, ge=1, description="passes over one rollout [code]")
     minibatch: int = Field(1, ge=1, description="images an optimiser step, each with all trained steps [code]")
@@ -70,17 +75,20 @@ class DDPO(Method):
 
         metrics = {"reward": r.mean(), "advantage_abs": A.abs().mean()}
         for epoch in range(cfg.inner_epochs):
-            order = noise.permutation(len(samples), samples[0].number, epoch)
-            for i in range(0, len(samples), cfg.minibatch):
-                rows = torch.tensor(order[i : i + cfg.minibatch], device=r.device)
-                yield Transitions.cat([step[rows] for step in steps]), metrics
+            batches = minibatches(steps, cfg.minibatch, cfg.timestep_fraction, noise, samples[0].number, epoch)
+            for batch in batches:
+                yield batch, metrics
 
     def loss(self, policy: Policy, batch: Transitions, cfg: DDPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """Mean over transitions of max(-A rho, -A clamp(rho, 1-c, 1+c))."""
         log_ratio = policy.step(batch.x, batch.k, batch.cond).log_prob(batch.x_next) - batch.log_prob
+        log_ratio = dimensions(cfg.log_prob, batch.x) * log_ratio
         loss = ppo_clip(log_ratio, batch.advantage, cfg.clip).mean()
         moved = log_ratio.detach()
-        return loss, {"clipped": (moved.expm1().abs() > cfg.clip).float().mean(), "log_ratio_abs": moved.abs().mean()}
+        metrics = {"log_ratio_abs": moved.abs().mean()}
+        if cfg.clip is not None:
+            metrics["clipped"] = (moved.expm1().abs() > cfg.clip).float().mean()
+        return loss, metrics
 
     def state(self) -> dict[str, Any]:
         """The rewards kept for each prompt."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchbench.api import Method, MethodConfig, Metrics, Need, StepPairs
 from benchbench.diffusion.guidance import StepReward, guide, look_ahead
@@ -20,24 +20,37 @@ from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import Draws, rollout
 from benchbench.noise import Noise, Sample
 
-from ._step_pairs import step_pair_loss
+from ._candidates import any_of, either, means, rank
+from ._step_pairs import LogProb, step_pair_loss
 from ._steps import Steps, trained_steps
 
 
 class TailorPOConfig(MethodConfig):
     """Settings of section 4 of the paper; where it says "the same as D3PO", D3PO's released values."""
 
-    steps: Steps = Field((20, 16, 12, 8, 4), description="trained step indices, T_fine-tune = 5 [paper]")
-    beta: float = Field(
-        0.1, gt=0, description="temperature, per latent dimension [D3PO code, referred to by the paper]"
-    )
+    steps: Steps = Field((20, 16, 12, 8, 4), description="trained steps: T_fine-tune, a list, or all [paper: 5 of 20]")
+    beta: float = Field(0.1, gt=0, description="temperature of the preference [D3PO code, referred to by the paper]")
     clip: float | None = Field(0.1, gt=0, lt=1, description="ratios are held within 1 ± clip [D3PO code]; null: none")
+    log_prob: LogProb = Field("mean", description="over latent dimensions [D3PO code]; sum: as papers write it")
     update: Literal["rollout", "step"] = Field(
         "rollout", description="optimiser step after the rollout [ours], or inside it after each trained step [Alg. 1]"
     )
+    same_input: bool = Field(True, description="both candidates leave one x_t [paper]; false: Table 10, ranking only")
+    carry: Literal["winner", "random"] = Field("winner", description="who goes on [paper: winner; SPO: random]")
     guidance: bool = Field(False, description="TailorPO-G: move the winner along the reward's gradient")
     delta: float = Field(0.5, gt=0, description="r_high = r + delta [paper, Table 1 only; inferred for training]")
-    eta: tuple[float, float] = Field((0.1, 0.2), description="guidance strength at t = T and at t = 0, cosine [paper]")
+    eta: float | tuple[float, float] = Field(
+        (0.1, 0.2), description="guidance strength: a constant, or by cosine from t = T to t = 0 [paper]"
+    )
+    accept: Literal["always", "better"] = Field(
+        "always", description="take the guided winner always [ours], or where its reward is higher [Alg. 1]"
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if not self.same_input and (self.guidance or self.carry == "random"):
+            raise ValueError("same_input=false ranks two trajectories that go on both: no guidance, no carry=random")
+        return self
 
 
 class GuidedConfig(TailorPOConfig):
@@ -46,9 +59,9 @@ class GuidedConfig(TailorPOConfig):
     guidance: bool = Field(True, description="TailorPO-G: move the winner along the reward's gradient [paper]")
 
 
-def eta_at(k: int, steps: int, eta: tuple[float, float]) -> float:
+def eta_at(k: int, steps: int, eta: float | tuple[float, float]) -> float:
     """eta_k = low + (high - low)/2 (1 + cos(pi k/T)): low at k = T, high at k = 0. The paper gives no formula."""
-    low, high = eta
+    low, high = (eta, eta) if isinstance(eta, float) else eta
     return low + (high - low) / 2 * (1 + math.cos(math.pi * k / steps))
 
 
@@ -65,52 +78,68 @@ class TailorPO(Method):
         always: frozenset[Need] = frozenset({"reference", "step_reward"})
         return always | {"reward_gradient"} if cfg.guidance else always
 
+    @classmethod
+    def images(cls, cfg: TailorPOConfig) -> int:
+        """One, or two where the candidates are two trajectories."""
+        return 1 if cfg.same_input else 2
+
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: TailorPOConfig, noise: Noise
     ) -> Iterator[tuple[StepPairs, Metrics]]:
         """Walks every sample once; yields one Batch for the rollout, or one for each trained step."""
         n, prompts = len(samples), [s.prompt for s in samples]
         cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
-        ks = trained_steps(cfg.steps, policy.schedule)
-        pairs, metrics = [], {}
+        ks, x_T = trained_steps(cfg.steps, policy.schedule), draws.start()
+        both, pairs, seen, one = cond.repeat(2), list[StepPairs](), list[Metrics](), cfg.same_input
 
-        walk = rollout(policy, cond, draws.start(), draws.z)
+        def two(k: int) -> torch.Tensor:
+            return torch.cat([draws.z(k, "0"), draws.z(k, "1")])
+
+        walk = rollout(policy, cond, x_T, draws.z) if one else rollout(policy, both, torch.cat([x_T, x_T]), two)
         visit = next(walk)
         while visit.k > 0:
             if visit.k not in ks:
                 visit = next(walk)
                 continue
-            x, k = visit.x, visit.k - 1
-            # two candidates from one sample, and the reward that each leads to
-            x_0, x_1 = visit.step.draw(draws.z(visit.k, "0")), visit.step.draw(draws.z(visit.k, "1"))
-            r, ahead = look_ahead(policy, reward, torch.cat([x_0, x_1]), k, cond.repeat(2), prompts * 2)
-            r_0, r_1 = r.chunk(2)
-            first = r_0 >= r_1  # a tie keeps candidate 0, and teaches nothing
-            keep = first.view(-1, 1, 1, 1)
-            x_w, x_l = torch.where(keep, x_0, x_1), torch.where(keep, x_1, x_0)
-            metrics = {"reward": torch.where(first, r_0, r_1).mean(), "reward_gap": (r_0 - r_1).abs().mean()}
+            k, x, step = visit.k, visit.x, visit.step
+            drawn = (step.repeat(2) if one else step).draw(two(k))
+            r, ahead = look_ahead(policy, reward, drawn, k - 1, both, prompts * 2)
+            win, lose, weight = rank(r)
+            x_w, x_l, r_w = drawn[win], drawn[lose], r[win]
+            ahead_w, ahead_l = (ahead[win], ahead[lose]) if ahead else (None, None)
+            metrics = {"reward_gap": (r_w - r[lose]).mean(), "ties": 1 - weight.mean()}
 
             if cfg.guidance:
-                x_plus = guide(
-                    policy, reward, x_w, k, cond, prompts, eta_at(visit.k, policy.schedule.steps, cfg.eta), cfg.delta
-                )
-                metrics["guidance_per_sigma"] = ((x_plus - x_w) / visit.step.std).square().mean().sqrt()
-                x_w, ahead = x_plus, None
+                eta = eta_at(k, policy.schedule.steps, cfg.eta)
+                x_plus = guide(policy, reward, x_w, k - 1, cond, prompts, eta, cfg.delta)
+                metrics["guidance_per_sigma"] = ((x_plus - x_w) / step.std).square().mean().sqrt()
+                if cfg.accept == "always":
+                    x_w, ahead_w = x_plus, None
+                else:
+                    r_plus, ahead_plus = look_ahead(policy, reward, x_plus, k - 1, cond, prompts)
+                    better = r_plus > r_w
+                    x_w, ahead_w = either(better, x_plus, x_w), either(better, ahead_plus, ahead_w)
+                    r_w, metrics["accepted"] = torch.maximum(r_plus, r_w), better.float().mean()
 
-            at = torch.full((n,), visit.k, device=x.device)
-            pairs.append(StepPairs(x, x, x_w, x_l, at, cond, (r_0 != r_1).float()))
+            at = torch.full((n,), k, device=x.device)
+            x_parents = (x, x) if one else (x[win], x[lose])
+            pairs.append(StepPairs(*x_parents, x_w, x_l, at, cond, weight))
             policy.cost.pairs += n
+            seen.append(metrics if k > ks[-1] else metrics | {"reward": r_w.mean()})
             if cfg.update == "step":
-                yield pairs.pop(), metrics
-                ahead = None  # the weights have moved, so the look-ahead is stale
-            winner = torch.arange(n, device=x.device) + torch.where(first, 0, n)
-            visit = walk.send((x_w, ahead[winner] if ahead is not None else None))
+                yield pairs.pop(), seen.pop()
+                ahead = ahead_w = None  # the weights have moved, so the look-ahead is stale
+            carried = (x_w, ahead_w) if one else (drawn, ahead)
+            if cfg.carry == "random":
+                heads = any_of(2, noise, samples, k, x.device).bool()
+                carried = either(heads, x_w, x_l), either(heads, ahead_w, ahead_l)
+            visit = walk.send(carried)
         if pairs:
-            yield StepPairs.cat(pairs), metrics
+            yield StepPairs.cat(pairs), means(seen)
 
     def loss(self, policy: Policy, batch: StepPairs, cfg: TailorPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """-log sigmoid(beta (log rho(x_w|x) - log rho(x_l|x))), rho held within 1 ± clip."""
-        return step_pair_loss(policy, batch, cfg.beta, cfg.clip)
+        return step_pair_loss(policy, batch, cfg.beta, cfg.clip, cfg.log_prob)
 
 
 class TailorPOG(TailorPO):

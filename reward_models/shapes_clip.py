@@ -31,6 +31,14 @@ class ShapesCLIP(ShapesReward):
         model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         self.model = model.requires_grad_(False).eval().to(device)
 
+    def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Token ids of prompts, int64 [N, L]."""
+        length = self.model.config.text_config.max_position_embeddings
+        ids: torch.Tensor = self.words(
+            list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        ).input_ids
+        return ids
+
     def cosine(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Cosine of each picture [N, 3, H, W] in [0, 1] with its prompt: [N]."""
         import torch
@@ -40,10 +48,7 @@ class ShapesCLIP(ShapesReward):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not len(images):
             return images.new_zeros(0)
-        length = self.model.config.text_config.max_position_embeddings
-        tokens = self.words(
-            list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-        ).input_ids.to(images.device)
+        tokens = self.tokens(prompts).to(images.device)
         with torch.no_grad():
             read = self.model.text_projection(self.model.text_model(tokens).pooler_output)
         seen = self.model.visual_projection(self.model.vision_model(2 * to_side(images) - 1).pooler_output)

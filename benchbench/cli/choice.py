@@ -24,12 +24,13 @@ def model(named: str | None, device: str | None) -> tuple[str, str]:
     return "sd15", "no --model; CUDA and sd15's weights are here"
 
 
-def reward(named: str | None, model_name: str) -> tuple[str, str | None]:
-    """The reward, and a note where it is not the one named."""
+def reward(named: str | None, model_name: str, method: str | None = None) -> tuple[str, str | None]:
+    """The reward, and a note where it is not the one named; some methods have a default of their own."""
     from benchbench.diffusion import models
 
     shapes = models.is_shapes(model_name)
-    return registry.resolve_reward(named or ("shapes-colour" if shapes else "aesthetic"), shapes)
+    own = "" if named or method is None else registry.get("methods", method).default_reward
+    return registry.resolve_reward(named or own or ("shapes-colour" if shapes else "aesthetic"), shapes)
 
 
 def rewards(text: str, model_name: str) -> tuple[list[str], list[str]]:

@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from benchbench import __version__
-from benchbench.cli import doctor, evaluation, fetch, listing, report, reproduce, shapes, show, status, train
+from benchbench.cli import (
+    check,
+    doctor,
+    evaluation,
+    fetch,
+    listing,
+    report,
+    reproduce,
+    shapes,
+    show,
+    status,
+    train,
+    train_spm,
+)
 from benchbench.errors import BenchError, RunError
 
 SEVERAL = ("--set", "--adapter")
@@ -25,12 +38,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.train)
+app.command("train-spm")(train_spm.train_spm)
 app.command("eval")(evaluation.evaluate)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("list")(listing.list_names)
 app.command("show")(show.show)
 app.command("status")(status.status)
+app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("fetch")(fetch.fetch)
 app.add_typer(shapes.app, name="shapes")

@@ -125,8 +125,27 @@ def _run(name: str, store: Store) -> None:
 def _preset(name: str) -> None:
     from benchbench import config
 
-    registry.get("methods", name)
+    cls = registry.get("methods", name)
     rows = []
     for preset in config.PRESETS:
-        rows += [[preset, key, v["value"], v["origin"]] for key, v in config.preset_values(name, preset).items()]
+        values = config.preset_values(name, preset)
+        rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
+        rows += _price(name, preset) if values and cls.data == "online" else []
     table(["preset", "setting", "value", "origin"], rows)
+
+
+def _price(name: str, preset: str) -> list[list[object]]:
+    """Effective batch and cost of a preset, counted by a rollout over a network that does nothing."""
+    from benchbench import config
+    from benchbench.train.dry import price
+
+    p = price(config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset))
+    facts = {
+        "images a rollout": p.images,
+        "optimiser steps a rollout": p.updates,
+        "rows an optimiser step": p.rows,
+        "UNet evaluations an image": p.unet_evals,
+        "with gradient an image": p.unet_grads,
+        "reward calls an image": p.reward_calls,
+    }
+    return [[preset, key, f"{value:g}", "counted"] for key, value in facts.items()]

@@ -42,11 +42,11 @@ def train(
         return config.load(method, chosen, reward_name, prompts_name, count, seed, preset, settings or [])
 
     all_at_once(
-        lambda: choice.reward(reward, chosen),
+        lambda: choice.reward(reward, chosen, method),
         lambda: prompt_sets.load(prompts_name),
         lambda: configure(reward or ""),
     )
-    reward_name, note = choice.reward(reward, chosen)
+    reward_name, note = choice.reward(reward, chosen, method)
     run = configure(reward_name)
     name = runs.run_id(run.method, run.model, run.reward, run.seed, run.model_dump(mode="json"))
     out = out or root(store) / "runs" / name

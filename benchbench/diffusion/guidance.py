@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond, Reward
+from benchbench.api import Cond, Reward, StepScorer
 from benchbench.diffusion.decode import Decoder, quantise, to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
@@ -31,10 +31,15 @@ class StepReward:
     def differentiable(self) -> bool:
         return self.reward.differentiable
 
-    def __call__(self, x0: Tensor, prompts: Sequence[str], where: str) -> Tensor:
-        """Rewards float32 [N] of clean latents [N, C, h, w]; ``where`` names the step in an error."""
+    def __call__(self, x0: Tensor, prompts: Sequence[str], where: str, tau: Tensor | None = None) -> Tensor:
+        """Rewards float32 [N] of clean latents [N, C, h, w]; ``where`` names the step in an error.
+
+        A step-aware reward is told the timestep ``tau`` of the sample that x0 was predicted from.
+        """
         images = quantise(self.decoder(x0))
-        if self.reward.differentiable:
+        if isinstance(self.reward, StepScorer) and tau is not None:
+            r = self.reward.score_at(images, prompts, tau)
+        elif self.reward.differentiable:
             r = self.reward.score_differentiable(images, prompts)
         else:
             r = self.reward.score(to_pil(images), prompts).to(x0.device)
@@ -74,7 +79,7 @@ def look_ahead(
     if k == 0:
         return reward(x, prompts, "step 0"), None
     step = policy.step(x, k, cond)
-    return reward(step.x0, prompts, f"step {k}"), step
+    return reward(step.x0, prompts, f"step {k}", policy.schedule.tau[k]), step
 
 
 def guide(

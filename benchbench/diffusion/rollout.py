@@ -32,13 +32,15 @@ class Visit:
         return self._step
 
 
-def rollout(policy: Policy, cond: Cond, x: Tensor, draw: Draw) -> Generator[Visit, Choice | None, None]:
+def rollout(
+    policy: Policy, cond: Cond, x: Tensor, draw: Draw, first: int | None = None, step: Step | None = None
+) -> Generator[Visit, Choice | None, None]:
     """Visits k = T..0. ``next`` draws the next sample with ``draw(k)``; ``send((x, step))`` takes the given one.
 
     A method that has evaluated the network at the sample it sends hands that Step over, and nothing is computed twice.
+    A walk that goes on from another one begins at k = ``first``, with the ``step`` that is known there.
     """
-    step: Step | None = None
-    for k in range(policy.schedule.steps, 0, -1):
+    for k in range(policy.schedule.steps if first is None else first, 0, -1):
         if step is None:
             with torch.no_grad():
                 step = policy.step(x, k, cond)

@@ -57,6 +57,10 @@ class Step:
     def __getitem__(self, index: Any) -> Step:
         return Step(self.mean[index], self.std[index], self.x0[index])
 
+    def repeat(self, times: int) -> Step:
+        """The whole batch, ``times`` over."""
+        return Step(*(part.repeat(times, 1, 1, 1) for part in (self.mean, self.std, self.x0)))
+
 
 class Schedule:
     """T steps of the "leading" grid over a model's own noise schedule; tables are float32 [T+1], indexed by k."""

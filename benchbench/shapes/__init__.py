@@ -7,6 +7,6 @@ import os
 from pathlib import Path
 
 WEIGHTS: Path = Path(os.environ.get("BENCH_SHAPES_WEIGHTS") or Path(__file__).parent / "weights")
-"""What a build made: model/, clip/, pref/, aesthetic.safetensors, record.json, samples.png."""
+"""What a build made: model/, clip/, pref/, spm/, aesthetic.safetensors, record.json, samples.png."""
 MODEL: Path = WEIGHTS / "model"
 """The text-to-image pipeline, a folder in diffusers' layout."""

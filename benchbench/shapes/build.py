@@ -18,7 +18,8 @@ from .recipe.job import facts, is_done
 from .recipe.plan import STAGES
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow")
-SHIPPED = ("model", "clip", "pref", "aesthetic.safetensors")
+SHIPPED = {"model": "ship", "clip": "ship", "pref": "ship", "aesthetic.safetensors": "ship", "spm": "spm"}
+"""What a build leaves, and the stage that made it."""
 Say = Callable[[str], None]
 
 
@@ -36,8 +37,8 @@ def build(out: Path, seed: int = 0, jobs: int = 2, say: Say = print, quick: bool
     work = out / "work"
     started = time.monotonic()
     _run_stages(work, seed, jobs, quick, say)
-    for name in SHIPPED:
-        _copy(work / "ship" / name, out / name)
+    for name, stage in SHIPPED.items():
+        _copy(work / stage / name, out / name)
     _copy(work / "measure" / "samples.png", out / "samples.png")
     record = _record(out, work, seed, quick)
     record["seconds_of_this_run"] = round(time.monotonic() - started, 1)

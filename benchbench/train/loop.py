@@ -73,7 +73,7 @@ class Trainer:
             while state.samples < total:
                 before = state.samples
                 row = self._rollout()
-                bar.advance(state.samples - before, f"reward {row['reward']:.3g}")
+                bar.advance(state.samples - before, f"reward {row['reward']:.3g}" if "reward" in row else "")
                 if self._passed(self.config.train.eval_every, before) or state.samples == total:
                     self._evaluate()
                 if interrupt.asked or self._passed(self.config.train.save_every, before):
@@ -108,7 +108,7 @@ class Trainer:
                 check_start(parts.policy, batch)
             for name, value in {**metrics, **self._learn(batch)}.items():
                 sums[name].append(value)
-        state.samples += len(samples) * parts.method.images_per_sample
+        state.samples += len(samples) * parts.method.images(parts.cfg)
         state.seconds += time.monotonic() - started
         row = {name: sum(float(v) for v in values) / len(values) for name, values in sums.items()}
         row |= {"seconds": round(state.seconds, 3), **self._costs()}
@@ -117,7 +117,7 @@ class Trainer:
 
     def _samples(self) -> list[Sample]:
         """The next rollout's samples; each sample's prompt is a function of the seed and its number alone."""
-        per = self.parts.method.images_per_sample
+        per = self.parts.method.images(self.parts.cfg)
         start, prompts = self.state.samples // per, self.parts.prompts.prompts
         stop = min(start + max(1, self.config.train.batch // per), self.config.samples // per)
         drawn = [(i, self.noise.integer(len(prompts), "prompt", i)) for i in range(start, stop)]

@@ -9,9 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def ppo_clip(log_ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
-    """max(-A rho, -A clamp(rho, 1-clip, 1+clip)) with rho = exp(log_ratio); all [N]. DDPO (arXiv:2305.13301) eq. 4."""
+def ppo_clip(log_ratio: Tensor, advantage: Tensor, clip: float | None) -> Tensor:
+    """max(-A rho, -A clamp(rho, 1-clip, 1+clip)) with rho = exp(log_ratio); all [N]. DDPO (arXiv:2305.13301) eq. 4.
+
+    Without ``clip`` the importance-weighted policy gradient -A rho itself.
+    """
     rho = log_ratio.exp()
+    if clip is None:
+        return -advantage * rho
     return torch.maximum(-advantage * rho, -advantage * rho.clamp(1 - clip, 1 + clip))
 
 

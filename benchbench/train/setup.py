@@ -11,7 +11,7 @@ import torch
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
-from benchbench.api import Method, MethodConfig, PromptSet, Reward
+from benchbench.api import Method, MethodConfig, PromptSet, Reward, StepScorer
 from benchbench.config import RunConfig
 from benchbench.diffusion import backbones, models
 from benchbench.diffusion.decode import Decoder
@@ -56,11 +56,18 @@ def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
             "its guidance follows the gradient of the reward",
             "use tailorpo, which only ranks, or a differentiable reward: bench list rewards",
         )
-    if config.samples % method.images_per_sample:
+    if "step_scorer" in method.needs(cfg) and not issubclass(reward, StepScorer):
+        raise UsageError(
+            f"{config.method} needs a step-aware reward, and {config.reward} is not",
+            "its judge is told the timestep of the sample that it looks at",
+            "use --reward spm, or judge predictions by a plain reward: --set method.step_aware=false",
+        )
+    per = method.images(cfg)
+    if config.samples % per:
         raise UsageError(
             f"--samples {config.samples} cannot be made by {config.method}",
-            f"it makes {method.images_per_sample} images at a time",
-            f"use --samples {config.samples + 1}",
+            f"it makes {per} images at a time",
+            f"use --samples {-(-config.samples // per) * per}",
         )
     prompts = prompt_sets.load(config.prompts)
     if models.is_shapes(config.model):

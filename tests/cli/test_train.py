@@ -121,3 +121,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd: Path, tmp_path: Path) -> No
     assert process.returncode == 130, err.decode()
     assert "go on with: bench train" in err.decode()
     assert err.decode().rstrip().endswith("--resume")
+
+
+def test_spo_s_own_judge_is_its_default_reward() -> None:
+    from benchbench.cli import choice
+
+    assert choice.reward(None, "shapes", "spo")[0] == "shapes-spm"
+    assert choice.reward(None, "sd15", "spo")[0] == "spm"
+    assert choice.reward("aesthetic", "shapes", "spo")[0] == "shapes-aesthetic"
+    assert choice.reward(None, "shapes", "ddpo")[0] == "shapes-colour"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from benchbench.api import Reward
+from benchbench.api import Reward, StepScorer
 
 
 class Brightness(Reward):
@@ -39,3 +39,17 @@ class Tied(Brightness):
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         return images.flatten(1).mean(1) * 0 + 1
+
+
+class StepBrightness(Brightness, StepScorer):
+    """Brightness, ten times as steep, that remembers the timesteps it was told."""
+
+    name = "step-brightness"
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        super().__init__(device)
+        self.told: list[int] = []
+
+    def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
+        self.told.append(int(tau))
+        return 10 * self.score_differentiable(images, prompts)

@@ -78,3 +78,26 @@ def test_the_order_of_time_does_not_matter(tuned: Policy) -> None:
     a, _ = DDPO().loss(tuned, batch, cfg, Noise(0, "train"))
     b, _ = DDPO().loss(tuned, batch[order], cfg, Noise(0, "train"))
     assert float(a) == pytest.approx(float(b), rel=1e-5)
+
+
+def test_a_fraction_of_the_steps_is_drawn_for_each_image(tuned: Policy) -> None:
+    """timestep_fraction = 0.25 of 20: 5 steps an image and epoch, not the same for all, none twice."""
+    batches = collect(tuned, DDPOConfig(minibatch=1, timestep_fraction=0.25, inner_epochs=2))
+    drawn = [tuple(sorted(batch.k.tolist())) for batch in batches]
+    assert len(drawn) == 8 and all(len(set(steps)) == 5 for steps in drawn) and len(set(drawn)) > 4
+
+
+def test_the_sum_of_log_probs_is_256_times_their_mean(tuned: Policy) -> None:
+    """4 x 8 x 8 latent dimensions: the paper's log-ratio is 256 times the released codes' mean, and so is a small
+    gradient: at ratio 1, dL/dtheta = -mean(A dlog p) with log p summed. The clip engages 256 times sooner."""
+    (batch,) = collect(tuned, DDPOConfig(minibatch=4, steps=(16, 8)))
+    gradients = []
+    for how in ("mean", "sum"):
+        loss, _ = DDPO().loss(tuned, batch, DDPOConfig(log_prob=how, clip=None), Noise(0, "train"))
+        gradients.append(torch.autograd.grad(loss, tuned.parameters()))
+    for mean, total in zip(*gradients, strict=True):
+        torch.testing.assert_close(total, 256 * mean, atol=1e-4, rtol=1e-2)
+    shifted = Transitions(batch.x, batch.x_next, batch.k, batch.cond, batch.log_prob - 1e-5, batch.advantage)
+    for how, clipped in (("mean", 0.0), ("sum", 1.0)):
+        _, metrics = DDPO().loss(tuned, shifted, DDPOConfig(log_prob=how, clip=1e-3), Noise(0, "train"))
+        assert float(metrics["clipped"]) == clipped  # 1e-5 < 1e-3 < 256e-5

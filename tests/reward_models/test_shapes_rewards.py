@@ -14,6 +14,7 @@ from benchbench.reward_models.shapes_clip import ShapesCLIP
 from benchbench.reward_models.shapes_colour import ShapesColour, colourfulness
 from benchbench.reward_models.shapes_oracle import ShapesOracle
 from benchbench.reward_models.shapes_pref import ShapesPref
+from benchbench.reward_models.shapes_spm import ShapesSPM
 from benchbench.shapes.captions import ATTRIBUTES, phrase
 from benchbench.shapes.drawing import SHAPES, draw_many
 
@@ -22,11 +23,12 @@ ALL = [
     ShapesAesthetic,
     ShapesCLIP,
     ShapesPref,
+    ShapesSPM,
     ShapesOracle,
     JPEGCompressibility,
     JPEGIncompressibility,
 ]
-LEARNED = [ShapesAesthetic, ShapesCLIP, ShapesPref]
+LEARNED = [ShapesAesthetic, ShapesCLIP, ShapesPref, ShapesSPM]
 _made: dict[type[Reward], Reward] = {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -41,6 +42,27 @@ def test_every_method_trains(method: str, configure, tmp_path: Path) -> None:
     assert any(float(t.abs().sum()) > 0 for name, t in adapter(run).items() if "lora_B" in name or "lora.up" in name)
     per_sample = {"ddpo": (20, 5), "d3po": (25, 5), "tailorpo": (30, 5), "tailorpo-g": (35, 10)}[method]
     assert (done["unet_evals"], done["unet_grads"]) == (32 * per_sample[0], 32 * per_sample[1])
+
+
+def test_spo_trains_with_any_reward_where_told_so(configure, tmp_path: Path) -> None:
+    """8 prompts a rollout of 16 pairs each at most; a threshold of 0 and a reward without ties keep them all."""
+    words = ["method.step_aware=false", "method.threshold=0", "method.minibatch=64", "train.eval_every=0"]
+    run = train(configure("spo", *words, samples=16), tmp_path / "run", say=lambda _: None)
+    done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
+    assert (done["unet_evals"], done["reward_calls"], done["pairs"]) == (16 * 65 + 256, 16 * 64, 256)
+    row = [r for r in rows if "loss" in r][0]
+    assert {"reward", "valid", "score_gap", "implicit_accuracy", "margin", "clamped"} <= row.keys()
+
+
+def test_d3po_trains_from_votes(configure, tmp_path: Path) -> None:
+    """No reward is asked in training, and the run goes on for as long as it was told, over three votes."""
+    votes = tmp_path / "votes.csv"
+    votes.write_text("prompt,index,seed,i,j,winner\ncat,0,0,0,1,1\ndog,1,0,0,1,0\nant,2,0,0,1,1\n")
+    words = [f"method.votes={votes}", "train.eval_every=0"]
+    run = train(configure("d3po", *words, samples=16), tmp_path / "run", say=lambda _: None)
+    done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
+    assert (done["reward_calls"], done["pairs"]) == (0, 8)
+    assert all("reward" not in row and math.isfinite(row["loss"]) for row in rows if "loss" in row)
 
 
 def test_the_adapter_loads_in_plain_diffusers_and_gives_our_images(configure, tiny_sd: Path, tmp_path: Path) -> None:
@@ -254,4 +276,9 @@ def test_refusals_before_anything_is_loaded(configure, tmp_path: Path) -> None:
         train(configure("tailorpo", reward="shapes-oracle"), tmp_path / "a", say=lambda _: None)
     with pytest.raises(UsageError, match="cannot be made by d3po"):
         train(configure("d3po", samples=33), tmp_path / "a", say=lambda _: None)
+    with pytest.raises(UsageError, match="spo needs a step-aware reward"):
+        train(configure("spo"), tmp_path / "a", say=lambda _: None)
+    with pytest.raises(UsageError, match="cannot be made by tailorpo") as error:
+        train(configure("tailorpo", "method.same_input=false", samples=33), tmp_path / "a", say=lambda _: None)
+    assert "--samples 34" in error.value.remedy
     assert not (tmp_path / "a").exists()

@@ -40,6 +40,15 @@ def test_ppo_clips_only_what_went_far_the_right_way(log_ratio: float, advantage:
     assert float(x.grad) == pytest.approx(-advantage * math.exp(log_ratio) if gradient else 0.0)
 
 
+def test_ppo_without_clip_is_the_importance_weighted_gradient() -> None:
+    """-A rho: A = 2, log rho = 0.5 gives -2 e^0.5 = -3.297443, with the same gradient by log rho."""
+    x = value(0.5, grad=True)
+    loss = ppo_clip(x, value(2.0), None)
+    loss.sum().backward()
+    assert float(loss.detach()) == pytest.approx(-3.297443, abs=1e-6)
+    assert x.grad is not None and float(x.grad) == pytest.approx(-3.297443, abs=1e-6)
+
+
 def test_pair_at_the_reference_is_log_two() -> None:
     """P1, T1: equal log-ratios give log 2, with gradient ∓beta/2 = ∓0.05."""
     w, low = value(0.0, True), value(0.0, True)
@@ -61,6 +70,13 @@ def test_a_tie_teaches_nothing() -> None:
     loss = pair_dpo(w, value(-0.02), 0.1, 0.1, 0 * ONE)
     loss.sum().backward()
     assert float(loss.detach()) == pytest.approx(math.log(2)) and w.grad is not None and float(w.grad) == 0
+
+
+@given(numbers, numbers)
+def test_spo_s_range(a: float, b: float) -> None:
+    """S1: beta = 10, clip = 0.1 bound the logit by 10 log(1.1/0.9) = 2.0067, so L lies in [0.1261, 2.1328]."""
+    loss = float(pair_dpo(value(a), value(b), 10, 0.1, ONE))
+    assert 0.12610 - 1e-4 <= loss <= 2.13283 + 1e-4
 
 
 @given(numbers, numbers)

@@ -17,6 +17,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "aesthetic": ("vae",),
     "ship": ("unet", "pref", "aesthetic"),
     "measure": ("ship",),
+    "spm": ("ship",),
 }
 """Each stage and those it waits for, the most urgent first where several could start."""
 

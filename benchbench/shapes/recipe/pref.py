@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel
@@ -50,15 +51,15 @@ def utility(scenes: list[Scene], pictures: Tensor, prompts: list[str]) -> Tensor
     return AGREEMENT * agreement + TASTE * (taste.rule(pictures) - 5)
 
 
-def run(job: Job) -> Facts:
-    """Starts from the reward CLIP and trains on the annotators' choices."""
-    words = tokenizer.make()
-    rng = np.random.default_rng(job.seed)
-    count = job.scale(16000, 400)
-    base = pool(count, job.seed)
-    prompts = captions_of(base.scenes, job.seed)
+def judged(coder: AutoencoderKL, count: int, seed: int) -> tuple[list[str], list[Tensor], list[Tensor], Tensor]:
+    """`count` prompts, two pictures of each with their utility, and the choices: 1 where the first was preferred.
+
+    Half of the pictures went through the autoencoder. Pictures are [N, 3, 32, 32] in [0, 1].
+    """
+    rng = np.random.default_rng(seed)
+    base = pool(count, seed)
+    prompts = captions_of(base.scenes, seed)
     sides, worth = [], []
-    coder = vae.load(job)
     for _ in range(2):
         scenes = [variant(scene, rng) for scene in base.scenes]
         clean = to_tensor(np.stack([draw(scene) for scene in scenes])).float() / 255
@@ -67,6 +68,14 @@ def run(job: Job) -> Facts:
         sides.append(seen)
         worth.append(utility(scenes, seen, prompts))
     first = (torch.rand(count) < torch.sigmoid(worth[0] - worth[1])).float()
+    return prompts, sides, worth, first
+
+
+def run(job: Job) -> Facts:
+    """Starts from the reward CLIP and trains on the annotators' choices."""
+    words = tokenizer.make()
+    count = job.scale(16000, 400)
+    prompts, sides, worth, first = judged(vae.load(job), count, job.seed)
     tokens = tokenizer.encode(words, prompts)
     model = CLIPModel.from_pretrained(job.of("clip") / "clip", dtype=torch.float32)
 

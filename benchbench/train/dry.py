@@ -1,0 +1,92 @@
+"""What a setting costs, counted and not guessed: one rollout of a method over a network that does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchbench.api import Cond, StepScorer
+from benchbench.config import RunConfig
+from benchbench.diffusion.guidance import StepReward
+from benchbench.diffusion.policy import Policy
+from benchbench.diffusion.schedule import Schedule
+from benchbench.noise import Noise, Sample
+
+SHAPE = (4, 8, 8)
+SD15 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+
+
+@dataclass(frozen=True)
+class Price:
+    """Of one rollout, a final image at a time."""
+
+    images: int
+    """Final images of a rollout."""
+    updates: int
+    """Optimiser steps of a rollout."""
+    rows: int
+    """Denoising steps, or pairs of them, of the largest optimiser step."""
+    unet_evals: float
+    unet_grads: float
+    reward_calls: float
+
+
+class _Net(nn.Module):
+    dtype = torch.float32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor, tau: Tensor, text: Tensor) -> Any:
+        return SimpleNamespace(sample=0.1 * self.weight * x)
+
+
+class _Policy(Policy):
+    def encode(self, prompts: Sequence[str]) -> Cond:
+        return Cond(torch.zeros(len(prompts), 1, 1), torch.zeros(1, 1, 1))
+
+
+class _Judge(StepScorer):
+    """Tells any two images apart, by far; images of 8x8 pixels, so that no two are the same in 8 bits."""
+
+    name, version, unit, range, differentiable, weights = "dry", "1", "x", (0.0, 1e9), True, "none"
+
+    def score(self, images: Any, prompts: Sequence[str]) -> Tensor:
+        raise NotImplementedError
+
+    def score_differentiable(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        return 1e9 * images.flatten(1).mean(1)
+
+    def score_at(self, images: Tensor, prompts: Sequence[str], tau: Tensor) -> Tensor:
+        return self.score_differentiable(images, prompts)
+
+
+def _decode(x: Tensor) -> Tensor:
+    return x[:, :3].sigmoid()
+
+
+def price(config: RunConfig) -> Price:
+    """Counts one rollout of ``train.batch`` images with every pair told apart: for SPO, the most there can be."""
+    method, cfg, sampler = config.method_class(), config.method_config, config.sampler
+    backbone: Any = SimpleNamespace(unet=_Net(), latent_shape=SHAPE, device=torch.device("cpu"))
+    schedule = Schedule.from_config(SD15, sampler.steps, sampler.eta)
+    policy = _Policy(backbone, schedule, sampler.guidance_scale)
+    reward, noise = StepReward(_decode, _Judge(), policy), Noise(0, "dry")  # type: ignore[arg-type]
+    count = max(1, config.train.batch // method.images(cfg))
+    samples = [Sample("x", i) for i in range(count)]
+    rows = []
+    with torch.no_grad():
+        batches = method.collect(policy, samples, reward, cfg, noise)
+        for batch, _ in batches:
+            rows.append(len(batch))
+            with torch.enable_grad():
+                method.loss(policy, batch, cfg, noise)
+    images, cost = count * method.images(cfg), policy.cost
+    each = [n / images for n in (cost.unet_evals, cost.unet_grads, cost.reward_calls)]
+    return Price(images, len(rows), max(rows, default=0), *each)

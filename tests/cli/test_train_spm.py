@@ -1,0 +1,28 @@
+"""``bench train-spm`` at the smallest size, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchbench.shapes.build import sha256
+from tests.cli.conftest import Bench
+
+
+@pytest.mark.slow
+def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_path: Path) -> None:
+    """2 steps: the added layers have moved from 0 and 1, the record's hash holds, and the comparison is printed."""
+    out = tmp_path / "spm"
+    ran = bench("train-spm", "--out", out, "--pairs", 40, "--steps", 2, "--batch", 4, "--held-out", 10, "--seed", 3)
+    assert ran.code == 0, ran.err
+    assert "of held-out pairs rightly at t >= 500, shapes-pref" in ran.out
+    record, state = json.loads((out / "record.json").read_text()), load_file(out / "spm.safetensors")
+    assert record["files"] == {"spm/spm.safetensors": sha256(out / "spm.safetensors")} and record["pairs"] == 40
+    moved = [name for name, value in state.items() if "adaLN" in name and bool((value != value.round()).any())]
+    assert moved and all(value.dtype == torch.float16 for value in state.values())
+    again = bench("train-spm", "--out", out)
+    assert again.code == 2 and "is there already" in again.err

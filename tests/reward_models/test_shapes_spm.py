@@ -1,0 +1,55 @@
+"""The shapes world's step-aware preference model, as shipped."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from benchbench.reward_models.shapes_pref import ShapesPref
+from benchbench.reward_models.shapes_spm import ShapesSPM
+from benchbench.shapes import WEIGHTS
+from benchbench.shapes.build import sha256
+
+PROMPTS = ["a red ring", "a blue cross", "a green square"]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> torch.Tensor:
+    return torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_with_its_added_layers_as_initialised_it_is_shapes_pref(pictures: torch.Tensor) -> None:
+    """S5 on the shipped CLIP: weights 0, gates 1 give shapes-pref's scores for every timestep."""
+    from benchbench.reward_models._adaln import StepAwareCLIP
+
+    spm, pref = ShapesSPM(), ShapesPref()
+    fresh = StepAwareCLIP(ShapesPref().model)
+    spm.network.load({name: p.detach() for name, p in fresh.added().items()}, "fresh")
+    with torch.no_grad():
+        expected = pref.score_differentiable(pictures, PROMPTS)
+        for tau in (0, 501, 951):
+            torch.testing.assert_close(spm.score_at(pictures, PROMPTS, torch.tensor(tau)), expected)
+
+
+def test_the_timestep_counts_and_finished_pictures_are_at_zero(pictures: torch.Tensor) -> None:
+    spm = ShapesSPM()
+    with torch.no_grad():
+        early, late = (spm.score_at(pictures, PROMPTS, torch.tensor(tau)) for tau in (951, 51))
+        assert not torch.allclose(early, late, atol=1e-2)
+        finished = spm.score_at(pictures, PROMPTS, torch.tensor(0))
+    torch.testing.assert_close(spm.score_differentiable(pictures, PROMPTS), finished)
+    assert spm.score_at(pictures[:0], [], torch.tensor(3)).shape == (0,)
+    with pytest.raises(ValueError, match="prompts"):
+        spm.score_at(pictures, PROMPTS[:2], torch.tensor(3))
+
+
+def test_the_record_is_of_the_shipped_file_and_says_what_it_gained() -> None:
+    """Held out at t >= 500 it orders more pairs rightly than shapes-pref, by more than two standard errors."""
+    record = json.loads((WEIGHTS / "spm" / "record.json").read_text())
+    assert record["files"] == {"spm/spm.safetensors": sha256(WEIGHTS / "spm" / "spm.safetensors")}
+    assert not record["quick"]
+    noisy = record["at_t_of_500_and_more"]
+    assert noisy["gain"] == pytest.approx(noisy["step_aware"] - noisy["plain"])
+    assert noisy["gain"] > 2 * noisy["standard_error"]
