@@ -55,7 +55,7 @@ class Asset:
                 for path in found:
                     self.check(repo, path, content_hash(path))
                 return found
-        raise MissingError(f"{self.what} is not on this machine", str(self.missing()), "bench fetch --rewards NAME")
+        raise MissingError(f"{self.what} is not on this machine", str(self.missing()), "bench fetch --rewards")
 
     def check(self, repo: str, path: Path, found: str) -> None:
         """Errors: CorruptError for a file with another hash than the known one, or than at its first use."""
@@ -66,7 +66,7 @@ class Asset:
             raise CorruptError(
                 f"{path} is not the file that {self.what} means",
                 f"its sha256 is {found}, expected {self.sha256[path.name]}",
-                "delete it and fetch it again: bench fetch --rewards NAME",
+                "delete it, and fetch again what needed it: bench fetch --rewards",
             )
         agree(f"file {repo} {path.name}", found)
 

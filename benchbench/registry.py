@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, e
 from pathlib import Path
 from typing import Any, Literal
 
-from benchbench.errors import BenchError, UsageError
+from benchbench.errors import BenchError, MissingError, UsageError
 
 Kind = Literal["methods", "rewards", "prompts"]
 GROUPS: tuple[Kind, ...] = ("methods", "rewards", "prompts")
@@ -67,6 +67,17 @@ def broken() -> list[tuple[Kind, str, str]]:
             except BenchError as error:
                 found.append((kind, name, error.cause))
     return found
+
+
+def require_reward(name: str) -> Any:
+    """The class of a reward whose weights are here. Errors: UsageError, MissingError naming the command to get them."""
+    cls = get("rewards", name)
+    missing = cls.missing()
+    if missing:
+        raise MissingError(
+            f"the reward {name} has no weights on this machine", missing, f"bench fetch --rewards {name}"
+        )
+    return cls
 
 
 def resolve_reward(name: str, model_is_shapes: bool) -> tuple[str, str | None]:

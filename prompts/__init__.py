@@ -29,9 +29,11 @@ class Fetch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    repos: list[str]
-    files: list[str]
+    repos: list[str] = []
+    files: list[str] = []
     """Patterns; the files that match hold this set's prompts and no others."""
+    url: str = ""
+    """For what is not on the hub: one file, at a commit."""
     column: str = ""
     """The column with the prompt; empty for a JSON list of strings."""
     revision: str = "main"

@@ -34,7 +34,9 @@ class Hub:
         self.asked.append(repo)
         if not (self.root / repo).is_dir():
             raise OSError(f"404: {repo} is not here\nand more lines")
-        return SimpleNamespace(sha=self.sha)
+        files = [path for path in (self.root / repo).rglob("*") if path.is_file()]
+        names = [SimpleNamespace(rfilename=str(path.relative_to(self.root / repo))) for path in files]
+        return SimpleNamespace(sha=self.sha, siblings=names)
 
     def snapshot_download(self, repo: str, allow_patterns: list[str], **_: Any) -> str:
         out = self.root / "cache" / repo
@@ -99,7 +101,7 @@ def test_a_change_on_the_hub_is_refused(bench: Bench, hub: Hub, what: str) -> No
         write_pickapic(hub, [f"another {i}" for i in range(500)])
     ran = bench("fetch", "--prompts", "pickapic")
     assert ran.code == 4
-    assert "has changed on the hub" in ran.err
+    assert "has changed since it was first fetched" in ran.err
     assert "lock.json" in ran.err
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchbench import registry
@@ -159,21 +160,31 @@ def test_the_two_versions_of_hpsv2_are_two_models(weights: Path) -> None:
     assert (a - b).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("name", ["clip_h14", "pickscore"])
-def test_both_layouts_and_both_formats_give_one_model(name: str, weights: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """A pickle of the same tensors scores the same; so does clip_h14 in open_clip's own layout, file and all."""
-    import shutil
-
-    cls = registry.get("rewards", name)
-    expected = cls().score(pictures(), PROMPTS)
-    folder = {"clip_h14": "CLIP-ViT-H-14-laion2B-s32B-b79K", "pickscore": "PickScore_v1"}[name]
+def test_a_pickle_of_the_same_tensors_scores_the_same(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytorch_model.bin is read where there is no model.safetensors."""
+    expected = registry.get("rewards", "pickscore")().score(pictures(), PROMPTS)
     copy = tmp_path / "weights"
     shutil.copytree(weights, copy)
-    state = load_file(copy / folder / "model.safetensors")
-    (copy / folder / "model.safetensors").unlink()
-    torch.save(state, copy / folder / "pytorch_model.bin")
+    safe = copy / "PickScore_v1" / "model.safetensors"
+    torch.save(load_file(safe), safe.with_name("pytorch_model.bin"))
+    safe.unlink()
     monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
-    assert torch.equal(cls().score(pictures(), PROMPTS), expected)
+    assert torch.equal(registry.get("rewards", "pickscore")().score(pictures(), PROMPTS), expected)
+
+
+def test_clip_h14_reads_open_clips_own_file_too(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In open_clip's layout it is HPSv2's computation without the 100."""
+    copy = tmp_path / "weights"
+    shutil.copytree(weights, copy)
+    folder = copy / "CLIP-ViT-H-14-laion2B-s32B-b79K"
+    (folder / "model.safetensors").unlink()
+    state = torch.load(weights / "HPSv2" / "HPS_v2_compressed.pt", weights_only=True)["state_dict"]
+    save_file(state, folder / "open_clip_model.safetensors")
+    monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
+    scores = registry.get("rewards", "clip_h14")().score(pictures(), PROMPTS)
+    assert relative("clip_h14", 100 * scores, hps(weights, "v2")) < 100 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", RIGHT)
