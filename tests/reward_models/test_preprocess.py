@@ -108,16 +108,12 @@ def test_hpsv2_rule(size: tuple[int, int], mode: str) -> None:
 @pytest.mark.parametrize("crop", ["round", "floor"])
 @pytest.mark.parametrize("size", SIZES)
 def test_tensor_path_is_within_two_grey_levels_of_pil(size: tuple[int, int], crop: p.Crop) -> None:
-    """Mostly equal; a sum that PIL's fixed point rounds the other way is one level off, at most two after two passes.
-
-    A picture more than twice as high as wide is resized by Pillow 13 height first, so more sums round the other way.
-    """
-    tall = size[1] > 2 * size[0]
+    """Mostly equal; where a sum lies between two levels PIL may take the other one, in each of two passes."""
     for make, largest, average in ((natural, 1.01, 0.02), (noisy, 2.01, 0.05)):
         image = make(3, *size)
         found, expected = p.clip_tensor(tensor(image), SIDE, crop), p.clip_pil([image], SIDE, crop, rgb_first=True)
         gap = (raw(found) - raw(expected)).abs()
-        assert gap.max() < largest and gap.mean() < (0.3 if tall else average)
+        assert gap.max() < largest and gap.mean() < average
 
 
 @pytest.mark.parametrize("make", [natural, noisy])
