@@ -107,6 +107,14 @@ def _fetch_files(asset: assets.Asset, place: str) -> None:
 
 def _fetch_prompts(name: str, source: prompts.Fetch, count: int) -> None:
     files = _prompt_files(name, source)
+    for path in files:
+        found_hash = assets.computed_hash(path)
+        if not found_hash.startswith(source.sha256):
+            raise CorruptError(
+                f"the file of {name!r} is not the expected one",
+                f"{path} has the sha256 {found_hash}, which does not begin with {source.sha256}",
+                "report it; until then give the prompts as a file",
+            )
     found = [text.strip() for path in files for text in _texts(path, source.column) if text and text.strip()]
     if len(found) != count:
         raise CorruptError(

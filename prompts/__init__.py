@@ -37,6 +37,8 @@ class Fetch(BaseModel):
     column: str = ""
     """The column with the prompt; empty for a JSON list of strings."""
     revision: str = "main"
+    sha256: str = ""
+    """The first digits of the file's hash, where it is known."""
 
 
 class Entry(BaseModel):
