@@ -31,6 +31,10 @@ def names(kind: Kind) -> list[str]:
 
 def get(kind: Kind, name: str) -> Any:
     """The object behind a name: a Method or Reward class, or a function that makes a PromptSet."""
+    if kind == "rewards" and "=" in name:
+        from benchbench import ensemble
+
+        return ensemble.make(name)
     entry = _find(kind, name)
     try:
         return entry.load()
@@ -82,6 +86,13 @@ def require_reward(name: str) -> Any:
 
 def resolve_reward(name: str, model_is_shapes: bool) -> tuple[str, str | None]:
     """The registered name of a reward on a kind of model, and a note to print where it is another one."""
+    if "=" in name:
+        from benchbench import ensemble
+
+        mix = ensemble.weights(ensemble.canonical(name))
+        found = [(resolve_reward(member, model_is_shapes), weight) for member, weight in mix.items()]
+        notes = [note for (_, note), _ in found if note]
+        return ensemble.canonical(",".join(f"{real}={w}" for (real, _), w in found)), "; ".join(notes) or None
     own = f"shapes-{name}"
     if model_is_shapes and own in names("rewards"):
         return own, f"on the shapes model the reward {name!r} is {own!r}"

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from benchbench import __version__
-from benchbench.cli import doctor, evaluation, fetch, listing, report, reproduce, shapes, show, status, train
+from benchbench.cli import doctor, evaluation, fetch, listing, report, reproduce, score, shapes, show, status, train
 from benchbench.errors import BenchError, RunError
 
 SEVERAL = ("--set", "--adapter")
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("eval")(evaluation.evaluate)
+app.command("score")(score.score)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("list")(listing.list_names)
