@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from benchbench import registry
 from benchbench.api import Reward
+from benchbench.assets import Asset
 from benchbench.errors import RunError, UsageError
 from benchbench.store.files import Say, write_atomic
 
@@ -66,6 +67,9 @@ def make(text: str) -> type[Ensemble]:
     """The reward class of a mix. Errors: UsageError for a member that does not exist."""
     mix = canonical(text)
     kinds: dict[str, type[Reward]] = {name: registry.get("rewards", name) for name in weights(mix)}
+    assets: list[Asset] = []
+    for kind in kinds.values():
+        assets += [asset for asset in kind.assets if asset not in assets]
     return type(
         "Ensemble",
         (Ensemble,),
@@ -76,7 +80,7 @@ def make(text: str) -> type[Ensemble]:
             "differentiable": all(kind.differentiable for kind in kinds.values()),
             "trainable": all(kind.trainable for kind in kinds.values()),
             "weights": "; ".join(dict.fromkeys(kind.weights for kind in kinds.values())),
-            "assets": tuple(dict.fromkeys(asset for kind in kinds.values() for asset in kind.assets)),
+            "assets": tuple(assets),
             "kinds": kinds,
         },
     )
