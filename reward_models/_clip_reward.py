@@ -30,7 +30,7 @@ class ClipReward(NeuralReward):
     transform: ClassVar[Literal["torchvision", "transformers", "letterbox"]]
     """Whose resize and crop: torchvision's and transformers' differ in an odd crop and in when they make RGB."""
     unescape: ClassVar[bool] = False
-    """Whether the authors' tokenizer turns ``&amp;`` into ``&`` (open_clip's does)."""
+    """Whether the authors' tokenizer turns ``&amp;`` into ``&`` (OpenAI's and open_clip's do)."""
 
     def load(self) -> None:
         from . import _clip

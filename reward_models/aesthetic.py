@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from benchbench.assets import Asset
 
 from ._neural import NeuralReward
+from .clip import L14
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,13 +28,7 @@ class Aesthetic(NeuralReward):
     weights: ClassVar[str] = "openai/clip-vit-large-patch14 (MIT) and its head by LAION (Apache-2.0)"
     megabytes: ClassVar[int] = 420
     assets: ClassVar[tuple[Asset, ...]] = (
-        Asset(
-            what="CLIP ViT-L/14 of OpenAI",
-            repos=("openai/clip-vit-large-patch14",),
-            files=(("model.safetensors", "pytorch_model.bin"),),
-            size="1.7 GB",
-            licence="MIT",
-        ),
+        L14,
         Asset(
             what="the head of the aesthetic predictor",
             repos=("sitatech/aesthetic-predictor-v2", "trl-lib/ddpo-aesthetic-predictor"),

@@ -8,6 +8,14 @@ from benchbench.assets import Asset
 
 from ._clip_reward import H14_TOKENIZER, TOKENIZER_FILES, ClipReward
 
+L14 = Asset(
+    what="CLIP ViT-L/14 of OpenAI",
+    repos=("openai/clip-vit-large-patch14",),
+    files=(("model.safetensors", "pytorch_model.bin"),),
+    size="1.7 GB",
+    licence="MIT",
+)
+
 
 class ClipH14(ClipReward):
     """Cosine by LAION's CLIP ViT-H/14, as in Diffusion-DPO's win rates, whose code resizes as HPSv2 does."""
@@ -50,14 +58,9 @@ class ClipL14(ClipReward):
     megabytes: ClassVar[int] = 420
     family = "openai"
     transform = "torchvision"
+    unescape: ClassVar[bool] = True
     assets: ClassVar[tuple[Asset, ...]] = (
-        Asset(
-            what="CLIP ViT-L/14 of OpenAI",
-            repos=("openai/clip-vit-large-patch14",),
-            files=(("model.safetensors", "pytorch_model.bin"),),
-            size="1.7 GB",
-            licence="MIT",
-        ),
+        L14,
         Asset(
             what="CLIP's tokenizer",
             repos=("openai/clip-vit-large-patch14",),

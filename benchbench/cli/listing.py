@@ -10,6 +10,7 @@ import typer
 from benchbench import registry
 from benchbench.cli.options import Store
 from benchbench.cli.ui import table
+from benchbench.errors import BenchError
 
 
 class What(StrEnum):
@@ -41,9 +42,18 @@ def list_names(what: Annotated[What, typer.Argument(show_default=False)], store:
 def _rewards() -> list[list[object]]:
     skipped = registry.present_rewards()[1]
     return [
-        [name, f"no: bench fetch --rewards {name}" if name in skipped else "yes", registry.summary("rewards", name)]
-        for name in registry.names("rewards")
+        [name, _here(name, skipped.get(name)), registry.summary("rewards", name)] for name in registry.names("rewards")
     ]
+
+
+def _here(name: str, missing: str | None) -> str:
+    if missing is None:
+        return "yes"
+    try:
+        fetched = bool(registry.get("rewards", name).assets)
+    except BenchError:  # a plug-in that does not load
+        fetched = False
+    return f"no: bench fetch --rewards {name}" if fetched else f"no: {missing}"
 
 
 def _prompts() -> list[list[object]]:

@@ -162,10 +162,10 @@ def test_the_prompt_plays_no_part_in_the_aesthetic_reward_only(weights: object) 
         assert (a == b) == (name == "aesthetic"), name
 
 
-def test_html_in_a_prompt_is_read_as_open_clip_reads_it(weights: object) -> None:
-    """``&amp;`` is an ampersand to HPSv2 and CLIP-H, whose code uses open_clip, and five signs to PickScore."""
+def test_html_in_a_prompt_is_read_as_the_authors_read_it(weights: object) -> None:
+    """``&amp;`` is an ampersand to OpenAI's and open_clip's tokenizers, and five signs to PickScore's."""
     image = natural(0, 40, 40)
-    for name, same in (("hpsv2.1", True), ("clip_h14", True), ("pickscore", False)):
+    for name, same in (("hpsv2.1", True), ("clip_h14", True), ("clip_l14", True), ("pickscore", False)):
         a, b = made(name).score([image, image], ["a &#98; c", "a b c"])
         assert (a == b) == same, name
 
