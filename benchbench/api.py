@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from benchbench.assets import Asset
     from benchbench.diffusion.guidance import StepReward
     from benchbench.diffusion.policy import Policy
 
@@ -35,6 +36,7 @@ class Reward(ABC):
     differentiable: ClassVar[bool]
     weights: ClassVar[str]  # where they come from: "none", "shipped", or hub ids
     trainable: ClassVar[bool] = True  # False: a gold reward that no method may be trained on
+    assets: ClassVar[tuple[Asset, ...]] = ()  # files that `bench fetch` gets
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = device
@@ -42,7 +44,7 @@ class Reward(ABC):
     @classmethod
     def missing(cls) -> str | None:
         """What is not on this machine, in words, or None when an instance can be made offline."""
-        return None
+        return "; ".join(said for asset in cls.assets if (said := asset.missing())) or None
 
     @abstractmethod
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:

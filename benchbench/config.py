@@ -11,9 +11,9 @@ from importlib import resources
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from benchbench import registry
+from benchbench import ensemble, registry
 from benchbench.api import Method, MethodConfig
 from benchbench.errors import UsageError
 from benchbench.store.keys import digest
@@ -58,7 +58,7 @@ class RunConfig(_Section):
 
     method: str
     model: str
-    reward: str
+    reward: str  # a name, or a mix as pickscore=0.5,aesthetic=0.3, which may be given as a mapping
     prompts: str
     samples: int = Field(gt=0, description="final images; a D3PO pair is 2")
     seed: int = Field(ge=0)
@@ -66,6 +66,12 @@ class RunConfig(_Section):
     settings: dict[str, Any]  # of the method, as its own Config dumps them
     train: TrainConfig
     sampler: SamplerConfig
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _mix(cls, value: Any) -> Any:
+        mixed = isinstance(value, Mapping) or (isinstance(value, str) and ensemble.is_ensemble(value))
+        return ensemble.canonical(value) if mixed else value
 
     @property
     def method_class(self) -> type[Method]:
@@ -87,7 +93,7 @@ class RunConfig(_Section):
 def load(
     method: str,
     model: str,
-    reward: str,
+    reward: str | Mapping[str, float],
     prompts: str,
     samples: int,
     seed: int,
@@ -134,7 +140,7 @@ def load(
     return RunConfig(
         method=method,
         model=model,
-        reward=reward,
+        reward=reward,  # type: ignore[arg-type]  # a mapping becomes the string
         prompts=prompts,
         samples=samples,
         seed=seed,

@@ -39,7 +39,7 @@ def assets() -> Rows:
 
     present, skipped = registry.present_rewards()
     rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
-    rows += [[f"reward {name}", skipped.get(name, "here")] for name in registry.names("rewards")]
+    rows += [[f"reward {name}", _reward_state(name, skipped.get(name))] for name in registry.names("rewards")]
     rows += [[f"prompts {name}", prompts.missing(name) or "here"] for name in prompts.names()]
     return rows
 
@@ -47,6 +47,10 @@ def assets() -> Rows:
 def plugins() -> list[tuple[str, str, str]]:
     """(kind, name, error) of every plug-in that does not load."""
     return [(registry.ONE[kind], name, error) for kind, name, error in registry.broken()]
+
+
+def _reward_state(name: str, missing: str | None) -> str:
+    return f"{missing}: bench fetch --rewards {name}" if missing else "here"
 
 
 def _version(library: str) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbench import prompts, registry
+from benchbench import assets, prompts, registry
 from benchbench.diffusion import models
 from benchbench.errors import BenchError, CorruptError, MissingError
+from benchbench.lock import agree
 from benchbench.store.files import write_atomic
 
 # What a StableDiffusionPipeline needs, each weight once: full precision, safetensors.
@@ -50,29 +51,98 @@ def prompt_set(name: str) -> str:
 
 
 def reward(name: str) -> str:
-    """Says that a reward is here; no reward of this release has weights that are not shipped."""
+    """Fetches what a reward needs; each file's hash is checked, and recorded the first time."""
     cls = registry.get("rewards", name)
+    for asset in cls.assets:
+        if asset.missing():
+            _fetch_asset(asset)
     problem = cls.missing()
     if problem:
         raise MissingError(f"the reward {name!r} cannot be fetched", problem, f"get its weights: {cls.weights}")
     return "here"
 
 
+def _fetch_asset(asset: assets.Asset) -> None:
+    """From the first repository that has every file, else from the asset's own address."""
+    problems: list[str] = []
+    wrong: CorruptError | None = None
+    for place in (*asset.repos, *([asset.url] if asset.url else [])):
+        try:
+            return _fetch_files(asset, place)
+        except CorruptError as error:  # another file by this name; a later place may have the right one
+            wrong = wrong or error
+        except Exception as error:  # the network's errors have no common class: offline, gone, gated, interrupted
+            problems.append(f"{place}: {_first_line(error)}")
+    if wrong:
+        raise wrong
+    raise MissingError(
+        f"{asset.what} cannot be fetched",
+        "; ".join(problems),
+        f"go online (unset HF_HUB_OFFLINE) and run it again, or set {assets.LOCAL} to a folder that holds the files",
+    )
+
+
+def _fetch_files(asset: assets.Asset, place: str) -> None:
+    """From a repository, or from the asset's own address; then each file's hash is computed and checked."""
+    if place == asset.url:
+        path = assets.own_folder() / asset.files[0][0]
+        write_atomic(path, _get(asset.url))
+        try:
+            asset.check(place, path, assets.computed_hash(path))
+        except CorruptError:
+            path.unlink()
+            raise
+        return
+    found = _repository(place, "model", "main")
+    wanted = []
+    for names in asset.files:
+        there = [name for name in names if name in found]
+        if not there:
+            raise FileNotFoundError(f"it has no {' or '.join(names)}")
+        wanted.append(there[0])
+    folder = _download(place, "model", "main", wanted, ())
+    for name in wanted:
+        asset.check(place, folder / name, assets.computed_hash(folder / name))
+
+
 def _fetch_prompts(name: str, source: prompts.Fetch, count: int) -> None:
-    folder = _snapshot(f"the prompts {name!r}", source.repos, "dataset", source.revision, source.files, ())
-    files = sorted(path for pattern in source.files for path in folder.glob(pattern))
+    files = _prompt_files(name, source)
+    for path in files:
+        found_hash = assets.computed_hash(path)
+        if not found_hash.startswith(source.sha256):
+            raise CorruptError(
+                f"the file of {name!r} is not the expected one",
+                f"{path} has the sha256 {found_hash}, which does not begin with {source.sha256}",
+                "report it; until then give the prompts as a file",
+            )
     found = [text.strip() for path in files for text in _texts(path, source.column) if text and text.strip()]
     if len(found) != count:
         raise CorruptError(
-            f"the hub's files of {name!r} are not the expected ones",
+            f"the files of {name!r} are not the expected ones",
             f"{len(found)} prompts in {', '.join(path.name for path in files) or 'no file'}, {count} expected",
             "report it; until then give the prompts as a file",
         )
     from benchbench.api import PromptSet
 
-    _locked(f"prompts {name}", PromptSet(name, tuple(found), "", "").hash)
+    agree(f"prompts {name}", PromptSet(name, tuple(found), "", "").hash)
     lines = "".join(json.dumps({"prompt": text}, ensure_ascii=False) + "\n" for text in found)
     write_atomic(prompts.cache_folder() / "prompts" / f"{name}.jsonl", lines.encode())
+
+
+def _prompt_files(name: str, source: prompts.Fetch) -> list[Path]:
+    if not source.url:
+        folder = _snapshot(f"the prompts {name!r}", source.repos, "dataset", source.revision, source.files, ())
+        return sorted(path for pattern in source.files for path in folder.glob(pattern))
+    path = prompts.cache_folder() / "prompts" / "sources" / source.url.rsplit("/", 1)[-1]
+    try:
+        write_atomic(path, _get(source.url))
+    except OSError as error:
+        raise MissingError(
+            f"the prompts {name!r} cannot be fetched",
+            f"{source.url}: {_first_line(error)}",
+            "go online (unset HF_HUB_OFFLINE) and run it again, or give the prompts as a file",
+        ) from error
+    return [path]
 
 
 def _texts(path: Path, column: str) -> list[Any]:
@@ -91,21 +161,15 @@ def _snapshot(
     what: str, repos: Sequence[str], kind: str, revision: str, wanted: Sequence[str], unwanted: Sequence[str]
 ) -> Path:
     """The files of the first repository that answers, at the revision that the lock records."""
-    from huggingface_hub import HfApi, snapshot_download
-
     problems = []
     for repo in repos:
         try:
-            sha = HfApi().repo_info(repo, repo_type=kind, revision=revision).sha or ""
-            _locked(f"{kind} {repo} {revision}", sha)
-            folder = snapshot_download(
-                repo, repo_type=kind, revision=revision, allow_patterns=[*wanted], ignore_patterns=[*unwanted]
-            )
-            return Path(folder)
+            _repository(repo, kind, revision)
+            return _download(repo, kind, revision, wanted, unwanted)
         except BenchError:
             raise
         except Exception as error:  # the network's errors have no common class: offline, gone, gated, interrupted
-            problems.append(f"{repo}: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+            problems.append(f"{repo}: {_first_line(error)}")
     raise MissingError(
         f"{what} cannot be fetched",
         "; ".join(problems),
@@ -113,17 +177,36 @@ def _snapshot(
     )
 
 
-def _locked(key: str, value: str) -> None:
-    """Records the value at the first fetch and refuses another one later."""
-    path = prompts.cache_folder() / "lock.json"
-    try:
-        lock = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise CorruptError(f"{path} is damaged", str(error), "delete it; the next fetch records anew") from error
-    if lock.setdefault(key, value) != value:
-        raise CorruptError(
-            f"{key} has changed on the hub since it was first fetched",
-            f"recorded {lock[key]}, now {value}",
-            f"to accept the change, delete its line in {path}",
-        )
-    write_atomic(path, (json.dumps(lock, indent=1, sort_keys=True) + "\n").encode())
+def _repository(repo: str, kind: str, revision: str) -> list[str]:
+    """The names of a repository's files, at the revision that the lock records."""
+    from huggingface_hub import HfApi
+
+    info = HfApi().repo_info(repo, repo_type=kind, revision=revision)
+    agree(f"{kind} {repo} {revision}", info.sha or "")
+    return [file.rfilename for file in getattr(info, "siblings", None) or ()]
+
+
+def _download(repo: str, kind: str, revision: str, wanted: Sequence[str], unwanted: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        repo, repo_type=kind, revision=revision, allow_patterns=[*wanted], ignore_patterns=[*unwanted]
+    )
+    return Path(folder)
+
+
+def _get(url: str) -> bytes:
+    """A file that is not on the hub. Errors: OSError, also where the hub is switched off."""
+    from urllib.request import urlopen
+
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    with urlopen(url, timeout=60) as answer:
+        data: bytes = answer.read()
+    return data
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, e
 from pathlib import Path
 from typing import Any, Literal
 
-from benchbench.errors import BenchError, UsageError
+from benchbench.errors import BenchError, MissingError, UsageError
 
 Kind = Literal["methods", "rewards", "prompts"]
 GROUPS: tuple[Kind, ...] = ("methods", "rewards", "prompts")
@@ -31,6 +31,10 @@ def names(kind: Kind) -> list[str]:
 
 def get(kind: Kind, name: str) -> Any:
     """The object behind a name: a Method or Reward class, or a function that makes a PromptSet."""
+    if kind == "rewards" and "=" in name:
+        from benchbench import ensemble
+
+        return ensemble.make(name)
     entry = _find(kind, name)
     try:
         return entry.load()
@@ -69,8 +73,26 @@ def broken() -> list[tuple[Kind, str, str]]:
     return found
 
 
+def require_reward(name: str) -> Any:
+    """The class of a reward whose weights are here. Errors: UsageError, MissingError naming the command to get them."""
+    cls = get("rewards", name)
+    missing = cls.missing()
+    if missing:
+        raise MissingError(
+            f"the reward {name} has no weights on this machine", missing, f"bench fetch --rewards {name}"
+        )
+    return cls
+
+
 def resolve_reward(name: str, model_is_shapes: bool) -> tuple[str, str | None]:
     """The registered name of a reward on a kind of model, and a note to print where it is another one."""
+    if "=" in name:
+        from benchbench import ensemble
+
+        mix = ensemble.weights(ensemble.canonical(name))
+        found = [(resolve_reward(member, model_is_shapes), weight) for member, weight in mix.items()]
+        notes = [note for (_, note), _ in found if note]
+        return ensemble.canonical(",".join(f"{real}={w}" for (real, _), w in found)), "; ".join(notes) or None
     own = f"shapes-{name}"
     if model_is_shapes and own in names("rewards"):
         return own, f"on the shapes model the reward {name!r} is {own!r}"

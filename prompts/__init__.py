@@ -29,12 +29,16 @@ class Fetch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    repos: list[str]
-    files: list[str]
+    repos: list[str] = []
+    files: list[str] = []
     """Patterns; the files that match hold this set's prompts and no others."""
+    url: str = ""
+    """For what is not on the hub: one file, at a commit."""
     column: str = ""
     """The column with the prompt; empty for a JSON list of strings."""
     revision: str = "main"
+    sha256: str = ""
+    """The first digits of the file's hash, where it is known."""
 
 
 class Entry(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchbench import registry
-from benchbench.cli.options import words
+from benchbench.cli.options import reward_words
 from benchbench.cli.ui import all_at_once
 
 
@@ -39,7 +39,7 @@ def rewards(text: str, model_name: str) -> tuple[list[str], list[str]]:
         present, skipped = registry.present_rewards()
         return present, [f"skipped {name}: {why}" for name, why in skipped.items()]
     chosen: list[tuple[str, str | None]] = []
-    all_at_once(*(lambda word=word: chosen.append(reward(word, model_name)) for word in words(text)))
+    all_at_once(*(lambda word=word: chosen.append(reward(word, model_name)) for word in reward_words(text)))
     return list(dict.fromkeys(name for name, _ in chosen)), [note for _, note in chosen if note]
 
 

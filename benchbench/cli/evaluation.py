@@ -28,6 +28,7 @@ def evaluate(
 ) -> None:
     """Generate, score and tabulate a model and its adapters; makes only what the store does not hold."""
     from benchbench import prompts as prompt_sets
+    from benchbench import registry
     from benchbench.diffusion import models
     from benchbench.prompts.words import check_known
     from benchbench.store import root
@@ -41,6 +42,7 @@ def evaluate(
         found, said = choice.rewards(rewards, model_name)
         chosen.extend(found)
         notes.extend(said)
+        all_at_once(*(lambda name=name: registry.require_reward(name) for name in found))
 
     def check_prompts() -> None:
         found = prompt_sets.load(prompts)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.options import words
+from benchbench.cli.options import reward_words, words
 from benchbench.cli.ui import say
 
 
@@ -26,5 +26,5 @@ def fetch(
     for name in words(prompts):
         say(f"fetching the prompts {name} into the cache")
         say(f"{name}: {fetch.prompt_set(name)}")
-    for name in words(rewards):
+    for name in reward_words(rewards):
         say(f"{name}: {fetch.reward(name)}")

@@ -10,6 +10,7 @@ import typer
 from benchbench import registry
 from benchbench.cli.options import Store
 from benchbench.cli.ui import table
+from benchbench.errors import BenchError
 
 
 class What(StrEnum):
@@ -27,15 +28,32 @@ def list_names(what: Annotated[What, typer.Argument(show_default=False)], store:
     if what is What.methods:
         table(["method", "what"], [[name, registry.summary("methods", name)] for name in registry.names("methods")])
     elif what is What.rewards:
-        table(["reward", "what"], [[name, registry.summary("rewards", name)] for name in registry.names("rewards")])
+        table(["reward", "here", "what"], _rewards())
     elif what is What.prompts:
-        table(["prompts", "count", "here", "origin"], _prompts())
+        table(["prompts", "count", "here", "licence", "origin"], _prompts())
     elif what is What.models:
         table(["model", "here", "hub ids, tried in order"], _models())
     else:
         from benchbench.store import root
 
         table(["run", "state", "samples", "folder"], _runs(root(store)))
+
+
+def _rewards() -> list[list[object]]:
+    skipped = registry.present_rewards()[1]
+    return [
+        [name, _here(name, skipped.get(name)), registry.summary("rewards", name)] for name in registry.names("rewards")
+    ]
+
+
+def _here(name: str, missing: str | None) -> str:
+    if missing is None:
+        return "yes"
+    try:
+        fetched = bool(registry.get("rewards", name).assets)
+    except BenchError:  # a plug-in that does not load
+        fetched = False
+    return f"no: bench fetch --rewards {name}" if fetched else f"no: {missing}"
 
 
 def _prompts() -> list[list[object]]:
@@ -47,7 +65,8 @@ def _prompts() -> list[list[object]]:
         shown = ", ".join([name, *entry.aliases]) if entry else name
         count = entry.count if entry else "?"
         origin = entry.origin if entry else registry.summary("prompts", name)
-        rows.append([shown, count, prompts.missing(name) or "yes", origin])
+        licence = entry.licence if entry else "see bench show prompts"
+        rows.append([shown, count, prompts.missing(name) or "yes", licence, origin])
     return rows
 
 

@@ -20,6 +20,7 @@ from benchbench.cli import (
     listing,
     report,
     reproduce,
+    score,
     shapes,
     show,
     status,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("train-spm")(train_spm.train_spm)
 app.command("eval")(evaluation.evaluate)
+app.command("score")(score.score)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("list")(listing.list_names)

@@ -54,6 +54,17 @@ def integers(text: str, option: str) -> list[int]:
     return [int(word) for word in words]
 
 
+def reward_words(text: str) -> list[str]:
+    """``a,b=1,c=2,d`` as rewards: neighbours with weights are one ensemble, here of b and c."""
+    found: list[str] = []
+    for word in words(text):
+        if "=" in word and found and "=" in found[-1]:
+            found[-1] += f",{word}"
+        else:
+            found.append(word)
+    return found
+
+
 def words(text: str) -> list[str]:
     """``a,b`` as names."""
     return [word.strip() for word in text.split(",") if word.strip()]

@@ -31,8 +31,9 @@ def train(
     device: Device = None,
 ) -> None:
     """Train a LoRA adapter with a method against a reward."""
-    from benchbench import config
+    from benchbench import config, registry
     from benchbench import prompts as prompt_sets
+    from benchbench.diffusion import models
     from benchbench.store import root, runs
 
     chosen, why = choice.model(model, device)
@@ -42,7 +43,8 @@ def train(
         return config.load(method, chosen, reward_name, prompts_name, count, seed, preset, settings or [])
 
     all_at_once(
-        lambda: choice.reward(reward, chosen, method),
+        lambda: registry.require_reward(choice.reward(reward, chosen, method)[0]),
+        lambda: models.folder(chosen),
         lambda: prompt_sets.load(prompts_name),
         lambda: configure(reward or ""),
     )

@@ -55,7 +55,8 @@ def all_at_once(*checks: Callable[[], object]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise UsageError(
+        kind = MissingError if all(isinstance(error, MissingError) for error in errors) else UsageError
+        raise kind(
             "; ".join(error.problem for error in errors),
             "; ".join(error.cause for error in errors),
             "; ".join(dict.fromkeys(error.remedy for error in errors)),

@@ -12,7 +12,7 @@ import pandas as pd
 from benchbench import registry
 from benchbench.api import PromptSet, Reward
 from benchbench.config import SamplerConfig
-from benchbench.errors import MissingError, UsageError
+from benchbench.errors import UsageError
 from benchbench.evaluate import rows as rows_of
 from benchbench.evaluate.generate import Generation, generate
 from benchbench.evaluate.score import score
@@ -60,7 +60,7 @@ def measure(
     """
     from benchbench.diffusion import backbones, models
 
-    kinds = [_reward(name) for name in dict.fromkeys(rewards)]
+    kinds: list[type[Reward]] = [registry.require_reward(name) for name in dict.fromkeys(rewards)]
     sizes = {"prompts": len(prompts), "rewards": len(kinds), "images per prompt": images_per_prompt}
     sizes |= {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1}
     if min(sizes.values()) < 1:
@@ -127,13 +127,3 @@ def measure(
         protocol=protocol,
         record=ran,
     )
-
-
-def _reward(name: str) -> type[Reward]:
-    kind: type[Reward] = registry.get("rewards", name)
-    missing = kind.missing()
-    if missing:
-        raise MissingError(
-            f"the reward {name} has no weights on this machine", missing, f"bench fetch --rewards {name}"
-        )
-    return kind

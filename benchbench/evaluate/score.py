@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchbench import ensemble
 from benchbench.api import Reward
+from benchbench.ensemble import Ensemble
 from benchbench.errors import RunError
 from benchbench.evaluate.generate import Generation
 from benchbench.noise import Sample
@@ -38,6 +41,13 @@ def score(
     """
     parts: list[list[pd.DataFrame]] = [[] for _ in generations]
     for kind in rewards:
+        if issubclass(kind, Ensemble):
+            members = list(kind.kinds.values())
+            found = score(generations, members, store=store, device=device, batch_size=batch_size, say=say)
+            mixed = _mix(kind, found, generations, store, say)
+            for frames, frame in zip(parts, mixed, strict=True):
+                frames.append(frame)
+            continue
         lazy = _Lazy(kind, device)
         for generation, frames in zip(generations, parts, strict=True):
             scores = Scores(store, generation.images.id, kind)
@@ -49,6 +59,26 @@ def score(
                     known = _fill(scores, known, todo, generation, lazy, batch_size)
             frames.append(_ordered(known, generation))
     return [pd.concat(frames, ignore_index=True) for frames in parts]
+
+
+def _mix(
+    kind: type[Ensemble], found: list[pd.DataFrame], generations: Sequence[Generation], store: Path, say: Say
+) -> list[pd.DataFrame]:
+    """An ensemble's rows from its members' rows, normalised on the first row of the table, which is the base model."""
+    scores = [{name: frame[frame.reward == name].score.to_numpy() for name in kind.kinds} for frame in found]
+    first = [s for s, g in zip(scores, generations, strict=True) if g.label == generations[0].label]
+    statistics = ensemble.measured({name: [v for s in first for v in s[name]] for name in kind.kinds})
+    of = f"images of {generations[0].label}"
+    ensemble.tell(kind.name, statistics, of, say)
+    name = re.sub(r"[^\w.-]+", "_", kind.name)
+    ensemble.save(store / "scores" / generations[0].images.id / f"ensemble-{name}.json", kind.name, statistics, of)
+    member = next(iter(kind.kinds))
+    return [
+        frame[frame.reward == member]
+        .assign(reward=kind.name, version=kind.version, unit=kind.unit, score=kind.combine(s, statistics))
+        .reset_index(drop=True)
+        for frame, s in zip(found, scores, strict=True)
+    ]
 
 
 class _Lazy:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,7 @@ class Run:
 def run_id(method: str, model: str, reward: str, seed: int, config: Any) -> str:
     """A run's name, the same for the same settings: ``tailorpo-shapes-shapes-colour-s0-1f2e3d4c``."""
     words = "-".join(Path(part).name for part in (method, model, reward))
+    words = re.sub(r"[^\w.-]+", "_", words)  # an ensemble's name has signs that shells read
     return f"{words}-s{seed}-{digest(config)[:8]}"
 
 

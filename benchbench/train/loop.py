@@ -22,6 +22,7 @@ from benchbench.report.progress import progress
 from benchbench.store.files import writing
 from benchbench.store.keys import file_sha256
 from benchbench.train import checkpoint
+from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.interrupt import Interrupt
 from benchbench.train.invariants import check_start
@@ -43,6 +44,7 @@ def train(config: RunConfig, out: Path, resume: bool = False, device: str | None
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_run(config, out, parts.policy.backbone.hash, str(parts.policy.backbone.device))
+    calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
     Trainer(config, parts, out, say).run()
     return out
 

@@ -73,6 +73,7 @@ def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
     if models.is_shapes(config.model):
         check_known(prompts)
     models.folder(config.model)
+    registry.require_reward(config.reward)
     return method, reward, prompts
 
 

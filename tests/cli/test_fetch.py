@@ -34,7 +34,9 @@ class Hub:
         self.asked.append(repo)
         if not (self.root / repo).is_dir():
             raise OSError(f"404: {repo} is not here\nand more lines")
-        return SimpleNamespace(sha=self.sha)
+        files = [path for path in (self.root / repo).rglob("*") if path.is_file()]
+        names = [SimpleNamespace(rfilename=str(path.relative_to(self.root / repo))) for path in files]
+        return SimpleNamespace(sha=self.sha, siblings=names)
 
     def snapshot_download(self, repo: str, allow_patterns: list[str], **_: Any) -> str:
         out = self.root / "cache" / repo
@@ -99,19 +101,63 @@ def test_a_change_on_the_hub_is_refused(bench: Bench, hub: Hub, what: str) -> No
         write_pickapic(hub, [f"another {i}" for i in range(500)])
     ran = bench("fetch", "--prompts", "pickapic")
     assert ran.code == 4
-    assert "has changed on the hub" in ran.err
+    assert "has changed since it was first fetched" in ran.err
     assert "lock.json" in ran.err
 
 
 def test_json_and_tab_separated_sets(bench: Bench, hub: Hub) -> None:
-    path = hub.write("zhwang/HPDv2", "benchmark/photo.json")
-    path.write_text(json.dumps([f"photo {i % 700}" for i in range(800)]))  # repeated prompts are kept
+    path = hub.write("ymhao/HPDv2", "test.json")
+    path.write_text(json.dumps([{"prompt": f"photo {i % 300}", "rank": []} for i in range(400)]))  # repeats are kept
     lines = ["Prompt\tCategory", *(f"parti {i}\tArts" for i in range(1632))]
     hub.write("nateraw/parti-prompts", "PartiPrompts.tsv").write_text("\n".join(lines) + "\n")
-    ran = bench("fetch", "--prompts", "hpdv2.photo,parti")
+    ran = bench("fetch", "--prompts", "hpdv2.test400,parti")
     assert ran.code == 0, ran.err
-    assert prompts.load("hpdv2.photo").prompts[701] == "photo 1"
+    assert prompts.load("hpdv2.test400").prompts[301] == "photo 1"
     assert prompts.load("parti").prompts[-1] == "parti 1631"
+
+
+def test_a_file_with_another_hash_than_the_known_one_is_refused(bench: Bench, hub: Hub) -> None:
+    path = hub.write("zhwang/HPDv2", "benchmark/photo.json")
+    path.write_text(json.dumps([f"photo {i}" for i in range(800)]))
+    ran = bench("fetch", "--prompts", "hpdv2.photo")
+    assert ran.code == 4
+    assert "does not begin with 92a3c9a0" in ran.err
+    path.write_text(json.dumps([f"photo {i}" for i in range(800)]))
+    prompts.index()["hpdv2.photo"].fetch.sha256, known = "", "92a3c9a0"  # type: ignore[union-attr]
+    try:
+        assert bench("fetch", "--prompts", "hpdv2.photo").code == 0
+    finally:
+        prompts.index()["hpdv2.photo"].fetch.sha256 = known  # type: ignore[union-attr]
+
+
+def test_prompts_that_are_not_on_the_hub(bench: Bench, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPO's come from its repository, at a commit; offline nothing is asked."""
+    from benchbench import fetch
+
+    assert "HF_HUB_OFFLINE" in bench("fetch", "--prompts", "spo-4k").err
+    asked: list[str] = []
+    rows = json.dumps([{"caption": f"prompt {i}", "trainset_idx": i} for i in range(4000)])
+    monkeypatch.setattr(fetch, "_get", lambda url: asked.append(url) or rows.encode())  # type: ignore[func-returns-value]
+    ran = bench("fetch", "--prompts", "spo-4k")
+    assert ran.code == 0, ran.err
+    assert "34d343b9ee8a2e52b1be46c2a487b903bcfbda50" in asked[0]
+    assert prompts.load("spo-4k").prompts[3999] == "prompt 3999"
+
+
+@pytest.mark.parametrize("split", ["validation_unique", "test_unique"])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_each_split_of_pickapic_is_a_set_of_its_own(bench: Bench, hub: Hub, version: str, split: str) -> None:
+    """Only its own file is fetched; the others stay unfetched."""
+    repo = {"v1": PICKAPIC, "v2": "liuhuohuo2/pick-a-pic-v2"}[version]
+    for other in ("train", "validation", "validation_unique", "test", "test_unique"):
+        texts = [f"{version} {other} {i}" for i in range(500)]
+        pd.DataFrame({"caption": texts}).to_parquet(hub.write(repo, f"data/{other}-00000-of-00001-ab.parquet"))
+    name = f"pickapic_{version}.{split}"
+    ran = bench("fetch", "--prompts", name)
+    assert ran.code == 0, ran.err
+    assert set(prompts.load(name).prompts) == {f"{version} {split} {i}" for i in range(500)}
+    assert len(list((hub.root / "cache").rglob("*.parquet"))) == 1
+    assert sum(prompts.missing(n) is None for n in prompts.index() if n.startswith("pickapic")) == 1
 
 
 def test_offline_says_so_once_for_models_and_prompts(bench: Bench) -> None:

@@ -130,3 +130,20 @@ def test_spo_s_own_judge_is_its_default_reward() -> None:
     assert choice.reward(None, "sd15", "spo")[0] == "spm"
     assert choice.reward("aesthetic", "shapes", "spo")[0] == "shapes-aesthetic"
     assert choice.reward(None, "shapes", "ddpo")[0] == "shapes-colour"
+
+
+def test_a_default_reward_that_is_not_here_is_one_message(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
+    """A Stable Diffusion model is trained on ``aesthetic``; without its weights: what, where, and the command."""
+    ran = bench("train", "--model", tiny_sd, "--method", "ddpo", "--samples", 2, "--out", tmp_path / "run")
+    assert ran.code == 3
+    assert len(ran.err.splitlines()) == 3
+    for said in (
+        "the reward aesthetic has no weights",
+        "openai/clip-vit-large-patch14",
+        "bench fetch --rewards aesthetic",
+    ):
+        assert said in ran.err
+    assert not (tmp_path / "run").exists()
+    both = bench("train", "--model", "sd15", "--method", "ddpo", "--samples", 2)
+    assert both.code == 3
+    assert "bench fetch --models sd15" in both.err and "bench fetch --rewards aesthetic" in both.err

@@ -28,6 +28,15 @@ def test_training_and_evaluation_prompts_of_shapes_are_disjoint() -> None:
     assert not set(prompts.load("shapes-simple").prompts) & set(prompts.load("shapes-complex").prompts)
 
 
+def test_activities_are_every_animal_with_each_of_three() -> None:
+    """DDPO's nouns_activities has 45 x 3 of them, in its words: an article, the noun, the activity."""
+    found = prompts.load("activities").prompts
+    assert len(set(found)) == 135
+    assert "a cat riding a bike" in found and "an ant playing chess" in found
+    nouns = {prompt.split()[1] for prompt in found}
+    assert nouns == set(prompts.load("animals").prompts)
+
+
 @pytest.mark.parametrize("name", FETCHED)
 def test_a_set_that_is_not_fetched_names_the_command(name: str) -> None:
     with pytest.raises(MissingError, match="bench fetch --prompts"):

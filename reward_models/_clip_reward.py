@@ -1,0 +1,71 @@
+"""Rewards that are a multiple of the cosine of CLIP's image and prompt embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from benchbench.assets import Asset
+
+from ._neural import NeuralReward
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+TOKENIZER_FILES = (("vocab.json",), ("merges.txt",), ("tokenizer_config.json",), ("tokenizer.json",))
+H14_TOKENIZER = Asset(
+    what="CLIP's tokenizer",
+    repos=("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "openai/clip-vit-large-patch14"),
+    files=TOKENIZER_FILES,
+    size="4 MB",
+    licence="MIT",
+)
+
+
+class ClipReward(NeuralReward):
+    """``scale`` times the cosine. ``assets`` are the weights and the tokenizer, in this order."""
+
+    family: ClassVar[Literal["openai", "laion"]]
+    transform: ClassVar[Literal["torchvision", "transformers", "letterbox"]]
+    """Whose resize and crop: torchvision's and transformers' differ in an odd crop and in when they make RGB."""
+    unescape: ClassVar[bool] = False
+    """Whether the authors' tokenizer turns ``&amp;`` into ``&`` (OpenAI's and open_clip's do)."""
+
+    def load(self) -> None:
+        from . import _clip
+
+        (weights,), tokenizer = self.assets[0].paths(), self.assets[1].paths()
+        family = _clip.OPENAI_L14 if self.family == "openai" else _clip.LAION_H14
+        state = _clip.load(weights)
+        self.vision = _clip.Vision(state, family, weights).to(self.device)
+        self.text = _clip.Text(state, family, weights, _clip.tokenizer(tokenizer[0].parent), self.unescape)
+        self.side = self.vision.side
+        self.logit_scale = float(state["logit_scale"].float().exp())
+
+    @property
+    def scale(self) -> float:
+        """What the cosine is multiplied by."""
+        return 1.0
+
+    def prepare(self, images: Sequence[Image]) -> Tensor:
+        from . import _preprocess as p
+
+        if self.transform == "letterbox":
+            return p.letterbox_pil(images, self.side)
+        if self.transform == "transformers":
+            return p.clip_pil(images, self.side, "floor", rgb_first=True)
+        return p.clip_pil(images, self.side, "round", rgb_first=False)
+
+    def prepare_tensor(self, images: Tensor) -> Tensor:
+        from . import _preprocess as p
+
+        if self.transform == "letterbox":
+            return p.letterbox_tensor(images, self.side)
+        return p.clip_tensor(images, self.side, "floor" if self.transform == "transformers" else "round")
+
+    def judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+        from torch.nn.functional import normalize
+
+        seen = normalize(self.vision(pixels), dim=-1)
+        return self.scale * (seen * self.text(prompts, pixels.device)).sum(-1)

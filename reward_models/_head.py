@@ -1,0 +1,32 @@
+"""The head that the aesthetic predictor and ImageReward share: five linear layers and nothing between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from ._weights import State, fill, need
+
+LINEAR = (0, 2, 4, 6, 7)
+"""Places of the linear layers; those between were dropout, which evaluation skips."""
+
+
+class Head(nn.Module):
+    """Embeddings [N, D] to one number each, [N]. Tensors ``layers.{0,2,4,6,7}.{weight,bias}``."""
+
+    def __init__(self, state: State, path: Path) -> None:
+        super().__init__()
+        shapes = [need(state, f"layers.{i}.weight", path).shape for i in LINEAR]
+
+        def make() -> nn.ModuleDict:
+            return nn.ModuleDict(
+                {"layers": nn.ModuleDict({str(i): nn.Linear(n, m) for i, (m, n) in zip(LINEAR, shapes, strict=True)})}
+            )
+
+        self.stack = fill(make, state, path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.stack["layers"].values():  # type: ignore[operator]
+            x = layer(x)
+        return x.squeeze(-1)
