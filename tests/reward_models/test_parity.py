@@ -148,7 +148,9 @@ def test_equals_the_independent_computation(name: str, weights: Path, record_pro
     assert relative(name, reward.score_differentiable(raw, PROMPTS), expected) < TOLERANCE
 
 
-@pytest.mark.parametrize(("name", "wrong"), WRONG, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("name", "wrong"), WRONG, ids=lambda value: value if isinstance(value, str) else "-".join(value)
+)
 def test_a_wrong_port_would_be_noticed(name: str, wrong: dict[str, object], weights: Path) -> None:
     """The independent computation with one mistake differs by far more than the tolerance."""
     reward = registry.get("rewards", name)()
