@@ -17,6 +17,7 @@ from benchbench.evaluate import rows as rows_of
 from benchbench.evaluate.generate import Generation, generate
 from benchbench.evaluate.score import score
 from benchbench.evaluate.subject import Model, Subject
+from benchbench.prompts.words import too_long
 from benchbench.protocols.protocol import Protocol
 from benchbench.record import record
 from benchbench.store.files import Say
@@ -70,7 +71,12 @@ def measure(
     trainings = rows_of.resolve(rows, store)
     adapters = [found for row in trainings.values() for found in row.values() if found]
     settings = (sampler or rows_of.common_sampler(adapters)).model_dump(mode="json")
-    base = Model(model, settings, where, precision)
+
+    def warn(backbone: Any) -> None:
+        for line in too_long(prompts, backbone.tokenizer):
+            say(line)
+
+    base = Model(model, settings, where, precision, warn)
     batch = batch_size or models.batch_size(models.folder(model))
     rows_of.check_model(adapters, model, base.hash, say)
     protocol = Protocol(

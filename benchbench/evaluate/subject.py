@@ -28,10 +28,13 @@ class Subject:
 class Model:
     """A base model that is loaded when the first image is missing, and serves every adapter in turn."""
 
-    def __init__(self, name: str, sampler: Mapping[str, Any], device: str, dtype: str) -> None:
+    def __init__(
+        self, name: str, sampler: Mapping[str, Any], device: str, dtype: str, on_load: Callable[[Any], None]
+    ) -> None:
         from benchbench.diffusion import models
 
         self.name, self.sampler, self.device, self.dtype = name, sampler, device, dtype
+        self.on_load = on_load  # is given the Backbone, once
         self.hash = models.content_hash(models.folder(name))
         self._backbone: Any = None
 
@@ -49,7 +52,9 @@ class Model:
         from benchbench.diffusion.policy import make_policy
         from benchbench.diffusion.sample import sample
 
-        self._backbone = self._backbone or backbones.load(self.name, self.device, self.dtype)
+        if self._backbone is None:
+            self._backbone = backbones.load(self.name, self.device, self.dtype)
+            self.on_load(self._backbone)
         unet = self._backbone.unet
         if getattr(unet, "peft_config", None):
             unet.delete_adapters("default")

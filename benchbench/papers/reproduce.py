@@ -174,6 +174,13 @@ def _block(cells: Plan, prompts: str, images: int, store: Path, say: Say) -> tup
         held_out=frozenset(f"{gold} ({reward})" for reward in cells.rewards),
         quick=cells.quick,
     )
+    if values:
+        pairs = ", ".join(f"{c} (beside {r})" for r, c in column.items())
+        note = f" Published: {cells.spec.source}, SD 1.5: {pairs}"
+        note += (
+            "." if cells.track.model == cells.spec.tracks[cells.spec.paper_track].model else "; for order, not value."
+        )
+        table = table.model_copy(update={"caption": table.caption + note})
     return table, found
 
 

@@ -36,7 +36,8 @@ class Protocol(BaseModel):
         """The protocol in a sentence, for captions."""
         settings = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in self.sampler.items())
         seeds = ", ".join(map(str, self.eval_seeds))
+        images = f"{self.images_per_prompt} image{'s' if self.images_per_prompt > 1 else ''}"
         return (
             f"{self.model} ({self.dtype}), sampler {settings}; {self.prompt_count} prompts of {self.prompts}, "
-            f"{self.images_per_prompt} images each, evaluation seed{'s' if len(self.eval_seeds) > 1 else ''} {seeds}"
+            f"{images} each, evaluation seed{'s' if len(self.eval_seeds) > 1 else ''} {seeds}"
         )

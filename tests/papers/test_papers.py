@@ -175,3 +175,14 @@ def test_interrupting_the_pool_ends_its_tasks(here: Path) -> None:
         pool.run([task(here, "slow", code)], 1, "testing")
     with pytest.raises(ProcessLookupError):
         os.kill(int((here / "pid").read_text()), 0)
+
+
+def test_the_search_takes_the_best_reward_that_keeps_the_oracle() -> None:
+    """Mean rewards are 11, (12 + 14)/2 = 13 and 14; the oracle falls by 0, 0.02 and 0.2 from 0.9."""
+    from benchbench.papers.tune import best
+
+    def row(lr: float, reward: float, oracle: float) -> dict[str, object]:
+        return {"method": "m", "lr": lr, "reward_after": reward, "oracle_before": 0.9, "oracle_after": oracle}
+
+    rows = [row(0.5, 11, 0.9), row(0.5, 11, 0.9), row(1, 12, 0.86), row(1, 14, 0.9), row(2, 14, 0.7), row(2, 14, 0.7)]
+    assert best(rows) == {"m": 1}

@@ -20,8 +20,11 @@ from .clip import similarity
 from .data import VALUES, batches, captions_of, degrade, pool, schedule, to_tensor
 from .job import Facts, Job
 
-AGREEMENT, TASTE = 8.0, 1.5
+AGREEMENT, TASTE = 12.0, 1.5
 """Weights in the utility: of the stated attributes that are shown (0 to 1), and of the rule (spread about 1)."""
+
+LEARNING_RATE = 2e-4
+"""Low, so that what the CLIP knows of shapes stays."""
 
 
 def variant(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -71,15 +74,15 @@ def judged(coder: AutoencoderKL, count: int, seed: int) -> tuple[list[str], list
 def run(job: Job) -> Facts:
     """Starts from the reward CLIP and trains on the annotators' choices."""
     words = tokenizer.make()
-    count = job.scale(12000, 400)
+    count = job.scale(16000, 400)
     prompts, sides, worth, first = judged(vae.load(job), count, job.seed)
     tokens = tokenizer.encode(words, prompts)
-    model = CLIPModel.from_pretrained(job.of("clip") / "clip")
+    model = CLIPModel.from_pretrained(job.of("clip") / "clip", dtype=torch.float32)
 
     order, held = torch.randperm(count), count // 10
     train, test = order[held:], order[:held]
     steps = job.scale(1400, 10)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-4, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     rate = schedule(optimiser, steps)
 
     def margins(index: Tensor) -> Tensor:
