@@ -161,6 +161,7 @@ def test_a_failing_task_ends_the_others_and_keeps_its_code(here: Path) -> None:
 
 
 def test_interrupting_the_pool_ends_its_tasks(here: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background may have it ignored
     code = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
 
     def interrupt() -> None:
