@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchbench.api import StepScorer
+from benchbench.assets import Asset
 from benchbench.errors import CorruptError, MissingError
+
+from ._clip_reward import H14_TOKENIZER
 
 if TYPE_CHECKING:
     import torch
@@ -15,8 +18,6 @@ if TYPE_CHECKING:
 
 REPO = "SPO-Diffusion-Models/Step-Aware_Preference_Models"
 FILE = "sd-v1-5_step-aware_preference_model.bin"
-WORDS = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-WORD_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -41,15 +42,10 @@ def config() -> Any:
     return CLIPConfig(text_config=text, vision_config=vision, projection_dim=1024)
 
 
-def files() -> tuple[Path, Path] | None:
-    """The checkpoint and the tokenizer's folder in the hub's local cache, None where one of them is not there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    checkpoint = try_to_load_from_cache(REPO, FILE)
-    words = [try_to_load_from_cache(WORDS, name) for name in WORD_FILES]
-    if isinstance(checkpoint, str) and all(isinstance(word, str) for word in words):
-        return Path(checkpoint), Path(str(words[0])).parent
-    return None
+def files() -> tuple[Path, Path]:
+    """The checkpoint, and the tokenizer's folder, both checked. Errors: MissingError, CorruptError."""
+    (checkpoint,), words = (asset.paths() for asset in SPM.assets)
+    return checkpoint, words[0].parent
 
 
 class SPM(StepScorer):
@@ -63,23 +59,29 @@ class SPM(StepScorer):
     unit: ClassVar[str] = "100 cos"
     range: ClassVar[tuple[float, float]] = (0.0, 40.0)
     differentiable: ClassVar[bool] = True
-    weights: ClassVar[str] = f"{REPO} ({FILE}), tokenizer of {WORDS}"
-
-    @classmethod
-    def missing(cls) -> str | None:
-        return None if files() else f"{FILE} of {REPO} and the tokenizer of {WORDS} are not in the Hugging Face cache"
+    weights: ClassVar[str] = f"{REPO} ({FILE})"
+    assets: ClassVar[tuple[Asset, ...]] = (
+        Asset(
+            what="SPO's step-aware preference model",
+            repos=(REPO,),
+            files=((FILE,),),
+            size="5.2 GB",
+            licence="Apache-2.0",
+        ),
+        H14_TOKENIZER,
+    )
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        found = files()
-        if found is None:
-            raise MissingError("spm has no weights", str(self.missing()), f"download {FILE} of {REPO}")
+        absent = self.missing()
+        if absent:
+            raise MissingError("the reward spm has no weights", absent, "bench fetch --rewards spm")
         super().__init__(device)
         import torch
         from transformers import CLIPModel, CLIPTokenizer
 
         from ._adaln import StepAwareCLIP
 
-        checkpoint, folder = found
+        checkpoint, folder = files()
         self.words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         try:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)

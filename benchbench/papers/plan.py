@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
+from benchbench.api import StepScorer
 from benchbench.config import RunConfig, load
 from benchbench.errors import UsageError
 from benchbench.papers.spec import Spec, Track
@@ -105,7 +106,10 @@ def plan(
 
 
 def _cannot(method: str, reward: str) -> str | None:
-    kind = registry.get("methods", method)
-    if "reward_gradient" in kind.needs(kind.Config()) and not registry.get("rewards", reward).differentiable:
+    kind, judge = registry.get("methods", method), registry.get("rewards", reward)
+    needs = kind.needs(kind.Config())
+    if "reward_gradient" in needs and not judge.differentiable:
         return "it follows the reward's gradient, and this reward has none"
+    if "step_scorer" in needs and not issubclass(judge, StepScorer):
+        return "it is judged by a step-aware model, and this reward is none"
     return None

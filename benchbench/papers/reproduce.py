@@ -176,11 +176,11 @@ def _block(cells: Plan, prompts: str, images: int, store: Path, say: Say) -> tup
     )
     if values:
         pairs = ", ".join(f"{c} (beside {r})" for r, c in column.items())
-        note = f" Published: {cells.spec.source}, SD 1.5: {pairs}"
-        note += (
-            "." if cells.track.model == cells.spec.tracks[cells.spec.paper_track].model else "; for order, not value."
+        own = cells.spec.tracks.get(cells.spec.paper_track)
+        scale = "" if own and own.model == cells.track.model else "; for order, not value"
+        table = table.model_copy(
+            update={"caption": f"{table.caption} Published: {cells.spec.source}, SD 1.5: {pairs}{scale}."}
         )
-        table = table.model_copy(update={"caption": table.caption + note})
     return table, found
 
 
