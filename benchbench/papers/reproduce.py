@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from benchbench.papers.spec import load, track_of
 from benchbench.protocols.reward_table import reward_table
 from benchbench.report import folder
 from benchbench.report.progress import duration
-from benchbench.report.sections import Page, Section, Tables, Text
+from benchbench.report.sections import Page, Records, Section, Tables, Text
 from benchbench.report.table import Cell, Column, Table
 from benchbench.store.files import Say
 
@@ -122,10 +123,15 @@ def _report(cells: Plan, track: str, store: Path, say: Say) -> Path:
     body: list[Section] = [Tables(title=f"{spec.title}, on {chosen.model}", tables=tuple(tables))]
     body.append(Text(title="Beside the paper", paragraphs=(*beside(cells, track, tables[0]), *spec.notes)))
     body.append(Tables(title="As published", tables=(published(cells),)))
-    first = measured[0]
-    rest = sections(first)[1:]  # samples, curves, warnings and records of the first reward on the training prompts
-    for other in measured[1 : len(cells.rewards)]:
-        rest = (*rest[:-1], *(s for s in sections(other)[1:] if s.kind == "curves"), rest[-1])
+    rest: list[Section] = []  # of the first reward samples and curves on the training prompts, of the others curves
+    records: dict[str, Any] = {}
+    for i, found in enumerate(measured[: len(cells.rewards)]):
+        for section in sections(found)[1:]:
+            if section.kind == "records":
+                records |= section.records
+            elif i == 0 or section.kind == "curves":
+                rest.append(section)
+    rest.append(Records(records=records))
     page = Page(
         title=f"{spec.title} on {chosen.model}",
         intro=f"{spec.source}. {spec.about}",
