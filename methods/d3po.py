@@ -37,7 +37,10 @@ class D3POConfig(MethodConfig):
 
 
 class D3PO(Method):
-    """1. two images from one x_T; 2. compare their rewards; 3. DPO on each step of both, each from its own parent."""
+    """DPO on every step of two trajectories, labelled by their final images.
+
+    1. Two images from one x_T; 2. compare their rewards; 3. DPO on each step of both, each from its own parent.
+    """
 
     name = "d3po"
     paper = "arXiv:2311.13231, Alg. 1"

@@ -41,7 +41,10 @@ class DDPOConfig(MethodConfig):
 
 
 class DDPO(Method):
-    """1. sample images; 2. score them; 3. normalise to advantages; 4. clipped policy gradient on every step."""
+    """Policy gradient on every step, with the final image's reward as its advantage.
+
+    1. Sample images; 2. score them; 3. normalise to advantages; 4. clipped policy gradient on every step.
+    """
 
     name = "ddpo"
     paper = "arXiv:2305.13301, DDPO-IS"

@@ -65,7 +65,10 @@ def paired_steps(kappa: int, schedule: Schedule) -> tuple[int, ...]:
 
 
 class SPO(Method):
-    """From step kappa on: draw k candidates, judge their x̂0, pair best and worst, go on from a random one."""
+    """DPO on the best and worst of k candidates of a step, by a step-aware judge; a random one carries on.
+
+    From step kappa on: draw k candidates, judge their x̂0, pair best and worst, go on from a random one.
+    """
 
     name = "spo"
     paper = "arXiv:2406.04314"

@@ -66,7 +66,7 @@ def eta_at(k: int, steps: int, eta: float | tuple[float, float]) -> float:
 
 
 class TailorPO(Method):
-    """At each trained step: draw two, look ahead, rank, [guide the winner,] learn, go on from the winner."""
+    """DPO on two candidates of one step, ranked by the reward of their x̂0; the winner carries on."""
 
     name = "tailorpo"
     paper = "arXiv:2502.01667, Alg. 1"
@@ -143,7 +143,7 @@ class TailorPO(Method):
 
 
 class TailorPOG(TailorPO):
-    """TailorPO with guidance on."""
+    """TailorPO with the winner first moved along the reward's gradient."""
 
     name = "tailorpo-g"
     Config = GuidedConfig
