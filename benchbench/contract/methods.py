@@ -47,7 +47,7 @@ class _Judge(StepScorer):
     name, version, unit, range, differentiable, weights = "judge", "1", "grey", (0.0, 100.0), True, "none"
 
     def score(self, images: Any, prompts: Any) -> torch.Tensor:
-        raise NotImplementedError
+        raise AssertionError("training reads the differentiable path, and a method that comes here breaks that")
 
     def score_differentiable(self, images: torch.Tensor, prompts: Any) -> torch.Tensor:
         return 100 * images.flatten(1).mean(1)

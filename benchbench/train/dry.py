@@ -58,7 +58,7 @@ class _Judge(StepScorer):
     name, version, unit, range, differentiable, weights = "dry", "1", "x", (0.0, 1e9), True, "none"
 
     def score(self, images: Any, prompts: Sequence[str]) -> Tensor:
-        raise NotImplementedError
+        raise AssertionError("a dry rollout reads the differentiable path only")
 
     def score_differentiable(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         return 1e9 * images.flatten(1).mean(1)
