@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from benchbench.noise import Noise, Sample
 
@@ -159,14 +159,46 @@ class StepPairs(_Batch):
     weight: torch.Tensor  # [N]: 1, or 0 for a tie, which teaches nothing
 
 
-Batch = Transitions | StepPairs
+@dataclass(frozen=True)
+class ImagePairs(_Batch):
+    """Preferred and dispreferred images as scaled latents, float32, of offline methods; SFT reads the winner alone.
+
+    ``draw`` is the row's place in the stream of pairs: what its noise and timestep are drawn by.
+    """
+
+    x_w: torch.Tensor  # [N, C, h, w]
+    x_l: torch.Tensor  # [N, C, h, w]
+    cond: Cond
+    draw: torch.Tensor  # [N] int64
+
+
+Batch = Transitions | StepPairs | ImagePairs
 Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer"]
 
 
-class MethodConfig(BaseModel):
-    """Base of a method's Config: unknown keys are errors, and every field's description names its origin."""
+def later(default: Any, **field: Any) -> Any:
+    """A pydantic Field that did not exist for the first runs: left out of dumps, and so of names made from them, while
+    it has its default, so that adding it gives no earlier run another name."""
+    return Field(default, json_schema_extra={"later": True}, **field)
+
+
+class Settings(BaseModel):
+    """Frozen settings; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)
+        for name, info in type(self).model_fields.items():
+            extra = info.json_schema_extra
+            if isinstance(extra, dict) and extra.get("later") and getattr(self, name) == info.default:
+                found.pop(name, None)
+        return found
+
+
+class MethodConfig(Settings):
+    """Base of a method's Config; every field's description names its origin."""
 
 
 class Method(ABC):

@@ -11,21 +11,17 @@ from importlib import resources
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from benchbench import ensemble, registry
-from benchbench.api import Method, MethodConfig
+from benchbench.api import Method, MethodConfig, Settings
 from benchbench.errors import UsageError
 from benchbench.store.keys import digest
 
 PRESETS = ("released", "paper", "shapes")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SamplerConfig(_Section):
+class SamplerConfig(Settings):
     """How images are made, in training and, unless a table says otherwise, in evaluation."""
 
     steps: int = Field(20, ge=1, le=1000, description="T, DDIM steps [TailorPO paper, D3PO code]")
@@ -33,7 +29,7 @@ class SamplerConfig(_Section):
     guidance_scale: float = Field(5.0, ge=0, description="w of classifier-free guidance [all released code]")
 
 
-class TrainConfig(_Section):
+class TrainConfig(Settings):
     """The optimiser and the sizes of things."""
 
     lr: float = Field(3e-5, gt=0, description="AdamW learning rate [D3PO code]")
@@ -53,7 +49,7 @@ class TrainConfig(_Section):
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
 
 
-class RunConfig(_Section):
+class RunConfig(Settings):
     """What a run is: equal RunConfigs on equal weights make equal adapters."""
 
     method: str

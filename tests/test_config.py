@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchbench import config
+from benchbench.api import Settings, later
 from benchbench.errors import UsageError
 
 
@@ -71,3 +72,17 @@ def test_unknown_method_has_the_nearest_name() -> None:
 
 def test_digest_changes_with_what_decides_the_result_only() -> None:
     assert load().digest == load().digest != load("tailorpo", "sd15", "train.lr=1e-4").digest
+
+
+def test_a_later_setting_renames_no_earlier_run() -> None:
+    """Left out while at its default, there when it is not; what was dumped without it is read with its default."""
+
+    class Earlier(Settings):
+        lr: float = 1.0
+
+    class Now(Earlier):
+        form: str = later("plain")
+
+    assert Now().model_dump(mode="json") == Earlier().model_dump(mode="json") == {"lr": 1.0}
+    assert Now(form="other").model_dump(mode="json") == {"lr": 1.0, "form": "other"}
+    assert Now.model_validate(Earlier(lr=2.0).model_dump()) == Now(lr=2.0, form="plain")

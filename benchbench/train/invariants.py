@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchbench.api import Batch, Transitions
+from benchbench.api import StepPairs, Transitions
 from benchbench.diffusion.policy import Cost, Policy
 from benchbench.errors import RunError
 
@@ -15,7 +15,7 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3, "bf16": 1e-2}
 
 
 @torch.no_grad()
-def check_start(policy: Policy, batch: Batch) -> None:
+def check_start(policy: Policy, batch: Transitions | StepPairs) -> None:
     """Raises RunError unless adapter on equals adapter off, and the ratio of a stored log-prob is 1, on this batch."""
     rows = batch[: min(ROWS, len(batch))]
     x = rows.x if isinstance(rows, Transitions) else rows.x_w

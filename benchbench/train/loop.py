@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import Batch
+from benchbench.api import Batch, ImagePairs
 from benchbench.config import RunConfig
 from benchbench.diffusion.lora import save_adapter
 from benchbench.diffusion.policy import Cost
@@ -106,7 +106,7 @@ class Trainer:
             if item is None:
                 break
             batch, metrics = item
-            if state.samples == 0 and not sums:
+            if state.samples == 0 and not sums and not isinstance(batch, ImagePairs):
                 check_start(parts.policy, batch)
             for name, value in {**metrics, **self._learn(batch)}.items():
                 sums[name].append(value)
