@@ -144,7 +144,7 @@ def test_bad_rows_are_replaced_and_told_once_they_were_drawn() -> None:
     one = stream(Few(10, bad))
     items = one.batch(0, 30)
     assert not {item.row for item in items} & bad and {item.row for item in items} <= set(range(10))
-    assert len([entry for entry in one.bad]) >= 12 and {entry.row for entry in one.bad} == bad
+    assert len(one.bad) >= 12 and {entry.row for entry in one.bad} == bad
     assert one.bad[0].place == f"few, row {one.bad[0].row}" and one.bad[0].why == "it is bad"
     two = stream(Few(10, bad))
     again = [item for n in range(0, 30, 5) for item in two.batch(n, n + 5)]
