@@ -62,13 +62,13 @@ def make(
 ) -> Facts:
     """Trains on ``count`` fresh pairs of the preference scorer's annotators, or on ``pairs`` if they are given,
     compares on ``held_out`` others of the annotators, writes the folder."""
-    scorer = Scorer(load(pref))
-    chosen: Pairs | PairSet
+    chosen: Pairs | PairSet  # before the network is loaded: both draw from torch's own generator
     if pairs is None:
         prompts, (first, second), _, label = judged(backbone.vae, count, seed)
         chosen = Pairs(prompts, first, second, label)
     else:
         chosen, count = pairs, len(pairs)
+    scorer = Scorer(load(pref))
     loss = train_spm(scorer, scorer.network, backbone, chosen, config, seed, say)
 
     added = {name: p.detach().half().contiguous() for name, p in scorer.network.added().items()}
