@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 from benchbench import assets, fetch, registry
-from benchbench.errors import BenchError, MissingError, UsageError
+from benchbench.errors import BenchError, CorruptError, MissingError, UsageError
 from benchbench.lock import agree
 from benchbench.report.progress import progress
 from benchbench.train import pair_shards
@@ -51,5 +51,11 @@ def fetch_pairs(name: str, shards: str) -> str:
 def _fetch_shard(name: str, number: int, repo: str, file: str) -> None:
     path = fetch.download(repo, "dataset", "main", [file], ()) / file
     found = assets.computed_hash(path)
+    if assets.content_hash(path) != found:  # the hub names large files by their hash
+        raise CorruptError(
+            f"shard {number} of {name} was not fetched whole",
+            f"its sha256 is {found}, its name on the hub {assets.content_hash(path)}",
+            f"delete {path.resolve()} and fetch it again",
+        )
     agree(f"pairs {repo} {file}", found)
     pair_shards.add(name, number, path, found)

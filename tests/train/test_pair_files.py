@@ -108,11 +108,12 @@ def test_a_picture_outside_the_folder_is_refused(tmp_path: Path, name: str, endi
     write = write_jsonl if ending == "jsonl" else write_parquet
     with pytest.raises(CorruptError, match="refused") as caught:
         opened(write(folder / f"pairs.{ending}", named))
-    assert "row 1" in caught.value.cause and "outside" in caught.value.cause
+    assert ("line 2" if ending == "jsonl" else "row 1") in caught.value.cause and "outside" in caught.value.cause
 
 
 def test_bad_rows_say_where_and_why(tmp_path: Path) -> None:
-    """A truncated picture, no picture, a text file, an empty caption, none, a missing file, a line that is not JSON."""
+    """A truncated picture, no picture, a text file, an empty caption, none; a missing file, a line that is not JSON, a
+    blank line, a list, and a number for a picture."""
     whole = rows(6)
     whole[0]["winner"] = picture(0, (64, 64), "JPEG")[:-200]
     whole[1]["loser"] = None
@@ -130,13 +131,14 @@ def test_bad_rows_say_where_and_why(tmp_path: Path) -> None:
     named = write_pictures(tmp_path, 3)
     lines = write_jsonl(tmp_path / "a.jsonl", named)
     (tmp_path / named[0]["winner"]).unlink()
-    lines.write_text(lines.read_text() + "{broken\n\n[1]\n" + json.dumps({"caption": "x", "winner": 3}) + "\n")
+    lines.write_text(lines.read_text() + "{broken\n\n[1]\n" + json.dumps({"caption": "x", "winner": 3}) + "\n\n \n")
     pairs = opened(lines)
-    for i, cause in ((0, "No such file"), (3, "not JSON"), (4, "not a JSON object"), (5, "winner has no picture")):
+    causes = {0: "No such file", 3: "not JSON", 4: "not JSON", 5: "not a JSON object", 6: "winner has no picture"}
+    for i, cause in causes.items():
         with pytest.raises(BadRow, match=cause) as caught:
             pairs[i]
-        assert caught.value.row == f"a.jsonl, row {i}"
-    assert pairs[1].caption == "caption 1" and len(pairs) == 6
+        assert caught.value.row == f"a.jsonl, line {i + 1}"
+    assert pairs[1].caption == "caption 1" and len(pairs) == len(list(pairs.captions())) == 7
 
 
 def test_missing_columns_and_damaged_files_are_refused_at_once(tmp_path: Path) -> None:
