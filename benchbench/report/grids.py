@@ -47,6 +47,16 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
 
 
+def read_uri(uri: str) -> Image.Image:
+    """The image of a data URI."""
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def small(uri: str) -> bool:
+    """Whether an image is so small that its pixels are shown as squares."""
+    return max(read_uri(uri).size) <= SMALL
+
+
 def sheet(shown: Grid) -> Image.Image:
     """The grid as one picture, for a paper or a README; pixels of small images stay sharp squares."""
     font = ImageFont.load_default(11)
@@ -63,7 +73,7 @@ def sheet(shown: Grid) -> Image.Image:
         label = "\n".join(textwrap.wrap(images.label, LABEL // 6))
         draw.text((MARGIN, y + CELL // 2), label, "black", font, anchor="lm")
         for column, uri in enumerate(images.images):
-            image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+            image = read_uri(uri)
             how = Image.Resampling.NEAREST if max(image.size) <= SMALL else Image.Resampling.LANCZOS
             picture.paste(image.resize((CELL, CELL), how), (LABEL + column * (CELL + MARGIN), y))
     return picture
