@@ -75,7 +75,7 @@ def test_judge_corrects_for_the_whole_table() -> None:
     """Ten prompts, all better: p = 2/1024 alone, 2/1024 * 30 = 0.0586 where 30 are compared."""
     better, base = frame([[v] for v in np.arange(1.0, 11)]), frame([[0.0]] * 10)
     one = difference(better, base)
-    alone, many = judge({"a": one}), judge({i: one for i in range(30)})
+    alone, many = judge({"a": one}), judge(dict.fromkeys(range(30), one))
     assert alone["a"].significant and alone["a"].detectable is None
     assert many[0].holm == pytest.approx(60 / 1024) and not many[0].significant
     assert many[0].detectable == detectable(one.error, 9, 0.05 / 30)
