@@ -34,7 +34,7 @@ def html(page: Page) -> str:
     helpers = {
         "number": table.number,
         "interval": table.interval,
-        "gain": table.gain,
+        "details": table.details,
         "draw": _draw,
         "small": grids.small,
     }

@@ -10,10 +10,10 @@ POWER = 0.8
 def detectable(error: float | None, freedom: float, alpha: float, power: float = POWER) -> float | None:
     """The true difference that a two-sided t-test at ``alpha`` finds with this power, in the unit of ``error``.
 
-    ``error`` is the standard error of the difference, None where it is not known. Power is that of the noncentral t
-    distribution; the chance to be significant with the wrong sign is left out.
+    ``error`` is the standard error of the difference; None where it is not known or zero. Power is that of the
+    noncentral t distribution; the chance to be significant with the wrong sign is left out.
     """
-    if error is None:
+    if not error:
         return None
     critical = float(stats.t.ppf(1 - alpha / 2, freedom))
     # the noncentrality lies above the critical value less, and below it plus, a few standard errors
