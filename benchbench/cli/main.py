@@ -14,6 +14,7 @@ import typer
 from benchbench import __version__
 from benchbench.cli import (
     check,
+    compare,
     doctor,
     evaluation,
     fetch,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("train-spm")(train_spm.train_spm)
 app.command("eval")(evaluation.evaluate)
+app.command("compare")(compare.compare)
 app.command("score")(score.score)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)

@@ -31,7 +31,11 @@ def grid(generations: Sequence[Generation], title: str = "Samples", caption: str
         for generation in generations
     ]
     seed = generations[0].seed
-    caption = caption or f"The same prompts and noise (seed {seed}, sample 0) in every row; not selected."
+    every = sum(len(generation.entries) for generation in generations)
+    caption = caption or (
+        f"The same prompts and noise (seed {seed}, sample 0) in every row: {count} prompts spread over the set, not "
+        f"selected. {every - count * len(rows):,} more images of these rows lie in the store."
+    )
     return Grid(title=title, caption=caption, prompts=tuple(item.prompt for item in chosen), rows=tuple(rows))
 
 
