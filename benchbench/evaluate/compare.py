@@ -138,7 +138,7 @@ def _table(
     caption = (
         f"{measured.protocol.describe()}. Rewards: {about}. In brackets: {intervals.LEVEL:.0%} interval over prompts. "
         f"difference: {one} less {other}, paired by prompt; SD: in standard deviations of {other} over its images. "
-        f"{significance(differences.values())}. Protocol {measured.protocol.digest}."
+        f"{significance(differences.values(), verdicts.values())}. Protocol {measured.protocol.digest}."
     )
     return Table(
         name=f"compare-{one}-{other}-{prompts}",

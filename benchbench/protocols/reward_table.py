@@ -9,7 +9,7 @@ import pandas as pd
 from benchbench.protocols.protocol import Protocol
 from benchbench.report.table import Cell, Column, Table, cell
 from benchbench.stats import intervals, paired
-from benchbench.stats.multiple import judge
+from benchbench.stats.multiple import Verdict, judge
 from benchbench.stats.paired import Difference
 
 Published = Mapping[tuple[str, str], float]
@@ -48,7 +48,7 @@ def reward_table(
     return Table(
         name=name,
         title=title,
-        caption=_caption(protocol, columns, cells, base if reference is not None else None, against.values(), level),
+        caption=_caption(protocol, columns, cells, base if reference is not None else None, against, verdicts, level),
         rows=tuple(frames),
         columns=columns,
         cells=cells,
@@ -72,7 +72,8 @@ def _caption(
     columns: tuple[Column, ...],
     cells: Mapping[str, Mapping[str, Cell]],
     base: str | None,
-    against: Collection[Difference],
+    against: Mapping[tuple[str, str], Difference],
+    verdicts: Mapping[tuple[str, str], Verdict],
     level: float,
 ) -> str:
     every = [found for row in cells.values() for found in row.values()]
@@ -88,21 +89,22 @@ def _caption(
     sentences.append(f"In brackets: {level:.0%} interval {how}")
     if base is not None and len(cells) > 1:
         sentences.append(f"SD: paired difference to {base} in standard deviations of {base} over its images")
-        sentences.append(significance(against, level))
+        sentences.append(significance(against.values(), verdicts.values(), level))
     return ". ".join([*sentences, f"Protocol {protocol.digest}"]) + "."
 
 
-def significance(differences: Collection[Difference], level: float = intervals.LEVEL) -> str:
+def significance(
+    differences: Collection[Difference], verdicts: Collection[Verdict], level: float = intervals.LEVEL
+) -> str:
     """The sentences that say what the marks of a table mean, without the last full stop."""
     tests = []
     if any(found.raw.seeds > 1 for found in differences):
         tests.append("two-level t-test over trainings and prompts")
     if any(found.raw.seeds == 1 for found in differences):
         tests.append("permutation test over prompts" + (" where there is one training" if tests else ""))
-    holm = (
-        f", after Holm's correction for the {len(differences)} comparisons of the table" if len(differences) > 1 else ""
-    )
-    return (
-        f"*: significant at {1 - level:.0%} by a paired {', or '.join(tests)}{holm}. n.s.: not significant; a true "
-        "difference of the detectable size would have been in 80 of 100 repetitions"
-    )
+    count = len(differences)
+    holm = f", after Holm's correction for the {count} comparisons of the table" if count > 1 else ""
+    said = f"*: significant at {1 - level:.0%} by a paired {', or '.join(tests)}{holm}"
+    if all(verdict.detectable is None for verdict in verdicts):
+        return said
+    return f"{said}. n.s.: not significant; a true difference of the detectable size would be found in 80 of 100 tables"

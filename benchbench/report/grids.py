@@ -18,23 +18,28 @@ if TYPE_CHECKING:
 SMALL = 64  # pixels: up to here an image is kept as it is, and shown with its pixels visible
 SIDE = 256  # pixels: what larger images are reduced to on a page
 PROMPTS = 6
+ROWS = 16  # of a grid: with six prompts each, a page of large images stays below 3 MB
 MARGIN, LABEL, CELL, LINE = 8, 110, 128, 14  # pixels of a contact sheet
 
 
 def grid(generations: Sequence[Generation], title: str = "Samples", caption: str = "") -> Grid:
-    """A row a generation, all with the same evaluation seed: sample 0 of up to six prompts spread over the set."""
+    """A row a generation, all with the same evaluation seed: sample 0 of up to six prompts spread over the set.
+
+    What is left out is counted in the caption, so that a page stays small whatever was evaluated.
+    """
     first = [item for item in generations[0].entries if item.number == 0]
     count = min(PROMPTS, len(first))
     chosen = [first[i * len(first) // count] for i in range(count)]
     rows = [
         GridRow(label=generation.label, images=tuple(data_uri(generation.images.read(item)) for item in chosen))
-        for generation in generations
+        for generation in generations[:ROWS]
     ]
     seed = generations[0].seed
     every = sum(len(generation.entries) for generation in generations)
     caption = caption or (
         f"The same prompts and noise (seed {seed}, sample 0) in every row: {count} prompts spread over the set, not "
-        f"selected. {every - count * len(rows):,} more images of these rows lie in the store."
+        f"selected. {every - count * len(rows):,} more images lie in the store."
+        + (f" {len(generations) - ROWS} rows are left out." if len(generations) > ROWS else "")
     )
     return Grid(title=title, caption=caption, prompts=tuple(item.prompt for item in chosen), rows=tuple(rows))
 

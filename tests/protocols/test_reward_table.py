@@ -60,7 +60,9 @@ def test_differences_are_judged_together() -> None:
 def test_what_is_not_significant_says_what_would_be() -> None:
     noise = frame(0)
     noise["score"] += [0.3 * (-1) ** p for p in noise.prompt_index]
-    cell = reward_table({"base": frame(0), "noise": noise}, PROTOCOL).cells["noise"]["colour"]
+    table = reward_table({"base": frame(0), "noise": noise}, PROTOCOL)
+    cell = table.cells["noise"]["colour"]
+    assert "n.s.: not significant" in table.caption
     assert cell.significant is False and cell.detectable is not None and cell.detectable_gain is not None
     assert cell.detectable_gain == pytest.approx(cell.detectable / frame(0).score.std())
 

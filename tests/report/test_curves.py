@@ -1,5 +1,6 @@
 """Curves of seeds become a mean and a band; grids show the same prompts in every row."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -90,7 +91,22 @@ def test_a_grid_shows_the_same_prompts_in_every_row(tmp_path: Path) -> None:
     shown = grids.grid([made[0], made[0]])
     assert shown.prompts == ("a cat", "a dog", "a cat") and len(shown.rows) == 2
     assert shown.rows[0].images == shown.rows[1].images and "seed 0" in shown.caption
-    assert "6 more images of these rows" in shown.caption  # 2 rows of 3 prompts and 2 samples, 6 shown
+    assert "6 more images lie" in shown.caption  # 2 rows of 3 prompts and 2 samples, 6 shown
+
+
+def test_a_page_stays_small_whatever_was_evaluated(tmp_path: Path) -> None:
+    """Fifty rows of 300 prompts: 16 of six are shown, and 50 * 300 - 96 = 14,904 images are said to be left out."""
+    [made] = run(Generator(), tmp_path)
+    item = next(iter(made.entries))
+    many = {item._replace(index=i): made.entries[item] for i in range(300)}
+
+    class Same:
+        def read(self, _: object) -> Image.Image:
+            return Image.new("RGB", (8, 8))
+
+    shown = grids.grid([dataclasses.replace(made, entries=many, images=Same())] * 50)  # type: ignore[arg-type]
+    assert (len(shown.rows), len(shown.prompts)) == (16, 6)
+    assert "14,904 more images" in shown.caption and "34 rows are left out" in shown.caption
 
 
 def test_a_sheet_keeps_small_pixels_sharp() -> None:
