@@ -145,9 +145,10 @@ def _table(
         title=f"{one} less {other}",
         caption=caption,
         rows=tuple(by_reward),
-        columns=tuple(Column(key=key, better="none") for key in (one, other, "difference", "p", "p, Holm")),
+        columns=tuple(Column(key=key) for key in (one, other, "difference", "p", "p, Holm")),
         cells=cells,
         protocol=measured.protocol.digest,
+        ranked=False,
     )
 
 

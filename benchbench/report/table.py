@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -67,20 +66,19 @@ def cell(
 
 
 class Column(_Model):
-    """A column's name, unit and version; ``held_out`` marks a reward that no row was trained on.
-
-    ``better`` is which value is shown as the best; ``none`` where the rows of a column are not to be compared.
-    """
+    """A column's name, unit and version; ``held_out`` marks a reward that no row was trained on."""
 
     key: str
     unit: str = ""
     version: str = ""
     held_out: bool = False
-    better: Literal["higher", "lower", "none"] = "higher"
 
 
 class Table(_Model):
-    """Cells by row and column; a cell that was not measured is absent. ``quick`` marks a run too small to quote."""
+    """Cells by row and column; a cell that was not measured is absent. ``quick`` marks a run too small to quote.
+
+    ``ranked``: the row with the highest mean of a column is its best.
+    """
 
     name: str
     title: str
@@ -90,18 +88,16 @@ class Table(_Model):
     cells: dict[str, dict[str, Cell]]
     protocol: str = ""
     quick: bool = False
+    ranked: bool = True
 
     def get(self, row: str, column: str) -> Cell | None:
         """The cell, where it was measured."""
         return self.cells.get(row, {}).get(column)
 
     def best(self, column: str) -> str | None:
-        """The row with the best mean, where there are rows to compare."""
-        better = next((c.better for c in self.columns if c.key == column), "none")
+        """The row with the highest mean, where that is the best and there are rows to compare."""
         values = {row: found.value for row in self.rows if (found := self.get(row, column))}
-        if len(values) < 2 or better == "none":
-            return None
-        return (max if better == "higher" else min)(values, key=values.__getitem__)
+        return max(values, key=values.__getitem__) if self.ranked and len(values) > 1 else None
 
     @property
     def full_caption(self) -> str:

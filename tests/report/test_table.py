@@ -7,7 +7,7 @@ import re
 import pytest
 
 from benchbench.report.latex import escape, latex
-from benchbench.report.table import Cell, Column, gain, interval, number, undecided
+from benchbench.report.table import Cell, gain, interval, number, undecided
 from tests.report.pages import EVIL, TABLE
 
 
@@ -72,12 +72,8 @@ def test_marks_of_significance() -> None:
     ]
 
 
-def test_the_best_may_be_the_lowest_or_nobody() -> None:
-    cells = {"a": {"x": Cell(value=1)}, "b": {"x": Cell(value=2)}}
-    for better, row in (("higher", "b"), ("lower", "a"), ("none", None)):
-        column = Column.model_validate({"key": "x", "better": better})
-        table = TABLE.model_copy(update={"rows": ("a", "b"), "columns": (column,), "cells": cells})
-        assert table.best("x") == row
+def test_a_table_need_have_no_best() -> None:
+    assert TABLE.model_copy(update={"ranked": False}).best("colour") is None
 
 
 def test_latex_escapes_every_sign() -> None:
