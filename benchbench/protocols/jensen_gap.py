@@ -31,7 +31,7 @@ from benchbench.protocols.states import (
     identity,
     walk,
 )
-from benchbench.protocols.step_table import Shown, step_table
+from benchbench.protocols.step_table import Shown, said, step_table
 from benchbench.report.table import Table
 from benchbench.stats.intervals import LEVEL
 
@@ -112,7 +112,7 @@ class JensenGap(StateMeasurement[JensenSettings]):
         sampler = settings.sampler
         price = self.cost(settings, sampler.steps if sampler else 20)
         caption = (
-            f"{about}Mean of |R - r(c, x̂0(x_t))| {kind}, R the mean over {settings.completions} completions, "
+            f"{said(about)}Mean of |R - r(c, x̂0(x_t))| {kind}, R the mean over {settings.completions} completions, "
             f"{settings.states} states; signed: mean of r - R; Monte Carlo: mean standard error of R. Cost: {price}."
         )
         return step_table(

@@ -24,6 +24,11 @@ class Shown:
         return f"{self.label} t={k}".strip()
 
 
+def said(about: str) -> str:
+    """The first sentence of a caption, or nothing."""
+    return f"{about.rstrip('. ')}. " if about else ""
+
+
 def step_table(
     frames: Mapping[str, pd.DataFrame],
     shown: Sequence[Shown],
