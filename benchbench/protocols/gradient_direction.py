@@ -144,19 +144,19 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
         quick: bool = False,
         level: float = LEVEL,
     ) -> Table:
-        """Columns ``t=20`` (the cosine), ``positive t=20`` (its share above 0), winner_up and loser_down."""
+        """Rows ``d3po`` (the cosine), ``d3po: share positive`` and the other values of the module's table."""
         shown = [
-            Shown("cosine", ""),
-            Shown("positive", "positive", "share"),
+            Shown("cosine"),
+            Shown("positive", "share positive"),
             Shown("cosine_l", "at the loser's input"),
-            Shown("cosine_noise", "to the noise"),
-            Shown("winner_up", "winner up", "share"),
-            Shown("loser_down", "loser down", "share"),
-            Shown("distance", "distance"),
+            Shown("cosine_noise", "to the noises' difference"),
+            Shown("winner_up", "winner up"),
+            Shown("loser_down", "loser down"),
+            Shown("distance", "distance of inputs"),
         ]
         caption = (
-            f"{said(about)}Mean cosine between what a gradient step on one pair's loss does to the denoising mean at the "
-            f"preferred sample's input and the direction from the dispreferred to the preferred sample, up to "
+            f"{said(about)}Mean cosine between what a gradient step on one pair's loss does to the denoising mean at "
+            f"the preferred sample's input and the direction from the dispreferred to the preferred sample, up to "
             f"{settings.states} pairs a step, {'LoRA' if settings.parameters == 'lora' else 'all'} parameters; share "
             f"above 0; the same at the loser's input; against the difference of the two noises; shares of pairs whose "
             f"winner's probability rises and whose loser's falls; distance of the inputs over that of the outputs."

@@ -62,10 +62,10 @@ class GuidanceRatio(StateMeasurement[GuidanceSettings]):
             found.append((k + 1, r, r_plus, r_minus, push))
         rows = []
         for at, *values in found:
-            r, r_plus, r_minus, push = (value.double().cpu().numpy() for value in values)
-            named = {"r": r, "r_plus": r_plus, "r_minus": r_minus, "push": push}
-            moved = {"up": (r_plus > r).astype(float), "down": (r_minus < r).astype(float)}
-            rows.append(identity(samples, at).assign(**named, **moved))
+            names = ("r", "r_plus", "r_minus", "push")
+            named = {name: value.double().cpu().numpy() for name, value in zip(names, values, strict=True)}
+            moved = {"up": named["r_plus"] > named["r"], "down": named["r_minus"] < named["r"]}
+            rows.append(identity(samples, at).assign(**named, **{n: m.astype(float) for n, m in moved.items()}))
         return pd.concat(rows, ignore_index=True)
 
     def cost(self, settings: GuidanceSettings, steps: int) -> Price:
@@ -87,8 +87,8 @@ class GuidanceRatio(StateMeasurement[GuidanceSettings]):
         quick: bool = False,
         level: float = LEVEL,
     ) -> Table:
-        """Columns ``x+ t=20`` and ``x- t=20`` (shares) and ``push t=20``."""
-        shown = [Shown("up", "x+", "share"), Shown("down", "x-", "share"), Shown("push", "push", "sigma")]
+        """Rows ``base: x+`` and ``base: x-`` (shares) and ``base: push / sigma``."""
+        shown = [Shown("up", "x+"), Shown("down", "x-"), Shown("push", "push / sigma")]
         caption = (
             f"{said(about)}Share of {settings.states} noisy samples of step t whose step-wise reward rose along the "
             f"gradient (x+) and fell against it (x-), eta {settings.eta:g}, delta {settings.delta:g}; push: mean of "

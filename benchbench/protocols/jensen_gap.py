@@ -1,6 +1,6 @@
 """The Jensen gap: how far r(c, x̂0(x_t)) is from the reward that images finished from x_t have on average.
 
-TailorPO, arXiv:2502.01667, appendix D.2, Tables 6 and 7. With R = (1/M) sum_m r(c, x_0^m) over M completions of one x_t,
+TailorPO, arXiv:2502.01667, appendix D.2, Tables 6 and 7. With R = (1/M) sum_m r(c, x_0^m) over M completions of x_t,
 
     relative error = |R - r(c, x̂0(x_t))| / |R|         absolute error = |R - r(c, x̂0(x_t))|
 
@@ -105,9 +105,8 @@ class JensenGap(StateMeasurement[JensenSettings]):
         quick: bool = False,
         level: float = LEVEL,
     ) -> Table:
-        """Columns ``t=12`` (the error), ``signed t=12`` and ``Monte Carlo t=12``."""
-        unit = "share of |R|" if settings.kind == "relative" else ""
-        shown = [Shown("error", "", unit), Shown("signed", "signed", unit), Shown("monte_carlo", "Monte Carlo", unit)]
+        """Rows ``base`` (the error), ``base: signed`` and ``base: Monte Carlo``."""
+        shown = [Shown("error"), Shown("signed", "signed"), Shown("monte_carlo", "Monte Carlo")]
         kind = "over |R|" if settings.kind == "relative" else "in reward units"
         sampler = settings.sampler
         price = self.cost(settings, sampler.steps if sampler else 20)

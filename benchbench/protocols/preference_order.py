@@ -128,19 +128,19 @@ class PreferenceOrder(StateMeasurement[OrderSettings]):
         quick: bool = False,
         level: float = LEVEL,
     ) -> Table:
-        """Columns ``t=20`` (step-wise against final), and each against the truth, and the truth against itself."""
+        """Rows ``base`` (step-wise against final), then each against the truth, and the truth against itself."""
         shown = [
-            Shown("conflict", "", "share"),
-            Shown("step_wrong", "step-wise vs truth", "share"),
-            Shown("final_wrong", "final vs truth", "share"),
-            Shown("unreliable", "truth vs itself", "share"),
+            Shown("conflict"),
+            Shown("step_wrong", "step-wise against truth"),
+            Shown("final_wrong", "final against truth"),
+            Shown("unreliable", "truth against itself"),
         ]
         ties = np.mean([frame[list(RATES)].isna().to_numpy().mean() for frame in frames.values()])
         caption = (
             f"{said(about)}Share of {settings.states} pairs of walks from one x_T whose order after step t by the "
-            f"step-wise reward contradicts that of their final images; then each of the two against the truth, the mean "
-            f"over {settings.completions} completions; then the truth's halves against each other, which one half means "
-            f"that it tells nothing. Ties ({ties:.1%} of comparisons) are left out."
+            f"step-wise reward contradicts that of their final images; then each of the two against the truth, the "
+            f"mean over {settings.completions} completions; then the truth's halves against each other: one half there "
+            f"means that it tells nothing. Ties ({ties:.1%} of comparisons) are left out."
         )
         return step_table(
             frames,

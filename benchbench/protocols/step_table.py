@@ -13,15 +13,14 @@ from benchbench.stats import intervals
 
 @dataclass(frozen=True)
 class Shown:
-    """A value column of the frames, and the words that come before ``t=`` in the table's."""
+    """A value column of the frames, and what its rows are called beside the model's label; the main value: nothing."""
 
     value: str
-    label: str
-    unit: str = ""
+    label: str = ""
 
-    def at(self, k: int) -> str:
-        """The table's column for step k."""
-        return f"{self.label} t={k}".strip()
+    def row(self, label: str) -> str:
+        """The table's row of this value for a model: ``base``, or ``base: push``."""
+        return f"{label}: {self.label}" if self.label else label
 
 
 def said(about: str) -> str:
@@ -40,29 +39,30 @@ def step_table(
     quick: bool,
     level: float,
 ) -> Table:
-    """The mean of each value at each step; rows whose value is missing (a tie) are left out of it.
+    """The mean of each value at each step; states whose value is missing (a tie) are left out of it.
 
-    Published values are by (row, ``Shown.at``).
+    Columns are ``t=20``, ...; a row is a value of a model (``Shown.row``), and nothing in it says which model is best.
+    Published values are by (row, column).
     """
     ks = sorted({int(k) for frame in frames.values() for k in frame.k}, reverse=True)
-    columns = [Column(key=one.at(k), unit=one.unit) for one in shown for k in ks]
-    cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
-    for row, frame in frames.items():
-        for one in shown:
+    cells: dict[str, dict[str, Cell]] = {}
+    for one in shown:
+        for label, frame in frames.items():
+            row = cells.setdefault(one.row(label), {})
             for k in ks:
-                part = frame[frame.k == k].assign(score=lambda f, v=one.value: f[v]).dropna(subset="score")
+                part = frame[frame.k == k].assign(score=frame[one.value]).dropna(subset="score")
                 if not part.empty:
-                    known = (published or {}).get((row, one.at(k)))
-                    cells[row][one.at(k)] = cell(intervals.mean(part, level), None, known)
+                    known = (published or {}).get((one.row(label), f"t={k}"))
+                    row[f"t={k}"] = cell(intervals.mean(part, level), None, known)
     seeds = max((found.seeds for row in cells.values() for found in row.values()), default=1)
     trainings = f" and {seeds} trainings" if seeds > 1 else ""
-    caption = f"{caption} In brackets: {level:.0%} interval over prompts{trainings}."
     return Table(
         name=name,
         title=title,
-        caption=caption,
-        rows=tuple(frames),
-        columns=tuple(columns),
+        caption=f"{caption} In brackets: {level:.0%} interval over prompts{trainings}.",
+        rows=tuple(cells),
+        columns=tuple(Column(key=f"t={k}") for k in ks),
         cells=cells,
         quick=quick,
+        ranked=False,
     )

@@ -1,7 +1,7 @@
 """Measurements on disk: a folder a measurement, a parquet file a unit of it.
 
-    measurements/<protocol>/<key>/record.json             written first: the key, and where it was measured
-    measurements/<protocol>/<key>/00000-00008.parquet     the rows of units 0 to 7
+measurements/<protocol>/<key>/record.json             written first: the key, and where it was measured
+measurements/<protocol>/<key>/00000-00008.parquet     the rows of units 0 to 7
 """
 
 from __future__ import annotations
