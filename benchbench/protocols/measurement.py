@@ -64,6 +64,8 @@ class Measurement(ABC, Generic[S]):
     title: ClassVar[str]
     paper: ClassVar[str]
     schema: ClassVar[int] = 1  # raised when the same settings would mean other numbers
+    has_base: ClassVar[bool] = True  # whether the base model is a row of its own
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # settings that are compared where none of them is named
     Settings: ClassVar[type[MeasureSettings]]
     quick: S
 

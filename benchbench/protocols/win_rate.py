@@ -46,6 +46,7 @@ class WinRate(Measurement[WinSettings]):
     name = "win-rate"
     title = "Win rate"
     paper = "DSPO (ICLR 2025), Table 1; arXiv:2502.01667, user study"
+    has_base = False
     Settings = WinSettings
     quick = WinSettings(images_per_prompt=1)
 
