@@ -19,6 +19,7 @@ from benchbench.cli import (
     evaluation,
     fetch,
     listing,
+    measure,
     report,
     reproduce,
     score,
@@ -44,6 +45,7 @@ app.command("train-spm")(train_spm.train_spm)
 app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare)
 app.command("score")(score.score)
+app.command("measure")(measure.measure)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("list")(listing.list_names)
