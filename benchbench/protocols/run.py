@@ -16,8 +16,8 @@ from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.measurement import Measurement, MeasureSettings
-from benchbench.report import folder
-from benchbench.report.sections import Curves, Line, Page, Panel, Section, Tables
+from benchbench.report import derived, folder
+from benchbench.report.sections import Page, Section, Tables
 from benchbench.report.table import Table
 from benchbench.store.files import Say
 from benchbench.store.runs import adapter
@@ -84,29 +84,16 @@ def run(
             frames[row] = protocol.measure(model, found, prompts, reward, own, store=store, device=device, say=say)
     about = f"{Path(model).name if Path(model).is_dir() else model}, prompts {prompts.name}, reward {reward}"
     table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)
-    page = Page(title=f"{protocol.title}: {about}", intro=protocol.paper, sections=sections(table), quick=quick)
+    page = Page(
+        title=f"{protocol.title}: {about}",
+        intro=protocol.paper,
+        sections=sections(table, getattr(settings, "baseline", None) or BASE),
+        quick=quick,
+    )
     return Result(frames, table, folder.write(store, f"{name}-{prompts.name}", page))
 
 
-def sections(table: Table) -> tuple[Section, ...]:
-    """The table, and its rows as curves where its columns are steps."""
-    shown: list[Section] = [Tables(title=table.title, tables=(table,))]
-    steps = [(int(c.key[2:]), c.key) for c in table.columns if c.key.startswith("t=")]
-    if len(steps) > 1:
-        groups: dict[str, list[Line]] = {}
-        for row in table.rows:
-            points = [(k, cell) for k, key in sorted(steps) if (cell := table.get(row, key))]
-            label, _, what = row.partition(": ")
-            bounded = all(cell.low is not None and cell.high is not None for _, cell in points)
-            line = Line(
-                label=label,
-                x=tuple(float(k) for k, _ in points),
-                y=tuple(cell.value for _, cell in points),
-                low=tuple(float(cell.low or 0) for _, cell in points) if bounded else None,
-                high=tuple(float(cell.high or 0) for _, cell in points) if bounded else None,
-            )
-            groups.setdefault(what or table.title.lower(), []).append(line)
-        panels = tuple(Panel(x_label="step t", y_label=what, lines=tuple(lines)) for what, lines in groups.items())
-        caption = "Over the step index t (the noisy end is on the right), with the intervals of the table as bands."
-        shown.append(Curves(title="Over the steps", caption=caption, panels=panels))
-    return tuple(shown)
+def sections(table: Table, against: str = BASE) -> tuple[Section, ...]:
+    """The table, its rows as curves where its columns are steps, and as bars where they are outcomes."""
+    drawn = (derived.over_steps(table), derived.outcomes(table, against))
+    return (Tables(title=table.title, tables=(table,)), *(section for section in drawn if section is not None))
