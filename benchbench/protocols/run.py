@@ -16,8 +16,9 @@ from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.measurement import Measurement, MeasureSettings
+from benchbench.record import record
 from benchbench.report import derived, folder
-from benchbench.report.sections import Page, Section, Tables
+from benchbench.report.sections import Page, Records, Section, Tables
 from benchbench.report.table import Table
 from benchbench.store.files import Say
 from benchbench.store.runs import adapter
@@ -69,10 +70,13 @@ def run(
 
     Errors: those of the protocol.
     """
+    from benchbench.diffusion import backbones, models
+
     protocol = PROTOCOLS[name]
     settings = settings_of(protocol, quick, overrides)
     rows: list[tuple[str, str | None]] = [(BASE, None)] if protocol.has_base or not runs else []
-    rows += [(adapter(store, found).label, found) for found in runs]
+    adapters = {found: adapter(store, found) for found in runs}
+    rows += [(one.label, found) for found, one in adapters.items()]
     key, values = protocol.compared or ("", ("",))
     if key in {text.partition("=")[0].strip() for text in overrides}:
         values = (getattr(settings, key),)
@@ -84,10 +88,16 @@ def run(
             frames[row] = protocol.measure(model, found, prompts, reward, own, store=store, device=device, say=say)
     about = f"{Path(model).name if Path(model).is_dir() else model}, prompts {prompts.name}, reward {reward}"
     table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)
+    asked: dict[str, Any] = {"protocol": name, "model": model, "prompts": prompts.name, "reward": reward}
+    asked["settings"] = settings.model_dump(mode="json")
+    weights = {model: models.content_hash(models.folder(model)), **{one.label: one.hash for one in adapters.values()}}
+    ran = record(asked, weights, str(backbones.pick_device(device)))
+    trainings = {one.run.id: one.run.config for one in adapters.values() if one.run}
+    records = Records(records={"this measurement": ran, **trainings})
     page = Page(
         title=f"{protocol.title}: {about}",
         intro=protocol.paper,
-        sections=sections(table, getattr(settings, "baseline", None) or BASE),
+        sections=(*sections(table, getattr(settings, "baseline", None) or BASE), records),
         quick=quick,
     )
     return Result(frames, table, folder.write(store, f"{name}-{prompts.name}", page))
