@@ -10,7 +10,8 @@ from tests.cli.conftest import Bench
 def test_a_table_with_curves_and_then_the_same_from_the_store(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_text("a cat\na dog\n")
     argv = ["measure", "guidance-ratio", "--model", tiny_sd, "--prompts", tmp_path / "two.txt", "--device", "cpu",
-            "--reward", "shapes-colour", "--quick", "--set", "states=2", "steps=[4,1]", "sampler={steps: 4}"]  # fmt: skip
+            "--reward", "shapes-colour", "--quick", "--set", "states=2", "steps=[4,1]",
+            "sampler={steps: 4}"]  # fmt: skip
     ran = bench(*argv)
     assert ran.code == 0, ran.err
     assert ran.out.splitlines()[0].startswith("measuring guidance-ratio of the base model on the model")

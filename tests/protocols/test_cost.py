@@ -13,11 +13,11 @@ from benchbench.protocols.cost import CostSettings, TrainingCost
 from tests.tiny import write_tiny_sd
 
 ANIMALS = PromptSet("animals", ("a cat",), "made here", "none")
-SETTINGS = CostSettings(method="d3po", iterations=2, overrides=("train.batch=2", "sampler.steps=3"))
+SETTINGS = CostSettings(method="d3po", iterations=2, preset="released", overrides=("train.batch=2", "sampler.steps=3"))
 
 
 def test_the_table_by_hand() -> None:
-    """Two iterations of 4 images and 2 steps in 8 s and 12 s: 2 and 3 s an image, mean 2.5; 4 and 6 s a step, mean 5."""
+    """Two iterations of 4 images and 2 steps in 8 s and 12 s: 2 and 3 s an image, mean 2.5; 4 and 6 s a step: 5."""
     rows = {"images": 4, "steps": 2.0, "unet_evals": 40, "unet_grads": 8, "reward_calls": 4, "peak_gib": 1.5}
     frame = pd.DataFrame([{"iteration": i, "seconds": s, "device": "here", **rows} for i, s in ((1, 8.0), (2, 12.0))])
     cells = TrainingCost().table({"d3po": frame}, SETTINGS, published={("d3po", "s / step"): 7.0}).cells["d3po"]
