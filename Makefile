@@ -5,7 +5,7 @@ FAST := not slow and not gpu and not browser
 # One thread a process: two test processes on two cores are faster than one with two threads, and never fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install quickstart test smoke test-slow check bench-rewards
+.PHONY: install quickstart test smoke test-browser test-slow check bench-rewards
 
 install: .venv/installed
 
@@ -27,6 +27,10 @@ test: install
 smoke: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/smoke
 	$(BIN)/python -m pytest -m 'slow' tests/packaging
+
+# A report in the system's Chromium (apt-get install chromium); fails where there is none.
+test-browser: install
+	$(BIN)/python -m pytest -m 'browser'
 
 # tests/packaging is a part of smoke.
 test-slow: install

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from benchbench import ensemble, registry
-from benchbench.api import Method, MethodConfig, Settings
+from benchbench.api import Method, MethodConfig, Settings, later
 from benchbench.errors import UsageError
 from benchbench.store.keys import digest
 
@@ -47,6 +47,7 @@ class TrainConfig(Settings):
     save_every: int = Field(96, ge=1, description="samples between checkpoints [ours]")
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
+    keep_every: int = later(0, ge=0, description="samples between adapters that are kept for good; 0: none [ours]")
 
 
 class RunConfig(Settings):
@@ -115,7 +116,7 @@ def load(
         elif section not in values:
             errors.append(f"{key}: no section {section!r}{_nearest(section, values)}")
         else:
-            values[section][name] = _value(raw)
+            values[section][name] = value(raw)
     parts: dict[str, Any] = {}
     for section, kind in (("method", cls.Config), ("train", TrainConfig), ("sampler", SamplerConfig)):
         try:
@@ -162,8 +163,8 @@ def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
     return presets[preset] or {}
 
 
-def _value(raw: str) -> Any:
-    """YAML, with 1e-4 read as a number (YAML 1.1 takes it for a word)."""
+def value(raw: str) -> Any:
+    """The value of a ``key=value`` word: YAML, with 1e-4 read as a number (YAML 1.1 takes it for a word)."""
     try:
         return float(raw) if "e" in raw.lower() and raw.strip()[0] in "+-.0123456789" else yaml.safe_load(raw)
     except (ValueError, yaml.YAMLError):

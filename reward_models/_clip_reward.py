@@ -64,6 +64,14 @@ class ClipReward(NeuralReward):
             return p.letterbox_tensor(images, self.side)
         return p.clip_tensor(images, self.side, "floor" if self.transform == "transformers" else "round")
 
+    def features(self, images: Sequence[Image]) -> Tensor:
+        """What it sees of pictures, for comparing them with each other: unit vectors [N, D]."""
+        import torch
+        from torch.nn.functional import normalize
+
+        with torch.no_grad():
+            return normalize(self.vision(self.prepare(images).to(self.device)), dim=-1)
+
     def judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
         from torch.nn.functional import normalize
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.shapes import WEIGHTS
 
-from .shapes_base import ShapesReward, to_side
+from .shapes_base import ShapesReward, to_side, to_tensor
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 
 class ShapesCLIP(ShapesReward):
@@ -38,6 +39,17 @@ class ShapesCLIP(ShapesReward):
             list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
         return ids
+
+    def features(self, images: Sequence[Image]) -> torch.Tensor:
+        """What it sees of pictures, for comparing them with each other: unit vectors [N, D]."""
+        import torch
+        from torch.nn.functional import normalize
+
+        with torch.no_grad():
+            pixels = to_tensor(images).to(self.device)
+            return normalize(
+                self.model.visual_projection(self.model.vision_model(2 * pixels - 1).pooler_output), dim=-1
+            )
 
     def cosine(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Cosine of each picture [N, 3, H, W] in [0, 1] with its prompt: [N]."""

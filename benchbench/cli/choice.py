@@ -43,6 +43,21 @@ def rewards(text: str, model_name: str) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(name for name, _ in chosen)), [note for _, note in chosen if note]
 
 
+def judges(model_name: str, trained_on: list[str]) -> tuple[list[str], list[str]]:
+    """What to compare by where no reward is named: the rewards trained on, and those here that judge such images.
+
+    Those of the shapes world judge its images and no others; file sizes judge nothing.
+    """
+    from benchbench.diffusion import models
+
+    shapes = models.is_shapes(model_name)
+    here, missing = registry.present_rewards()
+    fitting = [name for name in here if name.startswith("shapes-") == shapes and not name.startswith("jpeg_")]
+    away = [name for name in missing if name.startswith("shapes-") == shapes]
+    note = [f"left out, since their weights are not here: {', '.join(away)}"] if away and not shapes else []
+    return list(dict.fromkeys([*trained_on, *fitting])), note
+
+
 def prompts(named: str | None, model_name: str) -> str:
     """The prompt set to train on."""
     from benchbench.diffusion import models

@@ -14,10 +14,12 @@ import typer
 from benchbench import __version__
 from benchbench.cli import (
     check,
+    compare,
     doctor,
     evaluation,
     fetch,
     listing,
+    measure,
     pairs,
     report,
     reproduce,
@@ -42,7 +44,9 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("train-spm")(train_spm.train_spm)
 app.command("eval")(evaluation.evaluate)
+app.command("compare")(compare.compare)
 app.command("score")(score.score)
+app.command("measure")(measure.measure)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("list")(listing.list_names)

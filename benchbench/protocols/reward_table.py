@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
 from benchbench.protocols.protocol import Protocol
 from benchbench.report.table import Cell, Column, Table, cell
 from benchbench.stats import intervals, paired
+from benchbench.stats.multiple import Verdict, judge
+from benchbench.stats.paired import Difference
 
 Published = Mapping[tuple[str, str], float]
 
@@ -27,26 +29,26 @@ def reward_table(
 ) -> Table:
     """A Table from score rows by row label; several trainings of one row stand in a column ``train_seed``.
 
-    ``base`` names the row that differences are taken to. A row need not have every reward. Errors: UsageError where
-    rows were not sampled alike.
+    ``base`` names the row that differences are taken to; they are tested and corrected as one family.
+    A row need not have every reward. Errors: UsageError where rows were not sampled alike.
     """
     columns = _columns(frames, held_out)
     reference = frames[base] if base is not None and base in frames else None
+    parts = {(row, c.key): part for row in frames for c in columns if not (part := _one(frames[row], c.key)).empty}
+    against = {
+        (row, key): paired.difference(part, _one(reference, key), level)
+        for (row, key), part in parts.items()
+        if reference is not None and row != base and not _one(reference, key).empty
+    }
+    verdicts = judge(against, level)
     cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
-    for row, frame in frames.items():
-        for column in columns:
-            part = _one(frame, column.key)
-            if part.empty:
-                continue
-            against = None
-            if reference is not None and row != base and not _one(reference, column.key).empty:
-                against = paired.difference(part, _one(reference, column.key), level)
-            known = (published or {}).get((row, column.key))
-            cells[row][column.key] = cell(intervals.mean(part, level), against, known)
+    for at, part in parts.items():
+        known = (published or {}).get(at)
+        cells[at[0]][at[1]] = cell(intervals.mean(part, level), against.get(at), known, verdicts.get(at))
     return Table(
         name=name,
         title=title,
-        caption=_caption(protocol, columns, cells, base if reference is not None else None, level),
+        caption=_caption(protocol, columns, cells, base if reference is not None else None, against, verdicts, level),
         rows=tuple(frames),
         columns=columns,
         cells=cells,
@@ -70,6 +72,8 @@ def _caption(
     columns: tuple[Column, ...],
     cells: Mapping[str, Mapping[str, Cell]],
     base: str | None,
+    against: Mapping[tuple[str, str], Difference],
+    verdicts: Mapping[tuple[str, str], Verdict],
     level: float,
 ) -> str:
     every = [found for row in cells.values() for found in row.values()]
@@ -85,4 +89,22 @@ def _caption(
     sentences.append(f"In brackets: {level:.0%} interval {how}")
     if base is not None and len(cells) > 1:
         sentences.append(f"SD: paired difference to {base} in standard deviations of {base} over its images")
+        sentences.append(significance(against.values(), verdicts.values(), level))
     return ". ".join([*sentences, f"Protocol {protocol.digest}"]) + "."
+
+
+def significance(
+    differences: Collection[Difference], verdicts: Collection[Verdict], level: float = intervals.LEVEL
+) -> str:
+    """The sentences that say what the marks of a table mean, without the last full stop."""
+    tests = []
+    if any(found.raw.seeds > 1 for found in differences):
+        tests.append("two-level t-test over trainings and prompts")
+    if any(found.raw.seeds == 1 for found in differences):
+        tests.append("permutation test over prompts" + (" where there is one training" if tests else ""))
+    count = len(differences)
+    holm = f", after Holm's correction for the {count} comparisons of the table" if count > 1 else ""
+    said = f"*: significant at {1 - level:.0%} by a paired {', or '.join(tests)}{holm}"
+    if all(verdict.detectable is None for verdict in verdicts):
+        return said
+    return f"{said}. n.s.: not significant; a true difference of the detectable size would be found in 80 of 100 tables"

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from benchbench.report.sections import Curves, Line, Panel
+from benchbench.report.plots import compact
+from benchbench.report.sections import Curves, Line, Panel, Tables
+from benchbench.report.table import Cell, Column, Table
+from benchbench.stats.cells import Cells
+from benchbench.stats.intervals import of_cells
 from benchbench.store.runs import Run
 
 POINTS = 200  # of a curve: more cannot be seen, and a page stays small
@@ -21,8 +25,9 @@ AXES = {
 Frames = Mapping[str, Sequence[pd.DataFrame]]  # by label, the metrics of each training seed
 
 
-def from_runs(runs: Sequence[Run]) -> list[Curves]:
-    """The sections for finished runs: for each reward, its curves and, where an oracle was logged, the hacking panels.
+def from_runs(runs: Sequence[Run]) -> list[Curves | Tables]:
+    """The sections for finished runs: for each reward, its curves, several methods at equal costs, and, where an
+    oracle was logged, the hacking panels.
 
     Runs of one method on one reward are its seeds.
     """
@@ -33,7 +38,8 @@ def from_runs(runs: Sequence[Run]) -> list[Curves]:
         config = run.config.get("config", {})
         methods = by_reward.setdefault(config.get("reward", "reward"), {})
         methods.setdefault(config.get("method", run.id), []).append(pd.DataFrame(read_metrics(run.path)))
-    sections = (make(frames, reward) for reward, frames in by_reward.items() for make in (training, hacking))
+    makers = (training, equal_costs, hacking)
+    sections = (make(frames, reward) for reward, frames in by_reward.items() for make in makers)
     return [section for section in sections if section is not None]
 
 
@@ -48,6 +54,48 @@ def training(runs: Frames, reward: str) -> Curves | None:
         "In UNet evaluations a backward pass counts as two more."
     )
     return Curves(title=f"Training on {reward}", caption=caption, panels=panels) if panels else None
+
+
+def equal_costs(runs: Frames, reward: str) -> Tables | None:
+    """Each method's reward at the largest cost that all of them reached, or None for a single method.
+
+    Read off the curves, linearly between evaluations; the interval is over training seeds, by Student's t.
+    """
+    shared = {x: [_reached(frames, x) for frames in runs.values() if _have(frames, x, REWARD)] for x in AXES}
+    budgets = {x: min(ends) for x, ends in shared.items() if len(ends) == len(runs) > 1 and min(ends) > 0}
+    if not budgets:
+        return None
+    columns = {x: Column(key=f"{compact(float(f'{budget:.3g}'))} {AXES[x]}") for x, budget in budgets.items()}
+    cells = {
+        label: {columns[x].key: _at(frames, x, budget) for x, budget in budgets.items()}
+        for label, frames in runs.items()
+    }
+    several = any(len(frames) > 1 for frames in runs.values())
+    caption = (
+        f"{reward} on fixed prompts and noise when the cost at the head of the column was reached, the largest that "
+        "all of these trainings reached. In UNet evaluations a backward pass counts as two more."
+        + (" In brackets: 95% interval over training seeds." if several else " One training each: no interval.")
+    )
+    table = Table(
+        name=f"equal-cost-{reward}",
+        title=f"{reward} at equal cost",
+        caption=caption,
+        rows=tuple(runs),
+        columns=tuple(columns.values()),
+        cells=cells,
+    )
+    return Tables(title="At equal cost", tables=(table,))
+
+
+def _reached(frames: Sequence[pd.DataFrame], x: str) -> float:
+    return min(float(frame[[x, REWARD]].dropna()[x].max()) for frame in frames)
+
+
+def _at(frames: Sequence[pd.DataFrame], x: str, budget: float) -> Cell:
+    curves = [frame[[x, REWARD]].dropna().groupby(x)[REWARD].mean() for frame in frames]
+    values = np.array([[np.interp(budget, c.index.to_numpy(float), c.to_numpy(float))] for c in curves])
+    found = of_cells(Cells(values, np.ones_like(values), (0,)))
+    return Cell(value=found.value, low=found.low, high=found.high, seeds=found.seeds)
 
 
 def hacking(runs: Frames, reward: str, oracle: str = "oracle (held out)") -> Curves | None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from benchbench.errors import CorruptError, MissingError
 from benchbench.report import grids, page
+from benchbench.report.latex import latex
 from benchbench.report.sections import Grid, Page, Records, Tables
 from benchbench.store.files import write_atomic
 from benchbench.store.keys import digest
@@ -52,6 +53,7 @@ def render(path: Path) -> Path:
             for table in section.tables:
                 write_atomic(folder / f"{table.stem}.csv", table.csv().encode())
                 write_atomic(folder / f"{table.stem}.md", table.markdown().encode())
+                write_atomic(folder / f"{table.stem}.tex", latex(table).encode())
         elif isinstance(section, Grid):
             data = io.BytesIO()
             grids.sheet(section).save(data, "PNG", optimize=True)

@@ -10,9 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from benchbench.report import plots, table
-from benchbench.report.grids import SMALL
-from benchbench.report.sections import Curves, Page, Section
+from benchbench.report import grids, plots, table
+from benchbench.report.sections import Curves, Page, Panel, Section, StepCurves, StepPanel
 from benchbench.store.files import write_atomic
 
 
@@ -32,15 +31,22 @@ def html(page: Page) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"pretty": _pretty}
-    helpers = {"number": table.number, "interval": table.interval, "gain": table.gain, "draw": _draw, "small": SMALL}
+    helpers = {
+        "number": table.number,
+        "interval": table.interval,
+        "details": table.details,
+        "draw": _draw,
+        "small": grids.small,
+    }
     style = Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8"))
     return environment.get_template("page.html.j2").render(page=page, style=style, **helpers)
 
 
-def _draw(curves: Curves, section: int) -> dict[str, Any]:
+def _draw(curves: Curves | StepCurves, section: int) -> dict[str, Any]:
     """The legend's colours by label, and the panels as SVG."""
-    colour = plots.colours(curves.panels)
-    panels = [Markup(plots.svg(panel, colour, f"s{section}p{i}")) for i, panel in enumerate(curves.panels)]
+    drawn: Sequence[Panel | StepPanel] = curves.panels
+    colour = plots.colours(drawn)
+    panels = [Markup(plots.svg(panel, colour, f"s{section}p{i}")) for i, panel in enumerate(drawn)]
     return {"colour": colour, "panels": panels}
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchbench.report.sections import Panel
+from benchbench.report.sections import Line, Panel, StepPanel
 
 # Paul Tol's "bright" scheme: told apart by colour-blind readers, and visible on white and on near-black
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
@@ -38,7 +38,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def colours(panels: Iterable[Panel]) -> dict[str, str]:
+def colours(panels: Iterable[Panel | StepPanel]) -> dict[str, str]:
     """A colour for each label in order of appearance; the base is grey."""
     labels = dict.fromkeys(line.label for panel in panels for line in panel.lines)
     others = [label for label in labels if label != "base"]
@@ -46,7 +46,7 @@ def colours(panels: Iterable[Panel]) -> dict[str, str]:
     return {label: chosen.get(label, GREY) for label in labels}
 
 
-def svg(panel: Panel, colour: Mapping[str, str], prefix: str) -> str:
+def svg(panel: Panel | StepPanel, colour: Mapping[str, str], prefix: str) -> str:
     """One panel as an SVG element; ``prefix`` keeps its ids apart from those of other panels on the page."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -54,17 +54,35 @@ def svg(panel: Panel, colour: Mapping[str, str], prefix: str) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 3.0), layout="constrained")
         axes = figure.subplots()
+        steps = isinstance(panel, StepPanel)
         for line in panel.lines:
-            if line.low is not None and line.high is not None:
-                axes.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, color=colour[line.label])
-            mark = "o" if len(line.x) == 1 else ""
-            axes.plot(line.x, line.y, marker=mark, color=colour[line.label])
-        axes.set(xlabel=panel.x_label, ylabel=panel.y_label, title=panel.title)
-        axes.xaxis.set_major_formatter(lambda x, _: compact(x))
-        axes.locator_params(axis="x", nbins=6)
+            _line(axes, line, colour[line.label], marks=steps or len(line.x) == 1)
+        axes.set(ylabel=panel.y_label, title=panel.title)
+        if isinstance(panel, StepPanel):
+            _steps(axes, panel)
+        else:
+            axes.set_xlabel(panel.x_label)
+            axes.xaxis.set_major_formatter(lambda x, _: compact(x))
+            axes.locator_params(axis="x", nbins=6)
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _inline(out.getvalue(), prefix)
+
+
+def _line(axes: Any, line: Line, colour: str, marks: bool) -> None:
+    if line.low is not None and line.high is not None:
+        axes.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, color=colour)
+    axes.plot(line.x, line.y, marker="o" if marks else "", markersize=4, color=colour)
+
+
+def _steps(axes: Any, panel: StepPanel) -> None:
+    """Denoising runs from left to right, so t counts down; every step that was measured is named."""
+    axes.set_xlabel("step t (noise on the left, image on the right)")
+    axes.set_xticks(sorted({x for line in panel.lines for x in line.x}))
+    axes.xaxis.set_major_formatter(lambda x, _: compact(x))
+    axes.invert_xaxis()
+    if panel.reference is not None:
+        axes.axhline(panel.reference, color=INK, linewidth=0.8, dashes=(4, 3), alpha=0.6)
 
 
 def compact(x: float) -> str:

@@ -57,6 +57,83 @@ class Curves(_Model):
     panels: tuple[Panel, ...]
 
 
+class StepPanel(_Model):
+    """Lines over the step index t, which counts down to the image: x is t, y a value, low to high its interval.
+
+    ``reference`` is a value to compare with, such as 0.5 for chance; it is drawn as a thin line.
+    """
+
+    y_label: str
+    lines: tuple[Line, ...]
+    title: str = ""
+    reference: float | None = None
+
+
+class StepCurves(_Model):
+    """Values at single denoising steps, with a common legend and a caption; noise is on the left."""
+
+    kind: Literal["steps"] = "steps"
+    title: str
+    caption: str
+    panels: tuple[StepPanel, ...]
+
+
+class Bar(_Model):
+    """Counts of wins, draws and losses. The win rate counts a draw as half a win; low to high is its interval."""
+
+    label: str
+    win: int
+    draw: int
+    lose: int
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def total(self) -> int:
+        """All pairs that were compared."""
+        return self.win + self.draw + self.lose
+
+    @property
+    def rate(self) -> float:
+        """The win rate, 0 to 1; one half where nothing was compared."""
+        return (self.win + self.draw / 2) / self.total if self.total else 0.5
+
+
+class BarGroup(_Model):
+    """Bars under one heading, such as a reward."""
+
+    title: str
+    bars: tuple[Bar, ...]
+
+
+class Bars(_Model):
+    """Win, draw and lose bars against ``against``, which the caption names too."""
+
+    kind: Literal["bars"] = "bars"
+    title: str
+    caption: str
+    against: str
+    groups: tuple[BarGroup, ...]
+
+
+class Pair(_Model):
+    """Two images of one prompt as data URIs, and a line that says how they differ."""
+
+    prompt: str
+    images: tuple[str, str]
+    note: str = ""
+
+
+class Pairs(_Model):
+    """Images side by side: the first of each pair is of ``labels[0]``, the second of ``labels[1]``."""
+
+    kind: Literal["pairs"] = "pairs"
+    title: str
+    caption: str
+    labels: tuple[str, str]
+    pairs: tuple[Pair, ...]
+
+
 class GridRow(_Model):
     """A row of images as data URIs, one a prompt."""
 
@@ -83,7 +160,7 @@ class Records(_Model):
     records: dict[str, Any]
 
 
-Section = Annotated[Text | Tables | Curves | Grid | Records, Field(discriminator="kind")]
+Section = Annotated[Text | Tables | Curves | StepCurves | Bars | Grid | Pairs | Records, Field(discriminator="kind")]
 
 
 class Page(_Model):

@@ -1,4 +1,4 @@
-"""A table of means with intervals, as CSV (every number in full), Markdown and JSON."""
+"""A table of means with intervals, as CSV (every number in full), Markdown and JSON; LaTeX is in latex.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 from pydantic import BaseModel, ConfigDict
 
 from benchbench.stats.intervals import Interval
+from benchbench.stats.multiple import Verdict
 from benchbench.stats.paired import Difference
 
 
@@ -19,7 +20,9 @@ class _Model(BaseModel):
 class Cell(_Model):
     """A mean with its interval, its paired difference to the base row, and the published value beside it.
 
-    ``gain`` is the difference in standard deviations of the base over its images. None: not known.
+    ``gain`` is the difference in standard deviations of the base over its images. ``p`` is of the difference alone,
+    ``p_holm`` corrected for all comparisons of the table, by which ``significant`` is decided; where it is not,
+    ``detectable`` is the smallest difference that would probably have been (stats/multiple.py). None: not known.
     """
 
     value: float
@@ -35,15 +38,29 @@ class Cell(_Model):
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    significant: bool | None = None
+    detectable: float | None = None
+    detectable_gain: float | None = None
 
 
-def cell(mean: Interval, against: Difference | None = None, published: float | None = None) -> Cell:
-    """The cell of a mean and, except in the base row, its difference to the base."""
+def cell(
+    mean: Interval,
+    against: Difference | None = None,
+    published: float | None = None,
+    verdict: Verdict | None = None,
+) -> Cell:
+    """The cell of a mean and, except in the base row, its difference to the base, with the verdict on it."""
     numbers: dict[str, float | None] = {"value": mean.value, "low": mean.low, "high": mean.high}
     if against is not None:
         for name, found in (("difference", against.raw), ("gain", against.gain)):
             if found is not None:
                 numbers |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    if against is not None and verdict is not None:
+        least = verdict.detectable
+        numbers |= {"p": verdict.p, "p_holm": verdict.holm, "significant": verdict.significant, "detectable": least}
+        numbers["detectable_gain"] = least / against.unit if least is not None and against.unit > 0 else None
     counts = {"images": mean.images, "prompts": mean.prompts, "seeds": mean.seeds}
     return Cell.model_validate({**numbers, **counts, "published": published})
 
@@ -58,7 +75,10 @@ class Column(_Model):
 
 
 class Table(_Model):
-    """Cells by row and column; a cell that was not measured is absent. ``quick`` marks a run too small to quote."""
+    """Cells by row and column; a cell that was not measured is absent. ``quick`` marks a run too small to quote.
+
+    ``ranked``: the row with the highest mean of a column is its best.
+    """
 
     name: str
     title: str
@@ -68,15 +88,16 @@ class Table(_Model):
     cells: dict[str, dict[str, Cell]]
     protocol: str = ""
     quick: bool = False
+    ranked: bool = True
 
     def get(self, row: str, column: str) -> Cell | None:
         """The cell, where it was measured."""
         return self.cells.get(row, {}).get(column)
 
     def best(self, column: str) -> str | None:
-        """The row with the highest mean, where there are rows to compare."""
+        """The row with the highest mean, where that is the best and there are rows to compare."""
         values = {row: found.value for row in self.rows if (found := self.get(row, column))}
-        return max(values, key=values.__getitem__) if len(values) > 1 else None
+        return max(values, key=values.__getitem__) if self.ranked and len(values) > 1 else None
 
     @property
     def full_caption(self) -> str:
@@ -97,9 +118,9 @@ class Table(_Model):
         for row in self.rows:
             for column in self.columns:
                 if found := self.get(row, column.key):
-                    numbers = ["" if v is None else v for v in found.model_dump().values()]
+                    numbers = [_csv(value) for value in found.model_dump().values()]
                     labels = [row, column.key, column.version, column.unit]
-                    writer.writerow([*labels, *numbers, self.protocol, str(self.quick).lower()])
+                    writer.writerow([*labels, *numbers, self.protocol, _csv(self.quick)])
         return out.getvalue()
 
     def markdown(self) -> str:
@@ -131,10 +152,33 @@ def interval(low: float | None, high: float | None, like: float | None = None, s
 
 
 def gain(found: Cell) -> str:
-    """``+1.52 SD [+1.21, +1.83]``: the gain over the base in its standard deviations, or nothing."""
+    """``+1.52 SD* [+1.21, +1.83]``: the gain over the base in its standard deviations, or nothing.
+
+    The star is for a significant difference.
+    """
     if found.gain is None:
         return ""
-    return f"{number(found.gain, 1, True)} SD {interval(found.gain_low, found.gain_high, 1, True)}".strip()
+    star = "*" if found.significant else ""
+    return f"{number(found.gain, 1, True)} SD{star} {interval(found.gain_low, found.gain_high, 1, True)}".strip()
+
+
+def undecided(found: Cell) -> str:
+    """``n.s., detectable 0.21 SD``: what a difference that is not significant had to be, or nothing."""
+    if found.detectable is None:
+        return ""
+    if found.detectable_gain is None:
+        return f"n.s., detectable {number(found.detectable)}"
+    return f"n.s., detectable {number(found.detectable_gain, 1)} SD"
+
+
+def details(found: Cell) -> list[str]:
+    """What stands in small print under a value and its interval."""
+    published = f"published {number(found.published)}" if found.published is not None else ""
+    return [text for text in (gain(found), undecided(found), published) if text]
+
+
+def _csv(value: float | bool | None) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _markdown(found: Cell | None, best: bool) -> str:
@@ -142,9 +186,7 @@ def _markdown(found: Cell | None, best: bool) -> str:
         return "—"
     value = number(found.value)
     parts = [f"**{value}**" if best else value, interval(found.low, found.high, found.value)]
-    details = [gain(found), f"published {number(found.published)}" if found.published is not None else ""]
-    text = " ".join(filter(None, parts))
-    return "<br>".join(filter(None, [text, *details]))
+    return "<br>".join([" ".join(filter(None, parts)), *(text.replace("*", r"\*") for text in details(found))])
 
 
 def _plain(text: str) -> str:

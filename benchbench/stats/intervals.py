@@ -58,11 +58,11 @@ def of_cells(table: Cells, level: float = LEVEL) -> Interval:
     seeds, prompts = table.sums.shape
     value = float(table.sums.sum() / table.counts.sum())
     if seeds > 1:
-        low, high = _two_levels(table, value, level)
+        low, high = _t(value, *variance(table), level)
     elif prompts >= FEWEST_TO_RESAMPLE:
         low, high = _bootstrap(table.sums[0], table.counts[0], level)
     elif prompts > 1:
-        low, high = _t(value, table.means[0].var(ddof=1) / prompts, prompts - 1, level)
+        low, high = _t(value, *variance(table), level)
     else:
         low, high = None, None
     return Interval(value, low, high, table.images, prompts, seeds)
@@ -86,15 +86,22 @@ def _bootstrap(sums: np.ndarray, counts: np.ndarray, level: float) -> tuple[floa
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def _two_levels(table: Cells, value: float, level: float) -> tuple[float, float]:
+def variance(table: Cells) -> tuple[float, float]:
+    """The variance of the mean and its degrees of freedom: over prompts, or over training seeds and prompts.
+
+    Errors: ValueError for one prompt and one seed, from which neither can be known.
+    """
     seeds, prompts = table.sums.shape
+    if seeds == 1 and prompts == 1:
+        raise ValueError("one prompt and one training seed have no variance")
+    if seeds == 1:
+        return float(table.means[0].var(ddof=1) / prompts), prompts - 1
     by_seed = (table.sums.sum(1) / table.counts.sum(1)).var(ddof=1) / seeds
     by_prompt = (table.sums.sum(0) / table.counts.sum(0)).var(ddof=1) / prompts if prompts > 1 else 0.0
     total = by_seed + by_prompt
     if total == 0:
-        return value, value
-    freedom = total**2 / (by_seed**2 / (seeds - 1) + by_prompt**2 / max(prompts - 1, 1))
-    return _t(value, total, freedom, level)
+        return 0.0, seeds - 1
+    return float(total), float(total**2 / (by_seed**2 / (seeds - 1) + by_prompt**2 / max(prompts - 1, 1)))
 
 
 def _t(value: float, variance: float, freedom: float, level: float) -> tuple[float, float]:

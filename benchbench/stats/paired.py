@@ -9,7 +9,8 @@ import pandas as pd
 
 from benchbench.errors import UsageError
 from benchbench.stats.cells import Cells, cells
-from benchbench.stats.intervals import LEVEL, Interval, of_cells
+from benchbench.stats.intervals import LEVEL, Interval, of_cells, variance
+from benchbench.stats.permutation import p_value
 
 SAME = ["prompt_index", "prompt", "sample", "eval_seed", "version"]
 
@@ -18,11 +19,17 @@ SAME = ["prompt_index", "prompt", "sample", "eval_seed", "version"]
 class Difference:
     """``raw`` in the reward's unit; ``gain`` in standard deviations of the base, None where the base does not vary.
 
-    The base's standard deviation (over its images) is taken as known: the gain's interval is the raw one, divided.
+    The base's standard deviation (over its images), ``unit``, is taken as known: the gain's interval is the raw one,
+    divided. ``p`` is two-sided (stats/permutation.py); ``error`` is the standard error of ``raw``, with its degrees of
+    freedom, None where one prompt does not tell.
     """
 
     raw: Interval
     gain: Interval | None
+    p: float
+    error: float | None
+    freedom: float
+    unit: float
 
 
 def difference(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL) -> Difference:
@@ -30,16 +37,20 @@ def difference(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL) ->
 
     Errors: UsageError where the two were not sampled alike.
     """
-    _check_alike(frame, base)
+    check_alike(frame, base)
     ours, theirs = cells(frame), cells(base)
     each = ours.means - theirs.means  # [S, P]: the base serves every training seed
-    raw = of_cells(Cells(each, np.ones_like(each), ours.prompts), level)
+    table = Cells(each, np.ones_like(each), ours.prompts)
+    raw = of_cells(table, level)
     raw = Interval(raw.value, raw.low, raw.high, ours.images, raw.prompts, raw.seeds)
     spread = float(base.score.std(ddof=1))
-    return Difference(raw, raw.scaled(1 / spread) if spread > 0 else None)
+    error, freedom = (variance(table)[0] ** 0.5, variance(table)[1]) if each.size > 1 else (None, 0.0)
+    gain = raw.scaled(1 / spread) if spread > 0 else None
+    return Difference(raw, gain, p_value(table), error, freedom, spread)
 
 
-def _check_alike(frame: pd.DataFrame, base: pd.DataFrame) -> None:
+def check_alike(frame: pd.DataFrame, base: pd.DataFrame) -> None:
+    """Errors: UsageError where two rows' scores do not stand for the same prompts, samples, seeds and version."""
     asked = base[SAME].drop_duplicates()
     groups = [part for _, part in frame.groupby("train_seed")] if "train_seed" in frame else [frame]
     for part in groups:

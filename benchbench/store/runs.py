@@ -1,6 +1,7 @@
 """Training runs on disk: a run by id or path, and what state each is in.
 
-A run folder holds run.json from its first second and done.json once it is complete; the adapter lies at its root.
+A run folder holds run.json from its first second and done.json once it is complete; the adapter lies at its root. With
+``train.keep_every`` it holds adapters of earlier samples too, in ``kept/NNNNNNNN``: RUN/kept/00000096 names one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.store.keys import digest, file_sha256
 
 ADAPTER = "pytorch_lora_weights.safetensors"
+KEPT = "kept"
 State = Literal["complete", "resumable", "damaged"]
 
 
@@ -99,11 +101,23 @@ class Adapter:
         return self.run.config.get("config", {}) if self.run else {}
 
 
+def kept(run: Run) -> dict[int, Path]:
+    """The adapters that a run kept on its way, by the samples it had seen."""
+    folders = sorted(path.parent for path in (run.path / KEPT).glob(f"[0-9]*/{ADAPTER}"))
+    return {int(folder.name): folder for folder in folders}
+
+
 def adapter(store: Path, reference: str | Path) -> Adapter:
     """The adapter of a finished run, or of any folder that holds one; its hash is of the file's bytes.
 
     Errors: MissingError (no such run or folder), RunError (not finished), CorruptError (damaged).
     """
+    for folder in (Path(reference).expanduser(), store / "runs" / str(reference)):
+        run_folder = folder.parent.parent
+        if folder.parent.name == KEPT and (folder / ADAPTER).is_file() and (run_folder / "run.json").is_file():
+            run = read(run_folder)
+            label = f"{run.id}, {int(folder.name)} samples"
+            return Adapter(label, folder, file_sha256(folder / ADAPTER), run.config.get("model_hash"), run)
     folder = Path(reference).expanduser()
     if (folder / ADAPTER).is_file() and not (folder / "run.json").is_file():
         return Adapter(folder.resolve().name, folder, file_sha256(folder / ADAPTER), None, None)

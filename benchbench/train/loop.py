@@ -21,6 +21,7 @@ from benchbench.noise import Noise, Sample
 from benchbench.report.progress import progress
 from benchbench.store.files import writing
 from benchbench.store.keys import file_sha256
+from benchbench.store.runs import KEPT
 from benchbench.train import checkpoint
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
@@ -78,6 +79,8 @@ class Trainer:
                 bar.advance(state.samples - before, f"reward {row['reward']:.3g}" if "reward" in row else "")
                 if self._passed(self.config.train.eval_every, before) or state.samples == total:
                     self._evaluate()
+                if self._passed(self.config.train.keep_every, before):
+                    self._keep()
                 if interrupt.asked or self._passed(self.config.train.save_every, before):
                     self._save()
                 if interrupt.asked and state.samples < total:
@@ -171,6 +174,13 @@ class Trainer:
     def _costs(self) -> dict[str, int]:
         cost = self.parts.policy.cost
         return {**asdict(cost), "nfe": cost.nfe}
+
+    def _keep(self) -> None:
+        """An adapter to be looked at later, beside the one that the run ends with."""
+        folder = self.out / KEPT / f"{self.state.samples:08d}"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            save_adapter(self.parts.policy.backbone.unet, folder)
 
     def _save(self) -> None:
         parts, state = self.parts, self.state

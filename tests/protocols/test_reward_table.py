@@ -47,6 +47,26 @@ def test_cells_and_differences() -> None:
     assert table.best("colour") == "ours"
 
 
+def test_differences_are_judged_together() -> None:
+    """A lift of 1 has the same sign on all 12 prompts: p = 2/4096, times 2 for two comparisons; none has p = 1."""
+    table = reward_table({"base": frame(0), "up": frame(1), "same": frame(0)}, PROTOCOL)
+    up, same = table.cells["up"]["colour"], table.cells["same"]["colour"]
+    assert (up.p, up.p_holm, up.significant) == (pytest.approx(2 / 4096), pytest.approx(4 / 4096), True)
+    assert (same.p, same.p_holm, same.significant, same.detectable) == (1, 1, False, None)
+    assert up.detectable is None and table.cells["base"]["colour"].p is None
+    assert "Holm's correction for the 2 comparisons" in table.caption and "permutation test" in table.caption
+
+
+def test_what_is_not_significant_says_what_would_be() -> None:
+    noise = frame(0)
+    noise["score"] += [0.3 * (-1) ** p for p in noise.prompt_index]
+    table = reward_table({"base": frame(0), "noise": noise}, PROTOCOL)
+    cell = table.cells["noise"]["colour"]
+    assert "n.s.: not significant" in table.caption
+    assert cell.significant is False and cell.detectable is not None and cell.detectable_gain is not None
+    assert cell.detectable_gain == pytest.approx(cell.detectable / frame(0).score.std())
+
+
 def test_a_row_may_lack_a_reward() -> None:
     table = reward_table({"base": frame(0), "ours": frame(1, "other")}, PROTOCOL)
     assert table.get("ours", "colour") is None and table.get("base", "other") is None
@@ -65,6 +85,7 @@ def test_several_trainings_are_one_row() -> None:
     table = reward_table(rows, PROTOCOL)
     assert table.cells["ours"]["colour"].seeds == 2
     assert "over prompts and up to 2 trainings of a row" in table.caption
+    assert "by a paired two-level t-test over trainings and prompts. n.s." in table.caption
 
 
 def test_quick_is_in_caption_and_file_name() -> None:

@@ -1,10 +1,12 @@
 """Curves of seeds become a mean and a band; grids show the same prompts in every row."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from benchbench.report import curves, grids
@@ -42,8 +44,31 @@ def test_rows_without_an_evaluation_are_passed_over(tmp_path: Path) -> None:
     sections = curves.from_runs([Run("r", tmp_path, "complete", config, {})])
     assert [section.title for section in sections] == ["Training on colour", "Reward and oracle"]
     training, hacking = sections
+    assert training.kind == hacking.kind == "curves"
     assert [panel.lines[0].x for panel in training.panels] == [(0, 4), (0, 4), (0, 80), (0, 2)]
     assert [panel.lines[0].y for panel in hacking.panels] == [(1, 2), (0.5, 0.4)]
+
+
+def test_equal_costs_by_hand() -> None:
+    """The second method stops at 4 samples and 8 calls, the first at 2 calls: compared at 4 samples and 2 calls.
+
+    At 2 calls the second stands a quarter of the way from 0 to 4: 1. Its two seeds at 4 samples, 4 and 6, have mean 5
+    and a standard error of 1: 5 plus and minus t(1) = 12.706.
+    """
+    x = {"nfe": [0, 1], "seconds": [0, 1]}
+    one = pd.DataFrame({"samples": [0, 8], "reward_calls": [0, 2], "eval.reward": [0.0, 8.0], **x})
+    two = pd.DataFrame({"samples": [0, 4], "reward_calls": [0, 8], "eval.reward": [0.0, 4.0], **x})
+    up = two.assign(**{"eval.reward": [2.0, 6.0]})
+    found = curves.equal_costs({"a": [one], "b": [two, up]}, "r")
+    assert found is not None
+    [table] = found.tables
+    assert [c.key for c in table.columns][:2] == ["4 images trained on", "2 reward calls"]
+    a, b = table.cells["a"], table.cells["b"]
+    assert (a["4 images trained on"].value, a["2 reward calls"].value) == (4, 8)
+    assert b["2 reward calls"].value == (1 + 3) / 2 and a["2 reward calls"].low is None
+    at = b["4 images trained on"]
+    assert (at.value, at.seeds) == (5, 2) and at.low == pytest.approx(5 - 12.7062, abs=1e-3)
+    assert curves.equal_costs({"a": [one]}, "r") is None
 
 
 def test_a_run_that_logged_nothing_has_no_curve(tmp_path: Path) -> None:
@@ -66,11 +91,26 @@ def test_a_grid_shows_the_same_prompts_in_every_row(tmp_path: Path) -> None:
     shown = grids.grid([made[0], made[0]])
     assert shown.prompts == ("a cat", "a dog", "a cat") and len(shown.rows) == 2
     assert shown.rows[0].images == shown.rows[1].images and "seed 0" in shown.caption
+    assert "6 more images lie" in shown.caption  # 2 rows of 3 prompts and 2 samples, 6 shown
+
+
+def test_a_page_stays_small_whatever_was_evaluated(tmp_path: Path) -> None:
+    """Fifty rows of 300 prompts: 16 of six are shown, and 50 * 300 - 96 = 14,904 images are said to be left out."""
+    [made] = run(Generator(), tmp_path)
+    item = next(iter(made.entries))
+    many = {item._replace(index=i): made.entries[item] for i in range(300)}
+
+    class Same:
+        def read(self, _: object) -> Image.Image:
+            return Image.new("RGB", (8, 8))
+
+    shown = grids.grid([dataclasses.replace(made, entries=many, images=Same())] * 50)  # type: ignore[arg-type]
+    assert (len(shown.rows), len(shown.prompts)) == (16, 6)
+    assert "14,904 more images" in shown.caption and "34 rows are left out" in shown.caption
 
 
 def test_a_sheet_keeps_small_pixels_sharp() -> None:
-    grid = PAGE.sections[3]
-    assert grid.kind == "grid"
+    grid = next(section for section in PAGE.sections if section.kind == "grid")
     picture = grids.sheet(grid)
     reds = np.asarray(picture)[..., 0] * (np.asarray(picture)[..., 1] < 5) > 250
     assert reds.sum() == 2 * grids.CELL**2

@@ -44,9 +44,18 @@ def test_nothing_comes_from_the_network(text: str) -> None:
 
 
 def test_all_is_shown(text: str) -> None:
-    for words in ("5.72", "[5.60, 5.85]", "+1.23 SD [−1.00, +1.50]", "published 5.79", "not trained on", "<details>"):
+    for words in (
+        "5.72",
+        "[5.60, 5.85]",
+        "+1.23 SD [−1.00, +1.50]",
+        "published 5.79",
+        "not trained on",
+        "<details>",
+        "75.0%",
+        "[60.0, 85.0]",
+    ):
         assert words in text
-    assert text.count("<svg") == 2 and text.count("data:image/webp") == 2
+    assert text.count("<svg") == 3 and text.count("data:image/webp") == 4
 
 
 def test_ids_of_the_drawings_differ(text: str) -> None:
@@ -70,7 +79,7 @@ def test_render_writes_one_file(tmp_path: Path) -> None:
 def test_a_report_folder_has_page_tables_and_picture(tmp_path: Path) -> None:
     out = folder.write(tmp_path, "eval tiny", PAGE)
     assert out.parent == tmp_path / "reports" and out.name.startswith("eval-tiny-")
-    names = {"page.json", "report.html", "samples.png", "t-1.csv", "t-1.md"}
+    names = {"page.json", "report.html", "samples.png", "t-1.csv", "t-1.md", "t-1.tex"}
     assert {p.name for p in out.iterdir()} == names
     quick = folder.write(tmp_path, "eval tiny", PAGE.model_copy(update={"quick": True}))
     assert quick.name.startswith("eval-tiny-QUICK-") and (quick / "report-QUICK.html").is_file()

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 
 import pytest
 
-from benchbench.report.table import gain, interval, number
+from benchbench.report.latex import escape, latex
+from benchbench.report.table import Cell, gain, interval, number, undecided
 from tests.report.pages import EVIL, TABLE
 
 
@@ -51,3 +53,44 @@ def test_intervals_have_the_digits_of_their_mean() -> None:
     assert interval(0.98, 1.004, like=0.99) == "[0.980, 1.004]"
     assert interval(None, None) == ""
     assert gain(TABLE.cells["base"]["colour"]) == ""
+
+
+MARKED = Cell(value=2, difference=1.0, gain=0.5, gain_low=0.2, gain_high=0.8, p=0.001, p_holm=0.004, significant=True)
+OPEN = Cell(value=1, gain=0.1, p=0.2, p_holm=0.4, significant=False, detectable=0.06, detectable_gain=0.3)
+
+
+def test_marks_of_significance() -> None:
+    assert gain(MARKED) == "+0.50 SD* [+0.20, +0.80]" and undecided(MARKED) == ""
+    assert gain(OPEN) == "+0.10 SD" and undecided(OPEN) == "n.s., detectable 0.30 SD"
+    assert undecided(OPEN.model_copy(update={"detectable_gain": None})) == "n.s., detectable 0.0600"
+    table = TABLE.model_copy(update={"cells": {"base": {}, EVIL: {"colour": MARKED, "oracle": OPEN}}})
+    assert r"+0.50 SD\* [+0.20, +0.80]" in table.markdown() and "n.s., detectable 0.30 SD" in table.markdown()
+    rows = list(csv.DictReader(io.StringIO(table.csv())))
+    assert [(row["p"], row["p_holm"], row["significant"], row["detectable"]) for row in rows] == [
+        ("0.001", "0.004", "true", ""),
+        ("0.2", "0.4", "false", "0.06"),
+    ]
+
+
+def test_a_table_need_have_no_best() -> None:
+    assert TABLE.model_copy(update={"ranked": False}).best("colour") is None
+
+
+def test_latex_escapes_every_sign() -> None:
+    assert escape(r"50% of $x_1$ & #2 {a}") == r"50\% of \$x\_1\$ \& \#2 \{a\}"
+    assert escape(r"~^\<b>") == r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}b\textgreater{}"
+
+
+def test_latex_is_a_whole_table() -> None:
+    text = latex(TABLE)
+    lines = text.splitlines()
+    assert lines[6:8] == [r"\toprule", r" & colour & oracle \\"]
+    assert (
+        lines[9]
+        == r"{base} & \shortstack[r]{5.72 \\ {\scriptsize [5.60, 5.85]} \\ {\scriptsize published 5.79}} & -- \\"
+    )
+    assert r"\textbf{6.50}" in lines[10] and "$-$1.00" in lines[10] and lines[-1] == r"\end{table}"
+    assert text.isascii()
+    plain = re.sub(r"\\[\\{}$&#_%]", "", text.split("\n", 1)[1])
+    assert plain.count("{") == plain.count("}") and "#" not in plain and "_" not in plain
+    assert all(line.count("&") == 2 for line in plain.splitlines() if line.startswith(("{", " &")))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbench.errors import UsageError
@@ -39,6 +39,7 @@ def test_by_hand() -> None:
     assert (found.raw.low, found.raw.high) == (pytest.approx(2 - 12.7062), pytest.approx(2 + 12.7062))
     assert found.gain is not None and found.gain.value == pytest.approx(0.33968, abs=1e-5)
     assert found.gain.high == pytest.approx((2 + 12.7062) / 5.8878, abs=1e-3)
+    assert (found.error, found.freedom, found.p) == (pytest.approx(1), 1, 0.5)  # both signs alike: 2 of 4 patterns
 
 
 def test_what_prompts_share_cancels() -> None:
@@ -73,8 +74,10 @@ def test_rows_that_were_not_sampled_alike_are_refused(other: pd.DataFrame) -> No
         difference(other, BASE)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=20))
 def test_nothing_differs_from_itself(values: list[float]) -> None:
     rows = frame([[v] for v in values])
     found = difference(rows, rows).raw
     assert (found.value, found.low, found.high) == (0, 0, 0)
+    assert difference(rows, rows).p == 1

@@ -1,0 +1,40 @@
+"""``bench compare`` on a tiny model and the base beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.cli.conftest import Bench
+from tests.evaluate.test_evaluate import write_run
+
+
+def test_a_run_beside_the_base(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "bench-store", str(tiny_sd))
+    (tmp_path / "two.txt").write_text("a cat\na dog\n")
+    words = ["compare", "ddpo-1", "base", "--prompts", tmp_path / "two.txt", "--images-per-prompt", 1]
+    ran = bench(*words, "--device", "cpu", "--rewards", "jpeg_compressibility")
+    assert ran.code == 0, ran.err
+    first = ran.out.splitlines()[0]
+    assert first.startswith(f"comparing ddpo with base on the model {tiny_sd} (theirs): 1 images a prompt of")
+    assert re.search(
+        r"  jpeg_compressibility: .*, p = (1\.0|0\.5)0+, (1\.0|0\.5)", ran.out
+    )  # two prompts have 4 patterns
+    [page] = (tmp_path / "bench-store" / "reports").rglob("report.html")
+    assert f"report: {page}" in ran.out
+    page.unlink()
+    assert bench("report", page.parent).code == 0 and page.is_file()
+
+
+def test_without_names_the_trained_reward_is_judged(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "bench-store", str(tiny_sd))
+    (tmp_path / "two.txt").write_text("a cat\na dog\n")
+    ran = bench("compare", "ddpo-1", "base", "--prompts", tmp_path / "two.txt", "--images-per-prompt", 1)
+    assert ran.code == 0, ran.err
+    assert "rewards jpeg_compressibility; into" in ran.out and "left out, since their weights are not here: " in ran.out
+
+
+def test_what_is_wrong_is_said(bench: Bench) -> None:
+    assert bench("compare", "base", "base").code == 2
+    ran = bench("compare", "nothing", "base")
+    assert ran.code == 3 and "no run 'nothing'" in ran.err

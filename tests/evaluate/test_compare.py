@@ -1,0 +1,98 @@
+"""Two models side by side: signs, verdicts, the prompts that differ most, and nothing made twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchbench.diffusion import backbones
+from benchbench.errors import UsageError
+from benchbench.evaluate import compare as module
+from benchbench.evaluate.compare import Comparison, apart, compare, sides
+from benchbench.report.folder import DATA
+from benchbench.report.sections import Page
+from tests.evaluate.test_evaluate import PROMPTS, REWARD, write_run
+from tests.stats.test_paired import frame
+from tests.tiny import write_tiny_sd
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_sd(tmp_path_factory.mktemp("tiny") / "tiny-sd"))
+
+
+def run(model: str, store: Path, first: str, second: str) -> Comparison:
+    options: dict[str, Any] = {"images_per_prompt": 2, "device": "cpu", "say": lambda _: None}
+    return compare(*sides(first, second, store), model, PROMPTS, [REWARD], store=store, **options)
+
+
+def test_a_run_and_the_base_both_ways_round(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path, model)
+    found = run(model, tmp_path, "ddpo-1", "base")
+    cells = found.table.cells[REWARD]
+    mean = cells["ddpo"].value - cells["base"].value
+    assert mean != 0 and cells["difference"].value == pytest.approx(mean)
+    assert cells["p"].value == found.verdicts[REWARD].p and cells["difference"].p_holm == cells["p, Holm"].value
+
+    page = Page.model_validate_json((found.folder / DATA).read_text())
+    kinds = [section.kind for section in page.sections]
+    assert kinds == ["tables", "bars", "pairs", "grid", "curves", "records"]
+    bars, pairs = page.sections[1], page.sections[2]
+    assert bars.kind == "bars" and bars.groups[0].bars[0].total == 6
+    assert pairs.kind == "pairs" and pairs.labels == ("ddpo", "base")
+    assert {pair.prompt for pair in pairs.pairs} == set(PROMPTS.prompts)
+    assert "0 prompts are left out" in pairs.caption
+    assert {path.suffix for path in found.folder.iterdir()} == {".json", ".html", ".csv", ".md", ".tex", ".png"}
+
+    monkeypatch.setattr(backbones, "load", lambda *_: pytest.fail("the model was loaded"))
+    back = run(model, tmp_path, "base", "ddpo-1")
+    assert back.table.cells[REWARD]["difference"].value == pytest.approx(-mean)
+    assert back.verdicts[REWARD].p == found.verdicts[REWARD].p
+    turned = Page.model_validate_json((back.folder / DATA).read_text()).sections[1]
+    assert turned.kind == "bars" and turned.groups[0].bars[0].lose == bars.groups[0].bars[0].win
+
+
+def test_runs_of_one_method_are_called_by_their_ids(model: str, tmp_path: Path) -> None:
+    write_run(tmp_path, model)
+    copy = write_run(tmp_path, model, "ddpo-2", 2)
+    assert [side.label for side in sides("ddpo-1", str(copy), tmp_path)] == ["ddpo-1", "ddpo-2"]
+    with pytest.raises(UsageError, match="are the same model"):
+        sides("ddpo-1", str(tmp_path / "runs" / "ddpo-1"), tmp_path)
+    with pytest.raises(UsageError, match="are the same model"):
+        sides("base", "base", tmp_path)
+
+
+def test_the_prompts_that_differ_most_by_hand() -> None:
+    """Second side 0, 0, 2, 2 has SD 1.1547. Differences by prompt -1, 0, 3, 1 and on another scale the same tenfold.
+
+    Both rewards agree, since each is in its own SD: the order is prompt 2, 0, 3, 1, where 0 and 3 tie.
+    """
+    theirs, ours = frame([[0], [0], [2], [2]]), frame([[-1], [0], [5], [3]])
+    ten = [side.assign(score=10 * side.score) for side in (ours, theirs)]
+    flat = frame([[1], [1], [1], [1]])
+    found = apart({"a": (ours, theirs), "ten": (ten[0], ten[1]), "flat": (ours, flat)})
+    assert list(found.index) == [2, 0, 3, 1] and list(found.columns) == ["a", "ten"]
+    assert found.loc[2].tolist() == pytest.approx([3 / 1.1547] * 2, rel=1e-4)
+
+
+def test_twelve_prompts_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = frame([[float(p)] for p in range(30)]), frame([[0.0], [1.0]] * 15)
+
+    class Measured:
+        class One:
+            seed = 0
+
+        generations = {"a": [One], "b": [One]}
+
+    monkeypatch.setattr(module, "_images", lambda found, index: (f"p{index}", ("", "")))
+    pairs = module._pairs(("a", "b"), {"r": (ours, theirs)}, Measured)  # type: ignore[arg-type]
+    assert len(pairs.pairs) == 12 and pairs.pairs[0].prompt == "p28" and "18 prompts are left out" in pairs.caption
+
+
+def test_ties_keep_the_order_of_the_set() -> None:
+    same = frame([[0], [1], [2]])
+    assert list(apart({"a": (same, same)}).index) == [0, 1, 2]
+    assert isinstance(apart({"a": (same, same)}), pd.DataFrame)
