@@ -22,6 +22,7 @@ from torch import Tensor
 from benchbench import errors
 from benchbench.errors import BenchError, RunError
 
+SMALL = 1020  # bytes of a value that goes in one message
 BUCKET = 2**24  # numbers summed in one go: many small gradients cost one message
 
 
@@ -109,14 +110,20 @@ class World:
         """The JSON-able value of each process, by rank, on every process. Errors: LostError."""
         if self.size == 1:
             return [value]
-        text = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=self.device)
-        lengths = torch.zeros(self.size, dtype=torch.int64, device=self.device)
-        lengths[self.rank] = len(text)
-        self.sum([lengths])
-        board = torch.zeros(self.size, int(lengths.max()), dtype=torch.uint8, device=self.device)
-        board[self.rank, : len(text)] = text
-        self.sum([board])
-        return [json.loads(bytes(row[:n])) for row, n in zip(board.tolist(), lengths.tolist(), strict=True)]
+        text = json.dumps(value).encode()
+        small = text if len(text) <= SMALL else b""
+        board = self._board(len(text).to_bytes(4, "little") + small, 4 + SMALL)
+        lengths = [int.from_bytes(row[:4], "little") for row in board]
+        texts = [row[4:] for row in board] if max(lengths) <= SMALL else self._board(text, max(lengths))
+        return [json.loads(row[:length]) for row, length in zip(texts, lengths, strict=True)]
+
+    def _board(self, line: bytes, width: int) -> list[bytes]:
+        """The line of each process, filled up with zeros to the width."""
+        own = torch.zeros(self.size, width, dtype=torch.uint8)
+        own[self.rank, : len(line)] = torch.tensor(list(line), dtype=torch.uint8)
+        own = own.to(self.device)
+        self.sum([own])
+        return [bytes(row) for row in own.tolist()]
 
     def totals(self, shares: dict[str, Any]) -> dict[str, Any]:
         """Sums of numbers by name; a process whose share of the rows was empty has none to name."""

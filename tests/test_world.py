@@ -62,6 +62,7 @@ def main(_):
                 seen[f"rows {n}"] = world.rows(n, (2,), make).tolist()
         seen["made"] = made
         seen["gather"] = world.gather({"x": [0.1, float("inf")], "ü": "ä" * world.rank})
+        seen["long"] = [len(text) for text in world.gather("x" * (5000 if world.rank == 1 else 10))]
         seen["totals"] = world.totals({"a": world.rank + 0.5} if world.rank else {})
         w = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
         w[0].grad = torch.tensor([1.0, world.rank])
@@ -112,6 +113,7 @@ def test_three_processes(tmp_path: Path) -> None:
         assert seen["place"] == [rank, 3, rank == 0]
         assert (seen["rows 7"], seen["rows 2"], seen["rows 0"]) == (table, table[:2], [])
         assert seen["gather"] == [{"x": [0.1, float("inf")], "ü": "ä" * r} for r in range(3)]
+        assert seen["long"] == [10, 5000, 10]
         assert seen["totals"] == {"a": 4.0}
         assert seen["gradients"] == [[3.0, 3.0], [3.0, 4.0], None]
         assert seen["after"] == table
