@@ -6,7 +6,9 @@ process makes its own share and the shares are put together. There are two ways 
 exchange of small JSON values. Only the engine uses them.
 
 An error must not leave the others waiting. One that strikes within a share is kept, the process goes on in step with
-zeros in the place of its rows, and at the end of the block (``together``) all of them raise it.
+zeros in the place of its rows, and at the end of the block (``together``) all of them raise it. One outside of shares
+is raised by all, since all do the same there; only memory may be short for one alone, and that process ends, upon which
+the others fail or are ended by the launcher.
 """
 
 from __future__ import annotations
@@ -161,7 +163,10 @@ class World:
         error: Exception | None = None
         try:
             yield
-        except LostError:
+        except (
+            LostError,
+            torch.OutOfMemoryError,
+        ):  # nobody is there, or this one is out of step: the launcher ends all
             raise
         except Exception as caught:
             error = caught

@@ -99,6 +99,13 @@ def main(_):
         with world.together(), world.divided():  # and all is well afterwards
             seen["after"] = world.rows(7, (2,), make).tolist()
         seen["caught"] = caught
+        try:  # out of step with the others: this one ends, and they notice
+            with world.together():
+                if world.rank == 1:
+                    raise torch.OutOfMemoryError("no room")
+            seen["end"] = "unnoticed"
+        except Exception as error:
+            seen["end"] = type(error).__name__
     return seen
 """
 
@@ -122,6 +129,7 @@ def test_three_processes(tmp_path: Path) -> None:
         [[3, 5, False, 3], [1, 2, False, 1]],
         [[5, 7, False, 5], [5, 7, False, 5]],  # its share of 2 rows is empty; the second is the one afterwards
     ]
+    assert [seen["end"] for seen in each] == ["LostError", "OutOfMemoryError", "LostError"]
     others = ["UsageError", "one has it (process 1 of 3)"]
     assert [seen["caught"][0] for seen in each] == [others, ["UsageError", "one has it"], others]
     others = ["RunError", "a process has failed (process 2 of 3)"]

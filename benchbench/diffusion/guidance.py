@@ -36,7 +36,7 @@ class StepReward:
 
         A step-aware reward is told the timestep ``tau`` of the sample that x0 was predicted from.
         """
-        if self.policy.world.dividing:
+        if self.policy.world.dividing and not torch.is_grad_enabled():
 
             def share(rows: slice) -> Tensor:
                 own = tau[rows] if tau is not None and tau.dim() else tau

@@ -87,12 +87,6 @@ class Policy:
 
         w = 1 is the text branch alone. Gradients, where enabled, flow through both branches.
         """
-        if self.world.dividing:
-
-            def share(rows: slice) -> Tensor:
-                return self.eps(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
-
-            return self.world.rows(len(x), x.shape[1:], share)
         unet, rows = self.backbone.unet, len(x)
         if torch.is_grad_enabled():
             self.cost.unet_grads += rows
@@ -108,6 +102,12 @@ class Policy:
 
     def step(self, x: Tensor, k: Index, cond: Cond) -> Step:
         """The distribution of the next latents, from float32 latents x_k [N, C, h, w]."""
+        if self.world.dividing and not torch.is_grad_enabled():  # a gradient does not pass between processes
+
+            def share(rows: slice) -> Tensor:
+                return self.eps(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
+
+            return self.schedule.step(x, self.world.rows(len(x), x.shape[1:], share), k)
         return self.schedule.step(x, self.eps(x, k, cond), k)
 
     def reference_step(self, x: Tensor, k: Index, cond: Cond) -> Step:
