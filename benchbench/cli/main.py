@@ -31,6 +31,7 @@ from benchbench.cli import (
     train_spm,
 )
 from benchbench.errors import BenchError, RunError
+from benchbench.train import launch
 
 SEVERAL = ("--set", "--adapter")
 """Options that take several values after one flag."""
@@ -67,11 +68,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _bench(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand not in (None, "train"):
+        launch.alone(context.invoked_subcommand)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(RunError("the disk is full", str(error), "free some space and run the same command"))
-        return _fail(_unexpected(error))
+        return _fail(_unexpected(error), everywhere=True)
     except Exception as error:
-        return _fail(_unexpected(error))
+        return _fail(_unexpected(error), everywhere=True)
     return 0
 
 
@@ -112,8 +115,10 @@ def _unexpected(error: Exception) -> RunError:
     )
 
 
-def _fail(error: BenchError) -> int:
+def _fail(error: BenchError, everywhere: bool = False) -> int:
+    """Of the processes of one run one a machine says an error, which they share, unless nobody else may know it."""
     if os.environ.get("BENCH_DEBUG"):
         traceback.print_exc()
-    print(f"error: {error}", file=sys.stderr)
+    if everywhere or launch.speaks():
+        print(f"error: {error}", file=sys.stderr)
     return error.code

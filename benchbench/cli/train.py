@@ -35,7 +35,9 @@ def train(
     from benchbench import prompts as prompt_sets
     from benchbench.diffusion import models
     from benchbench.store import root, runs
+    from benchbench.train import launch
 
+    where = launch.place()
     chosen, why = choice.model(model, device)
     prompts_name, count = choice.prompts(prompts, chosen), choice.samples(samples, chosen)
 
@@ -52,12 +54,14 @@ def train(
     run = configure(reward_name)
     name = runs.run_id(run.method, run.model, run.reward, run.seed, run.model_dump(mode="json"))
     out = out or root(store) / "runs" / name
-    say(
-        f"training {run.method} on the model {run.model} ({why}): {run.samples} images of {run.prompts}, "
-        f"reward {run.reward}, seed {run.seed}; into {out}"
-    )
-    if note:
-        say(note)
+    if where.rank == 0:
+        say(
+            f"training {run.method} on the model {run.model} ({why}): {run.samples} images of {run.prompts}, "
+            f"reward {run.reward}, seed {run.seed}; into {out}"
+            + (f"; {where.size} processes share the work" if where.size > 1 else "")
+        )
+        if note:
+            say(note)
 
     from benchbench.train import loop
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,10 @@ def resumable(*more: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         again = [word for word in sys.argv[1:] if word not in more]
-        print(f"\ninterrupted; go on with: {shlex.join(['bench', *again, *more])}", file=sys.stderr, flush=True)
+        several = os.environ.get("WORLD_SIZE", "1") != "1"
+        start = "accelerate launch (as before) -m benchbench" if several else "bench"
+        if os.environ.get("RANK", "0") == "0":
+            print(f"\ninterrupted; go on with: {start} {shlex.join([*again, *more])}", file=sys.stderr, flush=True)
         raise
 
 

@@ -24,7 +24,7 @@ class StepReward:
 
     def __init__(self, decoder: Decoder, reward: Reward, policy: Policy) -> None:
         self.decoder, self.reward, self.policy = decoder, reward, policy
-        self._unchecked: list[tuple[str, Tensor]] = []
+        self._unchecked: list[tuple[str, int, Tensor]] = []  # where, the number of its first row, rewards
         self._constant: Tensor | int = 0
 
     @property
@@ -36,6 +36,13 @@ class StepReward:
 
         A step-aware reward is told the timestep ``tau`` of the sample that x0 was predicted from.
         """
+        if self.policy.world.dividing and not torch.is_grad_enabled():
+
+            def share(rows: slice) -> Tensor:
+                own = tau[rows] if tau is not None and tau.dim() else tau
+                return self(x0[rows], prompts[rows], where, own)
+
+            return self.policy.world.rows(len(x0), (), share)
         images = quantise(self.decoder(x0))
         if isinstance(self.reward, StepScorer) and tau is not None:
             r = self.reward.score_at(images, prompts, tau)
@@ -46,21 +53,22 @@ class StepReward:
         self.policy.cost.reward_calls += len(x0)
         flat = images.detach().flatten(1)
         self._constant = self._constant + (flat.amax(1) - flat.amin(1) < CONSTANT).sum()
-        self._unchecked.append((where, r.detach()))
+        self._unchecked.append((where, self.policy.world.first_row, r.detach()))
         return r
 
     def check(self, names: Sequence[str]) -> int:
-        """Waits for the device; how many images were constant since the last check.
+        """Waits for the device; how many images of this process were constant since the last check.
 
         Errors: RunError naming the step and the sample of a reward that is not finite. ``names`` describe the N rows of
         the batch; calls with a multiple of N rows (candidates) repeat them.
         """
-        for where, r in self._unchecked:
+        for where, first, r in self._unchecked:
             bad = (~torch.isfinite(r)).nonzero()
             if len(bad):
                 row = int(bad[0])
+                name = names[(first + row) % len(names)]
                 raise RunError(
-                    f"the reward {self.reward.name} gave {float(r[row])} at {where} for {names[row % len(names)]}",
+                    f"the reward {self.reward.name} gave {float(r[row])} at {where} for {name}",
                     "a reward that is not finite would poison the weights, so the step was not taken",
                     "look at that prompt's image; the last checkpoint stays, and --resume goes on from it",
                 )
@@ -89,6 +97,12 @@ def guide(
 
     So x+ - x = 2 delta eta grad r. The sum over the batch is differentiated, so each row moves by its own gradient.
     """
+    if policy.world.dividing:
+
+        def share(rows: slice) -> Tensor:
+            return guide(policy, reward, x[rows], k, cond[rows], prompts[rows], eta, delta)
+
+        return policy.world.rows(len(x), x.shape[1:], share)
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         r, _ = look_ahead(policy, reward, x, k, cond, prompts)

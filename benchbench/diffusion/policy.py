@@ -13,13 +13,17 @@ from torch import Tensor
 from benchbench.api import Cond
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.schedule import Index, Schedule, Step
+from benchbench.world import World
 
 TEXT_CACHE_BYTES = 256 * 2**20  # bounds memory whatever the number of prompts: 1,000 of SD 1.5, 30,000 of shapes
 
 
 @dataclass
 class Cost:
-    """What has been computed, per sample and not per call. One guided evaluation is two forwards of the UNet."""
+    """What has been computed, per sample and not per call. One guided evaluation is two forwards of the UNet.
+
+    Of several processes each counts what it computes itself; pairs are those of the whole rollout, on every process.
+    """
 
     unet_evals: int = 0  # guided evaluations without gradient
     unet_grads: int = 0  # guided evaluations with gradient, each of which costs about three
@@ -30,6 +34,12 @@ class Cost:
     def nfe(self) -> int:
         """UNet evaluations with a backward pass counted as two more."""
         return self.unet_evals + 3 * self.unet_grads
+
+
+def summed(each: Sequence[dict[str, int]]) -> Cost:
+    """What all processes of a run have computed, from the fields of each one's Cost."""
+    total = {name: sum(one[name] for one in each) for name in each[0]}
+    return Cost(**{**total, "pairs": each[0]["pairs"]})
 
 
 @dataclass
@@ -43,6 +53,7 @@ class Policy:
     schedule: Schedule
     guidance_scale: float
     cost: Cost = field(default_factory=Cost)
+    world: World = field(default_factory=World)
     _texts: OrderedDict[str, Tensor] = field(default_factory=OrderedDict)
 
     def encode(self, prompts: Sequence[str]) -> Cond:
@@ -91,6 +102,12 @@ class Policy:
 
     def step(self, x: Tensor, k: Index, cond: Cond) -> Step:
         """The distribution of the next latents, from float32 latents x_k [N, C, h, w]."""
+        if self.world.dividing and not torch.is_grad_enabled():  # a gradient does not pass between processes
+
+            def share(rows: slice) -> Tensor:
+                return self.eps(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
+
+            return self.schedule.step(x, self.world.rows(len(x), x.shape[1:], share), k)
         return self.schedule.step(x, self.eps(x, k, cond), k)
 
     def reference_step(self, x: Tensor, k: Index, cond: Cond) -> Step:

@@ -19,15 +19,22 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(total: int, title: str, unit: str = "", done: int = 0) -> Iterator[Progress]:
+def progress(total: int, title: str, unit: str = "", done: int = 0, silent: bool = False) -> Iterator[Progress]:
     """Shows how far ``total`` steps are; ``done`` of them were there before and say nothing about the speed."""
-    if sys.stderr.isatty():
+    if silent:  # another process shows it
+        yield _Silent()
+    elif sys.stderr.isatty():
         with _bar(total, title, unit, done) as bar:
             yield bar
     else:
         lines = Lines(total, title, unit, done)
         yield lines
         lines.end()
+
+
+class _Silent:
+    def advance(self, n: int = 1, note: str = "") -> None:
+        pass
 
 
 @contextmanager

@@ -30,15 +30,21 @@ class FixedEvaluation:
     def __call__(self) -> dict[str, float]:
         """``eval.reward``, on shapes ``eval.oracle`` too, and how many images were constant."""
         own, self.policy.cost = self.policy.cost, Cost()  # looking is not training, and is not charged to it
-        chunk = self.policy.backbone.batch_size
-        scores: dict[str, list[torch.Tensor]] = {name: [] for name in self.rewards}
-        constant = 0
-        for i in range(0, len(self.samples), chunk):
-            part: Sequence[Sample] = self.samples[i : i + chunk]
-            images = to_pil(Decoder(self.policy.backbone)(generate(self.policy, part, Noise(0, "eval"))))
-            for name, reward in self.rewards.items():
-                scores[name].append(reward.score(images, [s.prompt for s in part]))
-            constant += sum(int(np.ptp(np.asarray(image))) < 2 for image in images)
+        world = self.policy.world
+        with world.divided():
+            found = world.rows(len(self.samples), (len(self.rewards) + 1,), lambda rows: self._look(self.samples[rows]))
         self.policy.cost = own
-        means = {f"eval.{name}": float(torch.cat(parts).mean()) for name, parts in scores.items()}
-        return {**means, "eval.constant_images": constant}
+        *scores, constant = found.unbind(1)
+        means = {f"eval.{name}": float(of.contiguous().mean()) for name, of in zip(self.rewards, scores, strict=True)}
+        return {**means, "eval.constant_images": int(constant.sum())}
+
+    def _look(self, samples: Sequence[Sample]) -> torch.Tensor:
+        """Of each sample its scores and whether its image is constant, float32 [N, rewards + 1]."""
+        chunk, found = self.policy.backbone.batch_size, []
+        for i in range(0, len(samples), chunk):
+            part = samples[i : i + chunk]
+            images = to_pil(Decoder(self.policy.backbone)(generate(self.policy, part, Noise(0, "eval"))))
+            columns = [reward.score(images, [s.prompt for s in part]).float() for reward in self.rewards.values()]
+            columns.append(torch.tensor([float(np.ptp(np.asarray(image)) < 2) for image in images]))
+            found.append(torch.stack(columns, 1))
+        return torch.cat(found)

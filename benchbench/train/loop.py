@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from torch import Tensor
 from benchbench.api import Batch, ImagePairs
 from benchbench.config import RunConfig
 from benchbench.diffusion.lora import save_adapter
-from benchbench.diffusion.policy import Cost
+from benchbench.diffusion.policy import Cost, summed
 from benchbench.errors import RunError
 from benchbench.noise import Noise, Sample
-from benchbench.report.progress import progress
+from benchbench.report.progress import Progress, progress
 from benchbench.store.files import writing
 from benchbench.store.keys import file_sha256
 from benchbench.store.runs import KEPT
-from benchbench.train import checkpoint
+from benchbench.train import checkpoint, launch
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.interrupt import Interrupt
@@ -37,17 +38,37 @@ def train(config: RunConfig, out: Path, resume: bool = False, device: str | None
     Errors: UsageError and MissingError before anything is loaded, CorruptError for checkpoints, RunError for a
     non-finite reward, loss or gradient and a full disk. KeyboardInterrupt leaves a checkpoint that ``resume`` takes up.
     """
-    check(config)
-    if not claim(config, out, resume):
-        say(f"{out} is complete already; nothing to do")
-        return out
-    parts = build(config, device, say)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    write_run(config, out, parts.policy.backbone.hash, str(parts.policy.backbone.device))
-    calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
-    Trainer(config, parts, out, say).run()
+    with launch.world(device) as world:
+        say = say if world.main else _silent
+        with world.together():
+            check(config)
+            ours = claim(config, out, resume) if world.main else True
+        if not all(world.gather(ours)):
+            say(f"{out} is complete already; nothing to do")
+            return out
+        with world.together():
+            parts = build(config, device if world.size == 1 else str(world.device), say)
+            parts.policy.world = world
+        backbone = parts.policy.backbone
+        world.same("settings, weights or types", [run_key(config, backbone.hash), backbone.dtype])
+        with world.together():
+            if world.main:
+                with writing(out):
+                    out.mkdir(parents=True, exist_ok=True)
+                write_run(config, out, backbone.hash, str(backbone.device), world.size)
+                calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
+        with world.together():
+            if not world.main:  # what the first process has measured is in the folder, which they share
+                calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
+            trainer = Trainer(config, parts, out, say)
+        world.same("checkpoints", trainer.state.samples)
+        world.same_weights(parts.parameters)
+        trainer.run()
     return out
+
+
+def _silent(line: str) -> None:
+    """What processes other than the first say."""
 
 
 class Trainer:
@@ -55,16 +76,16 @@ class Trainer:
 
     def __init__(self, config: RunConfig, parts: Parts, out: Path, say: Say) -> None:
         self.config, self.parts, self.out, self.say = config, parts, out, say
-        self.noise = Noise(config.seed, "train")
+        self.noise, self.world = Noise(config.seed, "train"), parts.policy.world
         self.micro_batch = config.train.micro_batch
         key = run_key(config, parts.policy.backbone.hash)
         found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, say)
         self.state = found or checkpoint.State(run=key)
         if found:
             say(f"resuming after {found.samples} of {config.samples} samples")
-            parts.policy.cost = Cost(**found.cost)
+            parts.policy.cost = Cost(**found.cost) if self.world.main else Cost()
             parts.method.load_state(found.method)
-        self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples)
+        self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples) if self.world.main else None
         self.evaluation = FixedEvaluation(parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images)
 
     def run(self) -> None:
@@ -72,7 +93,7 @@ class Trainer:
         total, state = self.config.samples, self.state
         if state.samples == 0:
             self._evaluate()
-        with Interrupt(self.say) as interrupt, progress(total, self.config.method, "samples", state.samples) as bar:
+        with Interrupt(self.say, 0 if self.world.size == 1 else 5) as interrupt, self._progress() as bar:
             while state.samples < total:
                 before = state.samples
                 row = self._rollout()
@@ -81,16 +102,28 @@ class Trainer:
                     self._evaluate()
                 if self._passed(self.config.train.keep_every, before):
                     self._keep()
-                if interrupt.asked or self._passed(self.config.train.save_every, before):
+                asked = any(self.world.gather(interrupt.asked))  # a signal reaches them at different moments
+                if asked or self._passed(self.config.train.save_every, before):
                     self._save()
-                if interrupt.asked and state.samples < total:
-                    self.metrics.close()
+                if asked and state.samples < total:
+                    self._close()
                     raise KeyboardInterrupt
-        self.metrics.close()
-        with writing(self.out):
-            file = save_adapter(self.parts.policy.backbone.unet, self.out)
-        done = {"samples": total, "adapter_sha256": file_sha256(file), "seconds": round(state.seconds, 2)}
-        checkpoint.save_done(self.out, {**done, **self._costs(), "constant_images": state.constant_images})
+        self._close()
+        costs = self._costs()
+        with self.world.together():
+            if self.world.main:
+                with writing(self.out):
+                    file = save_adapter(self.parts.policy.backbone.unet, self.out)
+                done = {"samples": total, "adapter_sha256": file_sha256(file), "seconds": round(state.seconds, 2)}
+                checkpoint.save_done(self.out, {**done, **costs, "constant_images": state.constant_images})
+
+    def _progress(self) -> AbstractContextManager[Progress]:
+        title = self.config.method
+        return progress(self.config.samples, title, "samples", self.state.samples, silent=not self.world.main)
+
+    def _close(self) -> None:
+        if self.metrics:
+            self.metrics.close()
 
     def _passed(self, every: int, before: int) -> bool:
         return every > 0 and before // every != self.state.samples // every
@@ -101,24 +134,31 @@ class Trainer:
         samples = self._samples()
         names = [f"prompt {s.prompt!r}, sample {s.number}, seed {self.config.seed}" for s in samples]
         sums: dict[str, list[float | Tensor]] = defaultdict(list)
-        batches = parts.method.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise)
+        batches, constant = parts.method.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise), 0
         while True:
-            with torch.no_grad():
-                item = next(batches, None)
-            state.constant_images += parts.reward.check(names)
+            with self.world.together():
+                with torch.no_grad(), self.world.divided():
+                    item = next(batches, None)
+                constant += parts.reward.check(names)
+                if item and state.samples == 0 and not sums and not isinstance(item[0], ImagePairs):
+                    check_start(parts.policy, item[0])
             if item is None:
                 break
             batch, metrics = item
-            if state.samples == 0 and not sums and not isinstance(batch, ImagePairs):
-                check_start(parts.policy, batch)
             for name, value in {**metrics, **self._learn(batch)}.items():
                 sums[name].append(value)
+        state.constant_images += sum(self.world.gather(constant))
         state.samples += len(samples) * parts.method.images(parts.cfg)
         state.seconds += time.monotonic() - started
         row = {name: sum(float(v) for v in values) / len(values) for name, values in sums.items()}
         row |= {"seconds": round(state.seconds, 3), **self._costs()}
-        self.metrics.row(state.samples, row)
+        self._log(row)
         return row
+
+    def _log(self, row: dict[str, Any]) -> None:
+        with self.world.together():
+            if self.metrics:
+                self.metrics.row(self.state.samples, row)
 
     def _samples(self) -> list[Sample]:
         """The next rollout's samples; each sample's prompt is a function of the seed and its number alone."""
@@ -129,7 +169,14 @@ class Trainer:
         return [Sample(prompts[index], i, index) for i, index in drawn]
 
     def _learn(self, batch: Batch) -> dict[str, float | Tensor]:
-        """One optimiser step on the mean loss over the batch; out of memory halves the micro-batch and goes on."""
+        """One optimiser step on the mean loss over the batch, of which each process takes its share of the rows."""
+        with self.world.together():
+            sums = self._with_room(batch)
+        self.world.sum_gradients(self.parts.parameters)
+        return self._update(self.world.totals(sums))
+
+    def _with_room(self, batch: Batch) -> dict[str, float | Tensor]:
+        """Out of memory halves the micro-batch and goes on."""
         while True:
             try:
                 return self._step(batch)
@@ -145,16 +192,21 @@ class Trainer:
                 self.say(f"out of memory: going on with {self.micro_batch} rows at a time")
 
     def _step(self, batch: Batch) -> dict[str, float | Tensor]:
-        parts, n = self.parts, len(batch)
+        """Gradients of this process's rows, and their part of the metrics."""
+        parts, n, mine = self.parts, len(batch), self.world.share(len(batch))
         parts.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, float | Tensor] = defaultdict(float)
-        for i in range(0, n, self.micro_batch):
-            rows = batch[i : i + self.micro_batch]
+        for i in range(mine.start, mine.stop, self.micro_batch):
+            rows = batch[i : min(i + self.micro_batch, mine.stop)]
             loss, metrics = parts.method.loss(parts.policy, rows, parts.cfg, self.noise)
             share = len(rows) / n  # a mean over the batch, however it is cut
             (loss * share).backward()
             for name, value in {"loss": loss.detach(), **metrics}.items():
                 sums[name] += value * share
+        return sums
+
+    def _update(self, sums: dict[str, float | Tensor]) -> dict[str, float | Tensor]:
+        parts = self.parts
         norm = torch.nn.utils.clip_grad_norm_(parts.parameters, self.config.train.grad_clip)
         if not math.isfinite(float(norm) + float(sums["loss"])):
             first = self.state.samples
@@ -167,26 +219,28 @@ class Trainer:
         return {**sums, "grad_norm": norm}
 
     def _evaluate(self) -> None:
-        self.metrics.row(
-            self.state.samples, {**self.evaluation(), "seconds": round(self.state.seconds, 3), **self._costs()}
-        )
+        with self.world.together():
+            seen = self.evaluation()
+        self._log({**seen, "seconds": round(self.state.seconds, 3), **self._costs()})
 
     def _costs(self) -> dict[str, int]:
-        cost = self.parts.policy.cost
+        cost = summed(self.world.gather(asdict(self.parts.policy.cost)))
         return {**asdict(cost), "nfe": cost.nfe}
 
     def _keep(self) -> None:
         """An adapter to be looked at later, beside the one that the run ends with."""
         folder = self.out / KEPT / f"{self.state.samples:08d}"
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            save_adapter(self.parts.policy.backbone.unet, folder)
+        with self.world.together():
+            if self.world.main:
+                with writing(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    save_adapter(self.parts.policy.backbone.unet, folder)
 
     def _save(self) -> None:
-        parts, state = self.parts, self.state
-        state.metrics_bytes, state.cost, state.method = (
-            self.metrics.bytes,
-            asdict(parts.policy.cost),
-            parts.method.state(),
-        )
-        checkpoint.write(self.out, state, parts.parameters, parts.optimizer)
+        parts, state, costs = self.parts, self.state, self._costs()
+        self.world.same_weights(parts.parameters)
+        with self.world.together():
+            if self.metrics:
+                state.metrics_bytes, state.method = self.metrics.bytes, parts.method.state()
+                state.cost = {name: n for name, n in costs.items() if name != "nfe"}
+                checkpoint.write(self.out, state, parts.parameters, parts.optimizer)

@@ -132,9 +132,9 @@ def run_key(config: RunConfig, model_hash: str) -> str:
     return digest([config.digest, model_hash])
 
 
-def write_run(config: RunConfig, out: Path, model_hash: str, device: str) -> None:
+def write_run(config: RunConfig, out: Path, model_hash: str, device: str, processes: int = 1) -> None:
     """run.json: what this folder holds, from its first second; record.json: what ran, an entry for each start."""
-    ran = record(config.model_dump(mode="json"), {config.model: model_hash}, device)
+    ran = record(config.model_dump(mode="json"), {config.model: model_hash}, device) | {"processes": processes}
     earlier = json.loads((out / "record.json").read_text(encoding="utf-8")) if (out / "record.json").is_file() else []
     write_atomic(out / "record.json", json.dumps([*earlier, ran], indent=1).encode())
     run = {"id": out.name, "digest": config.digest, "model_hash": model_hash, "config": config.model_dump(mode="json")}

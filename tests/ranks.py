@@ -1,0 +1,58 @@
+"""Real processes joined by gloo on this machine: one interpreter imports everything, then forks the ranks."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PRELUDE = """
+import json, os, sys, traceback
+import torch
+import torch.distributed, accelerate
+import benchbench.train.loop, benchbench.train.launch
+size, folder, arguments = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+children = []
+for rank in range(size):
+    pid = os.fork()
+    if pid == 0:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+        break
+    children.append(pid)
+else:
+    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
+
+def run():
+    from benchbench.errors import BenchError
+    out = {}
+    try:
+        out["value"] = main(arguments)
+    except BenchError as error:
+        out["error"] = [type(error).__name__, error.problem, error.cause]
+    except Exception:
+        out["traceback"] = traceback.format_exc()
+    with open(os.path.join(folder, f"{rank}.json"), "w") as file:
+        json.dump(out, file)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run_ranks(size: int, folder: Path, code: str, arguments: Any = None, timeout: float = 120) -> list[dict[str, Any]]:
+    """What ``main(arguments)`` of ``code`` gave on each rank: {"value": ...}, {"error": [kind, problem, cause]} or
+    {"traceback": ...}."""
+    import os
+
+    folder.mkdir(parents=True, exist_ok=True)
+    env = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-c", f"{PRELUDE}\n{code}\nrun()\n", str(size), str(folder), json.dumps(arguments)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]

@@ -1,0 +1,151 @@
+"""Training on two and three processes: the parameters of one, within rounding, and errors that all of them share."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchbench.train.loop import train
+from benchbench.train.metrics import read_metrics
+from tests.ranks import run_ranks
+
+ADAPTER = "pytorch_lora_weights.safetensors"
+CODE = """
+from pathlib import Path
+from benchbench.config import RunConfig
+from benchbench.train.loop import Trainer, train
+
+def main(arguments):
+    said, rank = [], int(os.environ["RANK"])
+    exec(arguments.get("patch", ""), globals() | {"rank": rank})
+    config = RunConfig.model_validate_json(arguments["config"])
+    try:
+        train(config, Path(arguments["out"]), resume=arguments.get("resume", False), device="cpu", say=said.append)
+    except KeyboardInterrupt:
+        said.append("stopped")
+    return said
+"""
+
+
+def gap(a: Path, b: Path) -> float:
+    """How far adapter b is from a, relative to its length; of the matrices that start as zeros alone, where all of
+    what was learned is."""
+    left, right = load_file(a / ADAPTER), load_file(b / ADAPTER)
+    assert left.keys() == right.keys()
+    learned = [name for name in left if "lora_B" in name or "lora.up" in name]
+    difference = torch.cat([(left[name] - right[name]).flatten() for name in learned])
+    return float(difference.norm() / torch.cat([left[name].flatten() for name in learned]).norm())
+
+
+def costs(run: Path) -> dict[str, int]:
+    done = json.loads((run / "done.json").read_text())
+    return {name: done[name] for name in ("unet_evals", "unet_grads", "reward_calls", "pairs", "nfe", "samples")}
+
+
+def together(size: int, folder: Path, config, out: Path, **more) -> list[dict]:
+    arguments = {"config": config.model_dump_json(), "out": str(out), **more}
+    return run_ranks(size, folder, CODE, arguments)
+
+
+def test_uneven_rollouts_give_the_parameters_of_one_process(configure, tmp_path: Path) -> None:
+    """Rollouts of 5, 5 and 1 samples on three processes: shares of 2, 2, 1 and of 1, 0, 0 rows. Guided, so that the
+    gradient through the reward is shared too; an evaluation of 4 images is 2, 1, 1."""
+    words = ["train.batch=5", "train.eval_every=5", "train.save_every=5"]
+    config = configure("tailorpo-g", *words, samples=11)
+    one = train(config, tmp_path / "one", say=lambda line: None)
+    results = together(3, tmp_path / "ranks", config, tmp_path / "three")
+    assert all("value" in result for result in results), results
+    assert not any(result["value"] for result in results[1:])  # only the first speaks
+    assert gap(one, tmp_path / "three") < 1e-4
+    assert costs(one) == costs(tmp_path / "three")
+    rows, expected = read_metrics(tmp_path / "three"), read_metrics(one)
+    assert len(rows) == len(expected)
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row.keys() == wanted.keys()
+        for name in row.keys() - {"seconds"}:
+            assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-5), name
+    assert json.loads((tmp_path / "three" / "record.json").read_text())[0]["processes"] == 3
+
+
+NAN = """
+from benchbench.reward_models.shapes_colour import ShapesColour
+def score(self, images, prompts):
+    r = images.flatten(1).mean(1)
+    return torch.where(torch.arange(len(r)) == 1, float("nan"), r) if rank == 1 else r
+ShapesColour.score_differentiable = score
+"""
+FULL = """
+import errno
+from benchbench.train import checkpoint
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+checkpoint.save = full
+"""
+NO_ROOM = """
+plain = Trainer._step
+def step(self, batch):
+    if rank == 1 and self.micro_batch > {limit}:
+        raise torch.OutOfMemoryError("no room")
+    return plain(self, batch)
+Trainer._step = step
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "error"),
+    [
+        # two candidates of 8 samples are 8 + 8 rows: row 1 of process 1 is row 9, the second candidate of sample 1
+        (NAN, ["RunError", r"shapes-colour gave nan at step 19 for prompt '\w+', sample 1, seed 0"]),
+        (FULL, ["RunError", "disk is full"]),
+        (NO_ROOM.format(limit=0), ["RunError", "out of memory with one row at a time"]),
+    ],
+)
+def test_an_error_of_one_process_ends_all(patch: str, error: list[str], configure, tmp_path: Path) -> None:
+    results = together(2, tmp_path / "ranks", configure("tailorpo"), tmp_path / "run", patch=patch)
+    for result in results:
+        kind, problem, _ = result["error"]
+        assert kind == error[0] and re.search(error[1], problem), problem
+    assert not (tmp_path / "run" / ADAPTER).exists()
+
+
+def test_out_of_memory_on_one_process_changes_rounding_only(configure, tmp_path: Path) -> None:
+    config = configure("tailorpo", "train.eval_every=0", samples=8)
+    one = train(config, tmp_path / "one", say=lambda line: None)
+    together(2, tmp_path / "ranks", config, tmp_path / "two", patch=NO_ROOM.format(limit=3))
+    assert gap(one, tmp_path / "two") < 1e-4
+
+
+STOP = """
+plain = Trainer._rollout
+def rollout(self):
+    if self.state.samples == 16 and rank == 1:  # a signal that reaches one of them
+        os.kill(os.getpid(), 15)
+    return plain(self)
+Trainer._rollout = rollout
+"""
+
+
+def test_resuming_with_as_many_processes_and_with_fewer(configure, tmp_path: Path) -> None:
+    """A signal to one stops both after the rollout. The same bits with as many, the same within rounding with one."""
+    config, whole, out = configure("ddpo", "train.eval_every=0"), tmp_path / "whole", tmp_path / "out"
+    together(2, tmp_path / "a", config, whole)
+    results = together(2, tmp_path / "b", config, out, patch=STOP)
+    assert [result["value"][-1] for result in results] == ["stopped", "stopped"], results
+    shutil.copytree(out, tmp_path / "other")
+    assert "resuming after 24 of 32 samples" in together(2, tmp_path / "c", config, out, resume=True)[0]["value"]
+    left, right = load_file(whole / ADAPTER), load_file(out / ADAPTER)
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert costs(whole) == costs(out)
+
+    def rows(run: Path) -> list[dict]:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run)]
+
+    assert rows(whole) == rows(out)  # none lost, none twice
+    train(config, tmp_path / "other", resume=True, say=lambda line: None)
+    assert gap(whole, tmp_path / "other") < 1e-4 and costs(whole) == costs(tmp_path / "other")
