@@ -21,10 +21,11 @@ class What(StrEnum):
     prompts = "prompts"
     models = "models"
     runs = "runs"
+    tables = "tables"
 
 
 def list_names(what: Annotated[What, typer.Argument(show_default=False)], store: Store = None) -> None:
-    """List methods, rewards, prompt sets, models or the runs of a store."""
+    """List methods, rewards, prompt sets, models, the runs of a store or tables."""
     if what is What.methods:
         table(["method", "what"], [[name, registry.summary("methods", name)] for name in registry.names("methods")])
     elif what is What.rewards:
@@ -33,6 +34,8 @@ def list_names(what: Annotated[What, typer.Argument(show_default=False)], store:
         table(["prompts", "count", "here", "licence", "origin"], _prompts())
     elif what is What.models:
         table(["model", "here", "hub ids, tried in order"], _models())
+    elif what is What.tables:
+        table(["table", "what", "tracks"], _tables())
     else:
         from benchbench.store import root
 
@@ -83,3 +86,9 @@ def _runs(store: Any) -> list[list[object]]:
     return [
         [run.id, run.state, run.config.get("config", {}).get("samples", "?"), run.path] for run in runs.all_runs(store)
     ]
+
+
+def _tables() -> list[list[object]]:
+    from benchbench.papers import spec
+
+    return [[name, found.title, ", ".join(found.tracks)] for name in spec.names() if (found := spec.load(name))]

@@ -68,3 +68,14 @@ def reward_words(text: str) -> list[str]:
 def words(text: str) -> list[str]:
     """``a,b`` as names."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def pairs_of(given: list[str], option: str, example: str) -> dict[str, str]:
+    """``A=B`` words, each A once, as a mapping."""
+    found = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value) or name in found:
+            raise typer.BadParameter(f"{text!r} is not of the form {example}, once each", param_hint=option)
+        found[name] = value
+    return found

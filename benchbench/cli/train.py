@@ -61,5 +61,5 @@ def train(
 
     from benchbench.train import loop
 
-    with resumable("--resume"):
+    with resumable("--resume"), runs.alone(out, say):
         loop.train(run, out, resume=resume, device=device, say=say)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, RunError
+from benchbench.store.files import Say, locked
 from benchbench.store.keys import digest, file_sha256
 
 ADAPTER = "pytorch_lora_weights.safetensors"
@@ -81,6 +85,19 @@ def find(store: Path, reference: str | Path) -> Run:
         f"{store / 'runs'} holds {len(names)} runs, and no folder of that name has a run.json",
         f"did you mean {near[0]}?" if near else "see `bench list runs`",
     )
+
+
+@contextmanager
+def alone(folder: Path, say: Say) -> Iterator[None]:
+    """Holds a run's folder: two commands that want the same run train it once, since the second waits and finds it.
+
+    Of several processes of one training only the first holds it.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    with locked(folder.with_name(f"{folder.name}.lock"), say):
+        yield
 
 
 @dataclass(frozen=True)
