@@ -115,7 +115,7 @@ def load(
         elif section not in values:
             errors.append(f"{key}: no section {section!r}{_nearest(section, values)}")
         else:
-            values[section][name] = _value(raw)
+            values[section][name] = value(raw)
     parts: dict[str, Any] = {}
     for section, kind in (("method", cls.Config), ("train", TrainConfig), ("sampler", SamplerConfig)):
         try:
@@ -162,8 +162,8 @@ def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
     return presets[preset] or {}
 
 
-def _value(raw: str) -> Any:
-    """YAML, with 1e-4 read as a number (YAML 1.1 takes it for a word)."""
+def value(raw: str) -> Any:
+    """The value of a ``key=value`` word: YAML, with 1e-4 read as a number (YAML 1.1 takes it for a word)."""
     try:
         return float(raw) if "e" in raw.lower() and raw.strip()[0] in "+-.0123456789" else yaml.safe_load(raw)
     except (ValueError, yaml.YAMLError):

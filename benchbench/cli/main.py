@@ -18,6 +18,7 @@ from benchbench.cli import (
     evaluation,
     fetch,
     listing,
+    measure,
     report,
     reproduce,
     score,
@@ -42,6 +43,7 @@ app.command("train")(train.train)
 app.command("train-spm")(train_spm.train_spm)
 app.command("eval")(evaluation.evaluate)
 app.command("score")(score.score)
+app.command("measure")(measure.measure)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("list")(listing.list_names)

@@ -58,7 +58,10 @@ class Column(_Model):
 
 
 class Table(_Model):
-    """Cells by row and column; a cell that was not measured is absent. ``quick`` marks a run too small to quote."""
+    """Cells by row and column; a cell that was not measured is absent. ``quick`` marks a run too small to quote.
+
+    ``ranked``: the row with the highest mean of a column is its best.
+    """
 
     name: str
     title: str
@@ -68,15 +71,16 @@ class Table(_Model):
     cells: dict[str, dict[str, Cell]]
     protocol: str = ""
     quick: bool = False
+    ranked: bool = True
 
     def get(self, row: str, column: str) -> Cell | None:
         """The cell, where it was measured."""
         return self.cells.get(row, {}).get(column)
 
     def best(self, column: str) -> str | None:
-        """The row with the highest mean, where there are rows to compare."""
+        """The row with the highest mean, where that is the best and there are rows to compare."""
         values = {row: found.value for row in self.rows if (found := self.get(row, column))}
-        return max(values, key=values.__getitem__) if len(values) > 1 else None
+        return max(values, key=values.__getitem__) if self.ranked and len(values) > 1 else None
 
     @property
     def full_caption(self) -> str:

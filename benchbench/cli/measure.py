@@ -1,0 +1,72 @@
+"""``bench measure``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from benchbench.cli import choice
+from benchbench.cli.options import Device, ModelName, PromptsName, RewardName, Store
+from benchbench.cli.ui import all_at_once, resumable, say
+from benchbench.protocols import WHERE
+
+Protocol = StrEnum("Protocol", {name.replace("-", "_"): name for name in WHERE})  # type: ignore[misc]
+
+
+def measure(
+    protocol: Annotated[Protocol, typer.Argument(show_default=False)],
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Run ids or folders; each is a row.")
+    ] = None,
+    model: ModelName = None,
+    prompts: PromptsName = None,
+    reward: RewardName = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few states: minutes, and nothing to quote.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="states=24 steps=[12,8] ...")
+    ] = None,
+    store: Store = None,
+    device: Device = None,
+) -> None:
+    """Measure a protocol of the papers on a model and its runs; makes only what the store does not hold."""
+    from benchbench import prompts as prompt_sets
+    from benchbench import registry
+    from benchbench.diffusion import models
+    from benchbench.protocols import PROTOCOLS
+    from benchbench.protocols.run import run, settings_of
+    from benchbench.report import folder
+    from benchbench.store import root
+
+    chosen, why = choice.model(model, device)
+    prompts_name = choice.prompts(prompts, chosen)
+    reward_name, note = choice.reward(reward, chosen)
+    all_at_once(
+        lambda: registry.require_reward(reward_name),
+        lambda: models.folder(chosen),
+        lambda: prompt_sets.load(prompts_name),
+        lambda: settings_of(PROTOCOLS[protocol.value], quick, settings or []),
+    )
+    rows = ", ".join(runs or ["the base model"])
+    say(
+        f"measuring {protocol.value} of {rows} on the model {chosen} ({why}), prompts {prompts_name}, reward "
+        f"{reward_name}; into {root(store)}"
+    )
+    if note:
+        say(note)
+    with resumable():
+        result = run(
+            protocol.value,
+            runs or [],
+            chosen,
+            prompt_sets.load(prompts_name),
+            reward_name,
+            store=root(store),
+            quick=quick,
+            overrides=settings or [],
+            device=device,
+            say=say,
+        )
+    say(result.table.markdown())
+    say(f"report: {folder.page_file(result.folder, quick)}")
