@@ -72,7 +72,8 @@ class Cell(BaseModel):
         from benchbench.protocols import PROTOCOLS
 
         protocol = PROTOCOLS[self.protocol]
-        return protocol.quick if self.quick else protocol.Settings.model_validate(self.settings)
+        quick = protocol.quick.model_dump(mode="json", exclude_defaults=True) if self.quick else {}
+        return protocol.Settings.model_validate({**self.settings, **quick})
 
     def make(self, store: Path, say: Say = print) -> None:
         """Makes what the store lacks."""

@@ -114,7 +114,7 @@ def plan(
             reward = trained_on(what, track, group)
             named = (checkpoints or {}).get(row) or (checkpoints or {}).get(what.method or "") or what.checkpoint
             folders: list[str] = [named] if named else []
-            if what.method and not named:
+            if what.method and not named and spec.protocol != "cost":
                 why = track.unavailable.get(row)
                 made = [] if why else [_training(row, what, track, reward, seed, store) for seed in used]
                 why = why or _cannot(made[0].config)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from benchbench.evaluate.measure import Measured
 from benchbench.evaluate.run import sections
-from benchbench.papers import tasks
+from benchbench.papers import curve, own, tasks
+from benchbench.papers.cell import IMAGES
 from benchbench.papers.order import beside
 from benchbench.papers.plan import Plan
 from benchbench.papers.spec import Block
@@ -24,11 +25,21 @@ def report(cells: Plan, store: Path, say: Say) -> Path:
     """Writes the report, prints its tables, and returns its folder."""
     spec = cells.spec
     tables, measured = [], []
+    more: list[Section] = []
     for block in cells.blocks:
-        table, parts = _block(cells, block, store, say)
-        tables.append(table)
-        measured += parts
-    compared = beside(cells, dict(zip(cells.blocks, tables, strict=True)))
+        if spec.protocol == "curve":
+            found, curves = curve.tables(cells)
+            tables += found
+            more += curves
+        elif spec.protocol in IMAGES:
+            found, parts = _block(cells, block, store, say)
+            tables += found
+            measured += parts
+        else:
+            found, steps = own.tables(cells, block, store, say)
+            tables += found
+            more += steps
+    compared = beside(cells, dict(zip(cells.blocks, tables, strict=True))) if spec.protocol == "reward-table" else ()
     body: list[Section] = [Tables(title=f"{spec.title}, on {cells.track.model}", tables=tuple(tables))]
     if compared or spec.notes:
         body.append(Text(title="Beside the paper", paragraphs=(*compared, *spec.notes)))
@@ -37,7 +48,7 @@ def report(cells: Plan, store: Path, say: Say) -> Path:
     page = Page(
         title=f"{spec.title} on {cells.track.model}",
         intro=f"{spec.source}. {spec.about}",
-        sections=(*body, *_rest(measured[: len(cells.groups)])),
+        sections=(*body, *more, *_rest(measured[: len(cells.groups)])),
         quick=cells.quick,
     )
     out = folder.write(store, f"{spec.id.replace(':', '-')}-{cells.track_name}", page)
@@ -63,8 +74,8 @@ def _rest(measured: list[Measured]) -> list[Section]:
     return [*rest, Records(records=records)]
 
 
-def _block(cells: Plan, block: Block, store: Path, say: Say) -> tuple[Table, list[Measured]]:
-    """One table on one prompt set. Where a column has trainings of its own, the gold reward of the same follows it."""
+def _block(cells: Plan, block: Block, store: Path, say: Say) -> tuple[list[Table], list[Measured]]:
+    """One table on one prompt set, of win rates one more. Where a column has trainings of its own, the gold reward of the same follows it."""
     frames: dict[str, list[pd.DataFrame]] = {row: [] for row in cells.rows}
     found, gold = [], cells.track.gold
     for group in cells.groups:
@@ -75,7 +86,8 @@ def _block(cells: Plan, block: Block, store: Path, say: Say) -> tuple[Table, lis
         for row, frame in one.frames.items():
             name = f"{gold} ({group})" if group else gold
             frames[row].append(frame.assign(reward=frame.reward.where(frame.reward != gold, name)))
-    values = cells.spec.values(block.published) if block.published else {}
+    rates = cells.spec.protocol == "win-rate"
+    values = cells.spec.values(block.published) if block.published and not rates else {}
     columns = cells.track.rewards
     table = reward_table(
         {row: pd.concat(parts, ignore_index=True) for row, parts in frames.items() if parts},
@@ -91,7 +103,10 @@ def _block(cells: Plan, block: Block, store: Path, say: Say) -> tuple[Table, lis
         scale = "" if cells.track_name == cells.spec.paper_track else "; for order, not value"
         said = f"Published: {cells.spec.source}, {cells.spec.paper_track}, on {block.published}: {pairs}{scale}."
         table = table.model_copy(update={"caption": f"{table.caption} {said}"})
-    return table, found
+    if not rates:
+        return [table], found
+    joined = {row: pd.concat(parts, ignore_index=True) for row, parts in frames.items()}
+    return [own.win_rates(cells, block, joined, f"{table.name}-win-rate"), table], found
 
 
 def _called(cells: Plan, block: Block) -> str:

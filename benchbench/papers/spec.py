@@ -21,7 +21,6 @@ ProtocolName = Literal[
     "jensen-gap",
     "guidance-ratio",
     "preference-order",
-    "gradient-direction",
     "cost",
     "curve",
 ]

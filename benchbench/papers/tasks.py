@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchbench.papers import estimate, pool
-from benchbench.papers.cell import Cell
+from benchbench.papers.cell import IMAGES, Cell
 from benchbench.papers.plan import Measurement, Plan, Training
 from benchbench.store.keys import digest
 
@@ -28,7 +28,12 @@ def _train(training: Training, store: Path) -> pool.Task:
 
 
 def measurements(cells: Plan, store: Path) -> list[pool.Task]:
-    """One for each row and prompt set, with all of its rewards; the base model's first, which every row needs."""
+    """One for each row and prompt set, with all of its rewards; the base model's first, which every row needs.
+
+    Curves need none: they are what the trainings logged.
+    """
+    if cells.spec.protocol == "curve":
+        return []
     merged: dict[tuple[str, ...], list[Measurement]] = {}
     for one in cells.measurements:
         merged.setdefault((one.row, one.prompts, str(one.block.images), *one.runs), []).append(one)
@@ -48,15 +53,15 @@ def _measure(part: list[Measurement], cells: Plan, store: Path) -> pool.Task:
 def cell(cells: Plan, like: Measurement, rows: dict[str, list[str]], rewards: list[str]) -> Cell:
     """Rows on one prompt set under the table's protocol; images are always scored by the gold reward too."""
     protocol, gold = cells.spec.protocol, cells.track.gold
-    scored = protocol in ("reward-table", "win-rate", "curve")
+    method = cells.spec.rows[like.row].method
     return Cell(
-        protocol="reward-table" if protocol == "curve" else protocol,
+        protocol=protocol,
         model=cells.track.model,
         rows=rows,
         prompts=like.prompts,
         images=like.block.images,
-        rewards=[*rewards, gold] if gold and scored and gold not in rewards else rewards,
+        rewards=[*rewards, gold] if gold and protocol in IMAGES and gold not in rewards else rewards,
         sampler=cells.track.sampler,
-        settings=cells.track.settings,
+        settings={**cells.track.settings, **({"method": method} if protocol == "cost" else {})},
         quick=cells.quick,
     )
