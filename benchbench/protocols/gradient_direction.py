@@ -74,7 +74,7 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
     title = "Gradient direction"
     paper = "arXiv:2502.01667, sections 3.2 and 3.3"
     dtype = "fp32"
-    variants = {name: {"method": name} for name in ("d3po", "tailorpo")}
+    compared = ("method", ("d3po", "tailorpo"))
     Settings = DirectionSettings
     quick = DirectionSettings(states=6, steps=(20, 12, 4))
 

@@ -65,7 +65,7 @@ class Measurement(ABC, Generic[S]):
     paper: ClassVar[str]
     schema: ClassVar[int] = 1  # raised when the same settings would mean other numbers
     has_base: ClassVar[bool] = True  # whether the base model is a row of its own
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # settings that are compared where none of them is named
+    compared: ClassVar[tuple[str, tuple[str, ...]] | None] = None  # a setting, and its values where none is named
     Settings: ClassVar[type[MeasureSettings]]
     quick: S
 

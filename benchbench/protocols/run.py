@@ -73,13 +73,14 @@ def run(
     settings = settings_of(protocol, quick, overrides)
     rows: list[tuple[str, str | None]] = [(BASE, None)] if protocol.has_base or not runs else []
     rows += [(adapter(store, found).label, found) for found in runs]
-    named = {text.partition("=")[0].strip() for text in overrides}
-    variants = {} if named & {key for v in protocol.variants.values() for key in v} else protocol.variants
+    key, values = protocol.compared or ("", ("",))
+    if key in {text.partition("=")[0].strip() for text in overrides}:
+        values = (getattr(settings, key),)
     frames: dict[str, pd.DataFrame] = {}
     for label, found in rows:
-        for variant, changed in (variants or {"": {}}).items():
-            own = settings.model_copy(update=dict(changed))
-            row = variant if variant and len(rows) == 1 else f"{label}, {variant}" if variant else label
+        for value in values:
+            own = settings.model_copy(update={key: value}) if key else settings
+            row = label if not key else value if len(rows) == 1 else f"{label}, {value}"
             frames[row] = protocol.measure(model, found, prompts, reward, own, store=store, device=device, say=say)
     about = f"{Path(model).name if Path(model).is_dir() else model}, prompts {prompts.name}, reward {reward}"
     table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)

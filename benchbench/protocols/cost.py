@@ -1,0 +1,232 @@
+"""What an iteration of training costs: time, peak memory, UNet evaluations, reward calls (DSPO, Table 3).
+
+A training is run for a few iterations in a process of its own, in a folder that is thrown away, by the loop that trains
+for real, without evaluations and checkpoints. Its first iteration, which warms caches up, is left out. An iteration is
+a rollout and its optimiser steps, or an optimiser step of an offline method.
+
+Time and memory belong to a machine and not to a method: rows are kept under the device, the threads and the versions of
+the libraries, are taken again only where one of these is another, and carry them. Memory on a GPU is the most that
+PyTorch had allocated; on a CPU it is the largest resident set of the whole process, interpreter and libraries included.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import Field
+
+from benchbench import config as configs
+from benchbench.api import PromptSet
+from benchbench.errors import MissingError, RunError, UsageError
+from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run
+from benchbench.protocols.step_table import said
+from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.stats import intervals
+from benchbench.stats.intervals import LEVEL
+from benchbench.store.files import Say
+from benchbench.store.measurements import Measurements
+
+MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
+LINE = "cost of a training: "
+
+
+class CostSettings(MeasureSettings):
+    """Whose training, and how much of it."""
+
+    method: str = Field("tailorpo", description="bench list methods")
+    iterations: int = Field(10, ge=2, description="after the first, which is left out")
+    preset: str | None = Field(None, description="of the method; none: the model's")
+    overrides: tuple[str, ...] = Field((), description="section.key=value, as of bench train --set")
+
+
+class TrainingCost(Measurement[CostSettings]):
+    """Time, memory and evaluations of a training's iterations."""
+
+    name = "cost"
+    title = "Cost of training"
+    paper = "DSPO (ICLR 2025), Table 3"
+    compared = ("method", ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g"))
+    Settings = CostSettings
+    quick = CostSettings(iterations=2)
+
+    def measure(
+        self,
+        model: str,
+        run: Run,
+        prompts: PromptSet,
+        reward: str,
+        settings: CostSettings,
+        *,
+        store: Path,
+        device: str | None = None,
+        dtype: str = "auto",
+        say: Say = print,
+    ) -> pd.DataFrame:
+        """A row an iteration: images, steps (of the optimiser), MEASURED, and peak_gib of the whole process.
+
+        Errors: UsageError (a run is named: what is measured is a method), those of training.
+        """
+        from benchbench.diffusion import backbones, models
+        from benchbench.record import device_name, packages, record
+
+        if run is not None:
+            raise UsageError("the cost of a run cannot be measured", "it was trained already", "see its done.json")
+        where = backbones.pick_device(device)
+        made = self._config(model, prompts, reward, settings, dtype)
+        machine = {"device": device_name(str(where)), "packages": packages()}
+        weights = {model: models.content_hash(models.folder(model))}
+        key = {"schema": self.schema, "config": made.model_dump(mode="json"), "weights": weights, **machine}
+        kept = Measurements(store, self.name, key)
+        say(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
+
+        def compute() -> Any:
+            return lambda start, stop: _in_own_process(made.model_dump_json(), str(where))
+
+        def ran() -> Mapping[str, Any]:
+            return record({"protocol": self.name, **key}, weights, str(where))
+
+        return kept.collect(1, 1, compute, ran, f"cost of {settings.method}", "trainings", say)
+
+    def _config(
+        self, model: str, prompts: PromptSet, reward: str, settings: CostSettings, dtype: str
+    ) -> configs.RunConfig:
+        words = [*settings.overrides, f"train.dtype={dtype}", "train.eval_every=0", "train.eval_images=1"]
+        made = configs.load(
+            settings.method, model, reward, prompts.name, 1_000_000, settings.seed, settings.preset, words
+        )
+        per = made.method_class.images(made.method_config)
+        batch = max(made.train.batch // per, 1) * per  # images of an iteration
+        samples = batch * (settings.iterations + 1)
+        sampler = settings.sampler or made.sampler
+        train = made.train.model_copy(update={"save_every": samples + 1})
+        return made.model_copy(update={"samples": samples, "train": train, "sampler": sampler})
+
+    def cost(self, settings: CostSettings, steps: int) -> Price:
+        """Counted by a dry rollout of an online method; nothing is decoded in the count."""
+        from benchbench.train.dry import price
+
+        made = configs.load(
+            settings.method, "shapes", "shapes-colour", "shapes-simple", 1_000_000, 0, settings.preset,
+            [*settings.overrides, f"sampler.steps={steps}"],
+        )  # fmt: skip
+        one = price(made)
+        n = one.images * (settings.iterations + 1)
+        return Price(round(one.unet_evals * n), round(one.unet_grads * n), 0, round(one.reward_calls * n))
+
+    def table(
+        self,
+        frames: Mapping[str, pd.DataFrame],
+        settings: CostSettings,
+        about: str = "",
+        *,
+        name: str | None = None,
+        published: Published | None = None,
+        quick: bool = False,
+        level: float = LEVEL,
+    ) -> Table:
+        """Columns: seconds and evaluations an image, the same an optimiser step, and peak memory; a row a method."""
+        columns = {
+            "s / image": ("seconds", "images"),
+            "UNet / image": ("unet_evals", "images"),
+            "UNet with gradient / image": ("unet_grads", "images"),
+            "reward calls / image": ("reward_calls", "images"),
+            "s / step": ("seconds", "steps"),
+            "UNet / step": ("unet_evals", "steps"),
+            "UNet with gradient / step": ("unet_grads", "steps"),
+        }
+        cells: dict[str, dict[str, Cell]] = {}
+        for row, frame in frames.items():
+            known = {key: (published or {}).get((row, key)) for key in [*columns, "peak GiB"]}
+            cells[row] = {
+                key: cell(intervals.mean(frame.assign(prompt_index=frame.iteration, score=frame[a] / frame[b]), level))
+                for key, (a, b) in columns.items()
+            }
+            cells[row]["peak GiB"] = Cell(value=float(frame.peak_gib.max()))
+            cells[row] = {key: found.model_copy(update={"published": known[key]}) for key, found in cells[row].items()}
+        devices = ", ".join(sorted({str(device) for frame in frames.values() for device in frame.device}))
+        caption = (
+            f"{said(about)}Means over {settings.iterations} training iterations after the first, on {devices}; UNet: "
+            f"guided evaluations. Times hold for this machine and for what else it was doing. In brackets: {level:.0%} "
+            f"interval over iterations."
+        )
+        return Table(
+            name=name or self.name,
+            title=self.title,
+            caption=caption,
+            rows=tuple(frames),
+            columns=tuple(Column(key=key) for key in [*columns, "peak GiB"]),
+            cells=cells,
+            quick=quick,
+            ranked=False,
+        )
+
+
+def _in_own_process(config: str, device: str) -> pd.DataFrame:
+    """Rows of a training in a new process. Errors: RunError with its last words, MissingError."""
+    words = [sys.executable, "-m", "benchbench.protocols.cost", config, device]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            out, err = process.communicate()
+        except BaseException:  # Ctrl-C: the child has it too, and nothing of it is kept
+            process.terminate()
+            raise
+    found = [line.removeprefix(LINE) for line in out.splitlines() if line.startswith(LINE)]
+    if process.returncode or not found:
+        kind = MissingError if process.returncode == MissingError.code else RunError
+        raise kind(
+            "the training whose cost is measured failed",
+            (err.strip() or out.strip() or "no word").splitlines()[-1],
+            "try it by itself: bench train with the same settings",
+        )
+    return pd.read_json(io.StringIO(found[-1]), orient="records")
+
+
+def main() -> None:
+    """In the process of its own: trains, and prints the rows as one line of JSON."""
+    import resource
+
+    import torch
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    from benchbench.record import device_name
+    from benchbench.train.loop import train
+    from benchbench.train.metrics import read_metrics
+
+    made, device = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2]
+    steps = [0]  # of the optimiser so far, at the end of each iteration
+
+    def counted(*_: Any) -> None:
+        steps[0] += 1
+
+    register_optimizer_step_post_hook(counted)
+    with tempfile.TemporaryDirectory() as folder:
+        out = train(made, Path(folder) / "run", device=device)
+        rows = [row for row in read_metrics(out) if "loss" in row]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
+    if device.startswith("cuda"):
+        peak = torch.cuda.max_memory_allocated(device)
+    each = steps[0] / len(rows)
+    told = [
+        {
+            "iteration": i,
+            "images": now["samples"] - before["samples"],
+            "steps": each,
+            **{name: now[name] - before[name] for name in MEASURED},
+            "peak_gib": peak / 2**30,
+            "device": device_name(device),
+        }
+        for i, (before, now) in enumerate(zip(rows, rows[1:], strict=False), 1)
+    ]
+    print(LINE + json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
