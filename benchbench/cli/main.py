@@ -18,6 +18,7 @@ from benchbench.cli import (
     evaluation,
     fetch,
     listing,
+    pairs,
     report,
     reproduce,
     score,
@@ -50,6 +51,7 @@ app.command("status")(status.status)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("fetch")(fetch.fetch)
+app.add_typer(pairs.app, name="pairs")
 app.add_typer(shapes.app, name="shapes")
 
 

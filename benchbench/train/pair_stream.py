@@ -87,11 +87,9 @@ class PairStream:
             self.bad += skipped
         return items
 
-    def row(self, draw: int, attempt: int = 0) -> int:
-        """The row of a draw; of an attempt after the first, any row."""
+    def row(self, draw: int) -> int:
+        """The row of a draw, if it can be used."""
         epoch, place = divmod(draw, len(self.pairs))
-        if attempt:
-            return self.noise.integer(len(self.pairs), "pairs", "instead", draw, attempt)
         return int(self._order(epoch)[place])
 
     def close(self) -> None:
@@ -99,8 +97,7 @@ class PairStream:
         self._pool.shutdown(cancel_futures=True)
 
     def _begin(self, draw: int) -> Future[tuple[PairItem, list[SkippedRow]]]:
-        self.row(draw)  # orders are made in this thread
-        return self._pool.submit(self._item, draw)
+        return self._pool.submit(self._item, draw, self.row(draw))
 
     def _order(self, epoch: int) -> torch.Tensor:
         """int64 [len(pairs)]; the last few epochs' are kept."""
@@ -111,10 +108,9 @@ class PairStream:
             self._orders = {**{e: o for e, o in self._orders.items() if abs(e - epoch) < 2}, epoch: made}
         return self._orders[epoch]
 
-    def _item(self, draw: int) -> tuple[PairItem, list[SkippedRow]]:
+    def _item(self, draw: int, row: int) -> tuple[PairItem, list[SkippedRow]]:
         skipped: list[SkippedRow] = []
-        for attempt in range(TRIES):
-            row = self.row(draw, attempt)
+        for attempt in range(1, TRIES + 1):
             try:
                 raw = self.pairs[row]
             except BadRow as bad:
@@ -125,8 +121,9 @@ class PairStream:
                         str(bad),
                         "mend or remove it (bench pairs check names every such row), or go on with --bad-rows skip",
                     ) from bad
-                continue
-            return self._prepared(draw, row, raw), skipped
+                row = self.noise.integer(len(self.pairs), "pairs", "instead", draw, attempt)
+            else:
+                return self._prepared(draw, row, raw), skipped
         raise RunError(
             f"{TRIES} rows of the pairs {self.pairs.name} in a row cannot be used",
             f"the last: {skipped[-1].place}: {skipped[-1].why}",
