@@ -172,7 +172,17 @@ class ImagePairs(_Batch):
     draw: torch.Tensor  # [N] int64
 
 
-Batch = Transitions | StepPairs | ImagePairs
+@dataclass(frozen=True)
+class Images(_Batch):
+    """Single images as scaled latents, float32, each with its verdict: what SFT and Diffusion-KTO read."""
+
+    x: torch.Tensor  # [N, C, h, w]
+    cond: Cond
+    draw: torch.Tensor  # [N] int64, as in ImagePairs
+    label: torch.Tensor  # [N] float32: +1 where it was preferred, -1 where it was not
+
+
+Batch = Transitions | StepPairs | ImagePairs | Images
 Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer"]
 
 
@@ -199,6 +209,19 @@ class Settings(BaseModel):
 
 class MethodConfig(Settings):
     """Base of a method's Config; every field's description names its origin."""
+
+
+Flip = Literal["independent", "joint", "none"]
+
+
+class PairsConfig(MethodConfig):
+    """Base of an offline method's Config: how it reads its pairs."""
+
+    caption_dropout: float = Field(0.2, ge=0, le=1, description="share of captions that become empty [DiffusionDPO code]")
+    flip: Flip = Field(
+        "independent", description="mirror each image of a pair half the time [DiffusionDPO code], or both, or neither"
+    )
+    nodup: bool = Field(False, description="one pair of each caption, drawn by the seed [DSPO paper: DSPO-nodup]")
 
 
 class Method(ABC):
@@ -240,3 +263,33 @@ class Method(ABC):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what ``state`` gave."""
+
+
+class OfflineMethod(Method):
+    """A method that learns from given pairs of images and makes none: the engine reads, encodes and deals them out.
+
+    ``--samples`` counts the images it is shown: two a pair, or one where ``winners`` says that it reads single images.
+    """
+
+    data = "offline"
+    images_per_sample = 2
+
+    @classmethod
+    def winners(cls, cfg: Any) -> float | None:
+        """None: it reads pairs, ImagePairs. A share: it reads Images, of which this share are winners of their pairs."""
+        return None
+
+    @classmethod
+    def loss_at_start(cls, cfg: Any) -> float | None:
+        """The loss where policy and reference are one, by its formula; checked at step 0. None: it has no fixed value."""
+        return None
+
+    def collect(
+        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
+    ) -> Iterator[tuple[Batch, Metrics]]:
+        """Not asked of an offline method."""
+        raise TypeError(f"{self.name} learns from pairs and makes no images")
+
+    def prepare(self, policy: Policy, batch: Any, cfg: Any, noise: Noise) -> tuple[Batch, Metrics]:
+        """What needs the whole batch before the loss sees parts of it, under no_grad; here nothing does."""
+        return batch, {}

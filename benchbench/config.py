@@ -14,11 +14,11 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from benchbench import ensemble, registry
-from benchbench.api import Method, MethodConfig, Settings
+from benchbench.api import Method, MethodConfig, Settings, later
 from benchbench.errors import UsageError
 from benchbench.store.keys import digest
 
-PRESETS = ("released", "paper", "shapes")
+PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 
 
 class SamplerConfig(Settings):
@@ -47,6 +47,10 @@ class TrainConfig(Settings):
     save_every: int = Field(96, ge=1, description="samples between checkpoints [ours]")
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
+    optimizer: Literal["adamw", "adafactor"] = later(
+        "adamw", description="adafactor: without its own step size, as DiffusionDPO's code trains SDXL; takes no betas, eps"
+    )
+    warmup: int = later(0, ge=0, description="optimiser steps over which lr rises linearly; constant after [ours: none]")
 
 
 class RunConfig(Settings):
@@ -62,6 +66,7 @@ class RunConfig(Settings):
     settings: dict[str, Any]  # of the method, as its own Config dumps them
     train: TrainConfig
     sampler: SamplerConfig
+    pairs: str | None = later(None)  # what an offline method learns from
 
     @field_validator("reward", mode="before")
     @classmethod
@@ -95,8 +100,11 @@ def load(
     seed: int,
     preset: str | None = None,
     overrides: Sequence[str] = (),
+    pairs: str | None = None,
 ) -> RunConfig:
     """Defaults, then the preset (``shapes`` on that model, else ``released``), then ``section.key=value`` strings.
+
+    An offline method learns from ``pairs``, by default on shapes from pairs that the model itself makes.
 
     Errors: UsageError listing every unknown name and wrong value at once, each unknown name with the nearest one.
     """
@@ -105,8 +113,9 @@ def load(
     errors: list[str] = []
     values: dict[str, dict[str, Any]] = {"method": {}, "train": {}, "sampler": {}}
     for key, entry in preset_values(method, preset).items():
-        section, _, name = key.partition(".")
-        values[section][name] = entry["value"]
+        section, dot, name = key.partition(".")
+        if dot:
+            values[section][name] = entry["value"]
     for text in overrides:
         key, equals, raw = text.partition("=")
         section, dot, name = key.strip().partition(".")
@@ -126,6 +135,13 @@ def load(
         errors.append(f"--samples {samples}: at least 1 is needed")
     if seed < 0:
         errors.append(f"--seed {seed}: must not be negative")
+    if cls.data == "offline" and pairs is None:
+        if model == "shapes":
+            from benchbench.train.pairs import SHAPES as pairs
+        else:
+            errors.append("--pairs is missing: it learns from given pairs of images, as pickapic_v2 (see docs/pairs.md)")
+    if cls.data == "online" and pairs is not None:
+        errors.append(f"--pairs {pairs}: it makes its own images and reads no pairs; leave --pairs away")
     if errors:
         count = f"{len(errors)} settings are" if len(errors) > 1 else "a setting is"
         raise UsageError(
@@ -144,22 +160,34 @@ def load(
         settings=parts["method"].model_dump(mode="json"),
         train=parts["train"],
         sampler=parts["sampler"],
+        pairs=pairs,
     )
 
 
 def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
-    """``section.key`` -> {value, origin} of a preset; a plug-in's method without a preset file has none."""
+    """``section.key`` -> {value, origin} of a preset; a plug-in's method without a preset file has none.
+
+    The key ``samples`` is the default of --samples.
+    """
     if preset not in PRESETS:
         raise UsageError(f"no preset {preset!r}", f"there are {', '.join(PRESETS)}", "leave --preset away, or name one")
-    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
-    if not file.is_file():
+    presets = all_presets(method)
+    if presets is None:
         return {}
-    presets: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     if preset not in presets:
         raise UsageError(
             f"{method} has no preset {preset!r}", f"it has {', '.join(presets)}", f"bench show preset {method}"
         )
     return presets[preset] or {}
+
+
+def all_presets(method: str) -> dict[str, Any] | None:
+    """The presets of a method by name, or None where it has no preset file."""
+    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
+    if not file.is_file():
+        return None
+    presets: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return presets
 
 
 def value(raw: str) -> Any:

@@ -19,6 +19,7 @@ from benchbench.cli import (
     fetch,
     listing,
     measure,
+    pairs,
     report,
     reproduce,
     score,
@@ -52,6 +53,7 @@ app.command("status")(status.status)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("fetch")(fetch.fetch)
+app.add_typer(pairs.app, name="pairs")
 app.add_typer(shapes.app, name="shapes")
 
 

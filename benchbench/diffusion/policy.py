@@ -25,11 +25,14 @@ class Cost:
     unet_grads: int = 0  # guided evaluations with gradient, each of which costs about three
     reward_calls: int = 0  # a gradient through the reward is a call
     pairs: int = 0
+    plain_evals: int = 0  # evaluations without guidance and without gradient: one forward each
+    plain_grads: int = 0  # evaluations without guidance, with gradient
 
     @property
-    def nfe(self) -> int:
-        """UNet evaluations with a backward pass counted as two more."""
-        return self.unet_evals + 3 * self.unet_grads
+    def nfe(self) -> float:
+        """Guided UNet evaluations, a backward pass counted as two more, an evaluation without guidance as a half."""
+        halves = 2 * (self.unet_evals + 3 * self.unet_grads) + self.plain_evals + 3 * self.plain_grads
+        return halves / 2 if halves % 2 else halves // 2
 
 
 @dataclass
@@ -88,6 +91,20 @@ class Policy:
         text = torch.cat([cond.null.expand(rows, -1, -1), cond.text])
         e_null, e_text = unet(torch.cat([x, x]), torch.cat([tau, tau]), text).sample.float().chunk(2)
         return e_null + self.guidance_scale * (e_text - e_null)
+
+    def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
+        """Noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N]."""
+        if torch.is_grad_enabled():
+            self.cost.plain_grads += len(x)
+        else:
+            self.cost.plain_evals += len(x)
+        unet = self.backbone.unet
+        return unet(x.to(unet.dtype), tau, cond.text).sample.float()
+
+    def reference_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
+        """The same of the reference policy, without gradient."""
+        with torch.no_grad(), self.adapter_off():
+            return self.predict(x, tau, cond)
 
     def step(self, x: Tensor, k: Index, cond: Cond) -> Step:
         """The distribution of the next latents, from float32 latents x_k [N, C, h, w]."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,23 +15,46 @@ from benchbench.diffusion.decode import Decoder, to_pil
 from benchbench.diffusion.policy import Cost, Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.store.files import write_atomic
+
+BASE = "base_scores.json"
 
 
 class FixedEvaluation:
-    """Rewards of plain samples of the current policy; the noise is the same for every method and training seed."""
+    """Rewards of plain samples of the current policy; the noise is the same for every method and training seed.
 
-    def __init__(self, policy: Policy, prompts: PromptSet, reward: Reward, images: int) -> None:
-        self.policy = policy
+    The scores of the untrained policy, which is the base model, are kept in the run's folder ``out``: the win rate is
+    the share of images that score higher than the base model's of the same prompt and noise, a tie being half.
+    """
+
+    def __init__(self, policy: Policy, prompts: PromptSet, reward: Reward, images: int, out: Path) -> None:
+        self.policy, self.base = policy, out / BASE
         n = len(prompts)
         self.samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(images)]
         self.rewards: dict[str, Reward] = {"reward": reward}
         if policy.backbone.is_shapes:
             self.rewards["oracle"] = registry.get("rewards", "shapes-oracle")(policy.backbone.device)
 
-    @torch.no_grad()
-    def __call__(self) -> dict[str, float]:
-        """``eval.reward``, on shapes ``eval.oracle`` too, and how many images were constant."""
+    def __call__(self, first: bool) -> dict[str, float]:
+        """``eval.reward`` and ``eval.win_rate``, on shapes ``eval.oracle`` too, and how many images were constant.
+
+        ``first``: the policy is still untrained. A run that has lost its base scores, or never had any, makes them.
+        """
         own, self.policy.cost = self.policy.cost, Cost()  # looking is not training, and is not charged to it
+        scores, constant = self._scores()
+        if first:
+            write_atomic(self.base, json.dumps(scores["reward"].tolist()).encode())
+        elif not self.base.is_file():
+            with self.policy.adapter_off():
+                write_atomic(self.base, json.dumps(self._scores()[0]["reward"].tolist()).encode())
+        self.policy.cost = own
+        base = torch.tensor(json.loads(self.base.read_text(encoding="utf-8")))
+        means = {f"eval.{name}": float(values.mean()) for name, values in scores.items()}
+        return {**means, "eval.win_rate": win_rate(scores["reward"], base), "eval.constant_images": constant}
+
+    @torch.no_grad()
+    def _scores(self) -> tuple[dict[str, torch.Tensor], int]:
+        """The scores of every reward, [images], and how many images were constant."""
         chunk = self.policy.backbone.batch_size
         scores: dict[str, list[torch.Tensor]] = {name: [] for name in self.rewards}
         constant = 0
@@ -39,6 +64,9 @@ class FixedEvaluation:
             for name, reward in self.rewards.items():
                 scores[name].append(reward.score(images, [s.prompt for s in part]))
             constant += sum(int(np.ptp(np.asarray(image))) < 2 for image in images)
-        self.policy.cost = own
-        means = {f"eval.{name}": float(torch.cat(parts).mean()) for name, parts in scores.items()}
-        return {**means, "eval.constant_images": constant}
+        return {name: torch.cat(parts) for name, parts in scores.items()}, constant
+
+
+def win_rate(scores: torch.Tensor, base: torch.Tensor) -> float:
+    """The share of scores [N] above their base [N], a tie being half."""
+    return float(((scores > base).float() + 0.5 * (scores == base).float()).mean())

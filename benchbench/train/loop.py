@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import Batch, ImagePairs
+from benchbench.api import Batch
 from benchbench.config import RunConfig
 from benchbench.diffusion.lora import save_adapter
 from benchbench.diffusion.policy import Cost
@@ -27,11 +27,21 @@ from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.interrupt import Interrupt
 from benchbench.train.invariants import check_start
 from benchbench.train.metrics import Metrics
-from benchbench.train.setup import Parts, Say, build, check, claim, run_key, write_run
+from benchbench.train.setup import Parts, Say, build, check, claim, rate, run_key, write_run
 
 
-def train(config: RunConfig, out: Path, resume: bool = False, device: str | None = None, say: Say = print) -> Path:
+def train(
+    config: RunConfig,
+    out: Path,
+    resume: bool = False,
+    device: str | None = None,
+    say: Say = print,
+    store: Path | None = None,
+    skip_bad: bool = True,
+) -> Path:
     """Trains into the folder ``out`` and returns it; a complete run is left as it is.
+
+    An offline method's pairs are looked up, or made, in ``store``; ``skip_bad`` goes on without a row that is broken.
 
     Errors: UsageError and MissingError before anything is loaded, CorruptError for checkpoints, RunError for a
     non-finite reward, loss or gradient and a full disk. KeyboardInterrupt leaves a checkpoint that ``resume`` takes up.
@@ -40,12 +50,17 @@ def train(config: RunConfig, out: Path, resume: bool = False, device: str | None
     if not claim(config, out, resume):
         say(f"{out} is complete already; nothing to do")
         return out
-    parts = build(config, device, say)
+    parts = build(config, device, say, store, skip_bad)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_run(config, out, parts.policy.backbone.hash, str(parts.policy.backbone.device))
+    pairs_hash = parts.reader.pairs.hash if parts.reader else None
+    write_run(config, out, parts.policy.backbone.hash, str(parts.policy.backbone.device), pairs_hash)
     calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
-    Trainer(config, parts, out, say).run()
+    try:
+        Trainer(config, parts, out, say).run()
+    finally:
+        if parts.reader:
+            parts.reader.close()
     return out
 
 
@@ -57,6 +72,10 @@ class Trainer:
         self.noise = Noise(config.seed, "train")
         self.micro_batch = config.train.micro_batch
         key = run_key(config, parts.policy.backbone.hash)
+        self.collect = parts.method.collect
+        if parts.reader:
+            key = run_key(config, parts.policy.backbone.hash, parts.reader.pairs.hash)
+            self.collect, parts.reader.out = parts.reader.collect, out
         found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, say)
         self.state = found or checkpoint.State(run=key)
         if found:
@@ -64,7 +83,9 @@ class Trainer:
             parts.policy.cost = Cost(**found.cost)
             parts.method.load_state(found.method)
         self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples)
-        self.evaluation = FixedEvaluation(parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images)
+        self.evaluation = FixedEvaluation(
+            parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images, out
+        )
 
     def run(self) -> None:
         """Rollouts until the samples are made; a checkpoint every ``save_every`` samples and at an interruption."""
@@ -98,7 +119,7 @@ class Trainer:
         samples = self._samples()
         names = [f"prompt {s.prompt!r}, sample {s.number}, seed {self.config.seed}" for s in samples]
         sums: dict[str, list[float | Tensor]] = defaultdict(list)
-        batches = parts.method.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise)
+        batches = self.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise)
         while True:
             with torch.no_grad():
                 item = next(batches, None)
@@ -106,8 +127,8 @@ class Trainer:
             if item is None:
                 break
             batch, metrics = item
-            if state.samples == 0 and not sums and not isinstance(batch, ImagePairs):
-                check_start(parts.policy, batch)
+            if state.samples == 0 and not sums:
+                check_start(parts.policy, batch, parts.method, parts.cfg, self.noise)
             for name, value in {**metrics, **self._learn(batch)}.items():
                 sums[name].append(value)
         state.samples += len(samples) * parts.method.images(parts.cfg)
@@ -160,15 +181,19 @@ class Trainer:
                 f"in the rollout after sample {first}, seed {self.config.seed}; the step was not taken",
                 "lower train.lr, or use --set train.dtype=fp32; the last checkpoint stays",
             )
+        for group in parts.optimizer.param_groups:
+            group["lr"] = rate(self.config.train, self.state.updates)
         parts.optimizer.step()
+        self.state.updates += 1
         return {**sums, "grad_norm": norm}
 
     def _evaluate(self) -> None:
+        looked = self.evaluation(first=self.state.samples == 0)
         self.metrics.row(
-            self.state.samples, {**self.evaluation(), "seconds": round(self.state.seconds, 3), **self._costs()}
+            self.state.samples, {**looked, "seconds": round(self.state.seconds, 3), **self._costs()}
         )
 
-    def _costs(self) -> dict[str, int]:
+    def _costs(self) -> dict[str, float]:
         cost = self.parts.policy.cost
         return {**asdict(cost), "nfe": cost.nfe}
 

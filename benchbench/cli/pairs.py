@@ -1,0 +1,79 @@
+"""``bench pairs``: makes preference pairs, and checks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from benchbench.cli import choice
+from benchbench.cli.options import Device, ModelName, RewardName, Store, integers
+from benchbench.cli.ui import all_at_once, resumable, say
+
+app = typer.Typer(help="Preference pairs for offline methods.", no_args_is_help=True)
+PREFERENCE = {True: "shapes-pref", False: "pickscore"}
+"""What judges where no reward is named, on the shapes model and on others: the model of people's preferences."""
+
+
+@app.command()
+def make(
+    prompts: Annotated[str | None, typer.Option(help="A set (bench list prompts), or a file.")] = None,
+    model: ModelName = None,
+    reward: RewardName = None,
+    images: Annotated[int, typer.Option(min=2, help="Images a prompt and seed; as many pairs, ties left out.")] = 32,
+    seeds: Annotated[str | None, typer.Option(help="Of the images, separated by commas. Default: 900000.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder. Default: pairs/NAME-DIGEST in the store.")] = None,
+    store: Store = None,
+    device: Device = None,
+) -> None:
+    """Make pairs of a base model's images, preferred by a reward; what exists is not made again."""
+    from benchbench import prompts as prompt_sets
+    from benchbench import registry
+    from benchbench.diffusion import models
+    from benchbench.store import root
+
+    chosen, why = choice.model(model, device)
+    name = choice.prompts(prompts, chosen)
+    judge, note = choice.reward(reward or PREFERENCE[models.is_shapes(chosen)], chosen)
+    all_at_once(lambda: models.folder(chosen), lambda: prompt_sets.load(name), lambda: registry.require_reward(judge))
+    say(f"pairs of {images} images for each prompt of {name} by the model {chosen} ({why}), judged by {judge}")
+    if note:
+        say(note)
+
+    from benchbench.train.pair_maker import SEED, make_pairs
+
+    numbers = integers(seeds, "--seeds") if seeds else [SEED]
+    with resumable():
+        folder = make_pairs(
+            chosen, prompt_sets.load(name), judge, root(store), images, seeds=numbers, device=device, out=out, say=say
+        )
+    say(f"to train on them: --pairs {folder}")
+
+
+@app.command()
+def check(
+    pairs: Annotated[str, typer.Argument(help="A folder or file of pairs, or the name of fetched ones.")],
+    bad_rows: Annotated[
+        Literal["refuse", "skip"], typer.Option(help="refuse: end with an error where a row cannot be used.")
+    ] = "refuse",
+    nodup: Annotated[bool, typer.Option("--nodup", help="As trained on with one pair a caption.")] = False,
+    store: Store = None,
+) -> None:
+    """Read every pair, name each row that cannot be used, and say what the captions and pictures are like."""
+    from benchbench.errors import CorruptError
+    from benchbench.store import root
+    from benchbench.train.pair_check import check as read
+    from benchbench.train.pairs import open_pairs
+
+    say(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes, into {root(store)}")
+    opened = open_pairs(pairs, root(store), nodup=nodup, say=say)
+    found = read(opened, lambda bad: say(f"bad: {bad}"))
+    for line in found.lines(opened):
+        say(line)
+    if found.bad_count and bad_rows == "refuse":
+        raise CorruptError(
+            f"{found.bad_count} of {len(opened)} pairs cannot be used",
+            f"the first: {found.bad[0]}",
+            "mend or remove them, or say --bad-rows skip",
+        )

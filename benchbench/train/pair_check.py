@@ -1,0 +1,66 @@
+"""Reads every row of a set of pairs once, and says what is in it and which rows cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import mean, median
+
+from benchbench.report.progress import progress
+from benchbench.train.pair_files import PairFiles
+from benchbench.train.pair_sets import BadRow
+
+STUCK = 1000  # bad rows that are kept by name; more are counted
+
+
+@dataclass
+class Findings:
+    """``bad`` holds place and cause of the first ``STUCK`` of ``bad_count`` rows."""
+
+    good: int = 0
+    bad_count: int = 0
+    bad: list[BadRow] = field(default_factory=list)
+    captions: set[int] = field(default_factory=set)  # hashes
+    words: list[int] = field(default_factory=list)
+    small: tuple[int, int] | None = None  # sides of the pictures with the shortest and the longest side
+    large: tuple[int, int] | None = None
+
+    def lines(self, pairs: PairFiles) -> list[str]:
+        """The findings for people, bad rows not among them."""
+        counts = pairs.counts
+        said = [
+            f"{counts['rows']} rows: {len(pairs)} pairs, {counts['ties']} ties and {counts['unlabelled']} without a "
+            f"label left out, {counts['duplicates']} of a caption that was there before left out",
+            f"{self.good} pairs can be used, {self.bad_count} cannot",
+        ]
+        if self.good:
+            said.append(
+                f"{len(self.captions)} different captions of {min(self.words)} to {max(self.words)} words "
+                f"(mean {mean(self.words):.1f}, median {median(self.words):g})"
+            )
+            assert self.small and self.large
+            said.append("pictures from {}x{} to {}x{} pixels".format(*self.small, *self.large))
+        return [*said, f"content hash {pairs.hash}"]
+
+
+def check(pairs: PairFiles, say_bad: Callable[[BadRow], None]) -> Findings:
+    """Decodes every picture; ``say_bad`` hears of each bad row when it is met."""
+    found = Findings()
+    with progress(len(pairs), f"checking {pairs.name}", "pairs") as bar:
+        for i in range(len(pairs)):
+            try:
+                raw = pairs[i]
+            except BadRow as bad:
+                found.bad_count += 1
+                if len(found.bad) < STUCK:
+                    found.bad.append(bad)
+                    say_bad(bad)
+            else:
+                found.good += 1
+                found.captions.add(hash(raw.caption))
+                found.words.append(len(raw.caption.split()))
+                for size in (raw.winner.size, raw.loser.size):
+                    found.small = min(found.small or size, size, key=min)
+                    found.large = max(found.large or size, size, key=max)
+            bar.advance(1, f"{found.bad_count} bad" if found.bad_count else "")
+    return found
