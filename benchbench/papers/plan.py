@@ -9,7 +9,7 @@ from pathlib import Path
 from benchbench import prompts as prompt_sets
 from benchbench import registry
 from benchbench.api import StepScorer
-from benchbench.config import RunConfig, load
+from benchbench.config import RunConfig, all_presets, load, preset_values
 from benchbench.errors import BenchError, UsageError
 from benchbench.papers.spec import Block, Row, Spec, Track
 from benchbench.store import runs
@@ -143,11 +143,29 @@ def trained_on(row: Row, track: Track, group: str = "") -> str:
 
 
 def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: Path) -> Training:
+    """An offline method looks at as many images as its preset says; what it learns from is the track's pairs."""
     overrides = (*what.set, *track.set.get(row, ()))
-    samples, method = track.samples * what.times, what.method or ""
-    config = load(method, track.model, reward, track.train_prompts, samples, seed, overrides=overrides)
+    method = what.method or ""
+    offline = registry.get("methods", method).data == "offline"
+    preset = track.preset if track.preset in (all_presets(method) or ()) else None
+    own = preset_values(method, preset or _usual(track)).get("samples", {}).get("value") if offline else None
+    config = load(
+        method,
+        track.model,
+        reward,
+        track.train_prompts,
+        (own or track.samples) * what.times,
+        seed,
+        preset,
+        overrides,
+        track.pairs if offline else None,
+    )
     name = runs.run_id(method, track.model, reward, seed, config.model_dump(mode="json"))
     return Training(row, config, overrides, store / "runs" / name)
+
+
+def _usual(track: Track) -> str:
+    return "shapes" if track.model == "shapes" else "released"
 
 
 def _cannot(config: RunConfig) -> str | None:

@@ -19,6 +19,7 @@ def _train(training: Training, store: Path) -> pool.Task:
     c = training.config
     words = ["benchbench", "train", "--method", c.method, "--model", c.model, "--reward", c.reward]
     words += ["--prompts", c.prompts, "--samples", str(c.samples), "--seed", str(c.seed), "--store", str(store)]
+    words += ["--preset", c.preset, *(["--pairs", c.pairs] if c.pairs else [])]
     for override in training.overrides:
         words += ["--set", override]
     words += ["--out", str(training.out), "--resume"]
