@@ -14,21 +14,30 @@ from benchbench.errors import BenchError, CorruptError, MissingError
 from benchbench.lock import agree
 from benchbench.store.files import write_atomic
 
-# What a StableDiffusionPipeline needs, each weight once: full precision, safetensors.
+# What a StableDiffusionPipeline or an SDXL one needs, each weight once: full precision, safetensors.
 MODEL_FILES = (
     "model_index.json",
     "scheduler/*.json",
     "tokenizer/*",
+    "tokenizer_2/*",
     "*/config.json",
     "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
     "text_encoder/model.safetensors",
+    "text_encoder_2/model.safetensors",
 )
-NOT_NEEDED = ("safety_checker/*", "feature_extractor/*")
+NOT_NEEDED = ("safety_checker/*", "feature_extractor/*", "vae_1_0/*", "vae_decoder/*", "vae_encoder/*")
+VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
 def model(name: str) -> Path:
-    """The folder of a model, fetched unless it is here."""
+    """The folder of a model, fetched unless it is here; of ``MODEL+vae=ID`` both are fetched."""
+    name, vae = models.split(name)
+    if vae:
+        try:
+            models.vae_folder(vae)
+        except MissingError:
+            _snapshot(f"the VAE {vae!r}", (vae,), "model", "main", VAE_FILES, ())
     if models.missing(name) is None:
         return models.folder(name)
     if models.is_shapes(name):

@@ -11,7 +11,7 @@ from benchbench.cli.ui import say
 
 
 def fetch(
-    models: Annotated[str, typer.Option(help="sd15, sd21 or hub ids, separated by commas.")] = "",
+    models: Annotated[str, typer.Option(help="sd15, sd21, sdxl or hub ids, separated by commas.")] = "",
     prompts: Annotated[str, typer.Option(help="Prompt sets, separated by commas.")] = "",
     rewards: Annotated[str, typer.Option(help="Rewards, separated by commas.")] = "",
 ) -> None:

@@ -35,7 +35,7 @@ class Model:
 
         self.name, self.sampler, self.device, self.dtype = name, sampler, device, dtype
         self.on_load = on_load  # is given the Backbone, once
-        self.hash = models.content_hash(models.folder(name))
+        self.hash = models.model_hash(name)
         self._backbone: Any = None
 
     def subject(self, label: str, adapter: Adapter | None) -> Subject:
