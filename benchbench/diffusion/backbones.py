@@ -65,9 +65,12 @@ def pick_dtype(dtype: str, device: torch.device) -> str:
     return dtype
 
 
-def load(model: str, device: str | torch.device | None = None, dtype: str = "auto") -> Backbone:
+def load(
+    model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
+) -> Backbone:
     """The base model by alias, folder or hub id, from files on this machine.
 
+    ``unet_dtype`` is for a UNet whose weights are trained in another precision than that of everything else.
     Errors: MissingError (weights not here), UsageError (v-prediction, another pipeline), CorruptError (damaged file).
     """
     import diffusers.utils.logging as diffusers_log
@@ -90,7 +93,7 @@ def load(model: str, device: str | torch.device | None = None, dtype: str = "aut
 
     def part(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
         try:
-            loaded = cls.from_pretrained(folder, variant=_variant(folder), dtype=dtype, local_files_only=True)
+            loaded = cls.from_pretrained(folder, variant=models.variant(folder), dtype=dtype, local_files_only=True)
         except (
             Exception
         ) as error:  # safetensors, OSError, ValueError, KeyError: all mean a file that is not what it says
@@ -112,7 +115,7 @@ def load(model: str, device: str | torch.device | None = None, dtype: str = "aut
     backbone = Backbone(
         name=model,
         hash=models.model_hash(model),
-        unet=part(UNet2DConditionModel, root / "unet", kind),
+        unet=part(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or name]),
         vae=part(AutoencoderKL, vae_root, _vae_dtype(vae_root, name, xl)),
         text_encoder=part(CLIPTextModel, root / "text_encoder", kind),
         tokenizer=tokenizer("tokenizer"),
@@ -127,10 +130,6 @@ def load(model: str, device: str | torch.device | None = None, dtype: str = "aut
     )
     _check_fit(backbone)
     return backbone
-
-
-def _variant(folder: Path) -> str | None:
-    return "fp16" if any(".fp16." in path.name for path in models.weights(folder)) else None
 
 
 def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:

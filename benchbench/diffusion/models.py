@@ -158,6 +158,11 @@ def weights(base: Path) -> list[Path]:
     return []
 
 
+def variant(base: Path) -> str | None:
+    """What diffusers calls the variant of those weights."""
+    return "fp16" if any(".fp16." in path.name for path in weights(base)) else None
+
+
 def content_hash(root: Path) -> str:
     """sha256 over the names and contents of the files that define the model; 64 hex digits."""
     total = hashlib.sha256()

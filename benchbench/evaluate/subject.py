@@ -1,9 +1,9 @@
-"""What an evaluation makes images with: the base model, or it with an adapter. Nothing is loaded until it is needed."""
+"""What an evaluation makes images with: the base model, or it fine-tuned. Nothing is loaded until it is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchbench.noise import Noise, Sample
@@ -47,18 +47,33 @@ class Model:
         self._backbone = None
 
     def _open(self, adapter: Adapter | None) -> Draw:
-        from benchbench.diffusion import backbones
-        from benchbench.diffusion.lora import load_adapter
         from benchbench.diffusion.policy import make_policy
         from benchbench.diffusion.sample import sample
 
+        policy = make_policy(self._backbone_of(adapter), **self.sampler)
+        return lambda samples, noise: sample(policy, samples, noise)
+
+    def _backbone_of(self, adapter: Adapter | None) -> Any:
+        from benchbench.diffusion import backbones, models
+        from benchbench.diffusion.full import load_unet
+        from benchbench.diffusion.lora import load_adapter
+
+        if adapter and adapter.weights.kind == "pipeline":  # all of it is its own, but for a VAE that was asked for
+            self.close()
+            vae = models.split(self.name)[1]
+            return backbones.load(
+                f"{adapter.weights.path}{models.OTHER_VAE}{vae}" if vae else str(adapter.weights.path),
+                self.device,
+                self.dtype,
+            )
         if self._backbone is None:
             self._backbone = backbones.load(self.name, self.device, self.dtype)
             self.on_load(self._backbone)
+        if adapter and adapter.weights.kind == "unet":
+            return replace(self._backbone, unet=load_unet(adapter.weights.path, self._backbone))
         unet = self._backbone.unet
         if getattr(unet, "peft_config", None):
             unet.delete_adapters("default")
         if adapter:
-            load_adapter(unet, adapter.folder)
-        policy = make_policy(self._backbone, **self.sampler)
-        return lambda samples, noise: sample(policy, samples, noise)
+            load_adapter(unet, adapter.weights.path)
+        return self._backbone
