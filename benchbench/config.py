@@ -18,7 +18,7 @@ from benchbench.api import Method, MethodConfig, Settings, later
 from benchbench.errors import UsageError
 from benchbench.store.keys import digest
 
-PRESETS = ("released", "paper", "shapes")
+PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 
 
 class SamplerConfig(Settings):
@@ -99,12 +99,12 @@ def load(
     preset: str | None = None,
     overrides: Sequence[str] = (),
 ) -> RunConfig:
-    """Defaults, then the preset (``shapes`` on that model, else ``released``), then ``section.key=value`` strings.
+    """Defaults, then the preset (by default the model's), then ``section.key=value`` strings.
 
     Errors: UsageError listing every unknown name and wrong value at once, each unknown name with the nearest one.
     """
     cls: type[Method] = registry.get("methods", method)
-    preset = preset or ("shapes" if model == "shapes" else "released")
+    preset = preset or default_preset(method, model)
     errors: list[str] = []
     values: dict[str, dict[str, Any]] = {"method": {}, "train": {}, "sampler": {}}
     for key, entry in preset_values(method, preset).items():
@@ -154,15 +154,33 @@ def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
     """``section.key`` -> {value, origin} of a preset; a plug-in's method without a preset file has none."""
     if preset not in PRESETS:
         raise UsageError(f"no preset {preset!r}", f"there are {', '.join(PRESETS)}", "leave --preset away, or name one")
-    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
-    if not file.is_file():
+    presets = all_presets(method)
+    if presets is None:
         return {}
-    presets: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     if preset not in presets:
         raise UsageError(
             f"{method} has no preset {preset!r}", f"it has {', '.join(presets)}", f"bench show preset {method}"
         )
     return presets[preset] or {}
+
+
+def all_presets(method: str) -> dict[str, Any] | None:
+    """The presets of a method by name, or None where it has no preset file."""
+    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
+    if not file.is_file():
+        return None
+    presets: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return presets
+
+
+def default_preset(method: str, model: str) -> str:
+    """``shapes`` on that model, ``released-sdxl`` on SDXL where the method has it, else ``released``."""
+    from benchbench.diffusion.models import split
+
+    if model == "shapes":
+        return "shapes"
+    sdxl = split(model)[0] == "sdxl" and "released-sdxl" in (all_presets(method) or {})
+    return "released-sdxl" if sdxl else "released"
 
 
 def _value(raw: str) -> Any:

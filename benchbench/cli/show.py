@@ -127,7 +127,7 @@ def _preset(name: str) -> None:
 
     cls = registry.get("methods", name)
     rows = []
-    for preset in config.PRESETS:
+    for preset in config.all_presets(name) or {}:
         values = config.preset_values(name, preset)
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
         rows += _price(name, preset) if values and cls.data == "online" else []

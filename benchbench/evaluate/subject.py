@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchbench.noise import Noise, Sample
@@ -47,33 +47,16 @@ class Model:
         self._backbone = None
 
     def _open(self, adapter: Adapter | None) -> Draw:
+        from benchbench.diffusion import backbones
         from benchbench.diffusion.policy import make_policy
         from benchbench.diffusion.sample import sample
+        from benchbench.diffusion.tuned import with_weights
 
-        policy = make_policy(self._backbone_of(adapter), **self.sampler)
-        return lambda samples, noise: sample(policy, samples, noise)
-
-    def _backbone_of(self, adapter: Adapter | None) -> Any:
-        from benchbench.diffusion import backbones, models
-        from benchbench.diffusion.full import load_unet
-        from benchbench.diffusion.lora import load_adapter
-
-        if adapter and adapter.weights.kind == "pipeline":  # all of it is its own, but for a VAE that was asked for
-            self.close()
-            vae = models.split(self.name)[1]
-            return backbones.load(
-                f"{adapter.weights.path}{models.OTHER_VAE}{vae}" if vae else str(adapter.weights.path),
-                self.device,
-                self.dtype,
-            )
         if self._backbone is None:
             self._backbone = backbones.load(self.name, self.device, self.dtype)
             self.on_load(self._backbone)
-        if adapter and adapter.weights.kind == "unet":
-            return replace(self._backbone, unet=load_unet(adapter.weights.path, self._backbone))
-        unet = self._backbone.unet
-        if getattr(unet, "peft_config", None):
-            unet.delete_adapters("default")
-        if adapter:
-            load_adapter(unet, adapter.weights.path)
-        return self._backbone
+        backbone = with_weights(self._backbone, adapter.weights if adapter else None)
+        if adapter and adapter.weights.kind == "pipeline":
+            self.close()  # nothing of the base is in use, and two whole models may be too much
+        policy = make_policy(backbone, **self.sampler)
+        return lambda samples, noise: sample(policy, samples, noise)
