@@ -11,15 +11,18 @@ from benchbench.cli.ui import say
 
 
 def fetch(
-    models: Annotated[str, typer.Option(help="sd15, sd21 or hub ids, separated by commas.")] = "",
+    models: Annotated[str, typer.Option(help="sd15, sd21, sdxl or hub ids, separated by commas.")] = "",
     prompts: Annotated[str, typer.Option(help="Prompt sets, separated by commas.")] = "",
     rewards: Annotated[str, typer.Option(help="Rewards, separated by commas.")] = "",
+    checkpoints: Annotated[
+        str, typer.Option(help="Released checkpoints (bench list checkpoints) or hub ids, separated by commas.")
+    ] = "",
 ) -> None:
-    """Fetch models, prompt sets and rewards into the caches; the only command that uses the network."""
+    """Fetch models, prompt sets, rewards and checkpoints into the caches; the only command that uses the network."""
     from benchbench import fetch
 
-    if not (models or prompts or rewards):
-        raise typer.BadParameter("name what to fetch", param_hint="--models, --prompts or --rewards")
+    if not (models or prompts or rewards or checkpoints):
+        raise typer.BadParameter("name what to fetch", param_hint="--models, --prompts, --rewards or --checkpoints")
     for name in words(models):
         say(f"fetching the model {name} into the Hugging Face cache")
         say(f"{name}: {fetch.model(name)}")
@@ -28,3 +31,6 @@ def fetch(
         say(f"{name}: {fetch.prompt_set(name)}")
     for name in reward_words(rewards):
         say(f"{name}: {fetch.reward(name)}")
+    for name in words(checkpoints):
+        say(f"fetching the checkpoint {name} into the Hugging Face cache")
+        say(f"{name}: {fetch.checkpoint(name)}")

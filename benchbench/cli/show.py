@@ -102,7 +102,7 @@ def _model(name: str) -> None:
     rows: list[list[object]] = [["hub ids", ", ".join(ids)]] if ids else []
     try:
         root = models.folder(name)
-        rows += [["here", "yes"], ["folder", root], ["content hash", models.content_hash(root)]]
+        rows += [["here", "yes"], ["folder", root], ["content hash", models.model_hash(name)]]
     except MissingError as error:
         rows.append(["here", f"{error.problem}: {error.remedy}"])
     table(["fact", "value"], rows)
@@ -127,7 +127,7 @@ def _preset(name: str) -> None:
 
     cls = registry.get("methods", name)
     rows = []
-    for preset in config.PRESETS:
+    for preset in config.all_presets(name) or {}:
         values = config.preset_values(name, preset)
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
         rows += _price(name, preset) if values and cls.data == "online" else []
