@@ -14,12 +14,19 @@ def fetch(
     models: Annotated[str, typer.Option(help="sd15, sd21 or hub ids, separated by commas.")] = "",
     prompts: Annotated[str, typer.Option(help="Prompt sets, separated by commas.")] = "",
     rewards: Annotated[str, typer.Option(help="Rewards, separated by commas.")] = "",
+    pairs: Annotated[str, typer.Option(help="Preference pairs: pickapic_v1, pickapic_v2.")] = "",
+    shards: Annotated[str, typer.Option(help="Which shards of the pairs: 0-3,7 or all.")] = "",
 ) -> None:
-    """Fetch models, prompt sets and rewards into the caches; the only command that uses the network."""
+    """Fetch models, prompt sets, rewards and pairs into the caches; the only command that uses the network."""
     from benchbench import fetch
+    from benchbench.fetch_pairs import fetch_pairs
+    from benchbench.train.pair_shards import SOURCES
 
-    if not (models or prompts or rewards):
-        raise typer.BadParameter("name what to fetch", param_hint="--models, --prompts or --rewards")
+    if not (models or prompts or rewards or pairs):
+        raise typer.BadParameter("name what to fetch", param_hint="--models, --prompts, --rewards or --pairs")
+    if bool(pairs) != bool(shards):
+        sizes = ", ".join(f"{name} is {source.size}" for name, source in SOURCES.items())
+        raise typer.BadParameter(f"pairs come in shards ({sizes}); name both", param_hint="--pairs and --shards")
     for name in words(models):
         say(f"fetching the model {name} into the Hugging Face cache")
         say(f"{name}: {fetch.model(name)}")
@@ -28,3 +35,6 @@ def fetch(
         say(f"{name}: {fetch.prompt_set(name)}")
     for name in reward_words(rewards):
         say(f"{name}: {fetch.reward(name)}")
+    for name in words(pairs):
+        say(f"fetching shards {shards} of the pairs {name} into the Hugging Face cache")
+        say(f"{name}: {fetch_pairs(name, shards)}")
