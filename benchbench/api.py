@@ -237,7 +237,7 @@ Flip = Literal["independent", "joint", "none"]
 class PairsConfig(MethodConfig):
     """Base of an offline method's Config: how it reads its pairs."""
 
-    caption_dropout: float = Field(0.2, ge=0, le=1, description="share of captions that become empty [DiffusionDPO code]")
+    caption_dropout: float = Field(0.2, ge=0, le=1, description="share of captions made empty [DiffusionDPO code]")
     flip: Flip = Field(
         "independent", description="mirror each image of a pair half the time [DiffusionDPO code], or both, or neither"
     )
@@ -296,12 +296,12 @@ class OfflineMethod(Method):
 
     @classmethod
     def winners(cls, cfg: Any) -> float | None:
-        """None: it reads pairs, ImagePairs. A share: it reads Images, of which this share are winners of their pairs."""
+        """None: it reads pairs, ImagePairs. A share: it reads Images, of which this share won their pairs."""
         return None
 
     @classmethod
     def loss_at_start(cls, cfg: Any) -> float | None:
-        """The loss where policy and reference are one, by its formula; checked at step 0. None: it has no fixed value."""
+        """The loss where policy and reference are one, by its formula; checked at step 0. None: it is not fixed."""
         return None
 
     def collect(

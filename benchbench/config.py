@@ -48,9 +48,9 @@ class TrainConfig(Settings):
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
     optimizer: Literal["adamw", "adafactor"] = later(
-        "adamw", description="adafactor: without its own step size, as DiffusionDPO's code trains SDXL; takes no betas, eps"
+        "adamw", description="adafactor: as DiffusionDPO's code trains SDXL; it takes no betas and no eps"
     )
-    warmup: int = later(0, ge=0, description="optimiser steps over which lr rises linearly; constant after [ours: none]")
+    warmup: int = later(0, ge=0, description="optimiser steps in which lr rises linearly, constant after [ours: none]")
     finetune: Literal["lora", "full"] = later(
         "lora", description="an adapter, or every weight of the UNet in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
     )
@@ -142,7 +142,7 @@ def load(
         if model == "shapes":
             from benchbench.train.pairs import SHAPES as pairs
         else:
-            errors.append("--pairs is missing: it learns from given pairs of images, as pickapic_v2 (see docs/pairs.md)")
+            errors.append("--pairs is missing: it learns from pairs of images, as pickapic_v2 (see docs/pairs.md)")
     if cls.data == "online" and pairs is not None:
         errors.append(f"--pairs {pairs}: it makes its own images and reads no pairs; leave --pairs away")
     if errors:

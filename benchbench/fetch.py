@@ -114,7 +114,7 @@ def _fetch_asset(asset: assets.Asset) -> None:
         except CorruptError as error:  # another file by this name; a later place may have the right one
             wrong = wrong or error
         except Exception as error:  # the network's errors have no common class: offline, gone, gated, interrupted
-            problems.append(f"{place}: {_first_line(error)}")
+            problems.append(f"{place}: {first_line(error)}")
     if wrong:
         raise wrong
     raise MissingError(
@@ -135,14 +135,14 @@ def _fetch_files(asset: assets.Asset, place: str) -> None:
             path.unlink()
             raise
         return
-    found = _repository(place, "model", "main")
+    found = repository(place, "model", "main")
     wanted = []
     for names in asset.files:
         there = [name for name in names if name in found]
         if not there:
             raise FileNotFoundError(f"it has no {' or '.join(names)}")
         wanted.append(there[0])
-    folder = _download(place, "model", "main", wanted, ())
+    folder = download(place, "model", "main", wanted, ())
     for name in wanted:
         asset.check(place, folder / name, assets.computed_hash(folder / name))
 
@@ -181,7 +181,7 @@ def _prompt_files(name: str, source: prompts.Fetch) -> list[Path]:
     except OSError as error:
         raise MissingError(
             f"the prompts {name!r} cannot be fetched",
-            f"{source.url}: {_first_line(error)}",
+            f"{source.url}: {first_line(error)}",
             "go online (unset HF_HUB_OFFLINE) and run it again, or give the prompts as a file",
         ) from error
     return [path]
@@ -206,12 +206,12 @@ def _snapshot(
     problems = []
     for repo in repos:
         try:
-            _repository(repo, kind, revision)
-            return _download(repo, kind, revision, wanted, unwanted)
+            repository(repo, kind, revision)
+            return download(repo, kind, revision, wanted, unwanted)
         except BenchError:
             raise
         except Exception as error:  # the network's errors have no common class: offline, gone, gated, interrupted
-            problems.append(f"{repo}: {_first_line(error)}")
+            problems.append(f"{repo}: {first_line(error)}")
     raise MissingError(
         f"{what} cannot be fetched",
         "; ".join(problems),
@@ -219,7 +219,7 @@ def _snapshot(
     )
 
 
-def _repository(repo: str, kind: str, revision: str) -> list[str]:
+def repository(repo: str, kind: str, revision: str) -> list[str]:
     """The names of a repository's files, at the revision that the lock records."""
     from huggingface_hub import HfApi
 
@@ -228,7 +228,8 @@ def _repository(repo: str, kind: str, revision: str) -> list[str]:
     return [file.rfilename for file in getattr(info, "siblings", None) or ()]
 
 
-def _download(repo: str, kind: str, revision: str, wanted: Sequence[str], unwanted: Sequence[str]) -> Path:
+def download(repo: str, kind: str, revision: str, wanted: Sequence[str], unwanted: Sequence[str]) -> Path:
+    """The folder of a repository's files that match, in the Hugging Face cache."""
     from huggingface_hub import snapshot_download
 
     folder = snapshot_download(
@@ -250,5 +251,6 @@ def _get(url: str) -> bytes:
     return data
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, for a cause of one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,7 +13,7 @@ from benchbench.noise import Noise, Sample
 
 
 def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:
-    """x_tau, tau and eps of clean latents, all functions of (seed, draw); a ``side`` of a pair has an eps of its own."""
+    """x_tau, tau and eps of clean latents, functions of (seed, draw); a ``side`` of a pair has an eps of its own."""
     rows = [Sample("", number) for number in draw.tolist()]
     steps = policy.schedule.train_steps
     tau = torch.tensor([noise.integer(steps, "tau", row.number) for row in rows], device=x0.device)
@@ -49,7 +49,7 @@ class Predictions:
 
 
 def predict_pairs(policy: Policy, pairs: ImagePairs, noise: Noise, shared: bool, reference: bool = True) -> Predictions:
-    """One forward of the policy over the 2N images, and one of the reference; tau, and eps if ``shared``, are a pair's."""
+    """One forward of the policy over the 2N images, one of the reference; tau, and eps if ``shared``, are a pair's."""
     x_w, tau, eps_w = noised(policy, pairs.x_w, pairs.draw, noise)
     x_l, _, eps_l = noised(policy, pairs.x_l, pairs.draw, noise, "" if shared else "loser")
     x, tau, cond = torch.cat([x_w, x_l]), tau.repeat(2), pairs.cond.repeat(2)

@@ -31,7 +31,8 @@ class DiffusionDPOConfig(PairsConfig):
 class DiffusionDPO(OfflineMethod):
     """DPO on the denoising errors of a preferred and a dispreferred image.
 
-    1. Noise both images of a pair alike; 2. errors of policy and reference; 3. raise the winner's gain over the loser's.
+    1. Noise both images of a pair alike; 2. errors of policy and reference; 3. raise the winner's gain over
+    the loser's.
     """
 
     name = "diffusion-dpo"

@@ -23,7 +23,9 @@ class DiffusionKTOConfig(PairsConfig):
     """Defaults are those of the released code (train_kto_sd_v1.5.py, exps/example.sh)."""
 
     beta: float = Field(1000.0, gt=0, description="beta_dpo [code]; 5000 in the paper, from memory")
-    positive_ratio: float = Field(0.8, ge=0, le=1, description="share of preferred images [example; code's default: .5]")
+    positive_ratio: float = Field(
+        0.8, ge=0, le=1, description="share of preferred images [example; code's default: .5]"
+    )
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,7 @@ class DiffusionKTO(OfflineMethod):
         """No gain anywhere: 1 - sigmoid(0)."""
         return 0.5
 
-    def prepare(
-        self, policy: Policy, batch: Images, cfg: DiffusionKTOConfig, noise: Noise
-    ) -> tuple[Anchored, Metrics]:
+    def prepare(self, policy: Policy, batch: Images, cfg: DiffusionKTOConfig, noise: Noise) -> tuple[Anchored, Metrics]:
         """z0 = max(0, mean g) over the batch, and the reference's errors, which do not change any more."""
         x, tau, eps = noised(policy, batch.x, batch.draw, noise)
         theta, ref = whole(policy, x, tau, batch.cond)

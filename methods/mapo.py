@@ -29,7 +29,8 @@ class MaPOConfig(PairsConfig):
 class MaPO(OfflineMethod):
     """The winner's denoising loss with a margin over the loser's, without any reference.
 
-    1. Noise both images of a pair alike; 2. errors of the policy alone; 3. the winner's, and by how much it is likelier.
+    1. Noise both images of a pair alike; 2. errors of the policy alone; 3. the winner's, and by how
+    much it is likelier.
     """
 
     name = "mapo"

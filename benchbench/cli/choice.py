@@ -51,7 +51,7 @@ def prompts(named: str | None, model_name: str) -> str:
 
 
 def samples(named: int | None, model_name: str, method: str, preset: str | None) -> int:
-    """How many images to train on: the preset's number, or 10,000 as TailorPO's paper, on the embedded model minutes."""
+    """How many images to train on: the preset's number, else the paper's 10,000, or on the embedded model minutes."""
     from benchbench import config
     from benchbench.diffusion import models
 

@@ -17,12 +17,20 @@ def fetch(
     checkpoints: Annotated[
         str, typer.Option(help="Released checkpoints (bench list checkpoints) or hub ids, separated by commas.")
     ] = "",
+    pairs: Annotated[str, typer.Option(help="Preference pairs: pickapic_v1, pickapic_v2.")] = "",
+    shards: Annotated[str, typer.Option(help="Which shards of the pairs: 0-3,7 or all.")] = "",
 ) -> None:
-    """Fetch models, prompt sets, rewards and checkpoints into the caches; the only command that uses the network."""
+    """Fetch models, prompt sets, rewards, checkpoints and pairs; the only command that uses the network."""
     from benchbench import fetch
+    from benchbench.fetch_pairs import fetch_pairs
+    from benchbench.train.pair_shards import SOURCES
 
-    if not (models or prompts or rewards or checkpoints):
-        raise typer.BadParameter("name what to fetch", param_hint="--models, --prompts, --rewards or --checkpoints")
+    if not (models or prompts or rewards or checkpoints or pairs):
+        every = "--models, --prompts, --rewards, --checkpoints or --pairs"
+        raise typer.BadParameter("name what to fetch", param_hint=every)
+    if bool(pairs) != bool(shards):
+        sizes = ", ".join(f"{name} is {source.size}" for name, source in SOURCES.items())
+        raise typer.BadParameter(f"pairs come in shards ({sizes}); name both", param_hint="--pairs and --shards")
     for name in words(models):
         say(f"fetching the model {name} into the Hugging Face cache")
         say(f"{name}: {fetch.model(name)}")
@@ -34,3 +42,6 @@ def fetch(
     for name in words(checkpoints):
         say(f"fetching the checkpoint {name} into the Hugging Face cache")
         say(f"{name}: {fetch.checkpoint(name)}")
+    for name in words(pairs):
+        say(f"fetching shards {shards} of the pairs {name} into the Hugging Face cache")
+        say(f"{name}: {fetch_pairs(name, shards)}")

@@ -126,16 +126,16 @@ def _preset(name: str) -> None:
     from benchbench import config
 
     cls = registry.get("methods", name)
-    rows = []
+    rows: list[list[object]] = []
     for preset in config.all_presets(name) or {}:
         values = config.preset_values(name, preset)
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
-        rows += _price(name, preset) if values and cls.data == "online" else []
+        rows += _price(name, preset) if values else []
     table(["preset", "setting", "value", "origin"], rows)
 
 
 def _price(name: str, preset: str) -> list[list[object]]:
-    """Effective batch and cost of a preset, counted by a rollout over a network that does nothing."""
+    """Effective batch and cost of a preset, counted over a network that does nothing; they do not depend on GPUs."""
     from benchbench import config
     from benchbench.train.dry import price
 

@@ -36,7 +36,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/ID in the store.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     pairs: Annotated[
-        str | None, typer.Option(help="What an offline method learns from: a file, a folder, pickapic_v2, ... (docs/pairs.md).")
+        str | None, typer.Option(help="What an offline method learns from: a file, a folder, pickapic_v2, ...")
     ] = None,
     bad_rows: Annotated[
         BadRows, typer.Option(help="Pairs that cannot be read: skip them and say so, or refuse to go on.")

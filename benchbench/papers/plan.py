@@ -9,7 +9,7 @@ from pathlib import Path
 from benchbench import prompts as prompt_sets
 from benchbench import registry
 from benchbench.api import StepScorer
-from benchbench.config import RunConfig, all_presets, load, preset_values
+from benchbench.config import RunConfig, default_preset, load, preset_values
 from benchbench.errors import BenchError, UsageError
 from benchbench.papers.spec import Block, Row, Spec, Track
 from benchbench.store import runs
@@ -147,25 +147,19 @@ def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: 
     overrides = (*what.set, *track.set.get(row, ()))
     method = what.method or ""
     offline = registry.get("methods", method).data == "offline"
-    preset = track.preset if track.preset in (all_presets(method) or ()) else None
-    own = preset_values(method, preset or _usual(track)).get("samples", {}).get("value") if offline else None
+    own = preset_values(method, default_preset(method, track.model)).get("samples", {}) if offline else {}
     config = load(
         method,
         track.model,
         reward,
         track.train_prompts,
-        (own or track.samples) * what.times,
+        own.get("value", track.samples) * what.times,
         seed,
-        preset,
-        overrides,
-        track.pairs if offline else None,
+        overrides=overrides,
+        pairs=track.pairs if offline else None,
     )
     name = runs.run_id(method, track.model, reward, seed, config.model_dump(mode="json"))
     return Training(row, config, overrides, store / "runs" / name)
-
-
-def _usual(track: Track) -> str:
-    return "shapes" if track.model == "shapes" else "released"
 
 
 def _cannot(config: RunConfig) -> str | None:

@@ -68,8 +68,6 @@ class Track(_Model):
     """The columns of --quick; empty: the first one, or all of them where they share their trainings."""
     gold: str | None = None
     """A reward that shows hacking: every column is followed by it, on the same images."""
-    preset: str | None = None
-    """Of the methods that have it; the others use their usual one."""
     set: dict[str, list[str]] = {}
     """Settings of single rows on this model, after those of the row itself."""
     unavailable: dict[str, str] = {}

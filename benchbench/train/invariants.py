@@ -59,7 +59,7 @@ def _images(policy: Policy, rows: ImagePairs | Images, method: Method, cfg: Any,
         return
     loss = float(method.loss(policy, rows, cfg, noise)[0])
     if abs(loss - wanted) > LOSS_TOLERANCE[policy.backbone.dtype]:
-        _fail(f"the loss is {loss:.6g} before the first update", f"where policy and reference are one it is {wanted:.6g}")
+        _fail(f"the loss is {loss:.6g} before the first update", f"at the reference it should be {wanted:.6g}")
 
 
 def _fail(problem: str, cause: str) -> None:

@@ -194,9 +194,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         looked = self.evaluation(first=self.state.samples == 0)
-        self.metrics.row(
-            self.state.samples, {**looked, "seconds": round(self.state.seconds, 3), **self._costs()}
-        )
+        self.metrics.row(self.state.samples, {**looked, "seconds": round(self.state.seconds, 3), **self._costs()})
 
     def _costs(self) -> dict[str, float]:
         cost = self.parts.policy.cost

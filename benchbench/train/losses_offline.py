@@ -53,7 +53,7 @@ def dspo_reference(p: Tensor, z: Tensor, switch: float | None) -> Tensor:
 
 
 def kto(g: Tensor, z0: Tensor, label: Tensor, beta: float) -> Tensor:
-    """1 - sigmoid(label beta (g - z0)), with g = q - m and label ±1, all [N]. Diffusion-KTO (arXiv:2404.04465), released code.
+    """1 - sigmoid(label beta (g - z0)), with g = q - m and label ±1, all [N]. Diffusion-KTO (arXiv:2404.04465), code.
 
     ``z0`` is the batch's reference point max(0, mean g), held fixed.
     """
@@ -61,7 +61,7 @@ def kto(g: Tensor, z0: Tensor, label: Tensor, beta: float) -> Tensor:
 
 
 def phi(m: Tensor, s: float) -> Tensor:
-    """s m / (exp(s m) - 1), which falls from 1 at m = 0 with slope -s/2; finite, with its gradient, for every m >= 0."""
+    """s m / (exp(s m) - 1), which falls from 1 at m = 0 with slope -s/2; finite, as is its gradient, for m >= 0."""
     y = s * m
     small = y < 1e-3
     safe = torch.where(small, torch.ones_like(y), y)

@@ -10,20 +10,19 @@ from benchbench.report.progress import progress
 from benchbench.train.pair_files import PairFiles
 from benchbench.train.pair_sets import BadRow
 
-STUCK = 1000  # bad rows that are kept by name; more are counted
+NAMED = 1000  # bad rows that are kept by name; more are counted
 
 
 @dataclass
 class Findings:
-    """``bad`` holds place and cause of the first ``STUCK`` of ``bad_count`` rows."""
+    """``bad`` holds place and cause of the first ``NAMED`` of ``bad_count`` rows."""
 
     good: int = 0
     bad_count: int = 0
     bad: list[BadRow] = field(default_factory=list)
     captions: set[int] = field(default_factory=set)  # hashes
     words: list[int] = field(default_factory=list)
-    small: tuple[int, int] | None = None  # sides of the pictures with the shortest and the longest side
-    large: tuple[int, int] | None = None
+    sides: list[int] = field(default_factory=list)  # in pixels, the shortest and the longest so far
 
     def lines(self, pairs: PairFiles) -> list[str]:
         """The findings for people, bad rows not among them."""
@@ -38,8 +37,7 @@ class Findings:
                 f"{len(self.captions)} different captions of {min(self.words)} to {max(self.words)} words "
                 f"(mean {mean(self.words):.1f}, median {median(self.words):g})"
             )
-            assert self.small and self.large
-            said.append("pictures from {}x{} to {}x{} pixels".format(*self.small, *self.large))
+            said.append(f"pictures with sides of {self.sides[0]} to {self.sides[-1]} pixels")
         return [*said, f"content hash {pairs.hash}"]
 
 
@@ -52,15 +50,14 @@ def check(pairs: PairFiles, say_bad: Callable[[BadRow], None]) -> Findings:
                 raw = pairs[i]
             except BadRow as bad:
                 found.bad_count += 1
-                if len(found.bad) < STUCK:
+                if len(found.bad) < NAMED:
                     found.bad.append(bad)
                     say_bad(bad)
             else:
                 found.good += 1
                 found.captions.add(hash(raw.caption))
                 found.words.append(len(raw.caption.split()))
-                for size in (raw.winner.size, raw.loser.size):
-                    found.small = min(found.small or size, size, key=min)
-                    found.large = max(found.large or size, size, key=max)
+                sides = [*found.sides, *raw.winner.size, *raw.loser.size]
+                found.sides = [min(sides), max(sides)]
             bar.advance(1, f"{found.bad_count} bad" if found.bad_count else "")
     return found

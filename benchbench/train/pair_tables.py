@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -118,35 +120,34 @@ class Parquet:
 
 
 class Lines:
-    """A JSONL file: an object a line. In memory is where each line begins."""
+    """A JSONL file: an object a line, blank ones at the end aside. In memory is where each line begins."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        begins, position = [], 0
+        begins, position, count = array("q"), 0, 0
         with path.open("rb") as file:
             for line in file:
-                if line.strip():
-                    begins.append(position)
+                begins.append(position)
                 position += len(line)
-        self._begins = np.array(begins, dtype=np.int64)
+                count = len(begins) if line.strip() else count
+        self._begins = begins[:count]
         self.columns = self.texts = frozenset(self._first())
 
     def __len__(self) -> int:
         return len(self._begins)
 
     def place(self, row: int) -> str:
-        return f"{self.path.name}, row {row}"
+        return f"{self.path.name}, line {row + 1}"
 
     def row(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
         with self.path.open("rb") as file:
-            file.seek(int(self._begins[row]))
+            file.seek(self._begins[row])
             values = self._parse(row, file.readline())
         return {name: values.get(name) for name in columns}
 
     def scan(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         with self.path.open("rb") as file:
-            lines = (line for line in file if line.strip())
-            for row, line in enumerate(lines):
+            for row, line in enumerate(islice(file, len(self))):
                 try:
                     values = self._parse(row, line)
                 except BadRow:
@@ -156,8 +157,7 @@ class Lines:
     def _first(self) -> dict[str, Any]:
         try:
             with self.path.open("rb") as file:
-                file.seek(int(self._begins[0]) if len(self._begins) else 0)
-                return self._parse(0, file.readline()) if len(self._begins) else {}
+                return self._parse(0, file.readline()) if len(self) else {}
         except BadRow as bad:
             raise CorruptError(
                 f"{self.path} is not JSONL", str(bad), "write one JSON object a line, see docs/pairs.md"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,9 @@ from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import RunError
+from benchbench.noise import Noise
+from benchbench.train.pair_sets import PairSet
+from benchbench.train.pair_stream import PairStream
 
 TIMES = 1000  # training timesteps of the base model
 
@@ -53,6 +56,46 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.prompts)
+
+
+class Drawn(NamedTuple):
+    """What one step learns from: B prompts, two pictures of each, the labels, and 1 / (pairs of the same prompt)."""
+
+    prompts: list[str]
+    first: Tensor
+    second: Tensor
+    label: Tensor
+    weight: Tensor
+
+
+def drawn(pairs: Pairs, batch: int, generator: torch.Generator) -> Iterator[Drawn]:
+    """Endless batches of pairs in memory, one random order after another."""
+    often = Counter(pairs.prompts)
+    weight = torch.tensor([1 / often[prompt] for prompt in pairs.prompts])
+    order: list[int] = []
+    while True:
+        while len(order) < batch:
+            order += torch.randperm(len(pairs), generator=generator).tolist()
+        index, order = torch.tensor(order[:batch]), order[batch:]
+        prompts = [pairs.prompts[i] for i in index]
+        yield Drawn(prompts, pairs.first[index], pairs.second[index], pairs.label[index], weight[index])
+
+
+def streamed(pairs: PairSet, resolution: int, batch: int, seed: int, say: Callable) -> Iterator[Drawn]:
+    """Endless batches of pairs on disk, unflipped; the preferred picture is the first. Skipped rows are said."""
+    often = Counter(pairs.captions())
+    stream = PairStream(pairs, Noise(seed, "spm"), resolution, flip=False)
+    start = 0
+    while True:
+        items = stream.batch(start, start + batch)
+        for skipped in stream.bad:
+            say(f"skipped: {skipped.place}: {skipped.why}")
+        stream.bad, start = [], start + batch
+        prompts = [item.caption for item in items]
+        first = torch.stack([(item.winner + 1) / 2 for item in items])
+        second = torch.stack([(item.loser + 1) / 2 for item in items])
+        label = torch.tensor([0.5 if item.tie else 1.0 for item in items])
+        yield Drawn(prompts, first, second, label, torch.tensor([1 / often[prompt] for prompt in prompts]))
 
 
 def preference_loss(first: Tensor, second: Tensor, label: Tensor, weight: Tensor) -> Tensor:
@@ -120,27 +163,28 @@ class Judge(Protocol):
 
 
 def train_spm(
-    judge: Judge, network: Any, backbone: Backbone, pairs: Pairs, config: SPMConfig, seed: int, say: Callable
+    judge: Judge, network: Any, backbone: Backbone, pairs: Pairs | PairSet, config: SPMConfig, seed: int, say: Callable
 ) -> float:
-    """Trains the network inside the judge in place; returns the last loss. Errors: RunError (loss not finite)."""
+    """Trains the network inside the judge in place; returns the last loss.
+
+    Errors: RunError (loss not finite), CorruptError (a pair on disk cannot be used, where its set says to stop).
+    """
     generator = torch.Generator().manual_seed(seed)
     noiser = Noiser(backbone, config.guidance_scale)
     parameters = trained_parameters(network, config.parts)
     optimiser = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
-    often = Counter(pairs.prompts)
-    weight = torch.tensor([1 / often[prompt] for prompt in pairs.prompts])
-    order: list[int] = []
+    if isinstance(pairs, Pairs):
+        batches = drawn(pairs, config.batch, generator)
+    else:
+        batches = streamed(pairs, backbone.image_size, config.batch, seed, say)
     for step in range(config.steps):
-        while len(order) < config.batch:
-            order += torch.randperm(len(pairs), generator=generator).tolist()
-        index, order = torch.tensor(order[: config.batch]), order[config.batch :]
-        prompts = [pairs.prompts[i] for i in index]
+        prompts, left, right, label, weight = next(batches)
         tau = torch.randint(TIMES, (config.batch,), generator=generator)
-        first, second = noiser([pairs.first[index], pairs.second[index]], tau, prompts, generator)
+        first, second = noiser([left, right], tau, prompts, generator)
         scores = judge.score_at(torch.cat([first, second]), prompts * 2, tau.repeat(2).to(first.device))
         score_first, score_second = scores.chunk(2)
         device = scores.device
-        loss = preference_loss(score_first, score_second, pairs.label[index].to(device), weight[index].to(device))
+        loss = preference_loss(score_first, score_second, label.to(device), weight.to(device))
         if not math.isfinite(float(loss.detach())):
             raise RunError(f"the loss is {float(loss)} at step {step}", "it is not finite", "lower the learning rate")
         optimiser.zero_grad()

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from benchbench.shapes.build import sha256
 from tests.cli.conftest import Bench
+from tests.train.pair_folders import rows, write_parquet
 
 
 @pytest.mark.slow
@@ -26,3 +27,20 @@ def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_
     assert moved and all(value.dtype == torch.float16 for value in state.values())
     again = bench("train-spm", "--out", out)
     assert again.code == 2 and "is there already" in again.err
+
+
+@pytest.mark.slow
+def test_any_set_of_pairs_can_be_learned_from(bench: Bench, tmp_path: Path) -> None:
+    """6 pairs in a file, one with a broken picture: refused, or skipped and said. The record names the set."""
+    made = [{**row, "caption": "red circle"} for row in rows(6)]
+    made[2]["winner"] = b"no picture"
+    path, out = write_parquet(tmp_path / "mine.parquet", made), tmp_path / "spm"
+    words = ("train-spm", "--pairs", path, "--steps", 2, "--batch", 6, "--held-out", 10, "--out", out)
+    refused = bench(*words)
+    assert refused.code == 4 and "mine.parquet, row 2" in refused.err and not out.exists()
+    ran = bench(*words, "--bad-rows", "skip")
+    assert ran.code == 0, ran.err
+    assert "skipped: mine.parquet, row 2: the winner is not a readable picture" in ran.out
+    record = json.loads((out / "record.json").read_text())
+    assert record["pairs"] == 6 and record["pairs_from"]["name"] == "mine"
+    assert bench("train-spm", "--pairs", 1, "--out", tmp_path / "other").code == 2

@@ -10,7 +10,17 @@ import torch
 from torch import nn
 
 from benchbench.diffusion import backbones
-from benchbench.train.spm import Noiser, Pairs, SPMConfig, preference_loss, rate, train_spm, trained_parameters
+from benchbench.train.spm import (
+    Noiser,
+    Pairs,
+    SPMConfig,
+    preference_loss,
+    rate,
+    streamed,
+    train_spm,
+    trained_parameters,
+)
+from tests.train.pair_folders import opened, write_pickapic
 
 
 def test_loss_by_hand() -> None:
@@ -91,3 +101,17 @@ def test_what_is_trained() -> None:
     assert names == {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(".text" in name or "logit_scale" in name for name in names)
     assert all(name in names for name in network.added()) and "model.visual_projection.weight" in names
+
+
+def test_pairs_on_disk_come_as_they_are(tmp_path: Path) -> None:
+    """Row i has greys 2i and 2i+1 of 255; a prompt of two rows weighs 1/2 in each. The tie has the label 1/2. An epoch
+    has every row once."""
+    labels = [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)]
+    path = write_pickapic(tmp_path / "a.parquet", labels, caption=["cat", "cat", "dog"])
+    batches = streamed(opened(path, ties=True), 4, 3, 0, pytest.fail)
+    for _ in range(2):
+        prompts, first, second, label, weight = next(batches)
+        columns = ((255 * first[:, 0, 0, 0]).round().tolist(), prompts, label.tolist(), weight.tolist())
+        greys = sorted(zip(*columns, strict=True))
+        assert greys == [(0, "cat", 1, 0.5), (3, "cat", 1, 0.5), (4, "dog", 0.5, 1)]
+        assert first.shape == second.shape == (3, 3, 4, 4) and float((first - second).abs().max()) < 1.01 / 255

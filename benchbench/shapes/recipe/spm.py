@@ -16,6 +16,7 @@ from transformers import CLIPModel
 
 from ...diffusion import backbones
 from ...diffusion.backbones import Backbone
+from ...train.pair_sets import PairSet
 from ...train.spm import Pairs, SPMConfig, compare, train_spm
 from . import tokenizer
 from .job import Facts, Job
@@ -57,11 +58,18 @@ def make(
     seed: int,
     quick: bool,
     say: Callable[[str], None],
+    pairs: PairSet | None = None,
 ) -> Facts:
-    """Trains on ``count`` fresh pairs of the preference scorer's annotators, compares on others, writes the folder."""
-    prompts, (first, second), _, label = judged(backbone.vae, count, seed)
+    """Trains on ``count`` fresh pairs of the preference scorer's annotators, or on ``pairs`` if they are given,
+    compares on ``held_out`` others of the annotators, writes the folder."""
+    chosen: Pairs | PairSet  # before the network is loaded: both draw from torch's own generator
+    if pairs is None:
+        prompts, (first, second), _, label = judged(backbone.vae, count, seed)
+        chosen = Pairs(prompts, first, second, label)
+    else:
+        chosen, count = pairs, len(pairs)
     scorer = Scorer(load(pref))
-    loss = train_spm(scorer, scorer.network, backbone, Pairs(prompts, first, second, label), config, seed, say)
+    loss = train_spm(scorer, scorer.network, backbone, chosen, config, seed, say)
 
     added = {name: p.detach().half().contiguous() for name, p in scorer.network.added().items()}
     folder.mkdir(parents=True)
@@ -75,6 +83,8 @@ def make(
     judges = {"step_aware": scorer.score_at, "plain": plain.score_at}
     right = compare(judges, backbone, held, worth[0] - worth[1], TAUS, config.guidance_scale, seed + 2)
     facts: Facts = {"config": config.model_dump(), "loss": loss, "pairs": count, "pairs_held_out": len(held)}
+    if pairs is not None:
+        facts["pairs_from"] = {"name": pairs.name, "hash": pairs.hash}
     facts["parameters"] = sum(value.numel() for value in added.values())
     facts["held_out_accuracy_on_utility"] = {
         name: {t: fmean(rows) for t, rows in by_tau.items()} for name, by_tau in right.items()
