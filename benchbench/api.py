@@ -88,17 +88,37 @@ class PromptSet:
 
 @dataclass(frozen=True)
 class Cond:
-    """Text conditioning: ``text`` [N, L, D] and the empty prompt's ``null`` [1, L, D]."""
+    """Text conditioning: ``text`` [N, L, D] and the empty prompt's ``null`` [1, L, D].
+
+    SDXL has more: ``pooled`` [N, P] with ``null_pooled`` [1, P], and ``time_ids`` [N, 6], which are height and width of
+    the original, top and left of the crop, height and width of the target, in pixels.
+    """
 
     text: torch.Tensor
     null: torch.Tensor
+    pooled: torch.Tensor | None = None
+    null_pooled: torch.Tensor | None = None
+    time_ids: torch.Tensor | None = None
 
     def __getitem__(self, index: Any) -> Cond:
-        return replace(self, text=self.text[index])
+        return replace(self, **{name: rows[index] for name, rows in self._rows().items()})
 
     def repeat(self, times: int) -> Cond:
         """The whole batch, ``times`` over."""
-        return replace(self, text=self.text.repeat(times, 1, 1))
+        return replace(self, **{name: v.repeat(times, *[1] * (v.dim() - 1)) for name, v in self._rows().items()})
+
+    @classmethod
+    def cat(cls, parts: Sequence[Cond]) -> Cond:
+        """One Cond of all rows, of parts from one model."""
+        import torch
+
+        rows = [part._rows() for part in parts]
+        return replace(parts[0], **{name: torch.cat([one[name] for one in rows]) for name in rows[0]})
+
+    def _rows(self) -> dict[str, torch.Tensor]:
+        """The fields that have a row a sample."""
+        named = {"text": self.text, "pooled": self.pooled, "time_ids": self.time_ids}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 class _Batch:
@@ -127,7 +147,7 @@ class _Batch:
             key = tuple(id(value) for value in values)
             if key not in joined:
                 if isinstance(values[0], Cond):
-                    joined[key] = replace(values[0], text=torch.cat([value.text for value in values]))
+                    joined[key] = Cond.cat(values)
                 else:
                     joined[key] = torch.cat(values)
             out[f.name] = joined[key]
@@ -172,7 +192,17 @@ class ImagePairs(_Batch):
     draw: torch.Tensor  # [N] int64
 
 
-Batch = Transitions | StepPairs | ImagePairs
+@dataclass(frozen=True)
+class Images(_Batch):
+    """Single images as scaled latents, float32, each with its verdict: what SFT and Diffusion-KTO read."""
+
+    x: torch.Tensor  # [N, C, h, w]
+    cond: Cond
+    draw: torch.Tensor  # [N] int64, as in ImagePairs
+    label: torch.Tensor  # [N] float32: +1 where it was preferred, -1 where it was not
+
+
+Batch = Transitions | StepPairs | ImagePairs | Images
 Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer"]
 
 
@@ -199,6 +229,19 @@ class Settings(BaseModel):
 
 class MethodConfig(Settings):
     """Base of a method's Config; every field's description names its origin."""
+
+
+Flip = Literal["independent", "joint", "none"]
+
+
+class PairsConfig(MethodConfig):
+    """Base of an offline method's Config: how it reads its pairs."""
+
+    caption_dropout: float = Field(0.2, ge=0, le=1, description="share of captions made empty [DiffusionDPO code]")
+    flip: Flip = Field(
+        "independent", description="mirror each image of a pair half the time [DiffusionDPO code], or both, or neither"
+    )
+    nodup: bool = Field(False, description="one pair of each caption, drawn by the seed [DSPO paper: DSPO-nodup]")
 
 
 class Method(ABC):
@@ -240,3 +283,33 @@ class Method(ABC):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what ``state`` gave."""
+
+
+class OfflineMethod(Method):
+    """A method that learns from given pairs of images and makes none: the engine reads, encodes and deals them out.
+
+    ``--samples`` counts the images it is shown: two a pair, or one where ``winners`` says that it reads single images.
+    """
+
+    data = "offline"
+    images_per_sample = 2
+
+    @classmethod
+    def winners(cls, cfg: Any) -> float | None:
+        """None: it reads pairs, ImagePairs. A share: it reads Images, of which this share won their pairs."""
+        return None
+
+    @classmethod
+    def loss_at_start(cls, cfg: Any) -> float | None:
+        """The loss where policy and reference are one, by its formula; checked at step 0. None: it is not fixed."""
+        return None
+
+    def collect(
+        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
+    ) -> Iterator[tuple[Batch, Metrics]]:
+        """Not asked of an offline method."""
+        raise TypeError(f"{self.name} learns from pairs and makes no images")
+
+    def prepare(self, policy: Policy, batch: Any, cfg: Any, noise: Noise) -> tuple[Batch, Metrics]:
+        """What needs the whole batch before the loss sees parts of it, under no_grad; here nothing does."""
+        return batch, {}

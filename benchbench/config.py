@@ -18,7 +18,7 @@ from benchbench.api import Method, MethodConfig, Settings, later
 from benchbench.errors import UsageError
 from benchbench.store.keys import digest
 
-PRESETS = ("released", "paper", "shapes")
+PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 
 
 class SamplerConfig(Settings):
@@ -48,6 +48,13 @@ class TrainConfig(Settings):
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
     keep_every: int = later(0, ge=0, description="samples between adapters that are kept for good; 0: none [ours]")
+    optimizer: Literal["adamw", "adafactor"] = later(
+        "adamw", description="adafactor: as DiffusionDPO's code trains SDXL; it takes no betas and no eps"
+    )
+    warmup: int = later(0, ge=0, description="optimiser steps in which lr rises linearly, constant after [ours: none]")
+    finetune: Literal["lora", "full"] = later(
+        "lora", description="an adapter, or every weight of the UNet in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
+    )
 
 
 class RunConfig(Settings):
@@ -63,6 +70,7 @@ class RunConfig(Settings):
     settings: dict[str, Any]  # of the method, as its own Config dumps them
     train: TrainConfig
     sampler: SamplerConfig
+    pairs: str | None = later(None)  # what an offline method learns from
 
     @field_validator("reward", mode="before")
     @classmethod
@@ -96,18 +104,22 @@ def load(
     seed: int,
     preset: str | None = None,
     overrides: Sequence[str] = (),
+    pairs: str | None = None,
 ) -> RunConfig:
-    """Defaults, then the preset (``shapes`` on that model, else ``released``), then ``section.key=value`` strings.
+    """Defaults, then the preset (by default the model's), then ``section.key=value`` strings.
+
+    An offline method learns from ``pairs``, by default on shapes from pairs that the model itself makes.
 
     Errors: UsageError listing every unknown name and wrong value at once, each unknown name with the nearest one.
     """
     cls: type[Method] = registry.get("methods", method)
-    preset = preset or ("shapes" if model == "shapes" else "released")
+    preset = preset or default_preset(method, model)
     errors: list[str] = []
     values: dict[str, dict[str, Any]] = {"method": {}, "train": {}, "sampler": {}}
     for key, entry in preset_values(method, preset).items():
-        section, _, name = key.partition(".")
-        values[section][name] = entry["value"]
+        section, dot, name = key.partition(".")
+        if dot:
+            values[section][name] = entry["value"]
     for text in overrides:
         key, equals, raw = text.partition("=")
         section, dot, name = key.strip().partition(".")
@@ -127,6 +139,13 @@ def load(
         errors.append(f"--samples {samples}: at least 1 is needed")
     if seed < 0:
         errors.append(f"--seed {seed}: must not be negative")
+    if cls.data == "offline" and pairs is None:
+        if model == "shapes":
+            from benchbench.train.pairs import SHAPES as pairs
+        else:
+            errors.append("--pairs is missing: it learns from pairs of images, as pickapic_v2 (see docs/pairs.md)")
+    if cls.data == "online" and pairs is not None:
+        errors.append(f"--pairs {pairs}: it makes its own images and reads no pairs; leave --pairs away")
     if errors:
         count = f"{len(errors)} settings are" if len(errors) > 1 else "a setting is"
         raise UsageError(
@@ -145,22 +164,44 @@ def load(
         settings=parts["method"].model_dump(mode="json"),
         train=parts["train"],
         sampler=parts["sampler"],
+        pairs=pairs,
     )
 
 
 def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
-    """``section.key`` -> {value, origin} of a preset; a plug-in's method without a preset file has none."""
+    """``section.key`` -> {value, origin} of a preset; a plug-in's method without a preset file has none.
+
+    The key ``samples`` is the default of --samples.
+    """
     if preset not in PRESETS:
         raise UsageError(f"no preset {preset!r}", f"there are {', '.join(PRESETS)}", "leave --preset away, or name one")
-    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
-    if not file.is_file():
+    presets = all_presets(method)
+    if presets is None:
         return {}
-    presets: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     if preset not in presets:
         raise UsageError(
             f"{method} has no preset {preset!r}", f"it has {', '.join(presets)}", f"bench show preset {method}"
         )
     return presets[preset] or {}
+
+
+def all_presets(method: str) -> dict[str, Any] | None:
+    """The presets of a method by name, or None where it has no preset file."""
+    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
+    if not file.is_file():
+        return None
+    presets: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return presets
+
+
+def default_preset(method: str, model: str) -> str:
+    """``shapes`` on that model, ``released-sdxl`` on SDXL where the method has it, else ``released``."""
+    from benchbench.diffusion.models import split
+
+    if model == "shapes":
+        return "shapes"
+    sdxl = split(model)[0] == "sdxl" and "released-sdxl" in (all_presets(method) or {})
+    return "released-sdxl" if sdxl else "released"
 
 
 def value(raw: str) -> Any:

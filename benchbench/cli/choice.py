@@ -65,8 +65,14 @@ def prompts(named: str | None, model_name: str) -> str:
     return named or ("shapes-simple" if models.is_shapes(model_name) else "animals")
 
 
-def samples(named: int | None, model_name: str) -> int:
-    """How many images to train on: the paper's 10,000, or as many as take minutes on the embedded model."""
+def samples(named: int | None, model_name: str, method: str, preset: str | None) -> int:
+    """How many images to train on: the preset's number, else the paper's 10,000, or on the embedded model minutes."""
+    from benchbench import config
     from benchbench.diffusion import models
 
-    return named if named is not None else (384 if models.is_shapes(model_name) else 10_000)
+    if named is not None:
+        return named
+    shapes = models.is_shapes(model_name)
+    presets = config.all_presets(method) or {}
+    entry = (presets.get(preset or ("shapes" if shapes else "released")) or {}).get("samples")
+    return int(entry["value"]) if entry else (384 if shapes else 10_000)

@@ -33,7 +33,7 @@ from benchbench.cli import (
 from benchbench.errors import BenchError, RunError
 from benchbench.train import launch
 
-SEVERAL = ("--set", "--adapter")
+SEVERAL = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""
 
 app = typer.Typer(

@@ -29,7 +29,7 @@ MethodName = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", help="shapes, sd15, sd21, a folder or a hub id. Default: sd15 on CUDA, or shapes."),
+    typer.Option("--model", help="shapes, sd15, sd21, sdxl, a folder or hub id. Default: sd15 on CUDA, or shapes."),
 ]
 RewardName = Annotated[
     str | None, typer.Option("--reward", autocompletion=_complete("rewards"), help="See: bench list rewards.")
@@ -68,3 +68,14 @@ def reward_words(text: str) -> list[str]:
 def words(text: str) -> list[str]:
     """``a,b`` as names."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def pairs_of(given: list[str], option: str, example: str) -> dict[str, str]:
+    """``A=B`` words, each A once, as a mapping."""
+    found = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value) or name in found:
+            raise typer.BadParameter(f"{text!r} is not of the form {example}, once each", param_hint=option)
+        found[name] = value
+    return found

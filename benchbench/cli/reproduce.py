@@ -6,16 +6,20 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.options import Store, integers, words
+from benchbench.cli.options import Store, integers, pairs_of, words
 from benchbench.cli.ui import resumable, say
 
 
 def reproduce(
     table: Annotated[str, typer.Argument(metavar="PAPER:TABLE", help="tailorpo:2", show_default=False)],
     track: Annotated[str, typer.Option(help="shapes, sd15, sd21 or sdxl: the base model.")] = "shapes",
-    quick: Annotated[bool, typer.Option("--quick", help="One reward, one seed: minutes; never a result.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed, few columns: minutes; never a result.")] = False,
     train_seeds: Annotated[str, typer.Option(help="Seeds of the trainings.")] = "0,1,2",
     rows: Annotated[str, typer.Option(help="Only these rows, separated by commas.")] = "",
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METHOD=ID", help="Evaluate this run or released checkpoint, and train nothing for it."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes at a time. Default: one a core, or one on a GPU.")
@@ -26,6 +30,7 @@ def reproduce(
     from benchbench.papers.reproduce import reproduce
     from benchbench.store import root
 
+    checkpoints = pairs_of(checkpoint or [], "--checkpoint", "tailorpo=RUN")
     seeds = integers(train_seeds, "--train-seeds")
     with resumable():
         reproduce(
@@ -34,6 +39,7 @@ def reproduce(
             quick=quick,
             train_seeds=seeds,
             rows=words(rows) or None,
+            checkpoints=checkpoints,
             dry_run=dry_run,
             jobs=jobs,
             store=root(store),

@@ -49,7 +49,7 @@ def show(
 def _method(name: str) -> None:
     from benchbench import config
 
-    cls = registry.get("methods", name)
+    registry.get("methods", name)  # an unknown one is refused with the nearest
     say(f"{name}: {cls.paper}, {cls.data}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
     sections = {"method": cls.Config, "train": config.TrainConfig, "sampler": config.SamplerConfig}
     rows = [
@@ -102,7 +102,7 @@ def _model(name: str) -> None:
     rows: list[list[object]] = [["hub ids", ", ".join(ids)]] if ids else []
     try:
         root = models.folder(name)
-        rows += [["here", "yes"], ["folder", root], ["content hash", models.content_hash(root)]]
+        rows += [["here", "yes"], ["folder", root], ["content hash", models.model_hash(name)]]
     except MissingError as error:
         rows.append(["here", f"{error.problem}: {error.remedy}"])
     table(["fact", "value"], rows)
@@ -125,17 +125,17 @@ def _run(name: str, store: Store) -> None:
 def _preset(name: str) -> None:
     from benchbench import config
 
-    cls = registry.get("methods", name)
-    rows = []
-    for preset in config.PRESETS:
+    registry.get("methods", name)  # an unknown one is refused with the nearest
+    rows: list[list[object]] = []
+    for preset in config.all_presets(name) or {}:
         values = config.preset_values(name, preset)
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
-        rows += _price(name, preset) if values and cls.data == "online" else []
+        rows += _price(name, preset) if values else []
     table(["preset", "setting", "value", "origin"], rows)
 
 
 def _price(name: str, preset: str) -> list[list[object]]:
-    """Effective batch and cost of a preset, counted by a rollout over a network that does nothing."""
+    """Effective batch and cost of a preset, counted over a network that does nothing; they do not depend on GPUs."""
     from benchbench import config
     from benchbench.train.dry import price
 

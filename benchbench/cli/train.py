@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,13 @@ import typer
 from benchbench.cli import choice
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import all_at_once, resumable, say
+
+
+class BadRows(StrEnum):
+    """What becomes of pairs that cannot be read."""
+
+    skip = "skip"
+    refuse = "refuse"
 
 
 def train(
@@ -27,6 +35,12 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/ID in the store.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    pairs: Annotated[
+        str | None, typer.Option(help="What an offline method learns from: a file, a folder, pickapic_v2, ...")
+    ] = None,
+    bad_rows: Annotated[
+        BadRows, typer.Option(help="Pairs that cannot be read: skip them and say so, or refuse to go on.")
+    ] = BadRows.skip,
     store: Store = None,
     device: Device = None,
 ) -> None:
@@ -39,10 +53,10 @@ def train(
 
     where = launch.place()
     chosen, why = choice.model(model, device)
-    prompts_name, count = choice.prompts(prompts, chosen), choice.samples(samples, chosen)
+    prompts_name, count = choice.prompts(prompts, chosen), choice.samples(samples, chosen, method, preset)
 
     def configure(reward_name: str) -> config.RunConfig:
-        return config.load(method, chosen, reward_name, prompts_name, count, seed, preset, settings or [])
+        return config.load(method, chosen, reward_name, prompts_name, count, seed, preset, settings or [], pairs)
 
     all_at_once(
         lambda: registry.require_reward(choice.reward(reward, chosen, method)[0]),
@@ -54,16 +68,19 @@ def train(
     run = configure(reward_name)
     name = runs.run_id(run.method, run.model, run.reward, run.seed, run.model_dump(mode="json"))
     out = out or root(store) / "runs" / name
+    source = f"{run.prompts}, reward {run.reward}"
+    if run.pairs:
+        source = f"the pairs {run.pairs}, evaluated on {source}"
     if where.rank == 0:
         say(
-            f"training {run.method} on the model {run.model} ({why}): {run.samples} images of {run.prompts}, "
-            f"reward {run.reward}, seed {run.seed}; into {out}"
-            + (f"; {where.size} processes share the work" if where.size > 1 else "")
+            f"training {run.method} on the model {run.model} ({why}): {run.samples} images of {source}, "
+            f"seed {run.seed}; into {out}" + (f"; {where.size} processes share the work" if where.size > 1 else "")
         )
         if note:
             say(note)
 
     from benchbench.train import loop
 
-    with resumable("--resume"):
-        loop.train(run, out, resume=resume, device=device, say=say)
+    with resumable("--resume"), runs.alone(out, say):
+        skip_bad = bad_rows is BadRows.skip
+        loop.train(run, out, resume=resume, device=device, say=say, store=root(store), skip_bad=skip_bad)

@@ -1,4 +1,4 @@
-"""The contract of a method; of an online one, tried out on the shapes model with a reward that needs no weights."""
+"""The contract of a method, tried out on the shapes model: with a reward that needs no weights, or on drawn pairs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from benchbench import registry
-from benchbench.api import Batch, Method, MethodConfig, StepPairs, StepScorer, Transitions
+from benchbench.api import Batch, Method, MethodConfig, OfflineMethod, PairsConfig, StepScorer
 from benchbench.contract.base import Check, need
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
@@ -17,6 +19,8 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.noise import Noise, Sample
+from benchbench.train.offline import Reader
+from benchbench.train.pairs import RawPair
 
 STEPS = 4
 NOISE = Noise(0, "check")
@@ -35,10 +39,36 @@ class _Trial:
         self.reward = StepReward(Decoder(backbone), reward, self.policy)
 
     def collect(self, samples: Sequence[Sample]) -> list[tuple[Batch, dict[str, Any]]]:
+        method = self.cls()
+        reader = Reader(method, self.cfg, _Drawn(), 0, self.policy.backbone) if _offline(self.cls) else None
+        collect = reader.collect if reader else method.collect
         with torch.no_grad():
-            found = list(self.cls().collect(self.policy, samples, self.reward, self.cfg, NOISE))
+            found: Any = list(collect(self.policy, samples, self.reward, self.cfg, NOISE))
         self.reward.check([sample.prompt for sample in samples])
+        if reader:
+            reader.close()
         return found
+
+
+class _Drawn:
+    """Four pairs of noise in colour."""
+
+    name, hash, skip_bad = "drawn", "0" * 64, False
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int) -> RawPair:
+        draw = np.random.default_rng(i)
+        winner, loser = (Image.fromarray(draw.integers(0, 256, (32, 32, 3)).astype(np.uint8)) for _ in range(2))
+        return RawPair(SAMPLES[i % 2].prompt, winner, loser)
+
+    def captions(self) -> Iterator[str]:
+        return (SAMPLES[i % 2].prompt for i in range(4))
+
+
+def _offline(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, OfflineMethod)
 
 
 class _Judge(StepScorer):
@@ -83,14 +113,17 @@ def checks(name: str, cls: Any) -> Iterator[Check]:
         need(again == cfg, "its defaults are not the same after JSON")
         need(isinstance(cls.needs(cfg), frozenset), "needs() returns no frozenset")
         need(cls.images(cfg) >= 1, "images() is not a positive number")
+        if getattr(cls, "data", "") == "offline":
+            need(issubclass(cls, OfflineMethod), "it says offline, and is no OfflineMethod")
+            need(issubclass(kind, PairsConfig), "its Config is not a PairsConfig")
 
     yield "class attributes", described
     yield "settings", settings
-    if getattr(cls, "data", "") == "online":
-        yield from _online(cls)
+    if getattr(cls, "data", "") == "online" or _offline(cls):
+        yield from _tried(cls)
 
 
-def _online(cls: Any) -> Iterator[Check]:
+def _tried(cls: Any) -> Iterator[Check]:
     """Collecting and learning, on two samples."""
     made: list[_Trial] = []
     first: list[tuple[Batch, dict[str, Any]]] = []
@@ -101,7 +134,7 @@ def _online(cls: Any) -> Iterator[Check]:
         need(first, "collect() yields nothing")
         for item in first:
             need(isinstance(item, tuple) and len(item) == 2, "collect() must yield (Batch, metrics)")
-            need(isinstance(item[0], Transitions | StepPairs), f"{type(item[0]).__name__} is no Batch")
+            need(isinstance(item[0], Batch), f"{type(item[0]).__name__} is no Batch")
             need(len(item[0]) > 0, "a Batch has no rows")
             _numbers(item[1])
         parameters = made[0].policy.parameters()
@@ -136,6 +169,15 @@ def _online(cls: Any) -> Iterator[Check]:
             f"the loss is {whole:.6g}, of its halves {mean:.6g}: no mean",
         )
 
+    def starts() -> None:
+        batch, policy = first[0][0], made[0].policy
+        wanted = cls.loss_at_start(made[0].cfg)
+        if wanted is None:
+            return
+        with torch.no_grad():
+            loss = float(cls().loss(policy, batch, made[0].cfg, NOISE)[0])
+        need(abs(loss - wanted) <= 1e-3, f"at the reference the loss is {loss:.6g}, loss_at_start says {wanted:.6g}")
+
     def keeps() -> None:
         method = cls()
         state = json.loads(json.dumps(method.state()))
@@ -149,6 +191,8 @@ def _online(cls: Any) -> Iterator[Check]:
     yield "a finite loss with a gradient on the adapter", learns
     yield "the loss is a mean over rows, however they are split", splits
     yield "state survives JSON", keeps
+    if _offline(cls):
+        yield "the loss at the reference is the one that it names", starts
 
 
 def _numbers(metrics: Any) -> None:

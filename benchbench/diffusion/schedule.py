@@ -92,6 +92,9 @@ class Schedule:
         self.to_eps = torch.cat([torch.zeros(1), (1 - p - sigma**2).clamp(min=0).sqrt().float()])
         self.noise_scale = (1 - abar).sqrt().float()
         self.signal_scale = abar.sqrt().float()
+        # the whole noise schedule, by training timestep, for methods that noise given images
+        self.train_noise = (1 - alphas_cumprod.double()).sqrt().float()
+        self.train_signal = alphas_cumprod.double().sqrt().float()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], steps: int, eta: float) -> Schedule:
@@ -103,7 +106,7 @@ class Schedule:
             if config.get(key, value) != value:
                 raise UsageError(
                     f"this model's scheduler has {key}={config[key]!r}",
-                    f"the log-probability of a step is worked out for {key}={value!r} only",
+                    f"losses and the log-probability of a step are worked out for {key}={value!r} only",
                     "use an epsilon-prediction model such as SD 1.5, or SD 2.1-base (not the 768-px SD 2.1)",
                 )
         keep = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
@@ -123,6 +126,16 @@ class Schedule:
     def x0(self, x: Tensor, e: Tensor, k: Index) -> Tensor:
         """x̂0 from latents and predicted noise, [N, C, h, w]."""
         return (x - self._at(self.noise_scale, k, len(x)) * e) / self._at(self.signal_scale, k, len(x))
+
+    def add_noise(self, x0: Tensor, eps: Tensor, tau: Tensor) -> Tensor:
+        """x_tau = sqrt(abar) x0 + sqrt(1 - abar) eps [N, C, h, w], at training timesteps tau int64 [N] (DDPM eq. 4)."""
+        rows = len(x0)
+        return self._at(self.train_signal, tau, rows) * x0 + self._at(self.train_noise, tau, rows) * eps
+
+    @property
+    def train_steps(self) -> int:
+        """How many training timesteps there are: tau is 0 .. train_steps - 1."""
+        return len(self.train_signal)
 
     def step(self, x: Tensor, e: Tensor, k: Index) -> Step:
         """The distribution of x_{k-1} given latents x_k and predicted noise e, both [N, C, h, w]."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
 from benchbench.api import StepScorer
-from benchbench.config import RunConfig, load
-from benchbench.errors import UsageError
-from benchbench.papers.spec import Spec, Track
+from benchbench.config import RunConfig, default_preset, load, preset_values
+from benchbench.errors import BenchError, UsageError
+from benchbench.papers.spec import Block, Row, Spec, Track
 from benchbench.store import runs
 
 
 @dataclass(frozen=True)
 class Training:
-    """One run, into the store's own folder for its settings."""
+    """One run, into the store's own folder for its settings, and the words of ``--set`` that made them."""
 
     row: str
     config: RunConfig
+    overrides: tuple[str, ...]
     out: Path
 
     @property
@@ -30,13 +31,24 @@ class Training:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Images and scores of one row's trainings on one reward, on one prompt set."""
+    """A protocol on one row's trainings, on one prompt set: what one process makes."""
 
     row: str
-    reward: str
-    runs: tuple[Path, ...]  # none: the base model
-    prompts: str
-    images_per_prompt: int
+    group: str  # the reward of the trainings, or "" where the columns share them
+    rewards: tuple[str, ...]
+    runs: tuple[str, ...]  # folders of runs or names of checkpoints; none: the base model
+    block: Block
+
+    @property
+    def prompts(self) -> str:
+        return self.block.prompts
+
+    @property
+    def images(self) -> int:
+        """Images that it looks at."""
+        known = prompt_sets.index().get(prompt_sets.find(self.prompts) or "")
+        count = known.count if known else len(prompt_sets.load(self.prompts))
+        return count * self.block.images * max(1, len(self.runs))
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class Plan:
     """All that is to be there when the table is."""
 
     spec: Spec
+    track_name: str
     track: Track
     rows: tuple[str, ...]
     rewards: tuple[str, ...]
@@ -53,63 +66,123 @@ class Plan:
     measurements: tuple[Measurement, ...] = ()
     skipped: tuple[str, ...] = field(default=())
 
-    def seconds(self) -> float:
-        """An estimate of the work left, in seconds of one core; 0 where the track has no figures."""
-        per = self.track.seconds_per_sample
-        train = sum(t.config.samples * per.get(t.row, 0.0) for t in self.trainings if not t.done)
-        return train + sum(self.images(m) for m in self.measurements) * self.track.seconds_per_image
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Each column's reward where it has trainings of its own, else one group without a name."""
+        return tuple(dict.fromkeys(m.group for m in self.measurements))
 
-    @staticmethod
-    def images(measurement: Measurement) -> int:
-        """Images that a measurement looks at."""
-        count = len(prompt_sets.load(measurement.prompts)) * measurement.images_per_prompt
-        return count * max(1, len(measurement.runs))
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(self.track.blocks)
 
 
 def plan(
-    spec: Spec, track: Track, store: Path, *, rows: Sequence[str] | None, seeds: Sequence[int], quick: bool
+    spec: Spec,
+    name: str,
+    track: Track,
+    store: Path,
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    quick: bool = False,
+    checkpoints: Mapping[str, str] | None = None,
 ) -> Plan:
-    """The cells of a table on a track. A method that cannot train on a reward is skipped, with the reason.
+    """The cells of a table on a track. A row that cannot be made is skipped, with the reason.
 
+    ``checkpoints`` puts a run, an adapter or a released checkpoint in the place of a row's or a method's trainings.
     Errors: UsageError (unknown row), and those of the configuration.
     """
-    if rows:
-        for row in rows:
-            if row not in spec.rows:
-                raise registry.unknown(f"row of {spec.id}", row, spec.rows, "leave --rows away for all of them")
-    chosen = tuple(row for row in spec.rows if not rows or row in rows or spec.rows[row] is None)
-    rewards = tuple(track.quick_rewards if quick else track.rewards)
+    for row in rows or ():
+        if row not in spec.rows:
+            raise registry.unknown(f"row of {spec.id}", row, spec.rows, "leave --rows away for all of them")
+    for word in checkpoints or ():
+        known = [*spec.rows, *(row.method for row in spec.rows.values() if row.method)]
+        if word not in known:
+            raise registry.unknown(f"row or method of {spec.id}", word, known, "--checkpoint METHOD=ID")
+    chosen = tuple(row for row in spec.rows if not rows or row in rows or spec.rows[row].method is None)
+    shared = _shares(spec, track)
+    columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
+    rewards = tuple(columns if quick else track.rewards)
     used = tuple(seeds[:1] if quick else seeds)
     if not used:
         raise UsageError("no training seed", "--train-seeds is empty", "give at least one, as --train-seeds 0")
-    trainings, measurements, skipped = [], [], []
-    blocks = [(track.train_prompts, track.images_per_prompt)]
-    if track.held_out_prompts:
-        blocks.append((track.held_out_prompts, track.held_out_images_per_prompt))
-    for reward in rewards:
+    trainings: dict[Path, Training] = {}
+    measurements, skipped = [], []
+    for group in ("",) if shared else rewards:
         for row in chosen:
-            method, folders = spec.rows[row], []
-            if method is not None:
-                why = _cannot(method, reward)
+            what = spec.rows[row]
+            reward = trained_on(what, track, group)
+            named = (checkpoints or {}).get(row) or (checkpoints or {}).get(what.method or "") or what.checkpoint
+            folders: list[str] = [named] if named else []
+            if what.method and not named and spec.protocol != "cost":
+                why = track.unavailable.get(row)
+                made = [] if why else [_training(row, what, track, reward, seed, store) for seed in used]
+                why = why or _cannot(made[0].config)
                 if why:
-                    skipped.append(f"{row} on {reward}: {why}")
+                    skipped.append(f"{row}{'' if shared else f' on {reward}'}: {why}")
                     continue
-                for seed in used:
-                    config = load(method, track.model, reward, track.train_prompts, track.samples, seed)
-                    out = (
-                        store / "runs" / runs.run_id(method, track.model, reward, seed, config.model_dump(mode="json"))
-                    )
-                    trainings.append(Training(row, config, out))
-                    folders.append(out)
-            measurements += [Measurement(row, reward, tuple(folders), name, n) for name, n in blocks]
-    return Plan(spec, track, chosen, rewards, used, quick, tuple(trainings), tuple(measurements), tuple(skipped))
+                trainings |= {one.out: one for one in made if one.out not in trainings}
+                folders = [str(one.out) for one in made]
+            scored = rewards if shared else (group,)
+            measurements += [Measurement(row, group, scored, tuple(folders), block) for block in track.blocks]
+    cells = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
+    return Plan(spec, name, track, chosen, rewards, used, quick, *cells)
 
 
-def _cannot(method: str, reward: str) -> str | None:
-    kind, judge = registry.get("methods", method), registry.get("rewards", reward)
-    needs = kind.needs(kind.Config())
+def _shares(spec: Spec, track: Track) -> bool:
+    """Whether several columns are measured on the same trainings: no row's training depends on the column."""
+    return track.train_reward is not None or all(row.reward for row in spec.rows.values() if row.method)
+
+
+def trained_on(row: Row, track: Track, group: str = "") -> str:
+    """The reward of a row's trainings: its own (a published column means ours beside it), the track's, the column's."""
+    if row.reward is None:
+        return track.train_reward or group
+    ours = {column: reward for reward, column in track.rewards.items()}
+    return ours.get(row.reward) or registry.resolve_reward(row.reward, track.model == "shapes")[0]
+
+
+def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: Path) -> Training:
+    """An offline method looks at as many images as its preset says; what it learns from is the track's pairs."""
+    overrides = (*what.set, *track.set.get(row, ()))
+    method = what.method or ""
+    offline = registry.get("methods", method).data == "offline"
+    own = preset_values(method, default_preset(method, track.model)).get("samples", {}) if offline else {}
+    config = load(
+        method,
+        track.model,
+        reward,
+        track.train_prompts,
+        own.get("value", track.samples) * what.times,
+        seed,
+        overrides=overrides,
+        pairs=track.pairs if offline else None,
+    )
+    name = runs.run_id(method, track.model, reward, seed, config.model_dump(mode="json"))
+    return Training(row, config, overrides, store / "runs" / name)
+
+
+def _cannot(config: RunConfig) -> str | None:
+    needs, judge = config.method_class.needs(config.method_config), registry.get("rewards", config.reward)
     if "reward_gradient" in needs and not judge.differentiable:
         return "it follows the reward's gradient, and this reward has none"
     if "step_scorer" in needs and not issubclass(judge, StepScorer):
         return "it is judged by a step-aware model, and this reward is none"
     return None
+
+
+def missing(cells: Plan) -> Iterator[str]:
+    """Weights and prompts that are not on this machine, each with the command that gets it."""
+    from benchbench.diffusion import models
+
+    if said := models.missing(cells.track.model):
+        yield said
+    wanted = [*cells.rewards, *(t.config.reward for t in cells.trainings), *filter(None, [cells.track.gold])]
+    for name in dict.fromkeys(wanted):
+        try:
+            registry.require_reward(name)
+        except BenchError as error:
+            yield f"{error.problem}: {error.remedy}"
+    for prompts in dict.fromkeys([cells.track.train_prompts, *(block.prompts for block in cells.blocks)]):
+        if said := prompt_sets.missing(prompt_sets.find(prompts) or prompts):
+            yield f"the prompt set {prompts} is {said}"

@@ -32,6 +32,7 @@ class State:
 
     run: str  # digest of the RunConfig and the model's hash: a checkpoint of another run is refused
     samples: int = 0
+    updates: int = 0  # optimiser steps: the position in the learning rate's warm-up
     seconds: float = 0.0
     metrics_bytes: int = 0
     cost: dict[str, int] = field(default_factory=dict)
@@ -40,9 +41,9 @@ class State:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> dict[str, Tensor]:
-    """AdamW's moments and step counts, by the parameter's place."""
+    """The optimiser's moments and step counts, by the parameter's place."""
     return {
-        f"{i}.{name}": value.detach().cpu().contiguous()
+        f"{i}.{name}": torch.as_tensor(value).detach().cpu().contiguous()  # Adafactor counts in plain numbers
         for i, parameter in enumerate(parameters)
         for name, value in optimizer.state.get(parameter, {}).items()
     }

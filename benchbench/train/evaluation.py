@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,31 +15,58 @@ from benchbench.diffusion.decode import Decoder, to_pil
 from benchbench.diffusion.policy import Cost, Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.store.files import write_atomic
+
+BASE = "base_scores.json"
 
 
 class FixedEvaluation:
-    """Rewards of plain samples of the current policy; the noise is the same for every method and training seed."""
+    """Rewards of plain samples of the current policy; the noise is the same for every method and training seed.
 
-    def __init__(self, policy: Policy, prompts: PromptSet, reward: Reward, images: int) -> None:
-        self.policy = policy
+    The scores of the untrained policy, which is the base model, are kept in the run's folder ``out``: the win rate is
+    the share of images that score higher than the base model's of the same prompt and noise, a tie being half.
+    """
+
+    def __init__(self, policy: Policy, prompts: PromptSet, reward: Reward, images: int, out: Path) -> None:
+        self.policy, self.base = policy, out / BASE
         n = len(prompts)
         self.samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(images)]
         self.rewards: dict[str, Reward] = {"reward": reward}
         if policy.backbone.is_shapes:
             self.rewards["oracle"] = registry.get("rewards", "shapes-oracle")(policy.backbone.device)
 
-    @torch.no_grad()
-    def __call__(self) -> dict[str, float]:
-        """``eval.reward``, on shapes ``eval.oracle`` too, and how many images were constant."""
+    def __call__(self, first: bool) -> dict[str, float]:
+        """``eval.reward`` and ``eval.win_rate``, on shapes ``eval.oracle`` too, and how many images were constant.
+
+        ``first``: the policy is still untrained. A run that has lost its base scores, or never had any, makes them.
+        """
         own, self.policy.cost = self.policy.cost, Cost()  # looking is not training, and is not charged to it
+        scores = self._scores()
+        if first:
+            self._keep(scores["reward"])
+        elif not all(self.policy.world.gather(self.base.is_file())):
+            with self.policy.adapter_off():
+                self._keep(self._scores()["reward"])
+        self.policy.cost = own
+        base = torch.tensor(json.loads(self.base.read_text(encoding="utf-8")))
+        constant = int(scores.pop("constant").sum())
+        means = {f"eval.{name}": float(values.mean()) for name, values in scores.items()}
+        return {**means, "eval.win_rate": win_rate(scores["reward"], base), "eval.constant_images": constant}
+
+    def _keep(self, base: torch.Tensor) -> None:
+        with self.policy.world.together():  # the folder is one that all processes share
+            if self.policy.world.main:
+                write_atomic(self.base, json.dumps(base.tolist()).encode())
+
+    def _scores(self) -> dict[str, torch.Tensor]:
+        """The scores of every reward, and whether an image is constant, each float32 [images]."""
         world = self.policy.world
         with world.divided():
             found = world.rows(len(self.samples), (len(self.rewards) + 1,), lambda rows: self._look(self.samples[rows]))
-        self.policy.cost = own
-        *scores, constant = found.unbind(1)
-        means = {f"eval.{name}": float(of.contiguous().mean()) for name, of in zip(self.rewards, scores, strict=True)}
-        return {**means, "eval.constant_images": int(constant.sum())}
+        columns = (column.contiguous() for column in found.unbind(1))
+        return dict(zip([*self.rewards, "constant"], columns, strict=True))
 
+    @torch.no_grad()
     def _look(self, samples: Sequence[Sample]) -> torch.Tensor:
         """Of each sample its scores and whether its image is constant, float32 [N, rewards + 1]."""
         chunk, found = self.policy.backbone.batch_size, []
@@ -48,3 +77,8 @@ class FixedEvaluation:
             columns.append(torch.tensor([float(np.ptp(np.asarray(image)) < 2) for image in images]))
             found.append(torch.stack(columns, 1))
         return torch.cat(found)
+
+
+def win_rate(scores: torch.Tensor, base: torch.Tensor) -> float:
+    """The share of scores [N] above their base [N], a tie being half."""
+    return float(((scores > base).float() + 0.5 * (scores == base).float()).mean())

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from benchbench.api import StepPairs, Transitions
+from benchbench.api import Batch, ImagePairs, Images, Method, OfflineMethod, StepPairs, Transitions
 from benchbench.diffusion.policy import Cost, Policy
 from benchbench.errors import RunError
+from benchbench.noise import Noise
 
 ROWS = 4  # rows looked at; the invariant is about the network, not the sample
 # |log ratio| between two evaluations of one policy: batch shapes differ, so rounding does. Half precision rounds e by
 # 2^-8 (bf16), which the step 2 -> 1 multiplies by rho = 5.4 (methods' step-size table).
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3, "bf16": 1e-2}
+# of a loss whose value is known: an error's rounding is averaged over its dimensions, and multiplied by beta
+LOSS_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2}
 
 
 @torch.no_grad()
-def check_start(policy: Policy, batch: Transitions | StepPairs) -> None:
-    """Raises RunError unless adapter on equals adapter off, and the ratio of a stored log-prob is 1, on this batch."""
+def check_start(policy: Policy, batch: Batch, method: Method, cfg: Any, noise: Noise) -> None:
+    """Raises RunError unless adapter on equals adapter off on this batch, and what follows from it holds.
+
+    Online: the ratio of a stored log-prob is 1. Offline: the loss is what its formula gives for a margin of 0.
+    """
     rows = batch[: min(ROWS, len(batch))]
-    x = rows.x if isinstance(rows, Transitions) else rows.x_w
     own, policy.cost = policy.cost, Cost()  # a check is not training, and is not charged to it
+    try:
+        if isinstance(rows, Transitions | StepPairs):
+            _steps(policy, rows)
+        else:
+            _images(policy, rows, method, cfg, noise)
+    finally:
+        policy.cost = own
+
+
+def _steps(policy: Policy, rows: Transitions | StepPairs) -> None:
+    x = rows.x if isinstance(rows, Transitions) else rows.x_w
     on, off = policy.step(x, rows.k, rows.cond), policy.reference_step(x, rows.k, rows.cond)
-    policy.cost = own
     gap = float(((on.mean - off.mean) / on.std).abs().max())
     if gap > TOLERANCE[policy.backbone.dtype]:
         _fail("a new adapter changes the base model", f"its steps differ by {gap:.2g} standard deviations")
@@ -29,6 +46,20 @@ def check_start(policy: Policy, batch: Transitions | StepPairs) -> None:
         gap = float((on.log_prob(rows.x_next) - rows.log_prob).abs().max())
         if gap > TOLERANCE[policy.backbone.dtype]:
             _fail("the ratio is not 1 before the first update", f"a log-prob evaluated again differs by {gap:.2g}")
+
+
+def _images(policy: Policy, rows: ImagePairs | Images, method: Method, cfg: Any, noise: Noise) -> None:
+    x = rows.x_w if isinstance(rows, ImagePairs) else rows.x
+    tau = torch.full((len(x),), policy.schedule.train_steps // 2, device=x.device)
+    gap = float((policy.predict(x, tau, rows.cond) - policy.reference_predict(x, tau, rows.cond)).abs().max())
+    if gap > TOLERANCE[policy.backbone.dtype]:
+        _fail("a new adapter changes the base model", f"its predictions of the noise differ by {gap:.2g}")
+    wanted = method.loss_at_start(cfg) if isinstance(method, OfflineMethod) else None
+    if wanted is None:
+        return
+    loss = float(method.loss(policy, rows, cfg, noise)[0])
+    if abs(loss - wanted) > LOSS_TOLERANCE[policy.backbone.dtype]:
+        _fail(f"the loss is {loss:.6g} before the first update", f"at the reference it should be {wanted:.6g}")
 
 
 def _fail(problem: str, cause: str) -> None:

@@ -13,15 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import Batch, ImagePairs
+from benchbench.api import Batch
 from benchbench.config import RunConfig
+from benchbench.diffusion.full import save_unet
 from benchbench.diffusion.lora import save_adapter
 from benchbench.diffusion.policy import Cost, summed
 from benchbench.errors import RunError
 from benchbench.noise import Noise, Sample
 from benchbench.report.progress import Progress, progress
 from benchbench.store.files import writing
-from benchbench.store.keys import file_sha256
+from benchbench.store.layouts import Weights
 from benchbench.store.runs import KEPT
 from benchbench.train import checkpoint, launch
 from benchbench.train.calibration import calibrate
@@ -29,11 +30,22 @@ from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.interrupt import Interrupt
 from benchbench.train.invariants import check_start
 from benchbench.train.metrics import Metrics
-from benchbench.train.setup import Parts, Say, build, check, claim, run_key, write_run
+from benchbench.train.setup import Parts, Say, build, check, claim, rate, run_key, write_run
+from benchbench.world import World
 
 
-def train(config: RunConfig, out: Path, resume: bool = False, device: str | None = None, say: Say = print) -> Path:
+def train(
+    config: RunConfig,
+    out: Path,
+    resume: bool = False,
+    device: str | None = None,
+    say: Say = print,
+    store: Path | None = None,
+    skip_bad: bool = True,
+) -> Path:
     """Trains into the folder ``out`` and returns it; a complete run is left as it is.
+
+    An offline method's pairs are looked up, or made, in ``store``; ``skip_bad`` goes on without a row that is broken.
 
     Errors: UsageError and MissingError before anything is loaded, CorruptError for checkpoints, RunError for a
     non-finite reward, loss or gradient and a full disk. KeyboardInterrupt leaves a checkpoint that ``resume`` takes up.
@@ -47,24 +59,33 @@ def train(config: RunConfig, out: Path, resume: bool = False, device: str | None
             say(f"{out} is complete already; nothing to do")
             return out
         with world.together():
-            parts = build(config, device if world.size == 1 else str(world.device), say)
+            parts = build(config, device if world.size == 1 else str(world.device), say, store, skip_bad)
             parts.policy.world = world
-        backbone = parts.policy.backbone
-        world.same("settings, weights or types", [run_key(config, backbone.hash), backbone.dtype])
-        with world.together():
-            if world.main:
-                with writing(out):
-                    out.mkdir(parents=True, exist_ok=True)
-                write_run(config, out, backbone.hash, str(backbone.device), world.size)
-                calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
-        with world.together():
-            if not world.main:  # what the first process has measured is in the folder, which they share
-                calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
-            trainer = Trainer(config, parts, out, say)
-        world.same("checkpoints", trainer.state.samples)
-        world.same_weights(parts.parameters)
-        trainer.run()
+        try:
+            _train(config, parts, out, world, say)
+        finally:
+            if parts.reader:
+                parts.reader.close()
     return out
+
+
+def _train(config: RunConfig, parts: Parts, out: Path, world: World, say: Say) -> None:
+    """The run in its folder; what one process writes there is there for the others, who share it."""
+    backbone, pairs = parts.policy.backbone, parts.reader.pairs.hash if parts.reader else None
+    world.same("settings, weights, pairs or types", [run_key(config, backbone.hash, pairs), backbone.dtype])
+    with world.together():
+        if world.main:
+            with writing(out):
+                out.mkdir(parents=True, exist_ok=True)
+            write_run(config, out, backbone.hash, str(backbone.device), pairs, world.size)
+            calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
+    with world.together():
+        if not world.main:
+            calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
+        trainer = Trainer(config, parts, out, say)
+    world.same("checkpoints", trainer.state.samples)
+    world.same_weights(parts.parameters)
+    trainer.run()
 
 
 def _silent(line: str) -> None:
@@ -79,6 +100,10 @@ class Trainer:
         self.noise, self.world = Noise(config.seed, "train"), parts.policy.world
         self.micro_batch = config.train.micro_batch
         key = run_key(config, parts.policy.backbone.hash)
+        self.collect = parts.method.collect
+        if parts.reader:
+            key = run_key(config, parts.policy.backbone.hash, parts.reader.pairs.hash)
+            self.collect, parts.reader.out = parts.reader.collect, out
         found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, say)
         self.state = found or checkpoint.State(run=key)
         if found:
@@ -86,7 +111,9 @@ class Trainer:
             parts.policy.cost = Cost(**found.cost) if self.world.main else Cost()
             parts.method.load_state(found.method)
         self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples) if self.world.main else None
-        self.evaluation = FixedEvaluation(parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images)
+        self.evaluation = FixedEvaluation(
+            parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images, out
+        )
 
     def run(self) -> None:
         """Rollouts until the samples are made; a checkpoint every ``save_every`` samples and at an interruption."""
@@ -112,10 +139,17 @@ class Trainer:
         costs = self._costs()
         with self.world.together():
             if self.world.main:
-                with writing(self.out):
-                    file = save_adapter(self.parts.policy.backbone.unet, self.out)
-                done = {"samples": total, "adapter_sha256": file_sha256(file), "seconds": round(state.seconds, 2)}
+                weights = self._write_weights(self.out)
+                done = {"samples": total, "adapter_sha256": weights.hash, "seconds": round(state.seconds, 2)}
                 checkpoint.save_done(self.out, {**done, **costs, "constant_images": state.constant_images})
+
+    def _write_weights(self, folder: Path) -> Weights:
+        unet = self.parts.policy.backbone.unet
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.config.train.finetune == "full":
+                return Weights("unet", save_unet(unet, folder))
+            return Weights("lora", save_adapter(unet, folder))
 
     def _progress(self) -> AbstractContextManager[Progress]:
         title = self.config.method
@@ -134,14 +168,14 @@ class Trainer:
         samples = self._samples()
         names = [f"prompt {s.prompt!r}, sample {s.number}, seed {self.config.seed}" for s in samples]
         sums: dict[str, list[float | Tensor]] = defaultdict(list)
-        batches, constant = parts.method.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise), 0
+        batches, constant = self.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise), 0
         while True:
             with self.world.together():
                 with torch.no_grad(), self.world.divided():
                     item = next(batches, None)
                 constant += parts.reward.check(names)
-                if item and state.samples == 0 and not sums and not isinstance(item[0], ImagePairs):
-                    check_start(parts.policy, item[0])
+                if item and state.samples == 0 and not sums:
+                    check_start(parts.policy, item[0], parts.method, parts.cfg, self.noise)
             if item is None:
                 break
             batch, metrics = item
@@ -215,26 +249,26 @@ class Trainer:
                 f"in the rollout after sample {first}, seed {self.config.seed}; the step was not taken",
                 "lower train.lr, or use --set train.dtype=fp32; the last checkpoint stays",
             )
+        for group in parts.optimizer.param_groups:
+            group["lr"] = rate(self.config.train, self.state.updates)
         parts.optimizer.step()
+        self.state.updates += 1
         return {**sums, "grad_norm": norm}
 
     def _evaluate(self) -> None:
         with self.world.together():
-            seen = self.evaluation()
+            seen = self.evaluation(first=self.state.samples == 0)
         self._log({**seen, "seconds": round(self.state.seconds, 3), **self._costs()})
 
-    def _costs(self) -> dict[str, int]:
+    def _costs(self) -> dict[str, float]:
         cost = summed(self.world.gather(asdict(self.parts.policy.cost)))
         return {**asdict(cost), "nfe": cost.nfe}
 
     def _keep(self) -> None:
-        """An adapter to be looked at later, beside the one that the run ends with."""
-        folder = self.out / KEPT / f"{self.state.samples:08d}"
+        """Weights to be looked at later, beside those that the run ends with."""
         with self.world.together():
             if self.world.main:
-                with writing(folder):
-                    folder.mkdir(parents=True, exist_ok=True)
-                    save_adapter(self.parts.policy.backbone.unet, folder)
+                self._write_weights(self.out / KEPT / f"{self.state.samples:08d}")
 
     def _save(self) -> None:
         parts, state, costs = self.parts, self.state, self._costs()
@@ -242,5 +276,5 @@ class Trainer:
         with self.world.together():
             if self.metrics:
                 state.metrics_bytes, state.method = self.metrics.bytes, parts.method.state()
-                state.cost = {name: n for name, n in costs.items() if name != "nfe"}
+                state.cost = {name: int(n) for name, n in costs.items() if name != "nfe"}
                 checkpoint.write(self.out, state, parts.parameters, parts.optimizer)

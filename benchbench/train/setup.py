@@ -11,18 +11,22 @@ import torch
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
-from benchbench.api import Method, MethodConfig, PromptSet, Reward, StepScorer
-from benchbench.config import RunConfig
+from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig, PromptSet, Reward, StepScorer
+from benchbench.config import RunConfig, TrainConfig
 from benchbench.diffusion import backbones, models
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.full import train_all
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import UsageError
 from benchbench.prompts.words import check_known, too_long
 from benchbench.record import record
+from benchbench.store import root
 from benchbench.store.files import write_atomic
 from benchbench.store.keys import digest
+from benchbench.train.offline import Reader
+from benchbench.train.pairs import check_reference, open_pairs
 
 Say = Callable[[str], None]
 
@@ -38,6 +42,8 @@ class Parts:
     prompts: PromptSet
     parameters: list[torch.nn.Parameter]
     optimizer: torch.optim.Optimizer
+    reader: Reader | None = None
+    """What an offline method's batches come from."""
 
 
 def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
@@ -62,6 +68,12 @@ def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
             "its judge is told the timestep of the sample that it looks at",
             "use --reward spm, or judge predictions by a plain reward: --set method.step_aware=false",
         )
+    if config.train.finetune == "full" and config.train.dtype == "fp16":
+        raise UsageError(
+            "every weight cannot be trained in fp16",
+            "without a scaled loss the gradients of most weights are too small for it",
+            "use --set train.dtype=bf16, or fp32",
+        )
     per = method.images(cfg)
     if config.samples % per:
         raise UsageError(
@@ -72,6 +84,8 @@ def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
     prompts = prompt_sets.load(config.prompts)
     if models.is_shapes(config.model):
         check_known(prompts)
+    if config.pairs is not None:
+        check_reference(config.pairs)
     models.folder(config.model)
     registry.require_reward(config.reward)
     return method, reward, prompts
@@ -110,32 +124,76 @@ def _difference(old: dict[str, object], new: dict[str, object]) -> str:
     return ", ".join(keys) or "an older format"
 
 
-def build(config: RunConfig, device: str | None, say: Say) -> Parts:
-    """Loads the model and the reward, adds the adapter, makes the optimiser."""
+def build(config: RunConfig, device: str | None, say: Say, store: Path | None = None, skip_bad: bool = True) -> Parts:
+    """Loads the model and the reward, opens the pairs, adds the adapter or frees every weight, makes the optimiser."""
     method, reward, prompts = check(config)
-    backbone = backbones.load(config.model, device, config.train.dtype)
+    cfg, pairs = config.method_config, None
+    if config.pairs is not None:
+        assert isinstance(cfg, PairsConfig)
+        pairs = open_pairs(
+            config.pairs,
+            store or root(None),
+            nodup=cfg.nodup,
+            skip_bad=skip_bad,
+            model=config.model,
+            device=device,
+            say=say,
+        )
+    full = config.train.finetune == "full"
+    backbone = backbones.load(config.model, device, config.train.dtype, "fp32" if full else None)
     for line in too_long(prompts, backbone.tokenizer):
         say(line)
     sampler, train = config.sampler, config.train
     policy = make_policy(backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
-    add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
+    if full:
+        train_all(policy)
+    else:
+        add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
     parameters = policy.parameters()
-    optimizer = torch.optim.AdamW(
-        parameters, lr=train.lr, weight_decay=train.weight_decay, betas=train.betas, eps=train.eps
-    )
     judge = StepReward(Decoder(backbone), reward(backbone.device), policy)
-    return Parts(method(), config.method_config, policy, judge, prompts, parameters, optimizer)
+    made, reader = method(), None
+    if pairs is not None and isinstance(made, OfflineMethod) and isinstance(cfg, PairsConfig):
+        reader = Reader(made, cfg, pairs, config.seed, backbone)
+    return Parts(made, cfg, policy, judge, prompts, parameters, make_optimizer(train, parameters), reader)
 
 
-def run_key(config: RunConfig, model_hash: str) -> str:
+def make_optimizer(train: TrainConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW, or Adafactor as DiffusionDPO's code uses it: a given rate, no first moment, updates clipped at RMS 1."""
+    if train.optimizer == "adamw":
+        return torch.optim.AdamW(
+            parameters, lr=train.lr, weight_decay=train.weight_decay, betas=train.betas, eps=train.eps
+        )
+    from transformers.optimization import Adafactor
+
+    made: torch.optim.Optimizer = Adafactor(
+        parameters,
+        lr=train.lr,
+        weight_decay=train.weight_decay,
+        clip_threshold=1.0,
+        scale_parameter=False,
+        relative_step=False,
+    )
+    return made
+
+
+def rate(train: TrainConfig, updates: int) -> float:
+    """The learning rate of the optimiser step after ``updates`` others: a function of the count, so that it resumes."""
+    return train.lr * min(1.0, (updates + 1) / train.warmup) if train.warmup else train.lr
+
+
+def run_key(config: RunConfig, model_hash: str, pairs_hash: str | None = None) -> str:
     """What a checkpoint must agree with to be resumed."""
-    return digest([config.digest, model_hash])
+    return digest([config.digest, model_hash, *([pairs_hash] if pairs_hash else [])])
 
 
-def write_run(config: RunConfig, out: Path, model_hash: str, device: str, processes: int = 1) -> None:
+def write_run(
+    config: RunConfig, out: Path, model_hash: str, device: str, pairs_hash: str | None = None, processes: int = 1
+) -> None:
     """run.json: what this folder holds, from its first second; record.json: what ran, an entry for each start."""
     ran = record(config.model_dump(mode="json"), {config.model: model_hash}, device) | {"processes": processes}
     earlier = json.loads((out / "record.json").read_text(encoding="utf-8")) if (out / "record.json").is_file() else []
     write_atomic(out / "record.json", json.dumps([*earlier, ran], indent=1).encode())
     run = {"id": out.name, "digest": config.digest, "model_hash": model_hash, "config": config.model_dump(mode="json")}
+    if pairs_hash is not None:
+        run["pairs_hash"] = pairs_hash
     write_atomic(out / "run.json", json.dumps(run, indent=1).encode())

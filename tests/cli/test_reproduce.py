@@ -11,7 +11,7 @@ def test_a_dry_run_says_what_would_be_done_and_where(bench: Bench) -> None:
     ran = bench("reproduce", "tailorpo:2", "--track", "shapes", "--quick", "--dry-run")
     assert ran.code == 0, ran.err
     assert "bench-store" in ran.out.splitlines()[0]
-    assert ran.out.count("left: ") == 4
+    assert ran.out.count("left: ") == 5
 
 
 def test_rows_and_seeds_choose_trainings(bench: Bench) -> None:
@@ -25,11 +25,13 @@ def test_rows_and_seeds_choose_trainings(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["tailorpo:3000"], "tailorpo:2"),
+        (["tailorpo:3000"], "tailorpo:"),
         (["tailorpo:2", "--track", "shape"], "shapes"),
         (["tailorpo:2", "--rows", "tailropo"], "tailorpo"),
         (["tailorpo:2", "--train-seeds", "0,zero"], "not a list"),
         (["tailorpo:2", "--jobs", "0"], "--jobs"),
+        (["tailorpo:2", "--checkpoint", "tailorpo"], "not of the form"),
+        (["tailorpo:2", "--checkpoint", "tailropo=x"], "tailorpo"),
     ],
 )
 def test_wrong_names_end_with_2(bench: Bench, argv: list[str], said: str) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 from benchbench.papers import reproduce, spec
 
 found = spec.load("tailorpo:2")
-small = found.tracks["shapes"].model_copy(update={"samples": 16, "images_per_prompt": 1, "held_out_prompts": None})
+one = spec.Block(prompts="shapes-simple", images=1, published="animals")
+small = found.tracks["shapes"].model_copy(update={"samples": 16, "blocks": [one]})
 reproduce.load = lambda table: found.model_copy(update={"tracks": {"shapes": small}})
 reproduce.reproduce("tailorpo:2", store=Path(sys.argv[1]), quick=True, rows=["tailorpo", "ddpo"], jobs=2)
 """

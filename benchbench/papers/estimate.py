@@ -1,0 +1,74 @@
+"""What a plan takes: images, UNet evaluations, and, where there are figures of the machine, the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from benchbench.config import RunConfig
+from benchbench.papers.plan import Measurement, Plan
+from benchbench.report.progress import duration
+
+SECONDS_PER_EVALUATION = 0.0033
+"""Of the shapes UNet and what goes with it, on one core of the machine that made results/shapes."""
+
+
+def training_seconds(config: RunConfig) -> float:
+    """Seconds of one core; 0 for a model without figures."""
+    return _price(_same(config)) * config.samples * SECONDS_PER_EVALUATION if config.model == "shapes" else 0.0
+
+
+def seconds(cells: Plan) -> float:
+    """Of the work left, on one core: every training that is not done, and every image. 0: no figures."""
+    if cells.track.model != "shapes":
+        return 0.0
+    train = sum(training_seconds(t.config) for t in cells.trainings if not t.done)
+    return train + evaluations(cells)[1] * SECONDS_PER_EVALUATION
+
+
+def once(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """One of those that look at the same images under several rewards: the images are made once."""
+    return list({(m.runs, m.prompts, m.block.images): m for m in measurements}.values())
+
+
+def evaluations(cells: Plan) -> tuple[int, int]:
+    """UNet evaluations, a backward pass counted as two more: of the trainings, and of the evaluated images."""
+    train = sum(_price(_same(t.config)) * t.config.samples for t in cells.trainings)
+    steps = (cells.track.sampler or {}).get("steps")
+    own = {str(t.out): t.config.sampler.steps for t in cells.trainings}
+    look = sum(m.images * (steps or own.get(next(iter(m.runs), ""), 20)) for m in once(cells.measurements))
+    return round(train), round(look)
+
+
+def _same(config: RunConfig) -> str:
+    """The settings without what does not change the price."""
+    return config.model_copy(update={"seed": 0, "samples": 1}).model_dump_json()
+
+
+@cache
+def _price(config: str) -> float:
+    from benchbench.train.dry import price
+
+    found = price(RunConfig.model_validate_json(config))
+    return found.unet_evals + 3 * found.unet_grads
+
+
+def describe(cells: Plan, jobs: int) -> list[str]:
+    """The plan in lines."""
+    left = sum(not t.done for t in cells.trainings)
+    methods = ", ".join(dict.fromkeys(t.config.method for t in cells.trainings)) or "none"
+    samples = sum(t.config.samples for t in cells.trainings)
+    images = sum(m.images for m in once(cells.measurements))
+    time = seconds(cells)
+    about = f", about {duration(time / jobs)} in all" if time else ""
+    return [
+        f"{len(cells.trainings)} trainings of {cells.track.samples} images ({left} left) and "
+        f"{len(cells.measurements)} measurements, {jobs} at a time{about}",
+        f"methods: {methods}; {samples:,} training images, {images:,} evaluated images",
+    ]
+
+
+def work(cells: Plan) -> str:
+    """The UNet evaluations of a plan, in a line."""
+    train, look = evaluations(cells)
+    return f"guided UNet evaluations, a backward pass as two more: {train:,} of trainings, {look:,} of evaluated images"

@@ -1,0 +1,75 @@
+"""What the offline methods share: noised images, the predictions of policy and reference, and their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchbench.api import Cond, ImagePairs, Metrics
+from benchbench.diffusion.policy import Policy
+from benchbench.noise import Noise, Sample
+
+
+def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:
+    """x_tau, tau and eps of clean latents, functions of (seed, draw); a ``side`` of a pair has an eps of its own."""
+    rows = [Sample("", number) for number in draw.tolist()]
+    steps = policy.schedule.train_steps
+    tau = torch.tensor([noise.integer(steps, "tau", row.number) for row in rows], device=x0.device)
+    eps = noise.normal(rows, "eps", side, shape=tuple(x0.shape[1:]), device=x0.device)
+    return policy.schedule.add_noise(x0, eps, tau), tau, eps
+
+
+def mse(prediction: Tensor, eps: Tensor) -> Tensor:
+    """The mean squared error over latent dimensions, [N]."""
+    return (prediction - eps).square().flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of the noise in both images of N pairs, [N, C, h, w] each; without reference its two are None."""
+
+    eps_w: Tensor
+    eps_l: Tensor
+    theta_w: Tensor
+    theta_l: Tensor
+    ref_w: Tensor
+    ref_l: Tensor
+
+    @property
+    def m(self) -> tuple[Tensor, Tensor]:
+        """The policy's errors m_w, m_l, [N]."""
+        return mse(self.theta_w, self.eps_w), mse(self.theta_l, self.eps_l)
+
+    @property
+    def q(self) -> tuple[Tensor, Tensor]:
+        """The reference's errors q_w, q_l, [N]."""
+        return mse(self.ref_w, self.eps_w), mse(self.ref_l, self.eps_l)
+
+
+def predict_pairs(policy: Policy, pairs: ImagePairs, noise: Noise, shared: bool, reference: bool = True) -> Predictions:
+    """One forward of the policy over the 2N images, one of the reference; tau, and eps if ``shared``, are a pair's."""
+    x_w, tau, eps_w = noised(policy, pairs.x_w, pairs.draw, noise)
+    x_l, _, eps_l = noised(policy, pairs.x_l, pairs.draw, noise, "" if shared else "loser")
+    x, tau, cond = torch.cat([x_w, x_l]), tau.repeat(2), pairs.cond.repeat(2)
+    theta = policy.predict(x, tau, cond)
+    ref = policy.reference_predict(x, tau, cond) if reference else theta.detach()
+    return Predictions(eps_w, eps_l, *theta.chunk(2), *ref.chunk(2))
+
+
+def watch(m: tuple[Tensor, Tensor], q: tuple[Tensor, Tensor]) -> Metrics:
+    """What to look at in a pair method with a reference: all means over the pairs but the accuracy, a share."""
+    (m_w, m_l), (q_w, q_l) = m, q
+    margin = ((q_w - m_w) - (q_l - m_l)).detach()
+    errors = {"mse_w": m_w, "mse_l": m_l, "reference_mse_w": q_w, "reference_mse_l": q_l}
+    means = {name: value.detach().mean() for name, value in errors.items()}
+    return {"implicit_accuracy": (margin > 0).float().mean(), "margin": margin.mean(), **means}
+
+
+def whole(policy: Policy, x: Tensor, tau: Tensor, cond: Cond) -> tuple[Tensor, Tensor]:
+    """Predictions of policy and reference without gradient, in chunks that fit where one image does."""
+    size = policy.backbone.batch_size
+    parts = [slice(i, i + size) for i in range(0, len(x), size)]
+    theta = torch.cat([policy.predict(x[part], tau[part], cond[part]) for part in parts])
+    return theta, torch.cat([policy.reference_predict(x[part], tau[part], cond[part]) for part in parts])

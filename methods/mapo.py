@@ -1,0 +1,46 @@
+"""MaPO: the winner's denoising loss with a margin over the loser's, without any reference.
+
+Hong et al., "Margin-aware Preference Optimization for Aligning Diffusion Models without Reference", arXiv:2406.06424.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+
+from benchbench.api import Flip, ImagePairs, Metrics, OfflineMethod, PairsConfig
+from benchbench.diffusion.policy import Policy
+from benchbench.noise import Noise
+from benchbench.train.losses_offline import mapo, phi
+
+from ._denoising import predict_pairs
+
+
+class MaPOConfig(PairsConfig):
+    """Defaults are those of the released code (mapo/utils.py and its README)."""
+
+    caption_dropout: float = Field(0.0, ge=0, le=1, description="share of captions that become empty [code: none]")
+    flip: Flip = Field("joint", description="mirror both images of a pair half the time [code], or each, or neither")
+    beta: float = Field(0.1, gt=0, description="weight of the margin [code]")
+    s: float = Field(0.5, gt=0, description="scale of the error inside phi [code]")
+    T: float = Field(1000.0, gt=0, description="what the margin is multiplied by [code: training timesteps]")
+
+
+class MaPO(OfflineMethod):
+    """The winner's denoising loss with a margin over the loser's, without any reference.
+
+    1. Noise both images of a pair alike; 2. errors of the policy alone; 3. the winner's, and by how
+    much it is likelier.
+    """
+
+    name = "mapo"
+    paper = "arXiv:2406.06424"
+    Config = MaPOConfig
+
+    def loss(self, policy: Policy, batch: ImagePairs, cfg: MaPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
+        """m_w - beta log sigmoid(T (phi(m_w) - phi(m_l))), mean over pairs."""
+        m_w, m_l = predict_pairs(policy, batch, noise, shared=True, reference=False).m
+        loss = mapo(m_w, m_l, cfg.beta, cfg.s, cfg.T).mean()
+        margin = (cfg.T * (phi(m_w, cfg.s) - phi(m_l, cfg.s))).detach()
+        means = {"margin": margin.mean(), "mse_w": m_w.detach().mean(), "mse_l": m_l.detach().mean()}
+        return loss, {"implicit_accuracy": (margin > 0).float().mean(), **means}

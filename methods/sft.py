@@ -1,0 +1,40 @@
+"""SFT: the denoising loss on the preferred images, the baseline of Diffusion-DPO's released code (``--sft``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchbench.api import Images, Metrics, OfflineMethod, PairsConfig
+from benchbench.diffusion.policy import Policy
+from benchbench.noise import Noise
+
+from ._denoising import mse, noised
+
+
+class SFTConfig(PairsConfig):
+    """Defaults are those of the released code, which differ from Diffusion-DPO's in nothing."""
+
+
+class SFT(OfflineMethod):
+    """The denoising loss on the preferred images.
+
+    1. Noise the winner of a pair; 2. predict its noise.
+    """
+
+    name = "sft"
+    paper = "arXiv:2311.12908, its baseline"
+    images_per_sample = 1
+    Config = SFTConfig
+
+    @classmethod
+    def winners(cls, cfg: Any) -> float:
+        """Nothing but winners."""
+        return 1.0
+
+    def loss(self, policy: Policy, batch: Images, cfg: SFTConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
+        """m_w, mean over images."""
+        x, tau, eps = noised(policy, batch.x, batch.draw, noise)
+        m = mse(policy.predict(x, tau, batch.cond), eps).mean()
+        return m, {"mse_w": m.detach()}
