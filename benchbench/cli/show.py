@@ -125,7 +125,7 @@ def _run(name: str, store: Store) -> None:
 def _preset(name: str) -> None:
     from benchbench import config
 
-    cls = registry.get("methods", name)
+    registry.get("methods", name)
     rows: list[list[object]] = []
     for preset in config.all_presets(name) or {}:
         values = config.preset_values(name, preset)
