@@ -49,7 +49,7 @@ def show(
 def _method(name: str) -> None:
     from benchbench import config
 
-    registry.get("methods", name)  # an unknown one is refused with the nearest
+    cls = registry.get("methods", name)
     say(f"{name}: {cls.paper}, {cls.data}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
     sections = {"method": cls.Config, "train": config.TrainConfig, "sampler": config.SamplerConfig}
     rows = [
@@ -125,7 +125,7 @@ def _run(name: str, store: Store) -> None:
 def _preset(name: str) -> None:
     from benchbench import config
 
-    registry.get("methods", name)  # an unknown one is refused with the nearest
+    registry.get("methods", name)
     rows: list[list[object]] = []
     for preset in config.all_presets(name) or {}:
         values = config.preset_values(name, preset)

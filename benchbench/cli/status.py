@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from benchbench.cli.options import Store
+import typer
+
+from benchbench.cli.options import Store, integers
 from benchbench.cli.ui import say, table
 
 
-def status(store: Store = None) -> None:
-    """What a store holds: runs with how far they are, images, scores and reports."""
+def status(
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="As tailorpo:2.")] = None,
+    track: Annotated[str, typer.Option(help="Of the tables.")] = "shapes",
+    train_seeds: Annotated[str, typer.Option(help="Of the tables.")] = "0,1,2",
+    store: Store = None,
+) -> None:
+    """What a store holds: runs with how far they are, images, scores and reports; or what is left of tables."""
     from benchbench.store import root, runs
 
     folder = root(store)
     say(f"the store {folder}")
+    if tables:
+        seeds = integers(train_seeds, "--train-seeds")
+        rows = [_table(name, track, seeds, folder) for name in tables]
+        table(["table", "trainings", "done", "left", "images", "about, on one core"], rows)
+        return
     rows = [[run.id, run.state, _progress(run.path, run.config)] for run in runs.all_runs(folder)]
     if rows:
         table(["run", "state", "samples"], rows)
@@ -39,3 +51,18 @@ def _progress(path: Path, config: dict[str, Any]) -> str:
             except (ValueError, KeyError):
                 continue
     return f"{done} of {config.get('config', {}).get('samples', '?')}"
+
+
+def _table(name: str, track: str, seeds: list[int], store: Path) -> list[object]:
+    from benchbench.papers import estimate
+    from benchbench.papers.plan import plan
+    from benchbench.papers.spec import load, track_of
+    from benchbench.report.progress import duration
+
+    spec = load(name)
+    cells = plan(spec, track, track_of(spec, track), store, seeds=seeds)
+    done = sum(training.done for training in cells.trainings)
+    images = sum(one.images for one in estimate.once(cells.measurements))
+    time = sum(estimate.training_seconds(t.config) for t in cells.trainings if not t.done)
+    left = f"{duration(time)} of training" if time else "no training left" if done else "no figures"
+    return [name, len(cells.trainings), done, len(cells.trainings) - done, images, left]

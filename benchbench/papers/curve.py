@@ -30,8 +30,8 @@ def tables(cells: Plan) -> tuple[list[Table], list[Section]]:
             Table(
                 name=f"{cells.spec.id.replace(':', '-')}-{reward}",
                 title=f"{reward} against training samples",
-                caption=f"Mean of {reward} over {images} images of {cells.track.train_prompts} on the same noise for all "
-                f"rows, after so many training samples. In brackets: one standard deviation around the mean of "
+                caption=f"Mean of {reward} over {images} images of {cells.track.train_prompts}, on the same noise for "
+                f"all rows, after so many training samples. In brackets: one standard deviation around the mean of "
                 f"{len(cells.seeds)} training seeds, as in the paper's figure.",
                 rows=tuple(seen),
                 columns=tuple(Column(key=str(samples)) for samples in columns),

@@ -27,7 +27,8 @@ def tables(cells: Plan, block: Block, store: Path, say: Say) -> tuple[list[Table
     curves: list[Section] = []
     for reward in cells.rewards:
         here = [m for m in cells.measurements if m.block == block and reward in m.rewards]
-        frames, settings = {}, None
+        frames: dict[str, pd.DataFrame] = {}
+        settings = None
         for one in here:
             cell = tasks.cell(cells, one, {one.row: list(one.runs)}, [reward])
             frames |= cell.own(reward, store, say)

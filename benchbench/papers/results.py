@@ -75,7 +75,10 @@ def _rest(measured: list[Measured]) -> list[Section]:
 
 
 def _block(cells: Plan, block: Block, store: Path, say: Say) -> tuple[list[Table], list[Measured]]:
-    """One table on one prompt set, of win rates one more; a training of a column's own is followed by its gold reward."""
+    """One table on one prompt set, with a table of win rates before it where that is the protocol.
+
+    Where a column has trainings of its own, the gold reward of the same follows it.
+    """
     frames: dict[str, list[pd.DataFrame]] = {row: [] for row in cells.rows}
     found, gold = [], cells.track.gold
     for group in cells.groups:
@@ -129,7 +132,7 @@ def _held_out(cells: Plan) -> frozenset[str]:
 def published(cells: Plan) -> tuple[Table, ...]:
     """The paper's own table, all of its rows and columns, a table for each of its prompt sets."""
     spec, lines = cells.spec, cells.spec.published_lines()
-    tables = []
+    tables: list[Table] = []
     for prompts in dict.fromkeys(line["prompts"] for line in lines):
         values = spec.values(prompts)
         rows, columns = list(dict.fromkeys(r for r, _ in values)), list(dict.fromkeys(c for _, c in values))

@@ -71,7 +71,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     assert sum(line.startswith("left: ") for line in said) == 5 and not store.exists()
 
 
-def table(reward: str = "shapes-colour", **gains: float) -> Table:
+def table(reward: str, /, **gains: float) -> Table:
     cells = {"base": {reward: Cell(value=7.0)}}
     cells |= {row.replace("_", "-"): {reward: Cell(value=7.0 + 3.5 * g, gain=g)} for row, g in gains.items()}
     return Table(name="t", title="t", caption="", rows=tuple(cells), columns=(Column(key=reward),), cells=cells)
@@ -82,7 +82,7 @@ def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
     discordant: tau = (9 - 1)/10 = 0.8."""
     found = make_plan(tmp_path, quick=True)
     gains = {"ddpo": 0.1, "d3po": 0.2, "tailorpo": 1.5, "tailorpo_g": 2.0}
-    (line,) = beside(found, {found.blocks[0]: table(**gains)})
+    (line,) = beside(found, {found.blocks[0]: table("shapes-colour", **gains)})
     assert "ours tailorpo-g > tailorpo > d3po > ddpo > base" in line
     assert "the paper on aesthetic, sd15: tailorpo-g > tailorpo > ddpo > d3po > base" in line
     assert "another (Kendall's tau 0.80)" in line and "tailorpo +1.50 SD" in line
