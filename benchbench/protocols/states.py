@@ -21,10 +21,10 @@ from benchbench.api import Cond, PromptSet
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
-from benchbench.diffusion.lora import load_adapter
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import Draws, Visit, rollout
 from benchbench.diffusion.schedule import Step, check_steps
+from benchbench.diffusion.tuned import with_weights
 from benchbench.errors import UsageError
 from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_known
@@ -130,8 +130,7 @@ class StateMeasurement(Measurement[S]):
 def open_probe(aim: Target, seed: int) -> Probe:
     """Loads the weights."""
     backbone = backbones.load(aim.model, aim.device, aim.dtype)
-    if aim.adapter:
-        load_adapter(backbone.unet, aim.adapter.folder)
+    backbone = with_weights(backbone, aim.adapter.weights if aim.adapter else None)
     policy = make_policy(backbone, aim.sampler.steps, aim.sampler.eta, aim.sampler.guidance_scale)
     judge = StepReward(Decoder(backbone), aim.reward(backbone.device), policy)
     return Probe(policy, judge, Noise(seed, REALM))
