@@ -98,12 +98,13 @@ class Policy:
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """Noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N]."""
+        if self.world.dividing and not torch.is_grad_enabled():  # as in step
+            return self.world.rows(len(x), x.shape[1:], lambda rows: self.predict(x[rows], tau[rows], cond[rows]))
         if torch.is_grad_enabled():
             self.cost.plain_grads += len(x)
         else:
             self.cost.plain_evals += len(x)
-        unet = self.backbone.unet
-        return unet(x.to(unet.dtype), tau, cond.text).sample.float()
+        return text.noise(self.backbone.unet, x, tau, cond)
 
     def reference_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """The same of the reference policy, without gradient."""

@@ -60,14 +60,21 @@ class Reader:
         draws = [item.draw for item in items]
         cond = policy.encode([item.caption for item in items])
         draw = torch.tensor(draws, device=self.backbone.device)
+
+        def encoded(pictures: list[Tensor], side: str) -> Tensor:
+            def share(rows: slice) -> Tensor:
+                return self.encode(torch.stack(pictures[rows]), draws[rows], noise, side)
+
+            return policy.world.rows(len(draws), self.backbone.latent_shape, share)
+
         if self.winners is None:
-            x_w = self.encode(torch.stack([item.winner for item in items]), draws, noise, "winner")
-            x_l = self.encode(torch.stack([item.loser for item in items]), draws, noise, "loser")
+            x_w = encoded([item.winner for item in items], "winner")
+            x_l = encoded([item.loser for item in items], "loser")
             return ImagePairs(x_w, x_l, cond, draw)
         won = [noise.integer(2**53, "label", d) < self.winners * 2**53 for d in draws]
         pictures = [item.winner if w else item.loser for item, w in zip(items, won, strict=True)]
         label = torch.tensor([1.0 if w else -1.0 for w in won], device=self.backbone.device)
-        return Images(self.encode(torch.stack(pictures), draws, noise, "winner"), cond, draw, label)
+        return Images(encoded(pictures, "winner"), cond, draw, label)
 
     def encode(self, pictures: Tensor, draws: Sequence[int], noise: Noise, side: str) -> Tensor:
         """Scaled latents, float32 [N, C, h, w], of pictures [N, 3, H, W] in [-1, 1]."""
