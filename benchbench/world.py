@@ -163,10 +163,7 @@ class World:
         error: Exception | None = None
         try:
             yield
-        except (
-            LostError,
-            torch.OutOfMemoryError,
-        ):  # nobody is there, or this one is out of step: the launcher ends all
+        except (LostError, torch.OutOfMemoryError):  # nobody is there to agree with, or this one is out of step
             raise
         except Exception as caught:
             error = caught

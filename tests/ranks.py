@@ -36,6 +36,8 @@ def run():
         out["traceback"] = traceback.format_exc()
     with open(os.path.join(folder, f"{rank}.json"), "w") as file:
         json.dump(out, file)
+    sys.stderr.flush()
+    os._exit(0)  # what the interpreter tidies up at its end takes longer in a fork than most of what is tested
 """
 
 
@@ -45,7 +47,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_ranks(size: int, folder: Path, code: str, arguments: Any = None, timeout: float = 120) -> list[dict[str, Any]]:
+def run_ranks(size: int, folder: Path, code: str, arguments: Any = None, timeout: float = 600) -> list[dict[str, Any]]:
     """What ``main(arguments)`` of ``code`` gave on each rank: {"value": ...}, {"error": [kind, problem, cause]} or
     {"traceback": ...}."""
     import os

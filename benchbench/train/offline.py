@@ -53,7 +53,8 @@ class Reader:
             parts.append(self._batch(policy, items, noise))
         batch, metrics = self.method.prepare(policy, type(parts[0]).cat(parts), cfg, noise)
         policy.cost.pairs += 0 if self.winners is not None else len(batch)
-        self._report()
+        if policy.world.main:
+            self._report()
         yield batch, {**metrics, "bad_rows": float(len(self.stream.bad))}
 
     def _batch(self, policy: Policy, items: Sequence[PairItem], noise: Noise) -> Any:

@@ -84,7 +84,7 @@ def test_a_killed_process_ends_all_and_the_run_resumes(tmp_path: Path) -> None:
     started = workers(process.pid)
     assert len(started) == 2
     os.kill(started[1], signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode != 0 and not (out / "done.json").exists()
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()], err
     said = finish(launch(*run, out, "--resume"))
@@ -103,7 +103,7 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     while not (metrics.is_file() and '"loss"' in metrics.read_text()) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert err.count("interrupted; go on with: accelerate launch (as before) -m benchbench train") == 1
     (checkpoint,) = (out / "checkpoints").iterdir()
     assert json.loads((checkpoint / "state.json").read_text())["samples"] == int(checkpoint.name) < 300

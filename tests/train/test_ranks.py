@@ -97,6 +97,7 @@ Trainer._step = step
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patch", "error"),
     [
@@ -114,6 +115,7 @@ def test_an_error_of_one_process_ends_all(patch: str, error: list[str], configur
     assert not (tmp_path / "run" / ADAPTER).exists()
 
 
+@pytest.mark.slow
 def test_out_of_memory_on_one_process_changes_rounding_only(configure, tmp_path: Path) -> None:
     config = configure("tailorpo", "train.eval_every=0", samples=8)
     one = train(config, tmp_path / "one", say=lambda line: None)
@@ -131,6 +133,7 @@ Trainer._rollout = rollout
 """
 
 
+@pytest.mark.slow
 def test_resuming_with_as_many_processes_and_with_fewer(configure, tmp_path: Path) -> None:
     """A signal to one stops both after the rollout. The same bits with as many, the same within rounding with one."""
     config, whole, out = configure("ddpo", "train.eval_every=0"), tmp_path / "whole", tmp_path / "out"
