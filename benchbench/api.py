@@ -88,17 +88,37 @@ class PromptSet:
 
 @dataclass(frozen=True)
 class Cond:
-    """Text conditioning: ``text`` [N, L, D] and the empty prompt's ``null`` [1, L, D]."""
+    """Text conditioning: ``text`` [N, L, D] and the empty prompt's ``null`` [1, L, D].
+
+    SDXL has more: ``pooled`` [N, P] with ``null_pooled`` [1, P], and ``time_ids`` [N, 6], which are height and width of
+    the original, top and left of the crop, height and width of the target, in pixels.
+    """
 
     text: torch.Tensor
     null: torch.Tensor
+    pooled: torch.Tensor | None = None
+    null_pooled: torch.Tensor | None = None
+    time_ids: torch.Tensor | None = None
 
     def __getitem__(self, index: Any) -> Cond:
-        return replace(self, text=self.text[index])
+        return replace(self, **{name: rows[index] for name, rows in self._rows().items()})
 
     def repeat(self, times: int) -> Cond:
         """The whole batch, ``times`` over."""
-        return replace(self, text=self.text.repeat(times, 1, 1))
+        return replace(self, **{name: v.repeat(times, *[1] * (v.dim() - 1)) for name, v in self._rows().items()})
+
+    @classmethod
+    def cat(cls, parts: Sequence[Cond]) -> Cond:
+        """One Cond of all rows, of parts from one model."""
+        import torch
+
+        rows = [part._rows() for part in parts]
+        return replace(parts[0], **{name: torch.cat([one[name] for one in rows]) for name in rows[0]})
+
+    def _rows(self) -> dict[str, torch.Tensor]:
+        """The fields that have a row a sample."""
+        named = {"text": self.text, "pooled": self.pooled, "time_ids": self.time_ids}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 class _Batch:
@@ -127,7 +147,7 @@ class _Batch:
             key = tuple(id(value) for value in values)
             if key not in joined:
                 if isinstance(values[0], Cond):
-                    joined[key] = replace(values[0], text=torch.cat([value.text for value in values]))
+                    joined[key] = Cond.cat(values)
                 else:
                     joined[key] = torch.cat(values)
             out[f.name] = joined[key]

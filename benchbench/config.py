@@ -51,6 +51,9 @@ class TrainConfig(Settings):
         "adamw", description="adafactor: as DiffusionDPO's code trains SDXL; it takes no betas and no eps"
     )
     warmup: int = later(0, ge=0, description="optimiser steps in which lr rises linearly, constant after [ours: none]")
+    finetune: Literal["lora", "full"] = later(
+        "lora", description="an adapter, or every weight of the UNet in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
+    )
 
 
 class RunConfig(Settings):
@@ -102,14 +105,14 @@ def load(
     overrides: Sequence[str] = (),
     pairs: str | None = None,
 ) -> RunConfig:
-    """Defaults, then the preset (``shapes`` on that model, else ``released``), then ``section.key=value`` strings.
+    """Defaults, then the preset (by default the model's), then ``section.key=value`` strings.
 
     An offline method learns from ``pairs``, by default on shapes from pairs that the model itself makes.
 
     Errors: UsageError listing every unknown name and wrong value at once, each unknown name with the nearest one.
     """
     cls: type[Method] = registry.get("methods", method)
-    preset = preset or ("shapes" if model == "shapes" else "released")
+    preset = preset or default_preset(method, model)
     errors: list[str] = []
     values: dict[str, dict[str, Any]] = {"method": {}, "train": {}, "sampler": {}}
     for key, entry in preset_values(method, preset).items():
@@ -188,6 +191,16 @@ def all_presets(method: str) -> dict[str, Any] | None:
         return None
     presets: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return presets
+
+
+def default_preset(method: str, model: str) -> str:
+    """``shapes`` on that model, ``released-sdxl`` on SDXL where the method has it, else ``released``."""
+    from benchbench.diffusion.models import split
+
+    if model == "shapes":
+        return "shapes"
+    sdxl = split(model)[0] == "sdxl" and "released-sdxl" in (all_presets(method) or {})
+    return "released-sdxl" if sdxl else "released"
 
 
 def _value(raw: str) -> Any:

@@ -34,11 +34,14 @@ def machine(store: Path) -> Rows:
 
 
 def assets() -> Rows:
-    """Every model, reward and prompt set: here, or the command that gets it."""
+    """Every model, released checkpoint, reward and prompt set: here, or the command that gets it."""
     from benchbench.diffusion import models
+    from benchbench.diffusion.released import RELEASED
+    from benchbench.store import layouts
 
     present, skipped = registry.present_rewards()
     rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
+    rows += [[f"checkpoint {name}", layouts.missing(name) or "here"] for name in RELEASED]
     rows += [[f"reward {name}", _reward_state(name, skipped.get(name))] for name in registry.names("rewards")]
     rows += [[f"prompts {name}", prompts.missing(name) or "here"] for name in prompts.names()]
     return rows

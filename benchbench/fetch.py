@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchbench import assets, prompts, registry
 from benchbench.diffusion import models
+from benchbench.diffusion.released import PIPELINE, RELEASED, ROOT
 from benchbench.errors import BenchError, CorruptError, MissingError
 from benchbench.lock import agree
+from benchbench.store import layouts
 from benchbench.store.files import write_atomic
 
-# What a StableDiffusionPipeline needs, each weight once: full precision, safetensors.
+# What a StableDiffusionPipeline or an SDXL one needs, each weight once: full precision, safetensors.
 MODEL_FILES = (
     "model_index.json",
     "scheduler/*.json",
     "tokenizer/*",
+    "tokenizer_2/*",
     "*/config.json",
     "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
     "text_encoder/model.safetensors",
+    "text_encoder_2/model.safetensors",
 )
-NOT_NEEDED = ("safety_checker/*", "feature_extractor/*")
+UNWANTED = ("*.msgpack", "*.onnx*", "*non_ema*", "*.ckpt", "*.xml")
+NOT_NEEDED = ("safety_checker/*", "feature_extractor/*", "vae_1_0/*", "vae_decoder/*", "vae_encoder/*")
+VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
 def model(name: str) -> Path:
-    """The folder of a model, fetched unless it is here."""
+    """The folder of a model, fetched unless it is here; of ``MODEL+vae=ID`` both are fetched."""
+    name, vae = models.split(name)
+    if vae:
+        try:
+            models.vae_folder(vae)
+        except MissingError:
+            _snapshot(f"the VAE {vae!r}", (vae,), "model", "main", VAE_FILES, ())
     if models.missing(name) is None:
         return models.folder(name)
     if models.is_shapes(name):
@@ -37,6 +51,34 @@ def model(name: str) -> Path:
     folder = _snapshot(f"the model {name!r}", ids, "model", "main", MODEL_FILES, NOT_NEEDED)
     models.weight_files(folder)  # raises where the repository has no safetensors file of a part
     return folder
+
+
+def checkpoint(name: str) -> Path:
+    """The folder of a released checkpoint by our name or a hub id, fetched unless it is here.
+
+    Safetensors where the authors have them; each file's hash is recorded, which is what lets a pickle be read.
+    """
+    known = RELEASED.get(name)
+    repo = known.repo if known else name
+    if not known and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise registry.unknown("checkpoint", name, list(RELEASED), "`bench list checkpoints` shows every name")
+    wanted = known.files if known else (*PIPELINE, *ROOT, "pytorch_lora_weights*", "*lora*", "adapter_*")
+    with suppress(MissingError):
+        if layouts.resolve(name):
+            return layouts.snapshot(repo) or Path(name)
+    for unwanted in ((*UNWANTED, "*.bin"), UNWANTED):
+        folder = _snapshot(f"the checkpoint {name!r}", (repo,), "model", "main", wanted, unwanted)
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in {".safetensors", ".bin"}:
+                agree(f"file {repo} {file.relative_to(folder)}", assets.content_hash(file))
+        with suppress(MissingError):
+            if layouts.find(folder):
+                return folder
+    raise CorruptError(
+        f"{repo} holds no weights that can be read here",
+        f"what was fetched to {folder} is neither a LoRA file, a UNet nor a pipeline of safetensors or torch files",
+        "see docs/models.md for what is read",
+    )
 
 
 def prompt_set(name: str) -> str:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from benchbench.errors import CorruptError
 from benchbench.store.files import locked, write_atomic
 
 
+def holds(value: str) -> bool:
+    """Whether this value was recorded for anything. Errors: CorruptError for a lock file that is damaged."""
+    return value in _read().values()
+
+
 def agree(key: str, value: str) -> None:
     """Records the value the first time and refuses another one later. Errors: CorruptError."""
-    from benchbench import prompts
-
-    path = prompts.cache_folder() / "lock.json"
+    path = _path()
     with locked(path.with_suffix(".lock"), print):
-        try:
-            lock = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except ValueError as error:
-            raise CorruptError(f"{path} is damaged", str(error), "delete it; the next fetch records anew") from error
+        lock = _read()
         if lock.get(key, value) != value:
             raise CorruptError(
                 f"{key} has changed since it was first fetched",
@@ -26,3 +27,18 @@ def agree(key: str, value: str) -> None:
             )
         if key not in lock:
             write_atomic(path, (json.dumps({**lock, key: value}, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _path() -> Path:
+    from benchbench import prompts
+
+    return prompts.cache_folder() / "lock.json"
+
+
+def _read() -> dict[str, str]:
+    path = _path()
+    try:
+        lock: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise CorruptError(f"{path} is damaged", str(error), "delete it; the next fetch records anew") from error
+    return lock

@@ -14,7 +14,7 @@ def doctor(store: Store = None) -> None:
     say("checking this machine; nothing is changed")
     table(["what", "state"], doctor.machine(root(store)))
     say("")
-    table(["model, reward or prompts", "state"], doctor.assets())
+    table(["model, checkpoint, reward or prompts", "state"], doctor.assets())
     problems = doctor.plugins()
     say("")
     for kind, name, error in problems:

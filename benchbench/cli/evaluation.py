@@ -16,7 +16,13 @@ def evaluate(
     rewards: Annotated[str, typer.Option(help="Names separated by commas, or all that are here.")],
     model: ModelName = None,
     adapter: Annotated[
-        list[str] | None, typer.Option(metavar="RUN...", help="Run ids or folders; each is a row beside the base.")
+        list[str] | None,
+        typer.Option(
+            "--adapter",
+            "--checkpoint",
+            metavar="RUN...",
+            help="Rows beside the base: run ids, folders, files, hub ids, or names of bench list checkpoints.",
+        ),
     ] = None,
     images_per_prompt: Annotated[int, typer.Option(min=1)] = 5,
     eval_seeds: Annotated[str, typer.Option(help="Seeds of the images, separated by commas.")] = "0",

@@ -11,19 +11,23 @@ from benchbench.cli.ui import say
 
 
 def fetch(
-    models: Annotated[str, typer.Option(help="sd15, sd21 or hub ids, separated by commas.")] = "",
+    models: Annotated[str, typer.Option(help="sd15, sd21, sdxl or hub ids, separated by commas.")] = "",
     prompts: Annotated[str, typer.Option(help="Prompt sets, separated by commas.")] = "",
     rewards: Annotated[str, typer.Option(help="Rewards, separated by commas.")] = "",
     pairs: Annotated[str, typer.Option(help="Preference pairs: pickapic_v1, pickapic_v2.")] = "",
     shards: Annotated[str, typer.Option(help="Which shards of the pairs: 0-3,7 or all.")] = "",
+    checkpoints: Annotated[
+        str, typer.Option(help="Released checkpoints (bench list checkpoints) or hub ids, separated by commas.")
+    ] = "",
 ) -> None:
-    """Fetch models, prompt sets, rewards and pairs into the caches; the only command that uses the network."""
+    """Fetch models, prompts, rewards, pairs and checkpoints into the caches; the only command that uses the network."""
     from benchbench import fetch
     from benchbench.fetch_pairs import fetch_pairs
     from benchbench.train.pair_shards import SOURCES
 
-    if not (models or prompts or rewards or pairs):
-        raise typer.BadParameter("name what to fetch", param_hint="--models, --prompts, --rewards or --pairs")
+    if not (models or prompts or rewards or pairs or checkpoints):
+        options = "--models, --prompts, --rewards, --pairs or --checkpoints"
+        raise typer.BadParameter("name what to fetch", param_hint=options)
     if bool(pairs) != bool(shards):
         sizes = ", ".join(f"{name} is {source.size}" for name, source in SOURCES.items())
         raise typer.BadParameter(f"pairs come in shards ({sizes}); name both", param_hint="--pairs and --shards")
@@ -38,3 +42,6 @@ def fetch(
     for name in words(pairs):
         say(f"fetching shards {shards} of the pairs {name} into the Hugging Face cache")
         say(f"{name}: {fetch_pairs(name, shards)}")
+    for name in words(checkpoints):
+        say(f"fetching the checkpoint {name} into the Hugging Face cache")
+        say(f"{name}: {fetch.checkpoint(name)}")

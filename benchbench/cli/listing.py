@@ -20,11 +20,12 @@ class What(StrEnum):
     rewards = "rewards"
     prompts = "prompts"
     models = "models"
+    checkpoints = "checkpoints"
     runs = "runs"
 
 
 def list_names(what: Annotated[What, typer.Argument(show_default=False)], store: Store = None) -> None:
-    """List methods, rewards, prompt sets, models or the runs of a store."""
+    """List methods, rewards, prompt sets, models, released checkpoints or the runs of a store."""
     if what is What.methods:
         table(["method", "what"], [[name, registry.summary("methods", name)] for name in registry.names("methods")])
     elif what is What.rewards:
@@ -33,6 +34,8 @@ def list_names(what: Annotated[What, typer.Argument(show_default=False)], store:
         table(["prompts", "count", "here", "licence", "origin"], _prompts())
     elif what is What.models:
         table(["model", "here", "hub ids, tried in order"], _models())
+    elif what is What.checkpoints:
+        table(["checkpoint", "method", "model", "here", "form", "licence", "hub id"], _checkpoints())
     else:
         from benchbench.store import root
 
@@ -75,6 +78,16 @@ def _models() -> list[list[object]]:
 
     known = {"shapes": ("embedded",), **models.aliases()}
     return [[name, models.missing(name) or "yes", ", ".join(ids)] for name, ids in known.items()]
+
+
+def _checkpoints() -> list[list[object]]:
+    from benchbench.diffusion.released import RELEASED
+    from benchbench.store import layouts
+
+    return [
+        [name, known.method, known.base, layouts.missing(name) or "yes", known.what, known.licence, known.repo]
+        for name, known in RELEASED.items()
+    ]
 
 
 def _runs(store: Any) -> list[list[object]]:

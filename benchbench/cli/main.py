@@ -30,7 +30,7 @@ from benchbench.cli import (
 )
 from benchbench.errors import BenchError, RunError
 
-SEVERAL = ("--set", "--adapter")
+SEVERAL = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""
 
 app = typer.Typer(

@@ -29,7 +29,7 @@ MethodName = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", help="shapes, sd15, sd21, a folder or a hub id. Default: sd15 on CUDA, or shapes."),
+    typer.Option("--model", help="shapes, sd15, sd21, sdxl, a folder or hub id. Default: sd15 on CUDA, or shapes."),
 ]
 RewardName = Annotated[
     str | None, typer.Option("--reward", autocompletion=_complete("rewards"), help="See: bench list rewards.")

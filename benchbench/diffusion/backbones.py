@@ -1,8 +1,9 @@
-"""Loads a base model's parts from a diffusers folder: any Stable Diffusion 1.x or 2.x with epsilon prediction."""
+"""Loads a base model's parts from a diffusers folder: any Stable Diffusion 1.x, 2.x or XL with epsilon prediction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,9 @@ class Backbone:
     dtype: str
     image_size: int  # side of the images in pixels
     batch_size: int  # images made or decoded at a time
+    text_encoder_2: Any = None  # of SDXL
+    tokenizer_2: Any = None
+    zeros_for_empty: bool = False  # guidance goes away from zeros, not from the empty prompt's encoding
 
     @property
     def is_shapes(self) -> bool:
@@ -61,62 +65,97 @@ def pick_dtype(dtype: str, device: torch.device) -> str:
     return dtype
 
 
-def load(model: str, device: str | torch.device | None = None, dtype: str = "auto") -> Backbone:
+def load(
+    model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
+) -> Backbone:
     """The base model by alias, folder or hub id, from files on this machine.
 
+    ``unet_dtype`` is for a UNet whose weights are trained in another precision than that of everything else.
     Errors: MissingError (weights not here), UsageError (v-prediction, another pipeline), CorruptError (damaged file).
     """
     import diffusers.utils.logging as diffusers_log
     import transformers.utils.logging as transformers_log
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     for log in (diffusers_log, transformers_log):
         log.disable_progress_bar()
         log.set_verbosity_error()
     root = models.folder(model)
     models.check_kind(root)
-    files = models.weight_files(root)
+    models.weight_files(root)  # raises for a part that is missing
     scheduler = _json(root / "scheduler" / "scheduler_config.json")
     where = pick_device(str(device) if device is not None else None)
     name = pick_dtype(dtype, where)
     kind = DTYPES[name]
-    # fp16 overflows in SD's decoder and in its backward pass, so that part stays in fp32
-    vae_kind = torch.float32 if name == "fp16" else kind
+    vae = models.split(model)[1]
+    vae_root = models.vae_folder(vae) if vae else root / "vae"
 
-    def part(cls: Any, sub: str, dtype: torch.dtype) -> Any:
-        variant = "fp16" if any(".fp16." in p.name for p in files[sub]) else None
+    def part(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
         try:
-            loaded = cls.from_pretrained(root, subfolder=sub, variant=variant, dtype=dtype, local_files_only=True)
+            loaded = cls.from_pretrained(folder, variant=models.variant(folder), dtype=dtype, local_files_only=True)
         except (
             Exception
         ) as error:  # safetensors, OSError, ValueError, KeyError: all mean a file that is not what it says
             raise CorruptError(
-                f"the {sub} of {model} cannot be loaded from {root / sub}",
+                f"the {folder.name} of {model} cannot be loaded from {folder}",
                 str(error).strip().splitlines()[0],
                 "fetch or save the model again",
             ) from error
         return loaded.to(where).eval().requires_grad_(False)
 
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(root, subfolder="tokenizer", local_files_only=True)
-    except Exception as error:
-        raise CorruptError(
-            f"the tokenizer of {model} cannot be loaded", str(error).strip().splitlines()[0], "fetch the model again"
-        ) from error
-    return Backbone(
+    def tokenizer(sub: str) -> Any:
+        try:
+            return CLIPTokenizer.from_pretrained(root, subfolder=sub, local_files_only=True)
+        except Exception as error:
+            first = str(error).strip().splitlines()[0]
+            raise CorruptError(f"the {sub} of {model} cannot be loaded", first, "fetch the model again") from error
+
+    xl = models.is_xl(root)
+    backbone = Backbone(
         name=model,
-        hash=models.content_hash(root),
-        unet=part(UNet2DConditionModel, "unet", kind),
-        vae=part(AutoencoderKL, "vae", vae_kind),
-        text_encoder=part(CLIPTextModel, "text_encoder", kind),
-        tokenizer=tokenizer,
+        hash=models.model_hash(model),
+        unet=part(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or name]),
+        vae=part(AutoencoderKL, vae_root, _vae_dtype(vae_root, name, xl)),
+        text_encoder=part(CLIPTextModel, root / "text_encoder", kind),
+        tokenizer=tokenizer("tokenizer"),
         scheduler_config=scheduler,
         device=where,
         dtype=name,
         image_size=models.image_size(root),
         batch_size=models.batch_size(root),
+        text_encoder_2=part(CLIPTextModelWithProjection, root / "text_encoder_2", kind) if xl else None,
+        tokenizer_2=tokenizer("tokenizer_2") if xl else None,
+        zeros_for_empty=models.zeros_for_empty(root),
     )
+    _check_fit(backbone)
+    return backbone
+
+
+def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
+    """fp32 instead of fp16, in which SD's decoder overflows, and its backward pass too.
+
+    For SDXL instead of bf16 as well, as SPO's code has it. A VAE whose config says ``force_upcast: false`` was made for
+    half precision and stays in it.
+    """
+    upcast = _json(folder / "config.json").get("force_upcast", True) and (xl or dtype == "fp16")
+    return torch.float32 if upcast else DTYPES[dtype]
+
+
+def _check_fit(backbone: Backbone) -> None:
+    """Raises UsageError for parts that do not go together, or latents that are coded in a way we do not decode."""
+    unet, vae = backbone.unet.config, backbone.vae.config
+    problem = ""
+    if vae.latent_channels != unet.in_channels:
+        problem = f"its VAE has {vae.latent_channels} latent channels, its UNet takes {unet.in_channels}"
+    elif getattr(vae, "latents_mean", None) is not None:
+        problem = "its VAE's latents are shifted (latents_mean)"
+    elif backbone.text_encoder_2 is not None:
+        wide = 6 * unet.addition_time_embed_dim + backbone.text_encoder_2.config.projection_dim
+        if wide != unet.projection_class_embeddings_input_dim:
+            problem = f"its UNet takes {unet.projection_class_embeddings_input_dim} added conditions, SDXL gives {wide}"
+    if problem:
+        raise UsageError(f"the model {backbone.name} cannot be run", problem, "choose another model: bench list models")
 
 
 def _json(path: Any) -> dict[str, Any]:

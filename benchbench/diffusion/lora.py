@@ -5,6 +5,7 @@ Rank 4 on q, k, v and out of every attention, A ~ N(0, 1/r²) and B = 0, is what
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def save_adapter(unet: Any, folder: Path) -> Path:
 def load_adapter(unet: Any, path: Path) -> None:
     """Puts a saved adapter on a network that has none, ready for inference.
 
-    Errors: CorruptError for a damaged file and for an adapter of another model.
+    ``path`` is the file or its folder. Errors: CorruptError for a damaged file and for an adapter of another model.
     """
     from diffusers import StableDiffusionPipeline
 
@@ -69,19 +70,20 @@ def load_adapter(unet: Any, path: Path) -> None:
             f"{path} holds no adapter", f"there is no {file.name} in it", "name a finished run: bench list runs"
         )
     try:
-        with safe_open(file, "pt"):
-            pass
+        saved = _read(file)
     except Exception as error:
         raise CorruptError(
             f"the adapter {file} is damaged", str(error), "train it again, or resume the run: bench train ... --resume"
         ) from error
     try:
         state, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
-            file, return_lora_metadata=True, unet_config=unet.config
+            saved, return_lora_metadata=True, unet_config=unet.config
         )
+        state = _peft_names(state)
+        metadata = metadata or _own_config(file)
         unet.load_lora_adapter(state, prefix="unet", network_alphas=alphas, metadata=metadata, adapter_name="default")
         fits = {name.split(".lora_")[0] for name in adapter_state(unet)}
-        asked = {name.removeprefix("unet.").split(".lora_")[0] for name in state if name.startswith("unet.")}
+        asked = {name.removeprefix("unet.").split(".lora_")[0] for name in state}
         if not asked or not asked <= fits:
             raise ValueError(f"{len(asked - fits)} of its {len(asked)} layers are not in this model")
     except (RuntimeError, ValueError, KeyError) as error:
@@ -91,3 +93,38 @@ def load_adapter(unet: Any, path: Path) -> None:
             "evaluate it with the model that it was trained on (`bench show run` names it)",
         ) from error
     unet.requires_grad_(False)
+
+
+def _read(file: Path) -> Path | dict[str, Tensor]:
+    """A safetensors file that can be opened, or the tensors of an old pickle, read as nothing but tensors."""
+    if file.suffix == ".bin":
+        tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        return tensors
+    with safe_open(file, "pt"):
+        return file
+
+
+def _peft_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names as peft has them, from any of the ways of writing them; an adapter of a text encoder is refused.
+
+    ``unet.X.to_q.lora_A.weight`` (peft, with or without the prefix), ``unet.X.to_q.lora.down.weight`` (diffusers), and
+    ``X.processor.to_q_lora.down.weight`` (the attention processors of diffusers up to 0.17, which DDPO and D3PO used).
+    """
+    from diffusers.utils import convert_unet_state_dict_to_peft
+
+    others = [name for name in state if name.startswith("text_encoder")]
+    if others:
+        raise ValueError(f"{len(others)} of its tensors are for the text encoder, which we do not change")
+    plain = {}
+    for name, tensor in state.items():
+        inner = name.removeprefix("base_model.model.").removeprefix("unet.")
+        plain[inner.replace(".processor.", ".")] = tensor
+    return {f"unet.{name}": tensor for name, tensor in convert_unet_state_dict_to_peft(plain).items()}
+
+
+def _own_config(file: Path) -> dict[str, Any] | None:
+    """peft's adapter_config.json beside the file, which has the alpha; without one alpha is the rank."""
+    beside = file.parent / "adapter_config.json"
+    if not beside.is_file():
+        return None
+    return {f"unet.{key}": value for key, value in json.loads(beside.read_text(encoding="utf-8")).items()}

@@ -1,18 +1,21 @@
-"""The policy: a UNet with LoRA, under classifier-free guidance, as a distribution over the next latents."""
+"""The policy: a UNet that is trained, under classifier-free guidance, as a distribution over the next latents."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchbench.api import Cond
+from benchbench.diffusion import text
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.schedule import Index, Schedule, Step
+from benchbench.diffusion.text import Embedding
 
 TEXT_CACHE_BYTES = 256 * 2**20  # bounds memory whatever the number of prompts: 1,000 of SD 1.5, 30,000 of shapes
 
@@ -39,57 +42,47 @@ class Cost:
 class Policy:
     """pi_theta(x_{k-1} | x_k, c) of a backbone and a schedule.
 
-    The reference policy is the same network with its adapter switched off; without an adapter the two are one.
+    The reference policy is the same network with its adapter switched off, or, where every weight is trained, the
+    frozen copy ``reference``; without either the two are one.
     """
 
     backbone: Backbone
     schedule: Schedule
     guidance_scale: float
     cost: Cost = field(default_factory=Cost)
-    _texts: OrderedDict[str, Tensor] = field(default_factory=OrderedDict)
+    reference: Any = None
+    _texts: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
 
     def encode(self, prompts: Sequence[str]) -> Cond:
-        """Text embeddings of N prompts, [N, L, D] float; each distinct prompt is encoded once and kept."""
+        """Text embeddings of N prompts, [N, L, D]; each distinct prompt is encoded once and kept."""
         wanted = list(dict.fromkeys([*prompts, ""]))
         new = [prompt for prompt in wanted if prompt not in self._texts]
         for i in range(0, len(new), 64):
             chunk = new[i : i + 64]
-            self._texts.update(zip(chunk, self._encode(chunk), strict=True))
+            self._texts.update(zip(chunk, text.encode(self.backbone, chunk), strict=True))
         for prompt in wanted:
             self._texts.move_to_end(prompt)
-        cond = Cond(torch.stack([self._texts[p] for p in prompts]), self._texts[""][None])
+        cond = text.condition(self.backbone, [self._texts[p] for p in prompts], self._texts[""])
         room = max(len(wanted), TEXT_CACHE_BYTES // (cond.null.numel() * cond.null.element_size()))
         while len(self._texts) > room:
             self._texts.popitem(last=False)
         return cond
-
-    @torch.no_grad()
-    def _encode(self, prompts: list[str]) -> Tensor:
-        tokenizer, encoder = self.backbone.tokenizer, self.backbone.text_encoder
-        tokens = tokenizer(
-            prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-        )
-        # SD 1.x ignores the padding mask and SD 2.x does too, unless its text encoder's config says otherwise
-        mask = tokens.attention_mask.to(self.backbone.device)
-        use_mask = getattr(encoder.config, "use_attention_mask", False)
-        return encoder(tokens.input_ids.to(self.backbone.device), attention_mask=mask if use_mask else None)[0]
 
     def eps(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
         """Guided noise prediction e = e_null + w (e_text - e_null), float32 [N, C, h, w], in one batched call.
 
         w = 1 is the text branch alone. Gradients, where enabled, flow through both branches.
         """
-        unet, rows = self.backbone.unet, len(x)
+        rows = len(x)
         if torch.is_grad_enabled():
             self.cost.unet_grads += rows
         else:
             self.cost.unet_evals += rows
-        x = x.to(unet.dtype)
         tau = self.schedule.tau[k].expand(rows)
         if self.guidance_scale == 1:
-            return unet(x, tau, cond.text).sample.float()
-        text = torch.cat([cond.null.expand(rows, -1, -1), cond.text])
-        e_null, e_text = unet(torch.cat([x, x]), torch.cat([tau, tau]), text).sample.float().chunk(2)
+            return text.noise(self.backbone.unet, x, tau, cond)
+        both = text.with_null(cond, rows)
+        e_null, e_text = text.noise(self.backbone.unet, torch.cat([x, x]), torch.cat([tau, tau]), both).chunk(2)
         return e_null + self.guidance_scale * (e_text - e_null)
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
@@ -98,8 +91,7 @@ class Policy:
             self.cost.plain_grads += len(x)
         else:
             self.cost.plain_evals += len(x)
-        unet = self.backbone.unet
-        return unet(x.to(unet.dtype), tau, cond.text).sample.float()
+        return text.noise(self.backbone.unet, x, tau, cond)
 
     def reference_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """The same of the reference policy, without gradient."""
@@ -117,16 +109,22 @@ class Policy:
 
     @contextmanager
     def adapter_off(self) -> Iterator[None]:
-        """The base model within the block."""
-        unet = self.backbone.unet
-        if not getattr(unet, "peft_config", None):
+        """The reference within the block: ``backbone.unet`` is the base model, whichever way it is trained."""
+        own, unet = self.backbone, self.backbone.unet
+        if self.reference is not None:
+            self.backbone = replace(own, unet=self.reference)
+            try:
+                yield
+            finally:
+                self.backbone = own
+        elif getattr(unet, "peft_config", None):
+            unet.disable_adapters()
+            try:
+                yield
+            finally:
+                unet.enable_adapters()
+        else:
             yield
-            return
-        unet.disable_adapters()
-        try:
-            yield
-        finally:
-            unet.enable_adapters()
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters, in the network's order."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError, UsageError
 from benchbench.store.files import Say
+from benchbench.store.layouts import check_fit
 from benchbench.store.runs import Adapter, adapter
 
 Trainings = dict[int, Adapter | None]  # by training seed; the base model is a training of its own
@@ -47,10 +48,13 @@ def common_sampler(adapters: Iterable[Adapter]) -> SamplerConfig:
 
 
 def check_model(adapters: Iterable[Adapter], model: str, model_hash: str, say: Say) -> None:
-    """Errors: CorruptError for an adapter that was trained on another model."""
+    """Errors: CorruptError for an adapter that was trained on another model, UsageError for a UNet of another shape."""
     for one in adapters:
         if one.model_hash is None:
-            say(f"{one.label}: no run of ours made it, so whether it was trained on {model} is not known")
+            made = f"it was made from {one.base}" if one.base else f"whether it was made from {model} is not known"
+            if one.base != model:
+                say(f"{one.label}: no run of ours made it; {made}")
+            check_fit(one.weights, one.label, model)
         elif one.model_hash != model_hash:
             its = one.settings.get("model", "another model")
             raise CorruptError(

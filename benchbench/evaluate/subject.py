@@ -1,4 +1,4 @@
-"""What an evaluation makes images with: the base model, or it with an adapter. Nothing is loaded until it is needed."""
+"""What an evaluation makes images with: the base model, or it fine-tuned. Nothing is loaded until it is needed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Model:
 
         self.name, self.sampler, self.device, self.dtype = name, sampler, device, dtype
         self.on_load = on_load  # is given the Backbone, once
-        self.hash = models.content_hash(models.folder(name))
+        self.hash = models.model_hash(name)
         self._backbone: Any = None
 
     def subject(self, label: str, adapter: Adapter | None) -> Subject:
@@ -48,17 +48,15 @@ class Model:
 
     def _open(self, adapter: Adapter | None) -> Draw:
         from benchbench.diffusion import backbones
-        from benchbench.diffusion.lora import load_adapter
         from benchbench.diffusion.policy import make_policy
         from benchbench.diffusion.sample import sample
+        from benchbench.diffusion.tuned import with_weights
 
         if self._backbone is None:
             self._backbone = backbones.load(self.name, self.device, self.dtype)
             self.on_load(self._backbone)
-        unet = self._backbone.unet
-        if getattr(unet, "peft_config", None):
-            unet.delete_adapters("default")
-        if adapter:
-            load_adapter(unet, adapter.folder)
-        policy = make_policy(self._backbone, **self.sampler)
+        backbone = with_weights(self._backbone, adapter.weights if adapter else None)
+        if adapter and adapter.weights.kind == "pipeline":
+            self.close()  # nothing of the base is in use, and two whole models may be too much
+        policy = make_policy(backbone, **self.sampler)
         return lambda samples, noise: sample(policy, samples, noise)

@@ -1,6 +1,7 @@
 """Training runs on disk: a run by id or path, and what state each is in.
 
-A run folder holds run.json from its first second and done.json once it is complete; the adapter lies at its root.
+A run folder holds run.json from its first second and done.json once it is complete; at its root lies the adapter, or
+the folder ``unet`` where every weight was trained.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, RunError
-from benchbench.store.keys import digest, file_sha256
+from benchbench.store import layouts
+from benchbench.store.keys import digest
+from benchbench.store.layouts import ADAPTER, Weights
 
-ADAPTER = "pytorch_lora_weights.safetensors"
 State = Literal["complete", "resumable", "damaged"]
 
 
@@ -51,8 +53,8 @@ def read(folder: Path) -> Run:
         return Run(name, folder, "resumable", config, {})
     except (OSError, ValueError) as error:
         return Run(name, folder, "damaged", config, {}, f"done.json: {error}")
-    if not (folder / ADAPTER).is_file():
-        return Run(name, folder, "damaged", config, done, f"{ADAPTER} is missing")
+    if layouts.find(folder) is None:
+        return Run(name, folder, "damaged", config, done, f"{ADAPTER} or unet is missing")
     return Run(name, folder, "complete", config, done)
 
 
@@ -79,19 +81,24 @@ def find(store: Path, reference: str | Path) -> Run:
     raise MissingError(
         f"no run {str(reference)!r}",
         f"{store / 'runs'} holds {len(names)} runs, and no folder of that name has a run.json",
-        f"did you mean {near[0]}?" if near else "see `bench list runs`",
+        f"did you mean {near[0]}?" if near else "see `bench list runs` and `bench list checkpoints`",
     )
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """LoRA weights to evaluate. ``model_hash`` is None for weights that no run of ours wrote."""
+    """Fine-tuned weights to evaluate: LoRA, a UNet or a pipeline.
+
+    ``model_hash`` is None where no run of ours wrote them; ``base`` then is the model that they are known to be made
+    from, if any.
+    """
 
     label: str
-    folder: Path
+    weights: Weights
     hash: str
     model_hash: str | None
     run: Run | None
+    base: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -100,25 +107,30 @@ class Adapter:
 
 
 def adapter(store: Path, reference: str | Path) -> Adapter:
-    """The adapter of a finished run, or of any folder that holds one; its hash is of the file's bytes.
+    """The weights of a finished run, or of what ``layouts.resolve`` knows: a folder, a file, a released checkpoint's
+    name, a hub id. The hash is of the content.
 
-    Errors: MissingError (no such run or folder), RunError (not finished), CorruptError (damaged).
+    Errors: MissingError (no such thing), RunError (not finished), CorruptError (damaged).
     """
-    folder = Path(reference).expanduser()
-    if (folder / ADAPTER).is_file() and not (folder / "run.json").is_file():
-        return Adapter(folder.resolve().name, folder, file_sha256(folder / ADAPTER), None, None)
+    own = [Path(reference).expanduser(), store / "runs" / str(reference)]
+    if not any((folder / "run.json").is_file() for folder in own):
+        known = layouts.resolve(reference)
+        if known:
+            weights, label, base = known
+            return Adapter(label, weights, weights.hash, None, None, base)
     run = find(store, reference)
     if run.state == "resumable":
         raise RunError(
             f"the run {run.id} is not finished", f"{run.path} has no done.json", "finish it: the same command, --resume"
         )
-    if run.state == "damaged":
+    found = layouts.find(run.path)
+    if run.state == "damaged" or found is None:
         raise CorruptError(f"the run {run.id} is damaged", run.note, "train it again into another folder")
-    found = file_sha256(run.path / ADAPTER)
-    if run.done.get("adapter_sha256", found) != found:
+    content = found.hash
+    if run.done.get("adapter_sha256", content) != content:
         raise CorruptError(
             f"the adapter of {run.id} is damaged",
-            f"{run.path / ADAPTER} does not have the sha256 that done.json records",
+            f"{found.path} does not have the sha256 that done.json records",
             "train it again into another folder",
         )
-    return Adapter(run.id, run.path, found, run.config.get("model_hash"), run)
+    return Adapter(run.id, found, content, run.config.get("model_hash"), run)

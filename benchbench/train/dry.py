@@ -83,9 +83,11 @@ def price(config: RunConfig) -> Price:
     samples = [Sample("x", i) for i in range(count)]
     rows = []
     with torch.no_grad():
-        batches: Iterable[Batch] = (batch for batch, _ in method.collect(policy, samples, reward, cfg, noise))
+        batches: Iterable[Batch]
         if isinstance(method, OfflineMethod):
             batches = [_read(method, policy, count, cfg, noise)]
+        else:
+            batches = (batch for batch, _ in method.collect(policy, samples, reward, cfg, noise))
         for batch in batches:
             rows.append(len(batch))
             with torch.enable_grad():

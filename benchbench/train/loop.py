@@ -14,13 +14,14 @@ from torch import Tensor
 
 from benchbench.api import Batch
 from benchbench.config import RunConfig
+from benchbench.diffusion.full import save_unet
 from benchbench.diffusion.lora import save_adapter
 from benchbench.diffusion.policy import Cost
 from benchbench.errors import RunError
 from benchbench.noise import Noise, Sample
 from benchbench.report.progress import progress
 from benchbench.store.files import writing
-from benchbench.store.keys import file_sha256
+from benchbench.store.layouts import Weights
 from benchbench.train import checkpoint
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
@@ -105,9 +106,13 @@ class Trainer:
                     self.metrics.close()
                     raise KeyboardInterrupt
         self.metrics.close()
+        unet = self.parts.policy.backbone.unet
         with writing(self.out):
-            file = save_adapter(self.parts.policy.backbone.unet, self.out)
-        done = {"samples": total, "adapter_sha256": file_sha256(file), "seconds": round(state.seconds, 2)}
+            if self.config.train.finetune == "full":
+                weights = Weights("unet", save_unet(unet, self.out))
+            else:
+                weights = Weights("lora", save_adapter(unet, self.out))
+        done = {"samples": total, "adapter_sha256": weights.hash, "seconds": round(state.seconds, 2)}
         checkpoint.save_done(self.out, {**done, **self._costs(), "constant_images": state.constant_images})
 
     def _passed(self, every: int, before: int) -> bool:

@@ -15,6 +15,7 @@ from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig, Pro
 from benchbench.config import RunConfig, TrainConfig
 from benchbench.diffusion import backbones, models
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.full import train_all
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
@@ -67,6 +68,12 @@ def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
             "its judge is told the timestep of the sample that it looks at",
             "use --reward spm, or judge predictions by a plain reward: --set method.step_aware=false",
         )
+    if config.train.finetune == "full" and config.train.dtype == "fp16":
+        raise UsageError(
+            "every weight cannot be trained in fp16",
+            "without a scaled loss the gradients of most weights are too small for it",
+            "use --set train.dtype=bf16, or fp32",
+        )
     per = method.images(cfg)
     if config.samples % per:
         raise UsageError(
@@ -118,7 +125,7 @@ def _difference(old: dict[str, object], new: dict[str, object]) -> str:
 
 
 def build(config: RunConfig, device: str | None, say: Say, store: Path | None = None, skip_bad: bool = True) -> Parts:
-    """Loads the model and the reward, opens the pairs, adds the adapter, makes the optimiser."""
+    """Loads the model and the reward, opens the pairs, adds the adapter or frees every weight, makes the optimiser."""
     method, reward, prompts = check(config)
     cfg, pairs = config.method_config, None
     if config.pairs is not None:
@@ -132,12 +139,16 @@ def build(config: RunConfig, device: str | None, say: Say, store: Path | None = 
             device=device,
             say=say,
         )
-    backbone = backbones.load(config.model, device, config.train.dtype)
+    full = config.train.finetune == "full"
+    backbone = backbones.load(config.model, device, config.train.dtype, "fp32" if full else None)
     for line in too_long(prompts, backbone.tokenizer):
         say(line)
     sampler, train = config.sampler, config.train
     policy = make_policy(backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
-    add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
+    if full:
+        train_all(policy)
+    else:
+        add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
     parameters = policy.parameters()
     judge = StepReward(Decoder(backbone), reward(backbone.device), policy)
     made, reader = method(), None

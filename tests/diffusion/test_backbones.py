@@ -54,10 +54,10 @@ def test_v_prediction_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_pipeline_is_refused(tmp_path: Path) -> None:
-    folder = write_tiny_sd(tmp_path / "xl")
+    folder = write_tiny_sd(tmp_path / "sd3")
     index = folder / "model_index.json"
-    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "StableDiffusionXLPipeline"}))
-    with pytest.raises(UsageError, match="StableDiffusionXLPipeline"):
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "StableDiffusion3Pipeline"}))
+    with pytest.raises(UsageError, match="StableDiffusion3Pipeline"):
         backbones.load(str(folder), "cpu")
 
 

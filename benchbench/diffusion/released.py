@@ -1,0 +1,83 @@
+"""Checkpoints that authors released, by a name of ours: what they are and where they lie. Imports no torch.
+
+None was opened here: ids, forms and licences are those of the authors' pages and of code that loads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNET = ("unet/config.json", "unet/diffusion_pytorch_model*")
+ROOT = ("config.json", "diffusion_pytorch_model*")
+PIPELINE = (
+    "model_index.json",
+    "scheduler/*.json",
+    "tokenizer/*",
+    "tokenizer_2/*",
+    "*/config.json",
+    "unet/diffusion_pytorch_model*",
+    "vae/diffusion_pytorch_model*",
+    "text_encoder/*model*",
+    "text_encoder_2/*model*",
+)
+
+
+@dataclass(frozen=True)
+class Released:
+    """``files`` are patterns of what is fetched; ``base`` is the model that it was made from."""
+
+    method: str
+    base: str
+    repo: str
+    files: tuple[str, ...]
+    what: str
+    licence: str
+
+
+def _ddpo(reward: str) -> Released:
+    return Released("ddpo", "sd14", f"kvablack/ddpo-{reward}", PIPELINE, "pipeline", "not stated")
+
+
+RELEASED: dict[str, Released] = {
+    "diffusion-dpo-sd15": Released(
+        "diffusion-dpo", "sd15", "mhdang/dpo-sd1.5-text2image-v1", UNET, "UNet in a subfolder, 3.4 GB", "openrail++"
+    ),
+    "diffusion-dpo-sdxl": Released(
+        "diffusion-dpo", "sdxl", "mhdang/dpo-sdxl-text2image-v1", UNET, "UNet in a subfolder, 10.3 GB", "openrail++"
+    ),
+    "spo-sd15": Released(
+        "spo",
+        "sd15",
+        "SPO-Diffusion-Models/SPO-SD-v1-5_4k-p_10ep_LoRA",
+        ("spo-sd-v1-5_4k-p_10ep_lora_diffusers.safetensors",),
+        "LoRA, 3.2 MB",
+        "Apache-2.0",
+    ),
+    "spo-sd15-merged": Released(
+        "spo", "sd15", "SPO-Diffusion-Models/SPO-SD-v1-5_4k-p_10ep", PIPELINE, "merged pipeline", "Apache-2.0"
+    ),
+    "spo-sdxl": Released(
+        "spo",
+        "sdxl",
+        "SPO-Diffusion-Models/SPO-SDXL_4k-p_10ep_LoRA",
+        ("spo_sdxl_10ep_4k-data_lora_diffusers.safetensors",),
+        "LoRA, 372 MB",
+        "Apache-2.0",
+    ),
+    "spo-sdxl-merged": Released(
+        "spo", "sdxl", "SPO-Diffusion-Models/SPO-SDXL_4k-p_10ep", PIPELINE, "merged pipeline", "Apache-2.0"
+    ),
+    "diffusion-kto-sd15": Released(
+        "diffusion-kto",
+        "sd15",
+        "jacklishufan/diffusion-kto",
+        UNET,
+        "UNet in a subfolder, 1.7 GB in fp16",
+        "not stated",
+    ),
+    "mapo-sdxl": Released("mapo", "sdxl", "mapo-t2i/mapo-beta", ROOT, "UNet at the root, 10.3 GB", "openrail++"),
+    "ddpo-aesthetic-sd14": _ddpo("aesthetic"),
+    "ddpo-compressibility-sd14": _ddpo("compressibility"),
+    "ddpo-incompressibility-sd14": _ddpo("incompressibility"),
+    "ddpo-alignment-sd14": _ddpo("alignment"),
+}
