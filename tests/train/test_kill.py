@@ -68,7 +68,7 @@ def collect(self, policy, *rest):
         policy.step = step
 method.collect = collect
 from benchbench.train import offline
-offline.Reader.encode = inside("reading", offline.Reader.encode)  # in the middle of a batch: a latent is there, no Batch
+offline.Reader.encode = inside("reading", offline.Reader.encode)  # latents are there, no Batch
 loop.torch.optim.AdamW.step = inside("optimiser", loop.torch.optim.AdamW.step)
 checkpoint.save = inside("checkpoint", checkpoint.save)
 loop.train(config, Path(sys.argv[2]), resume=True)
