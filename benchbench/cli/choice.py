@@ -74,5 +74,5 @@ def samples(named: int | None, model_name: str, method: str, preset: str | None)
         return named
     shapes = models.is_shapes(model_name)
     presets = config.all_presets(method) or {}
-    entry = (presets.get(preset or ("shapes" if shapes else "released")) or {}).get("samples")
+    entry = (presets.get(preset or config.default_preset(method, model_name)) or {}).get("samples")
     return int(entry["value"]) if entry else (384 if shapes else 10_000)

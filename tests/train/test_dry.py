@@ -23,6 +23,13 @@ from benchbench.train.dry import Price, price
         ("tailorpo-g", "released", [], Price(2, 1, 10, 35, 10, 15)),
         # 65 evaluations + 16 of the reference, 16 with gradient, 64 decodes; 40 x 16 pairs in minibatches of 40
         ("spo", "released", [], Price(40, 16, 40, 81, 16, 64)),
+        # 2048 pairs in one step; an image is seen once by policy and reference, without guidance: a half each
+        ("diffusion-dpo", "released", [], Price(4096, 1, 2048, 0.5, 0.5, 0)),
+        ("dspo", "released-sdxl", [], Price(4096, 1, 2048, 0.5, 0.5, 0)),
+        ("sft", "released", [], Price(2048, 1, 2048, 0, 0.5, 0)),
+        # KTO looks at the batch beforehand, with policy and reference, for its reference point
+        ("diffusion-kto", "released", [], Price(8, 1, 8, 1, 0.5, 0)),
+        ("mapo", "released", [], Price(32, 1, 16, 0, 0.5, 0)),
     ],
 )
 def test_price(method: str, preset: str, words: list[str], expected: Price) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchbench.config import load
 from benchbench.train.loop import train
 from benchbench.train.metrics import read_metrics
 
@@ -66,6 +67,8 @@ def collect(self, policy, *rest):
     finally:
         policy.step = step
 method.collect = collect
+from benchbench.train import offline
+offline.Reader.encode = inside("reading", offline.Reader.encode)  # latents are there, no Batch
 loop.torch.optim.AdamW.step = inside("optimiser", loop.torch.optim.AdamW.step)
 checkpoint.save = inside("checkpoint", checkpoint.save)
 loop.train(config, Path(sys.argv[2]), resume=True)
@@ -95,3 +98,28 @@ def test_kills_in_every_phase_leave_a_run_that_ends_in_the_same_bits(method: str
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run)] for run in (out, whole)]
     assert rows[0] == rows[1]  # no row lost, none twice, the counters right
+
+
+@pytest.mark.slow
+def test_kills_of_an_offline_method(configure, tmp_path: Path) -> None:
+    """Diffusion-DPO on pairs that a base model makes: killed while it reads, in an optimiser step and in a write."""
+    words = ["train.eval_every=0", "train.batch=8", "train.save_every=8", "train.lr=1e-3", "train.lora_rank=2"]
+    made = "made:shapes-simple:shapes-colour:2"
+    config = load("diffusion-dpo", "shapes", "shapes-colour", "shapes-simple", 128, 0, None, words, made)
+    settings, out = tmp_path / "config.json", tmp_path / "killed"
+    settings.write_text(config.model_dump_json())
+    draw, reached = random.Random("7 diffusion-dpo"), []
+    for phase, bounds in {"reading": (4, 9), "optimiser": (2, 4), "checkpoint": (3, 6)}.items():
+        log, times = tmp_path / f"{phase}.log", draw.randint(*bounds)
+        words = [sys.executable, "-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert log.read_text() == phase
+        reached.append(done.stdout)
+    assert all("resuming after" in said for said in reached[1:])
+    train(config, out, resume=True, say=lambda line: None)
+    whole = train(config, tmp_path / "whole", say=lambda line: None)
+    a, b = load_file(out / ADAPTER), load_file(whole / ADAPTER)
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run)] for run in (out, whole)]
+    assert rows[0] == rows[1]

@@ -1,4 +1,4 @@
-"""Every online method trains briefly on the shapes world: all finite, the invariants of step 0, something learned."""
+"""Every method trains briefly on the shapes world: all finite, the invariants of step 0, something learned."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from benchbench.train.metrics import read_metrics
 
 SHORT = ["train.eval_every=0", "train.batch=4"]
 WATCHED = {"loss", "implicit_accuracy", "margin", "clamped", "grad_norm"}
+OFFLINE = {"loss", "implicit_accuracy", "margin", "grad_norm", "mse_w", "mse_l"}
+MADE = ["pairs=made:shapes-simple:shapes-pref:2"]  # taken out of the overrides below
 RUNS = [
     ("ddpo", "shapes-colour", [], {"loss", "clipped", "log_ratio_abs", "advantage_abs", "reward"}),
     ("d3po", "shapes-colour", ["method.minibatch=2"], WATCHED | {"reward", "ties"}),
@@ -25,6 +27,15 @@ RUNS = [
     ("spo", "shapes-spm", [], WATCHED | {"valid", "score_gap", "reward"}),
     ("spo", "shapes-spm", ["method.candidates=2", "method.inner_steps=4"], WATCHED),
     ("spo", "shapes-pref", ["method.step_aware=false"], WATCHED),
+    ("diffusion-dpo", "shapes-pref", MADE, OFFLINE | {"reference_mse_w", "reference_mse_l"}),
+    ("diffusion-dpo", "shapes-pref", [*MADE, "method.eps=own", "method.nodup=true"], OFFLINE),
+    ("dspo", "shapes-pref", MADE, OFFLINE | {"moved"}),
+    ("dspo", "shapes-pref", [*MADE, "method.form=sdxl", "method.beta=5000"], OFFLINE | {"moved"}),
+    ("dspo", "shapes-pref", [*MADE, "method.form=ref", "method.beta=5000", "train.finetune=full"], OFFLINE),
+    ("dspo", "shapes-pref", [*MADE, "method.form=e"], OFFLINE),
+    ("sft", "shapes-pref", MADE, {"loss", "grad_norm", "mse_w"}),
+    ("diffusion-kto", "shapes-pref", MADE, {"loss", "grad_norm", "implicit_accuracy", "margin", "z0", "mse"}),
+    ("mapo", "shapes-pref", MADE, OFFLINE),
 ]
 
 
@@ -32,7 +43,9 @@ RUNS = [
 @pytest.mark.parametrize(("method", "reward", "words", "watched"), RUNS)
 def test_a_method_trains(method: str, reward: str, words: list[str], watched: set[str], tmp_path: Path) -> None:
     """The loop itself checks that a new adapter is neutral; here: finite rows and the metrics to watch."""
-    config = load(method, "shapes", reward, "shapes-simple", 8, 0, overrides=[*SHORT, *words])
+    pairs = next((word.removeprefix("pairs=") for word in words if word.startswith("pairs=")), None)
+    overrides = [*SHORT, *(word for word in words if not word.startswith("pairs="))]
+    config = load(method, "shapes", reward, "shapes-simple", 8, 0, overrides=overrides, pairs=pairs)
     run = train(config, tmp_path / "run", device="cpu", say=lambda line: None)
     rows = [row for row in read_metrics(run) if "loss" in row]
     assert json.loads((run / "done.json").read_text())["samples"] == 8 and rows

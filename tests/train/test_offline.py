@@ -1,0 +1,194 @@
+"""Training from given pairs on a tiny random checkpoint: every method, resumption, cutting, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from benchbench.config import RunConfig, load
+from benchbench.errors import RunError, UsageError
+from benchbench.train.evaluation import win_rate
+from benchbench.train.loop import Trainer, train
+from benchbench.train.metrics import read_metrics
+from benchbench.train.setup import make_optimizer, rate
+from tests.train.conftest import SMALL
+
+METHODS = ["diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"]
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pairs of light and dark noise; row 7's winner is no picture."""
+    folder, draw = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
+    rows = []
+    for i in range(10):
+        for side, low in (("w", 128), ("l", 0)):
+            array = draw.integers(low, low + 128, (16, 16, 3)).astype(np.uint8)
+            Image.fromarray(array).save(folder / f"{side}{i}.png")
+        rows.append({"caption": "cat dog ant"[4 * (i % 3) :][:3], "winner": f"w{i}.png", "loser": f"l{i}.png"})
+    (folder / "w7.png").write_bytes(b"no picture")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture
+def offline(tiny_sd: Path, pairs: Path):
+    def make(method: str = "diffusion-dpo", *overrides: str, samples: int = 32) -> RunConfig:
+        words = [*SMALL, "train.micro_batch=3", *overrides]
+        reward, prompts = "shapes-colour", "animals"
+        return load(method, str(tiny_sd), reward, prompts, samples, 0, "shapes", words, str(pairs))
+
+    return make
+
+
+def quiet(config: RunConfig, out: Path, **words: object) -> Path:
+    return train(config, out, device="cpu", say=lambda line: None, **words)  # type: ignore[arg-type]
+
+
+def equal(a: Path, b: Path) -> bool:
+    left, right = (load_file(run / "pytorch_lora_weights.safetensors") for run in (a, b))
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def steps(run: Path) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_resumes_and_counts(method: str, offline, tmp_path: Path) -> None:
+    """A run interrupted after its third checkpoint ends like a whole one, in the same bits.
+
+    32 images: 16 pairs with 2 evaluations of policy and reference each, of which SFT asks 1 of the policy an image, KTO
+    1 of the policy and, beforehand, 1 of each; MaPO has no reference. A gradient counts as three, guidance as two.
+    """
+    whole = quiet(offline(method), tmp_path / "whole")
+    done, rows = json.loads((whole / "done.json").read_text()), read_metrics(whole)
+    assert [r["samples"] for r in rows if "loss" in r] == [8, 16, 24, 32]
+    assert all(math.isfinite(v) for row in rows for v in row.values())
+    evals = {"sft": 0, "mapo": 0, "diffusion-kto": 64}.get(method, 32)
+    assert (done["plain_evals"], done["plain_grads"], done["unet_evals"]) == (evals, 32, 0)
+    assert done["nfe"] == (evals + 3 * 32) / 2
+    assert done["pairs"] == (0 if method in {"sft", "diffusion-kto"} else 16)
+    looks = [row["eval.win_rate"] for row in rows if "eval.win_rate" in row]
+    assert looks[0] == 0.5 and len(looks) == 3
+
+    plain = Trainer._save
+
+    def save(self: Trainer) -> None:
+        plain(self)
+        if self.state.samples == 24:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "cut"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_save", save)
+        with pytest.raises(KeyboardInterrupt):
+            quiet(offline(method), out)
+    quiet(offline(method), out, resume=True)
+    assert equal(out, whole)
+    ours, theirs = ([{k: v for k, v in row.items() if k != "bad_rows"} for row in steps(run)] for run in (out, whole))
+    assert ours == theirs
+    bad = json.loads((whole / "bad_rows.json").read_text())
+    assert {row["row"] for row in bad} == {7} and "not a readable picture" in bad[0]["why"]
+
+
+def test_how_a_batch_is_cut_changes_rounding_only(offline, tmp_path: Path) -> None:
+    """KTO, whose z0 is of the whole batch, in micro-batches of 3 and of 8."""
+    words = ["train.eval_every=0"]
+    runs = [
+        quiet(offline("diffusion-kto", f"train.micro_batch={n}", *words, samples=16), tmp_path / str(n)) for n in (3, 8)
+    ]
+    losses = [[row["loss"] for row in read_metrics(run) if "loss" in row] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_warm_up_and_adafactor_resume(offline, tmp_path: Path) -> None:
+    words = ["train.warmup=5", "train.optimizer=adafactor", "train.eval_every=0", "train.save_every=16"]
+    whole = quiet(offline("sft", *words), tmp_path / "whole")
+    plain, out = Trainer._save, tmp_path / "cut"
+
+    def save(self: Trainer) -> None:
+        plain(self)
+        if self.state.samples == 16:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_save", save)
+        with pytest.raises(KeyboardInterrupt):
+            quiet(offline("sft", *words), out)
+    quiet(offline("sft", *words), out, resume=True)
+    assert equal(out, whole)
+
+
+def test_rate() -> None:
+    """Warm-up 4 at lr .4: .1, .2, .3, .4 and then constant; without, .4 from the start. Names of runs do not change."""
+    train_config = load("sft", "shapes", "shapes-colour", "shapes-simple", 8, 0).train
+    warm = train_config.model_copy(update={"lr": 0.4, "warmup": 4})
+    assert [rate(warm, n) for n in range(6)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    assert rate(warm.model_copy(update={"warmup": 0}), 0) == 0.4
+    assert not {"warmup", "optimizer"} & train_config.model_dump().keys()
+
+
+def test_adafactor_moves_by_the_rate_given() -> None:
+    """No first moment, no own step size, update RMS clipped at 1: the first step of a constant gradient is lr in size.
+
+    beta2 = 1 - 1^-.8 = 0 at first, so v = g² and g/sqrt(v) = 1; weight decay adds lr x wd x p: 2 - .1 (1 + .02).
+    """
+    config = load("sft", "shapes", "shapes-colour", "shapes-simple", 8, 0).train
+    config = config.model_copy(update={"optimizer": "adafactor", "lr": 0.1, "weight_decay": 0.01})
+    p = torch.nn.Parameter(torch.full((3, 2), 2.0))
+    p.grad = torch.full((3, 2), 7.0)
+    make_optimizer(config, [p]).step()
+    assert p.detach().flatten().tolist() == pytest.approx([2 - 0.1 * 1.02] * 6, rel=1e-5)
+
+
+def test_win_rate() -> None:
+    """Above, tied, below, above: (1 + 1/2 + 0 + 1)/4 = .625."""
+    assert win_rate(torch.tensor([2.0, 1.0, 0.0, 5.0]), torch.tensor([1.0, 1.0, 1.0, 1.0])) == 0.625
+
+
+def test_a_bad_row_stops_a_run_that_was_told_so(offline, tmp_path: Path) -> None:
+    from benchbench.errors import CorruptError
+
+    with pytest.raises(CorruptError, match="cannot be used"):
+        quiet(offline("sft", "train.eval_every=0"), tmp_path / "run", skip_bad=False)
+
+
+def test_step_zero_invariants_of_given_images(offline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss that is not log 2 where policy and reference are one is a wrong loss."""
+    from benchbench.methods import diffusion_dpo
+
+    monkeypatch.setattr(diffusion_dpo, "pair_logit", lambda *errors: 0.3 + 0 * errors[0])
+    with pytest.raises(RunError, match="before the first update"):
+        quiet(offline(), tmp_path / "run")
+
+
+def test_pairs_and_methods_that_do_not_go_together(tiny_sd: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        load("dspo", str(tiny_sd), "shapes-colour", "animals", 8, 0, "shapes")
+    assert "--pairs is missing" in str(error.value)
+    with pytest.raises(UsageError) as error:
+        load("ddpo", "shapes", "shapes-colour", "shapes-simple", 8, 0, pairs="pickapic_v2")
+    assert "leave --pairs away" in str(error.value)
+    with pytest.raises(UsageError, match="wrong") as error:
+        load("dspo", "shapes", "shapes-colour", "shapes-simple", 8, 0, overrides=["method.beta=5000"])
+    assert "needs beta < 1" in str(error.value)
+    made = load("sft", "shapes", "shapes-colour", "shapes-simple", 8, 0)
+    assert made.pairs and made.pairs.startswith("made:")
+    assert "pairs" not in load("ddpo", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_dump()
+
+
+def test_a_v_prediction_model_is_refused(pairs: Path, tmp_path: Path) -> None:
+    from tests.tiny import write_tiny_sd
+
+    model = write_tiny_sd(tmp_path / "v", prediction_type="v_prediction")
+    config = load("sft", str(model), "shapes-colour", "animals", 8, 0, "shapes", SMALL, str(pairs))
+    with pytest.raises(UsageError, match="prediction_type='v_prediction'"):
+        quiet(config, tmp_path / "run")
