@@ -148,11 +148,11 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
         """Rows ``d3po`` (the cosine), ``d3po: share positive`` and the other values of the module's table."""
         shown = [
             Shown("cosine"),
-            Shown("positive", "share positive"),
+            Shown("positive", "share positive", share=True),
             Shown("cosine_l", "at the loser's input"),
             Shown("cosine_noise", "to the noises' difference"),
-            Shown("winner_up", "winner up"),
-            Shown("loser_down", "loser down"),
+            Shown("winner_up", "winner up", share=True),
+            Shown("loser_down", "loser down", share=True),
             Shown("distance", "distance of inputs"),
         ]
         caption = (

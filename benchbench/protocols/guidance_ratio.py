@@ -88,7 +88,7 @@ class GuidanceRatio(StateMeasurement[GuidanceSettings]):
         level: float = LEVEL,
     ) -> Table:
         """Rows ``base: x+`` and ``base: x-`` (shares) and ``base: push / sigma``."""
-        shown = [Shown("up", "x+"), Shown("down", "x-"), Shown("push", "push / sigma")]
+        shown = [Shown("up", "x+", share=True), Shown("down", "x-", share=True), Shown("push", "push / sigma")]
         caption = (
             f"{said(about)}Share of {settings.states} noisy samples of step t whose step-wise reward rose along the "
             f"gradient (x+) and fell against it (x-), eta {settings.eta:g}, delta {settings.delta:g}; push: mean of "

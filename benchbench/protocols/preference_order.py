@@ -130,10 +130,10 @@ class PreferenceOrder(StateMeasurement[OrderSettings]):
     ) -> Table:
         """Rows ``base`` (step-wise against final), then each against the truth, and the truth against itself."""
         shown = [
-            Shown("conflict"),
-            Shown("step_wrong", "step-wise against truth"),
-            Shown("final_wrong", "final against truth"),
-            Shown("unreliable", "truth against itself"),
+            Shown("conflict", share=True),
+            Shown("step_wrong", "step-wise against truth", share=True),
+            Shown("final_wrong", "final against truth", share=True),
+            Shown("unreliable", "truth against itself", share=True),
         ]
         ties = np.mean([frame[list(RATES)].isna().to_numpy().mean() for frame in frames.values()])
         caption = (

@@ -9,14 +9,19 @@ import pandas as pd
 
 from benchbench.report.table import Cell, Column, Table, cell
 from benchbench.stats import intervals
+from benchbench.stats.proportions import share
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A value column of the frames, and what its rows are called beside the model's label; the main value: nothing."""
+    """A value column of the frames, and what its rows are called beside the model's label; the main value: nothing.
+
+    ``share``: the values are 0 or 1, and their mean has the interval of a share, which has a width at 0 and at 1 too.
+    """
 
     value: str
     label: str = ""
+    share: bool = False
 
     def row(self, label: str) -> str:
         """The table's row of this value for a model: ``base``, or ``base: push``."""
@@ -53,7 +58,7 @@ def step_table(
                 part = frame[frame.k == k].assign(score=frame[one.value]).dropna(subset="score")
                 if not part.empty:
                     known = (published or {}).get((one.row(label), f"t={k}"))
-                    row[f"t={k}"] = cell(intervals.mean(part, level), None, known)
+                    row[f"t={k}"] = cell((share if one.share else intervals.mean)(part, level), None, known)
     seeds = max((found.seeds for row in cells.values() for found in row.values()), default=1)
     trainings = f" and {seeds} trainings" if seeds > 1 else ""
     return Table(

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.stats import binomtest
 
 from benchbench.api import PromptSet
 from benchbench.errors import UsageError
@@ -24,6 +23,7 @@ from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, cell
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
+from benchbench.stats.proportions import share, wilson
 from benchbench.store.files import Say
 
 OUTCOMES = ("win", "draw", "lose")
@@ -120,11 +120,11 @@ class WinRate(Measurement[WinSettings]):
                 if part.empty:
                     continue
                 for outcome in OUTCOMES:
-                    mean = intervals.mean(part.assign(score=part[outcome]), level)
+                    mean = share(part.assign(score=part[outcome]), level)
                     key = f"{reward}: {outcome}"
                     cells[row][key] = cell(mean, None, (published or {}).get((row, key)))
                     if outcome == "win":
-                        low, high = wilson(int(part.win.sum()), len(part), level)
+                        low, high = wilson(float(part.win.sum()), len(part), level)
                         wide = intervals.Interval(mean.value, low, high, mean.images, mean.prompts, mean.seeds)
                         cells[row][f"{key} (Wilson)"] = cell(wide)
         words = [
@@ -168,9 +168,3 @@ def compare(ours: pd.DataFrame, baseline: pd.DataFrame, settings: WinSettings) -
     gap = both.score - both.base_score
     won = {"win": gap > settings.tie, "draw": gap.abs() <= settings.tie, "lose": gap < -settings.tie}
     return both.assign(**{name: np.asarray(value, float) for name, value in won.items()})
-
-
-def wilson(count: int, total: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's interval of a share, for independent comparisons."""
-    found = binomtest(count, total).proportion_ci(confidence_level=level, method="wilson")
-    return float(found.low), float(found.high)

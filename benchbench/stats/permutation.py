@@ -34,11 +34,13 @@ def p_value(table: Cells) -> float:
 
 def sign_flips(differences: np.ndarray) -> float:
     """The two-sided p-value of differences [P], one a prompt; always the same number for the same differences."""
-    if len(differences) == 1:
+    size = float(np.abs(differences).mean())
+    if len(differences) == 1 or size == 0:
         return 1.0
     result = stats.permutation_test(
         (differences,),
-        lambda d, axis: np.abs(d.mean(axis)),
+        # rounded, so that patterns that tie count as ties in whatever order the prompts were added up
+        lambda d, axis: np.round(np.abs(d.mean(axis)) / size, 10),
         permutation_type="samples",
         alternative="greater",
         vectorized=True,

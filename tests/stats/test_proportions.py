@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from benchbench.errors import UsageError
-from benchbench.stats.proportions import wilson, wins
+from benchbench.stats.proportions import share, wilson, wins
 from tests.stats.test_paired import frame
 
 
@@ -45,6 +45,46 @@ def test_coverage_of_wilson(p: float) -> None:
 
     covered = sum(binom.pmf(k, 50, p) for k in range(51) if wilson(k, 50)[0] <= p <= wilson(k, 50)[1])
     assert 0.93 < covered < 0.98
+
+
+def test_eight_of_eight_is_no_proof_of_always() -> None:
+    """Eight prompts that all say 1, t(7) = 2.3646, q² = 5.5914: Wilson's lower end n / (n + q²) = 0.5886."""
+    found = share(frame([[1, 1]] * 8))
+    assert (found.value, found.high, found.images) == (1, 1, 16) and found.low == pytest.approx(0.5886, abs=1e-4)
+    none = share(frame([[0, 0]] * 8))
+    assert (none.value, none.low) == (0, 0) and none.high == pytest.approx(1 - 0.5886, abs=1e-4)
+
+
+def test_a_share_of_independent_images_is_that_of_wilson() -> None:
+    """100 prompts of one image, 37 ones: V = 0.37 * 0.63 / 99, so 99 trials; t(99) is nearly the normal quantile."""
+    found, plain = share(frame([[float(i < 37)] for i in range(100)])), wilson(37, 100)
+    assert (found.low, found.high) == (pytest.approx(plain[0], abs=2e-3), pytest.approx(plain[1], abs=2e-3))
+
+
+def test_a_share_of_one_prompt_has_no_interval() -> None:
+    assert share(frame([[1, 0]])).low is None
+
+
+@pytest.mark.parametrize(("prompts", "p"), [(8, 0.05), (20, 0.5), (45, 0.9)])
+def test_coverage_of_a_share_of_images_that_are_half_alike(prompts: int, p: float) -> None:
+    """0.95 promised; 300 repeats have a standard error of 0.013. With 0.7 an image is its prompt's."""
+    rng, hits = np.random.default_rng(prompts), 0
+    rows = pd.DataFrame({"prompt_index": np.repeat(np.arange(prompts), 5)})
+    for _ in range(300):
+        ours, alike, own = rng.random((prompts, 1)) < p, rng.random((prompts, 5)) < 0.7, rng.random((prompts, 5)) < p
+        found = share(rows.assign(score=np.where(alike, ours, own).astype(float).ravel()))
+        assert found.low is not None and found.high is not None
+        hits += found.low <= p <= found.high
+    assert hits / 300 > 0.9
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=3), min_size=2, max_size=12))
+def test_a_share_stays_a_share(rows: list[list[float]]) -> None:
+    found, other = share(frame(rows)), share(frame([[1 - v for v in row] for row in rows]))
+    assert found.low is not None and found.high is not None and other.low is not None and other.high is not None
+    assert 0 <= found.low <= found.value + 1e-9 and found.value - 1e-9 <= found.high <= 1 and found.low < found.high
+    assert (found.low, found.high) == (pytest.approx(1 - other.high), pytest.approx(1 - other.low))
 
 
 def test_wins_by_hand() -> None:
