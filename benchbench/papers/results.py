@@ -69,7 +69,7 @@ def _rest(measured: list[Measured]) -> list[Section]:
         for section in sections(found)[1:]:
             if section.kind == "records":
                 records |= section.records
-            elif i == 0 or section.kind == "curves":
+            elif i == 0 or section.kind in ("curves", "tables"):
                 rest.append(section)
     return [*rest, Records(records=records)]
 
