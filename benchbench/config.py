@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from benchbench import ensemble, registry
-from benchbench.api import Method, MethodConfig, Settings
+from benchbench.api import Method, MethodConfig, Settings, later
 from benchbench.errors import UsageError
 from benchbench.store.keys import digest
 
@@ -47,6 +47,8 @@ class TrainConfig(Settings):
     save_every: int = Field(96, ge=1, description="samples between checkpoints [ours]")
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
+    compile: bool = later(False, description="compile the UNet's blocks: faster on GPUs, other rounding [ours]")
+    channels_last: bool = later(False, description="the UNet's memory layout: faster on GPUs, other rounding [ours]")
 
 
 class RunConfig(Settings):

@@ -52,7 +52,10 @@ class Noise:
         import torch
 
         rows = [torch.randn(shape, generator=self.generator(*sample, *what)) for sample in samples]
-        return torch.stack(rows).to(device, non_blocking=True)
+        stacked = torch.stack(rows)
+        if torch.device(device).type == "cuda":
+            stacked = stacked.pin_memory()  # from other memory the copy would wait for all that the GPU has yet to do
+        return stacked.to(device, non_blocking=True)
 
     def permutation(self, n: int, *what: Word) -> list[int]:
         """A permutation of 0..n-1."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchbench.api import Cond
 from benchbench.diffusion.backbones import Backbone
+from benchbench.diffusion.memory import Fitting
 from benchbench.diffusion.schedule import Index, Schedule, Step
 
 TEXT_CACHE_BYTES = 256 * 2**20  # bounds memory whatever the number of prompts: 1,000 of SD 1.5, 30,000 of shapes
@@ -44,6 +45,7 @@ class Policy:
     guidance_scale: float
     cost: Cost = field(default_factory=Cost)
     _texts: OrderedDict[str, Tensor] = field(default_factory=OrderedDict)
+    _fitting: Fitting = field(default_factory=lambda: Fitting("denoising"))
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         """Text embeddings of N prompts, [N, L, D] float; each distinct prompt is encoded once and kept."""
@@ -90,8 +92,22 @@ class Policy:
         return e_null + self.guidance_scale * (e_text - e_null)
 
     def step(self, x: Tensor, k: Index, cond: Cond) -> Step:
-        """The distribution of the next latents, from float32 latents x_k [N, C, h, w]."""
-        return self.schedule.step(x, self.eps(x, k, cond), k)
+        """The distribution of the next latents, from float32 latents x_k [N, C, h, w].
+
+        Without gradient, rows that are too many for the memory go through the network in parts.
+        """
+        if torch.is_grad_enabled():
+            return self.schedule.step(x, self.eps(x, k, cond), k)
+
+        def part(rows: slice) -> Tensor:
+            counted = self.cost.unet_evals
+            try:
+                return self.eps(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
+            except torch.OutOfMemoryError:
+                self.cost.unet_evals = counted  # what failed is done again
+                raise
+
+        return self.schedule.step(x, self._fitting(part, len(x)), k)
 
     def reference_step(self, x: Tensor, k: Index, cond: Cond) -> Step:
         """The same of the reference policy, without gradient."""

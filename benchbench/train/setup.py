@@ -15,6 +15,7 @@ from benchbench.api import Method, MethodConfig, PromptSet, Reward, StepScorer
 from benchbench.config import RunConfig
 from benchbench.diffusion import backbones, models
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.faster import speed_up
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
@@ -119,6 +120,7 @@ def build(config: RunConfig, device: str | None, say: Say) -> Parts:
     sampler, train = config.sampler, config.train
     policy = make_policy(backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
     add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
+    speed_up(backbone.unet, train.compile, train.channels_last)
     parameters = policy.parameters()
     optimizer = torch.optim.AdamW(
         parameters, lr=train.lr, weight_decay=train.weight_decay, betas=train.betas, eps=train.eps
