@@ -8,6 +8,8 @@ from typing import Any
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import SAMPLER, Setting, quiet
 
+IMAGES = 64
+
 
 def measure(setting: Setting) -> list[Row]:
     """Into PNG on one side, into the store on the other; the weights are in memory already on both."""
@@ -28,10 +30,10 @@ def measure(setting: Setting) -> list[Row]:
     for batch in batches:
         theirs(batch, min(batch, 8))
     own(8)
-    cases = {f"{b} a call": lambda b=b: theirs(b, 64) for b in batches} | {"ours": lambda: own(64)}
+    cases = {f"{b} a call": lambda b=b: theirs(b, IMAGES) for b in batches} | {"ours": lambda: own(IMAGES)}
     times = alternate(cases, setting.rounds)
     bars = {1: 5.0, 8: 1.5, 64: 1.0} if setting.device == "cpu" else {1: 3.0}
-    rows = [seconds("generate", f"64 images, {name}", times[name]) for name in cases]
+    rows = [seconds("generate", f"{IMAGES} images, {name}", times[name]) for name in cases]
     rows += [ratio("generate", f"{b} a call / ours", times[f"{b} a call"], times["ours"], bars.get(b)) for b in batches]
     if setting.device == "cuda":
         best = min(batches, key=lambda b: min(times[f"{b} a call"].wall))
@@ -85,5 +87,5 @@ def _peak(setting: Setting, walls: list[float]) -> list[Row]:
         a @ a
     torch.cuda.synchronize()
     peak = 50 * 2 * 8192**3 / (time.perf_counter() - start) / 1e12
-    shares = tuple(100 * 64 * 34.6 / wall / peak for wall in walls)
+    shares = tuple(100 * IMAGES * 34.6 / wall / peak for wall in walls)
     return [Row("generate", f"share of the measured peak of {peak:.0f} TFLOP/s", "%", shares, least=45.0)]

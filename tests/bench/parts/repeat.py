@@ -6,14 +6,14 @@ from benchbench.api import PromptSet
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import Setting, quiet
 
-IMAGES = 5
+PROMPTS, IMAGES = 45, 5
 
 
 def measure(setting: Setting) -> list[Row]:
     """45 prompts with five images each, two rewards."""
     from benchbench.evaluate.run import evaluate
 
-    prompts: PromptSet = setting.prompts(45)
+    prompts: PromptSet = setting.prompts(PROMPTS)
 
     def run(store: object) -> None:
         evaluate(
@@ -33,7 +33,7 @@ def measure(setting: Setting) -> list[Row]:
     rounds, again = iter(stores), iter(stores)
     times = alternate({"first": lambda: run(next(rounds)), "again": lambda: run(next(again))}, setting.rounds, False)
     return [
-        seconds("repeat", "an evaluation of 225 images with two rewards", times["first"]),
+        seconds("repeat", f"an evaluation of {PROMPTS * IMAGES} images with two rewards", times["first"]),
         seconds("repeat", "the same again", times["again"]),
         ratio("repeat", "first / again", times["first"], times["again"], 50.0),
     ]

@@ -7,6 +7,8 @@ from typing import Any
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import Setting, quiet
 
+IMAGES = 256
+
 
 def measure(setting: Setting) -> list[Row]:
     """Everything that a user waits for, loading the weights included."""
@@ -33,14 +35,14 @@ def measure(setting: Setting) -> list[Row]:
             )
 
     cases = {
-        "batches of 8, reward loaded for every image": lambda n=256: theirs(plain.score_loading_each_time, n),
-        "batches of 8, reward kept": lambda n=256: theirs(plain.score_keeping, n),
-        "ours": lambda n=256: own(n),
+        "batches of 8, reward loaded for every image": lambda n=IMAGES: theirs(plain.score_loading_each_time, n),
+        "batches of 8, reward kept": lambda n=IMAGES: theirs(plain.score_keeping, n),
+        "ours": lambda n=IMAGES: own(n),
     }
     for case in cases.values():
         case(8)  # type: ignore[call-arg]
     times = alternate(cases, setting.rounds)
-    rows = [seconds("score", f"256 images and scores, {name}", found) for name, found in times.items()]
+    rows = [seconds("score", f"{IMAGES} images and scores, {name}", found) for name, found in times.items()]
     for (name, found), bar in zip(list(times.items())[:2], (2.0, 1.4), strict=True):
         rows.append(ratio("score", f"{name} / ours", found, times["ours"], bar if setting.device == "cpu" else None))
     return rows

@@ -11,19 +11,23 @@ from tests.bench.parts.generation import generator
 from tests.bench.parts.training import trainer
 from tests.bench.setting import Setting
 
+IMAGES = 64
+
 
 def measure(setting: Setting) -> list[Row]:
-    """Of our own generation of 64 images, and of an iteration of TailorPO."""
+    """Of our own generation of images, and of an iteration of TailorPO."""
     ours = generator(setting)
     with setting.fresh() as store:
         ours(store, 8)
 
     def images() -> None:
         with setting.fresh() as store:
-            ours(store, 64)
+            ours(store, IMAGES)
 
     backbone = ours.model._backbone
-    rows = _shares(setting, "generating 64 images", images, backbone.unet, {"decoder": backbone.vae.decoder}, 95.0)
+    rows = _shares(
+        setting, f"generating {IMAGES} images", images, backbone.unet, {"decoder": backbone.vae.decoder}, 95.0
+    )
     rollout, trained = trainer(setting, "tailorpo")
     rollout()
     backbone = trained.parts.policy.backbone
