@@ -16,7 +16,8 @@ def measure(setting: Setting) -> list[Row]:
     from tests.bench.baselines import generate_and_score as plain
 
     pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
-    ours = generator(setting)
+    gpu = setting.device == "cuda"
+    ours = generator(setting, compiled=gpu, channels_last=gpu)
 
     def theirs(batch: int, count: int) -> None:
         with setting.fresh() as out:
