@@ -126,4 +126,4 @@ def test_out_of_memory_halves_the_batch_and_changes_no_score(tmp_path: Path) -> 
     spent = Spent()
     rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, say=pytest.fail, spent=spent)[0]
     assert rows.score.tolist() == scored(made, tmp_path).score.tolist()
-    assert spent.reward_calls == 6 and Mean.loads == 2
+    assert spent.reward_calls == 6 and Small.loads == 1
