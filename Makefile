@@ -5,7 +5,7 @@ FAST := not slow and not gpu and not browser
 # One thread a process: two test processes on two cores are faster than one with two threads, and never fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install quickstart test smoke test-browser test-slow check bench-rewards
+.PHONY: install quickstart test smoke test-browser test-slow check bench bench-rewards
 
 install: .venv/installed
 
@@ -35,6 +35,10 @@ test-browser: install
 # tests/packaging is a part of smoke.
 test-slow: install
 	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not browser' --ignore=tests/packaging
+
+# How fast this is beside what people run today: ratios, a table and its record in results/speed/. About ten minutes.
+bench: install
+	$(BIN)/python -m tests.bench.speed
 
 # Images a second and peak memory of each reward at its real size, with random weights: needs 12 GB of memory.
 bench-rewards: install

@@ -55,6 +55,8 @@ class TrainConfig(Settings):
     finetune: Literal["lora", "full"] = later(
         "lora", description="an adapter, or every weight of the UNet in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
     )
+    compile: bool = later(False, description="compile the UNet's blocks: faster on GPUs, other rounding [ours]")
+    channels_last: bool = later(False, description="the UNet's memory layout: faster on GPUs, other rounding [ours]")
 
 
 class RunConfig(Settings):

@@ -32,6 +32,15 @@ def hash64(*words: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def hand_over(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """A copy on the device that nobody waits for: from pageable memory it would wait for all that a GPU has to do."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Noise:
     """Draws for one seed in one realm (``train``, ``eval``, ...), so that two realms never share a draw."""
@@ -52,7 +61,7 @@ class Noise:
         import torch
 
         rows = [torch.randn(shape, generator=self.generator(*sample, *what)) for sample in samples]
-        return torch.stack(rows).to(device, non_blocking=True)
+        return hand_over(torch.stack(rows), device)
 
     def permutation(self, n: int, *what: Word) -> list[int]:
         """A permutation of 0..n-1."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchbench.api import Metrics
 from benchbench.diffusion.schedule import Step
-from benchbench.noise import Noise, Sample
+from benchbench.noise import Noise, Sample, hand_over
 
 
 def rank(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -43,7 +43,7 @@ def any_of(
 ) -> Tensor:
     """A number below ``count`` for each sample at step k, all equally likely, int64 [N]."""
     drawn = [noise.integer(count, what, k, *sample) for sample in samples]
-    return torch.tensor(drawn).to(device, non_blocking=True)
+    return hand_over(torch.tensor(drawn), device)
 
 
 def means(seen: Sequence[Metrics]) -> Metrics:

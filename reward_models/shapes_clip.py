@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +13,9 @@ from .shapes_base import ShapesReward, to_side, to_tensor
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+KEPT = 8
+"""Lists of prompts whose embeddings are kept: a rollout shows the same ones again at every step that it judges."""
 
 
 class ShapesCLIP(ShapesReward):
@@ -31,6 +35,7 @@ class ShapesCLIP(ShapesReward):
         self.words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         self.model = model.requires_grad_(False).eval().to(device)
+        self._read: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
         """Token ids of prompts, int64 [N, L]."""
@@ -51,18 +56,34 @@ class ShapesCLIP(ShapesReward):
                 self.model.visual_projection(self.model.vision_model(2 * pixels - 1).pooler_output), dim=-1
             )
 
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Of token ids [N, L]: [N, D]."""
+        read: torch.Tensor = self.model.text_projection(self.model.text_model(tokens).pooler_output)
+        return read
+
+    def read(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Embeddings of prompts [N, D] on the model's device. They are kept by the list, not by the prompt: the same
+        prompt in another batch may be rounded otherwise."""
+        import torch
+
+        key = tuple(prompts)
+        if key not in self._read:
+            with torch.no_grad():
+                self._read[key] = self.embed(self.tokens(prompts).to(self.device))
+        self._read.move_to_end(key)
+        while len(self._read) > KEPT:
+            self._read.popitem(last=False)
+        return self._read[key]
+
     def cosine(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Cosine of each picture [N, 3, H, W] in [0, 1] with its prompt: [N]."""
-        import torch
         from torch.nn.functional import cosine_similarity
 
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not len(images):
             return images.new_zeros(0)
-        tokens = self.tokens(prompts).to(images.device)
-        with torch.no_grad():
-            read = self.model.text_projection(self.model.text_model(tokens).pooler_output)
+        read = self.read(prompts)
         seen = self.model.visual_projection(self.model.vision_model(2 * to_side(images) - 1).pooler_output)
         return cosine_similarity(seen, read, dim=-1)
 

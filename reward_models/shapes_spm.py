@@ -40,16 +40,16 @@ class ShapesSPM(ShapesPref, StepScorer):
         self.network.load({name: value.float() for name, value in load_file(file).items()}, str(file))
         self.network.requires_grad_(False).eval().to(device)
 
-    def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
-        import torch
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Of token ids [N, L]: [N, D]."""
+        return self.network.read(tokens)
 
+    def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not len(images):
             return images.new_zeros(0)
-        with torch.no_grad():
-            read = self.network.read(self.tokens(prompts).to(images.device))
-        return self.network.score(self.network.see(2 * to_side(images) - 1, tau.to(images.device)), read)
+        return self.network.score(self.network.see(2 * to_side(images) - 1, tau.to(images.device)), self.read(prompts))
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Of finished pictures: at timestep 0."""

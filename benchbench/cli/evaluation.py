@@ -29,6 +29,12 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at a time: memory, not results. Default: by their size.")
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the UNet's blocks: faster on GPUs, changes rounding.")
+    ] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="The UNet's memory layout: faster on GPUs, changes rounding.")
+    ] = False,
     store: Store = None,
     device: Device = None,
 ) -> None:
@@ -78,6 +84,8 @@ def evaluate(
             eval_seeds=seeds,
             device=device,
             batch_size=batch_size,
+            compiled=compiled,
+            channels_last=channels_last,
             say=say,
         )
     say(result.table.markdown())

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchbench.diffusion.backbones import Backbone
+from benchbench.diffusion.memory import Fitting
 
 
 class Decoder:
@@ -16,10 +17,14 @@ class Decoder:
     def __init__(self, backbone: Backbone) -> None:
         self.vae = backbone.vae
         self.chunk = backbone.batch_size
+        self.fitting = Fitting("decoding")
 
     def __call__(self, latents: Tensor) -> Tensor:
         latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        images = [self.vae.decode(part).sample.float() for part in latents.split(self.chunk)]
+        images = [
+            self.fitting(lambda rows, part=part: self.vae.decode(part[rows]).sample.float(), len(part))  # type: ignore[misc]
+            for part in latents.split(self.chunk)
+        ]
         return (torch.cat(images) / 2 + 0.5).clamp(0, 1)
 
 

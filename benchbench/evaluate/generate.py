@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from benchbench.api import PromptSet
 from benchbench.errors import RunError
+from benchbench.evaluate.spent import Spent
 from benchbench.evaluate.subject import Draw, Subject
 from benchbench.noise import Noise, Sample
 from benchbench.report.progress import Progress, progress
@@ -45,11 +47,12 @@ def generate(
     batch_size: int,
     made_on: Mapping[str, Any],
     say: Say,
+    spent: Spent | None = None,
 ) -> list[Generation]:
     """One Generation an evaluation seed. The subject is opened only where an image is missing.
 
-    Interrupted at any moment, the next call makes what is left. ``made_on`` goes to the images' record. Errors:
-    RunError (disk full, out of memory at one image).
+    Interrupted at any moment, the next call makes what is left. ``made_on`` goes to the images' record; what is
+    computed is added to ``spent``. Errors: RunError (disk full, out of memory at one image).
     """
     items = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
     draw: Draw | None = None
@@ -64,8 +67,13 @@ def generate(
             if todo:
                 images.begin(made_on)
                 draw = draw or subject.open()
+                started = time.monotonic()
                 with progress(len(items), f"generating {subject.label}", "images", len(entries)) as bar:
                     _fill(images, todo, draw, Noise(seed, "eval"), batch_size, bar, say)
+                if spent is not None:
+                    spent.images += len(todo)
+                    spent.unet_evals += len(todo) * int(sampler["steps"])  # a plain walk asks once a step
+                    spent.generating += time.monotonic() - started
                 entries |= images.scan(todo, say)
         done.append(Generation(subject.label, seed, images, {item: entries[item] for item in items}))
         _report_blank(done[-1], say)

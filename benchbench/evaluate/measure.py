@@ -16,6 +16,7 @@ from benchbench.errors import UsageError
 from benchbench.evaluate import rows as rows_of
 from benchbench.evaluate.generate import Generation, generate
 from benchbench.evaluate.score import score
+from benchbench.evaluate.spent import Spent
 from benchbench.evaluate.subject import Model, Subject
 from benchbench.prompts.words import too_long
 from benchbench.protocols.protocol import Protocol
@@ -50,13 +51,16 @@ def measure(
     device: str | None = None,
     dtype: str = "auto",
     batch_size: int | None = None,
+    compiled: bool = False,
+    channels_last: bool = False,
     say: Say = print,
 ) -> Measured:
     """``rows`` maps a label to its trainings (run ids, run folders, adapter folders); no training is the base model.
 
     Without ``sampler`` it is the one that the trainings used. Run twice, it makes nothing the second time and loads no
-    weights; interrupted, it goes on. Without ``batch_size`` it is by the size of the images. Errors: UsageError,
-    MissingError, CorruptError (an adapter that is damaged or of another model), RunError.
+    weights; interrupted, it goes on. Without ``batch_size`` it is by the size of the images. ``compiled`` and
+    ``channels_last`` make a GPU faster and change rounding alone, so that the images keep their names. Errors:
+    UsageError, MissingError, CorruptError (an adapter that is damaged or of another model), RunError.
     """
     from benchbench.diffusion import backbones, models
 
@@ -76,7 +80,7 @@ def measure(
         for line in too_long(prompts, backbone.tokenizer):
             say(line)
 
-    base = Model(model, settings, where, precision, warn)
+    base = Model(model, settings, where, precision, warn, compiled=compiled, channels_last=channels_last)
     batch = batch_size or models.batch_size(models.folder(model))
     rows_of.check_model(adapters, model, base.hash, say)
     protocol = Protocol(
@@ -93,7 +97,7 @@ def measure(
         rewards={kind.name: kind.version for kind in kinds},
     )
     weights = {protocol.model: base.hash, **{found.label: found.hash for found in adapters}}
-    ran = record(protocol.model_dump(mode="json"), weights, where)
+    ran, spent = record(protocol.model_dump(mode="json"), weights, where), Spent()
 
     def images(subject: Subject) -> list[Generation]:
         return generate(
@@ -107,6 +111,7 @@ def measure(
             batch_size=batch,
             made_on=ran,
             say=say,
+            spent=spent,
         )
 
     made = {
@@ -116,14 +121,15 @@ def measure(
     }
     base.close()
     every = [generation for generations in made.values() for generation in generations]
-    scored = iter(score(every, kinds, store=store, device=where, batch_size=batch, say=say))
+    scored = iter(score(every, kinds, store=store, device=where, batch_size=batch, say=say, spent=spent))
     parts: dict[str, list[pd.DataFrame]] = {label: [] for label in rows}
     for (label, seed), generations in made.items():
         parts[label] += [next(scored).assign(train_seed=seed) for _ in generations]
+    say(str(spent))
     return Measured(
         frames={label: pd.concat(frames, ignore_index=True) for label, frames in parts.items()},
         generations={label: [g for (row, _), found in made.items() if row == label for g in found] for label in rows},
         runs=[found.run for found in adapters if found.run],
         protocol=protocol,
-        record=ran,
+        record=ran | {"spent": spent.json()},
     )

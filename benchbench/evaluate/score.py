@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,11 +16,15 @@ from benchbench.api import Reward
 from benchbench.ensemble import Ensemble
 from benchbench.errors import RunError
 from benchbench.evaluate.generate import Generation
+from benchbench.evaluate.spent import Spent
 from benchbench.noise import Sample
 from benchbench.report.progress import Progress, progress
 from benchbench.store import scores as store_scores
 from benchbench.store.files import Say, locked, sweep
 from benchbench.store.scores import Scores
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SAVE_EVERY = 30.0  # seconds: what a kill can cost
 
@@ -33,17 +37,18 @@ def score(
     device: str,
     batch_size: int,
     say: Say,
+    spent: Spent | None = None,
 ) -> list[pd.DataFrame]:
     """A frame a generation, a row an image and reward, columns of ``store.scores``; one reward in memory at a time.
 
-    A score belongs to the image's pixels: an image that was made again is scored again. Errors: RunError for a score
-    that is not a number.
+    A score belongs to the image's pixels: an image that was made again is scored again. What is computed is added to
+    ``spent``. Errors: RunError for a score that is not a number.
     """
     parts: list[list[pd.DataFrame]] = [[] for _ in generations]
     for kind in rewards:
         if issubclass(kind, Ensemble):
             members = list(kind.kinds.values())
-            found = score(generations, members, store=store, device=device, batch_size=batch_size, say=say)
+            found = score(generations, members, store=store, device=device, batch_size=batch_size, say=say, spent=spent)
             mixed = _mix(kind, found, generations, store, say)
             for frames, frame in zip(parts, mixed, strict=True):
                 frames.append(frame)
@@ -56,7 +61,7 @@ def score(
                 known = _current(scores.read(say), generation)
                 todo = _unscored(known, generation)
                 if todo:
-                    known = _fill(scores, known, todo, generation, lazy, batch_size)
+                    known = _fill(scores, known, todo, generation, lazy, batch_size, spent)
             frames.append(_ordered(known, generation))
     return [pd.concat(frames, ignore_index=True) for frames in parts]
 
@@ -86,11 +91,19 @@ class _Lazy:
 
     def __init__(self, kind: type[Reward], device: str) -> None:
         self.kind, self.device = kind, device
-        self._made: Reward | None = None
+        self._scores: Callable[[Sequence[Image], Sequence[str]], Any] | None = None
 
-    def __call__(self) -> Reward:
-        self._made = self._made or self.kind(self.device)
-        return self._made
+    def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
+        """Scores of all images, in parts where they are too many for the memory."""
+        if self._scores is None:
+            from benchbench.diffusion.memory import Fitting
+
+            made, fitting = self.kind(self.device), Fitting(f"in the reward {self.kind.name}")
+            self._scores = lambda images, prompts: fitting(
+                lambda rows: made.score(images[rows], prompts[rows]), len(images)
+            )
+        found: list[float] = self._scores(images, prompts).tolist()
+        return found
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[int, int, str]]:
@@ -122,10 +135,11 @@ def _fill(
     generation: Generation,
     reward: _Lazy,
     batch_size: int,
+    spent: Spent | None,
 ) -> pd.DataFrame:
     """Scores the images, writes the file, and returns its rows."""
     rows: list[dict[str, Any]] = []
-    saved = time.monotonic()
+    saved = started = time.monotonic()
 
     def save() -> pd.DataFrame:
         together = pd.concat([known, store_scores.frame(rows)], ignore_index=True)
@@ -136,7 +150,7 @@ def _fill(
     with progress(total, title, "images", total - len(todo)) as bar:
         try:
             for start in range(0, len(todo), batch_size):
-                rows += _score(todo[start : start + batch_size], generation, reward(), bar)
+                rows += _score(todo[start : start + batch_size], generation, reward, bar)
                 if time.monotonic() - saved > SAVE_EVERY:
                     save()
                     saved = time.monotonic()
@@ -144,26 +158,29 @@ def _fill(
             if rows:
                 save()
             raise
+        if spent is not None:
+            spent.reward_calls += len(todo)
+            spent.scoring += time.monotonic() - started
         return save()
 
 
-def _score(chunk: Sequence[Sample], generation: Generation, reward: Reward, bar: Progress) -> list[dict[str, Any]]:
-    images = [generation.images.read(item) for item in chunk]
-    values = reward.score(images, [item.prompt for item in chunk]).tolist()
+def _score(chunk: Sequence[Sample], generation: Generation, reward: _Lazy, bar: Progress) -> list[dict[str, Any]]:
+    images, texts = [generation.images.read(item) for item in chunk], [item.prompt for item in chunk]
+    values, kind = reward(images, texts), reward.kind
     if len(values) != len(chunk):
         raise RunError(
-            f"reward {reward.name} is wrong",
+            f"reward {kind.name} is wrong",
             f"it gave {len(values)} scores for {len(chunk)} images",
-            f"bench check {reward.name}",
+            f"bench check {kind.name}",
         )
     rows = []
     for item, value in zip(chunk, values, strict=True):
         if not math.isfinite(value):
             raise RunError(
-                f"reward {reward.name} gave {value}",
+                f"reward {kind.name} gave {value}",
                 f"prompt {item.index} {item.prompt!r}, sample {item.number}, seed {generation.seed}, "
                 f"image {generation.images.path(item)}",
-                f"look at the image, then bench check {reward.name}",
+                f"look at the image, then bench check {kind.name}",
             )
         rows.append(
             {
@@ -171,12 +188,12 @@ def _score(chunk: Sequence[Sample], generation: Generation, reward: Reward, bar:
                 "prompt": item.prompt,
                 "sample": item.number,
                 "eval_seed": generation.seed,
-                "reward": reward.name,
-                "version": reward.version,
-                "unit": reward.unit,
+                "reward": kind.name,
+                "version": kind.version,
+                "unit": kind.unit,
                 "score": value,
                 "image_sha256": generation.entries[item].sha256,
             }
         )
-    bar.advance(len(chunk), f"{reward.name} {sum(values) / len(values):.3g}")
+    bar.advance(len(chunk), f"{kind.name} {sum(values) / len(values):.3g}")
     return rows

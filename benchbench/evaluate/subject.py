@@ -29,12 +29,21 @@ class Model:
     """A base model that is loaded when the first image is missing, and serves every adapter in turn."""
 
     def __init__(
-        self, name: str, sampler: Mapping[str, Any], device: str, dtype: str, on_load: Callable[[Any], None]
+        self,
+        name: str,
+        sampler: Mapping[str, Any],
+        device: str,
+        dtype: str,
+        on_load: Callable[[Any], None],
+        *,
+        compiled: bool = False,
+        channels_last: bool = False,
     ) -> None:
         from benchbench.diffusion import models
 
         self.name, self.sampler, self.device, self.dtype = name, sampler, device, dtype
         self.on_load = on_load  # is given the Backbone, once
+        self.compiled, self.channels_last = compiled, channels_last
         self.hash = models.model_hash(name)
         self._backbone: Any = None
 
@@ -48,6 +57,7 @@ class Model:
 
     def _open(self, adapter: Adapter | None) -> Draw:
         from benchbench.diffusion import backbones
+        from benchbench.diffusion.faster import speed_up
         from benchbench.diffusion.policy import make_policy
         from benchbench.diffusion.sample import sample
         from benchbench.diffusion.tuned import with_weights
@@ -55,7 +65,10 @@ class Model:
         if self._backbone is None:
             self._backbone = backbones.load(self.name, self.device, self.dtype)
             self.on_load(self._backbone)
+            speed_up(self._backbone.unet, self.compiled, self.channels_last)
         backbone = with_weights(self._backbone, adapter.weights if adapter else None)
+        if backbone.unet is not self._backbone.unet:
+            speed_up(backbone.unet, self.compiled, self.channels_last)
         if adapter and adapter.weights.kind == "pipeline":
             self.close()  # nothing of the base is in use, and two whole models may be too much
         policy = make_policy(backbone, **self.sampler)

@@ -6,7 +6,7 @@ import math
 import time
 from collections import defaultdict
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +182,11 @@ class Trainer:
             for name, value in {**metrics, **self._learn(batch)}.items():
                 sums[name].append(value)
         state.constant_images += sum(self.world.gather(constant))
-        state.samples += len(samples) * parts.method.images(parts.cfg)
-        state.seconds += time.monotonic() - started
+        images, seconds = len(samples) * parts.method.images(parts.cfg), time.monotonic() - started
+        state.samples += images
+        state.seconds += seconds
         row = {name: sum(float(v) for v in values) / len(values) for name, values in sums.items()}
-        row |= {"seconds": round(state.seconds, 3), **self._costs()}
+        row |= {"seconds": round(state.seconds, 3), "images_per_second": round(images / seconds, 3), **self._costs()}
         self._log(row)
         return row
 
@@ -210,19 +211,32 @@ class Trainer:
         return self._update(self.world.totals(sums))
 
     def _with_room(self, batch: Batch) -> dict[str, float | Tensor]:
-        """Out of memory halves the micro-batch and goes on."""
+        """Gradients and metrics of a batch; out of memory halves the micro-batch and goes on.
+
+        Where one row is too many, its activations are worked out twice and not kept, which takes a third more time.
+        """
+        policy = self.parts.policy
+        unet = policy.backbone.unet
         while True:
+            spent = replace(policy.cost)
             try:
                 return self._step(batch)
             except torch.OutOfMemoryError as error:
-                if self.micro_batch == 1:
+                if self.micro_batch == 1 and unet.is_gradient_checkpointing:
                     raise RunError(
                         "out of memory with one row at a time",
                         str(error).splitlines()[0],
                         "use a smaller model or dtype",
                     ) from error
+            # outside the handler: the exception's traceback would keep the failed step's tensors alive
+            policy.cost = spent  # what failed is done again
+            self.parts.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            if self.micro_batch == 1:
+                unet.enable_gradient_checkpointing()
+                self.say("out of memory: going on without keeping activations (gradient checkpointing)")
+            else:
                 self.micro_batch //= 2
-                torch.cuda.empty_cache()
                 self.say(f"out of memory: going on with {self.micro_batch} rows at a time")
 
     def _step(self, batch: Batch) -> dict[str, float | Tensor]:

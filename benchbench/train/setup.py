@@ -15,6 +15,7 @@ from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig, Pro
 from benchbench.config import RunConfig, TrainConfig
 from benchbench.diffusion import backbones, models
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.faster import speed_up
 from benchbench.diffusion.full import train_all
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
@@ -149,6 +150,7 @@ def build(config: RunConfig, device: str | None, say: Say, store: Path | None = 
         train_all(policy)
     else:
         add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
+    speed_up(backbone.unet, train.compile, train.channels_last)
     parameters = policy.parameters()
     judge = StepReward(Decoder(backbone), reward(backbone.device), policy)
     made, reader = method(), None

@@ -1,6 +1,7 @@
 """A whole evaluation on a tiny random Stable Diffusion, twice."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,13 @@ def run(model: str, store: Path, adapters: list[str], **options: Any) -> EvalRes
 def test_from_weights_to_a_report_and_then_for_nothing(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two rows of six images of two steps; the second time nothing is computed, and the log says so."""
     write_run(tmp_path, model)
-    first = run(model, tmp_path, ["ddpo-1"])
+    said: list[str] = []
+    first = run(model, tmp_path, ["ddpo-1"], say=said.append)
+    assert re.fullmatch(
+        r"made 12 images \(\S+ a second\) with 24 UNet evaluations, and 12 reward calls \(\S+ a second\)", said[-1]
+    )
     assert first.table.rows == ("base", "ddpo-1") and len(first.frames["ddpo-1"]) == 6
     assert first.frames["base"].score.tolist() != first.frames["ddpo-1"].score.tolist()
     page = (first.folder / "report.html").read_text()
@@ -65,7 +71,8 @@ def test_from_weights_to_a_report_and_then_for_nothing(
     kind = package.measure.registry.require_reward(REWARD)
     monkeypatch.setattr(backbones, "load", lambda *_: pytest.fail("the model was loaded"))
     monkeypatch.setattr(kind, "__init__", lambda *_: pytest.fail("the reward was loaded"))
-    again = run(model, tmp_path, ["ddpo-1"])
+    again = run(model, tmp_path, ["ddpo-1"], say=said.append)
+    assert said[-1].startswith("made 0 images (0 a second) with 0 UNet evaluations, and 0 reward calls")
     assert again.folder == first.folder and again.table == first.table
 
 

@@ -85,7 +85,7 @@ def test_black_images_are_counted_and_said(tmp_path: Path) -> None:
     for _ in range(2):  # also where the images are there already
         said: list[str] = []
         assert run(Black(), tmp_path, say=said.append)[0].blank == 2
-        assert "2 of 6 images of base are black" in said[0] and "'a cat'" in said[0]
+        assert "2 of 6 images of base are black" in said[-1] and "'a cat'" in said[-1]
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

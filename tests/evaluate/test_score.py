@@ -12,6 +12,7 @@ import torch
 from benchbench.errors import CorruptError, RunError
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.score import score
+from benchbench.evaluate.spent import Spent
 from benchbench.store.scores import Scores
 from tests.evaluate.fakes import Generator, Mean
 from tests.evaluate.test_generate import run
@@ -108,3 +109,21 @@ def test_a_damaged_image_is_never_scored(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CorruptError, match=path.name):
         scored(made, tmp_path)
+
+
+def test_out_of_memory_halves_the_batch_and_changes_no_score(tmp_path: Path) -> None:
+    """Six images, four at a time, where one fits: each is scored once, and as without parts."""
+
+    class Small(Mean):
+        name = "small"
+
+        def score(self, images: Sequence[Any], prompts: Sequence[str]) -> torch.Tensor:
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("no room")
+            return super().score(images, prompts)
+
+    made = run(Generator(), tmp_path)
+    spent = Spent()
+    rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, say=pytest.fail, spent=spent)[0]
+    assert rows.score.tolist() == scored(made, tmp_path).score.tolist()
+    assert spent.reward_calls == 6 and Small.loads == 1

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from benchbench import doctor, fetch, prompts, registry
 from benchbench.cli.main import main
@@ -52,9 +54,19 @@ class Hub:
     def repo_info(self, repo: str, repo_type: str, revision: str) -> Any:
         return SimpleNamespace(sha=self.sha, siblings=[SimpleNamespace(rfilename=name) for name in self._of(repo)])
 
-    def snapshot_download(self, repo: str, repo_type: str, revision: str, allow_patterns: list[str], **_: Any) -> str:
+    def snapshot_download(
+        self,
+        repo: str,
+        repo_type: str = "model",
+        revision: str = "main",
+        allow_patterns: Sequence[str] = (),
+        local_files_only: bool = False,
+        **_: Any,
+    ) -> str:
         root = self.cache / f"models--{repo.replace('/', '--')}"
         snapshot = root / "snapshots" / self.sha
+        if local_files_only and not snapshot.is_dir():
+            raise LocalEntryNotFoundError(f"{repo} is not in the cache")
         for folder in (snapshot, root / "blobs", root / "refs"):
             folder.mkdir(parents=True, exist_ok=True)
         (root / "refs" / revision).write_text(self.sha)

@@ -181,3 +181,21 @@ def test_missing_weights_are_named_before_loading(
             kind()
     else:
         assert kind.missing() is None
+
+
+@pytest.mark.parametrize("kind", [ShapesCLIP, ShapesPref, ShapesSPM])
+def test_kept_words_change_no_bit(kind: type[ShapesCLIP], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same list of prompts is read once, whatever else was asked in between, and scored as by a new instance."""
+    reward, fresh = kind(), kind()
+    images, texts = torch.rand(3, 3, 32, 32), ["a red circle", "a blue square", "a red circle"]
+    asked: list[int] = []
+    plain = reward.embed
+    monkeypatch.setattr(reward, "embed", lambda tokens: (asked.append(len(tokens)), plain(tokens))[1])
+    first = reward.score_differentiable(images, texts)
+    reward.score_differentiable(images[:2], texts[:2])
+    assert torch.equal(reward.score_differentiable(images, texts), first)
+    assert torch.equal(fresh.score_differentiable(images, texts), first)
+    assert asked == [3, 2]
+    for i in range(20):
+        reward.score_differentiable(images[:1], [f"a red circle {i}"])
+    assert len(reward._read) == 8

@@ -112,7 +112,8 @@ def test_a_killed_run_resumes_to_the_same_bits(method: str, configure, tmp_path:
     assert equal(out, whole)
 
     def steps(run: Path) -> list[dict]:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run)]
+        timed = {"seconds", "images_per_second"}
+        return [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)]
 
     assert steps(out) == steps(whole)  # no row lost, none twice
 
@@ -141,6 +142,44 @@ def test_out_of_memory_halves_the_micro_batch(configure, tmp_path: Path, monkeyp
     assert [line for line in said if "memory" in line] == [
         f"out of memory: going on with {n} rows at a time" for n in (20, 10, 5)
     ]
+
+
+def test_out_of_memory_at_one_row_stops_keeping_activations(
+    configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same adapter within rounding, and what failed is counted once: 8 images, 30 evaluations and 5 gradients."""
+    from benchbench.methods.tailorpo import TailorPO
+
+    config = configure("tailorpo", "train.micro_batch=1", "train.eval_every=0", samples=8)
+    plain = train(config, tmp_path / "plain", say=lambda _: None)
+    loss = TailorPO.loss
+
+    def full(self, policy, *arguments):
+        value = loss(self, policy, *arguments)
+        if not policy.backbone.unet.is_gradient_checkpointing:
+            raise torch.OutOfMemoryError("no room")
+        return value
+
+    said: list[str] = []
+    monkeypatch.setattr(TailorPO, "loss", full)
+    small = train(config, tmp_path / "small", say=said.append)
+    assert [line for line in said if "memory" in line] == [
+        "out of memory: going on without keeping activations (gradient checkpointing)"
+    ]
+    for name, value in adapter(small).items():
+        torch.testing.assert_close(value, adapter(plain)[name], atol=1e-5, rtol=1e-4)
+    done = json.loads((small / "done.json").read_text())
+    assert (done["unet_evals"], done["unet_grads"]) == (8 * 30, 8 * 5)
+
+
+def test_a_row_says_how_fast_it_was(configure, tmp_path: Path) -> None:
+    """Images a second of the rollout's own time: the difference of two rows' seconds."""
+    rows = read_metrics(
+        train(configure("ddpo", "train.eval_every=0", samples=16), tmp_path / "run", say=lambda _: None)
+    )
+    first, second = [row for row in rows if "loss" in row]
+    assert second["images_per_second"] == pytest.approx(8 / (second["seconds"] - first["seconds"]), rel=0.02)
+    assert {"unet_evals", "unet_grads", "reward_calls", "nfe"} <= second.keys()
 
 
 def test_a_reward_that_is_not_finite_stops_the_run(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +272,7 @@ def test_checkpoint_of_another_model(configure, tmp_path: Path, monkeypatch: pyt
     config, out = configure("tailorpo", samples=16), tmp_path / "run"
     train(config, out, say=lambda _: None)
     (out / "done.json").unlink()
-    monkeypatch.setattr(loop, "run_key", lambda config, model_hash: "another")
+    monkeypatch.setattr(loop, "run_key", lambda *_: "another")
     with pytest.raises(CorruptError, match="belongs to another run"):
         train(config, out, resume=True, say=lambda _: None)
 

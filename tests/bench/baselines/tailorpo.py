@@ -1,0 +1,66 @@
+"""TailorPO as Algorithm 1 reads, for which there is no released code: every quantity is worked out where it is named.
+
+The two candidates are judged one after the other, the next step asks the network again, and winner and loser have
+forwards of their own in policy and reference: 70 evaluations a sample, a gradient counted as three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from tests.bench.baselines.sampler import Model, ddim, decode, encode, pair_loss, predict
+
+STEPS = (20, 16, 12, 8, 4)
+Reward = Callable[[Tensor, Sequence[str]], Tensor]
+
+
+def step_reward(model: Model, x: Tensor, t: Tensor, text: Tensor, prompts: Sequence[str], reward: Reward) -> Tensor:
+    """r(c, x̂0(x_t)) [N]."""
+    _, _, x0 = ddim(model, predict(model, model.unet, x, t, text), t, x)
+    return reward(decode(model, x0), prompts)
+
+
+def guided(model: Model, x: Tensor, t: Tensor, text: Tensor, prompts: Sequence[str], reward: Reward, k: int) -> Tensor:
+    """The winner moved along the reward's gradient."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        r = step_reward(model, x, t, text, prompts, reward)
+        (gradient,) = torch.autograd.grad(((r.detach() + 0.5 - r) ** 2).sum(), x)
+    eta = 0.1 + 0.05 * (1 + math.cos(math.pi * k / model.steps))
+    return (x - eta * gradient).detach()
+
+
+def iteration(model: Model, prompts: Sequence[str], reward: Reward, guidance: bool = False) -> None:
+    """One rollout and one optimiser step."""
+    times, pairs = model.scheduler.timesteps, []
+    with torch.no_grad():
+        text = encode(model, prompts)
+        x = torch.randn(len(prompts), *model.latent_shape, device=model.device)
+        for i, t in enumerate(times):
+            k, at = model.steps - i, t.repeat(len(x))
+            e = predict(model, model.unet, x, at, text)
+            if k not in STEPS:
+                x, _, _ = ddim(model, e, at, x)
+                continue
+            after = times[i + 1].repeat(len(x))
+            a, b = (ddim(model, e, at, x)[0] for _ in range(2))
+            r_a, r_b = (step_reward(model, c, after, text, prompts, reward) for c in (a, b))
+            first = (r_a >= r_b).view(-1, 1, 1, 1)
+            won, lost = torch.where(first, a, b), torch.where(first, b, a)
+            if guidance:
+                won = guided(model, won, after, text, prompts, reward, k)
+            pairs.append((x, at, won, lost))
+            x = won
+    text = encode(model, prompts)
+    for x, at, won, lost in pairs:
+        theta, ref = [], []
+        for side in (won, lost):
+            theta.append(ddim(model, predict(model, model.unet, x, at, text), at, x, side)[1])
+            with torch.no_grad():
+                ref.append(ddim(model, predict(model, model.ref, x, at, text), at, x, side)[1])
+        (pair_loss(theta, ref, beta=0.1) / len(pairs)).backward()
+    model.learn()

@@ -1,0 +1,63 @@
+"""How long a network computes: forward by hooks, backward from its output's gradient to the end of the pass."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+import torch
+
+
+class Clock:
+    """Seconds inside a module while the block runs. Behind the network there is nothing but its own parameters, so a
+    backward pass is its own from the moment that the gradient reaches its output."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.module = module
+        self.cuda = next(module.parameters()).is_cuda
+        self.spans: list[tuple[Any, Any]] = []
+        self._began: list[Any] = []
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> Clock:
+        self._hooks = [
+            self.module.register_forward_pre_hook(lambda *_: self._began.append(self._now())),
+            self.module.register_forward_hook(self._forward),
+        ]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def seconds(self) -> float:
+        """In all; waits for the GPU."""
+        if not self.cuda:
+            return sum(end[0] - start[0] for start, end in self.spans)
+        torch.cuda.synchronize()
+        return sum(start.elapsed_time(end) for start, end in self.spans) / 1000
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The same in CPU time of all threads, where the network is on the CPU."""
+        return 0.0 if self.cuda else sum(end[1] - start[1] for start, end in self.spans)
+
+    def _now(self) -> Any:
+        if not self.cuda:
+            return time.perf_counter(), time.process_time()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def _forward(self, module: Any, args: Any, output: Any) -> None:
+        self.spans.append((self._began.pop(), self._now()))
+        sample = getattr(output, "sample", None)
+        if sample is not None and sample.requires_grad:  # another network's backward is not looked at
+            sample.register_hook(self._backward)
+
+    def _backward(self, gradient: torch.Tensor) -> None:
+        start = self._now()
+        end = lambda: self.spans.append((start, self._now()))  # noqa: E731
+        torch.autograd.Variable._execution_engine.queue_callback(end)

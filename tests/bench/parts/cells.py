@@ -1,0 +1,41 @@
+"""Two cells at a time on two cores, each a process, against one cell on one thread."""
+
+from __future__ import annotations
+
+import os
+
+from tests.bench.measure import Row, Times, alternate
+from tests.bench.setting import Setting
+
+SAMPLES = 128
+
+
+def measure(setting: Setting) -> list[Row]:
+    """Cells an hour, two at a time over one at a time; start included. Nothing on a GPU or a single core."""
+    if setting.device != "cpu" or (os.cpu_count() or 1) < 2:
+        return []
+    from benchbench.papers import pool
+
+    count = iter(range(1000))
+
+    def task() -> pool.Task:
+        n = next(count)
+        words = ["benchbench", "train", "--method", "tailorpo", "--model", "shapes", "--samples", str(SAMPLES)]
+        words += ["--set", "train.eval_every=0", "--seed", str(n), "--out", str(setting.work / f"cell-{n}")]
+        return pool.Task(f"cell {n}", words, 1.0, setting.work / f"cell-{n}.log")
+
+    # told that half the cores are for another cell, a cell takes one thread
+    times = alternate(
+        {
+            "one": lambda: pool.run([task()], os.cpu_count() or 2, "one cell"),
+            "two": lambda: pool.run([task(), task()], max(2, (os.cpu_count() or 2)), "two cells"),
+        },
+        2,
+    )
+    one, two = times["one"], times["two"]
+    gain = Times([2 * a / b for a, b in zip(one.wall, two.wall, strict=True)])
+    return [
+        Row("cells", f"one cell of {SAMPLES} images on one thread", "s", tuple(one.wall), tuple(one.cpu)),
+        Row("cells", "two cells at a time", "s", tuple(two.wall), tuple(two.cpu)),
+        Row("cells", "cells in a given time, two at a time / one", "x", tuple(gain.wall), least=1.7),
+    ]

@@ -1,0 +1,92 @@
+"""(a) Images, against the loop people write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.bench.measure import Row, alternate, ratio, seconds
+from tests.bench.setting import SAMPLER, Setting, quiet
+
+IMAGES = 64
+
+
+def measure(setting: Setting) -> list[Row]:
+    """Into PNG on one side, into the store on the other; the weights are in memory already on both."""
+    from tests.bench.baselines import generate_and_score as plain
+
+    pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
+    gpu = setting.device == "cuda"
+    ours = generator(setting, compiled=gpu, channels_last=gpu)
+
+    def theirs(batch: int, count: int) -> None:
+        with setting.fresh() as out:
+            plain.generate(pipe, setting.texts[:count], out, batch)
+
+    def own(count: int) -> None:
+        with setting.fresh() as store:
+            ours(store, count)
+
+    batches = (1, 8, 64) if setting.device == "cpu" else (1, 8, 16, 32)
+    for batch in batches:
+        theirs(batch, min(batch, 8))
+    own(8)
+    cases = {f"{b} a call": lambda b=b: theirs(b, IMAGES) for b in batches} | {"ours": lambda: own(IMAGES)}
+    times = alternate(cases, setting.rounds)
+    bars = {1: 5.0, 8: 1.5, 64: 1.0} if setting.device == "cpu" else {1: 3.0}
+    rows = [seconds("generate", f"{IMAGES} images, {name}", times[name]) for name in cases]
+    rows += [ratio("generate", f"{b} a call / ours", times[f"{b} a call"], times["ours"], bars.get(b)) for b in batches]
+    if setting.device == "cuda":
+        best = min(batches, key=lambda b: min(times[f"{b} a call"].wall))
+        rows.append(ratio("generate", f"best batch ({best}) / ours", times[f"{best} a call"], times["ours"], 1.3))
+        rows += _peak(setting, times["ours"].wall)
+    return rows
+
+
+def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) -> Any:  # type: ignore[assignment]
+    """A function of (store, images, batch): our images of so many prompts, the weights kept between calls."""
+    from benchbench.evaluate.generate import generate
+    from benchbench.evaluate.subject import Model
+
+    sampler = SAMPLER | {"steps": steps}
+    model = Model(setting.folder, sampler, setting.device, setting.dtype, lambda _: None, **options)
+
+    def make(store: Path, count: int, batch: int | None = None) -> Any:
+        from benchbench.diffusion import models
+
+        return generate(
+            model.subject("base", None),
+            setting.prompts(count),
+            sampler=sampler,
+            dtype=setting.dtype,
+            images_per_prompt=1,
+            eval_seeds=[0],
+            store=store,
+            batch_size=batch or models.batch_size(setting.root),
+            made_on={},
+            say=quiet,
+        )
+
+    make.model = model  # type: ignore[attr-defined]
+    return make
+
+
+def _peak(setting: Setting, walls: list[float]) -> list[Row]:
+    """The share of the matrix multiplication speed, measured here, that is reached: 34.6 TFLOP an SD1.5 image."""
+    if setting.model != "sd15":
+        return []
+    import time
+
+    import torch
+
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    for _ in range(5):
+        a @ a
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(50):
+        a @ a
+    torch.cuda.synchronize()
+    peak = 50 * 2 * 8192**3 / (time.perf_counter() - start) / 1e12
+    shares = tuple(100 * IMAGES * 34.6 / wall / peak for wall in walls)
+    return [Row("generate", f"share of the measured peak of {peak:.0f} TFLOP/s", "%", shares, least=45.0)]

@@ -1,0 +1,36 @@
+"""(e) How the time of generation grows with images, batch and steps."""
+
+from __future__ import annotations
+
+from tests.bench.measure import Row, alternate
+from tests.bench.parts.generation import generator
+from tests.bench.setting import Setting
+
+IMAGES = 64
+
+
+def measure(setting: Setting) -> list[Row]:
+    """Milliseconds an image; a flat column means that the time grows in proportion and no faster."""
+    walks = {steps: generator(setting, steps) for steps in (2, 5, 10, 20)}
+
+    def make(steps: int, count: int, batch: int | None) -> None:
+        with setting.fresh() as store:
+            walks[steps](store, count, batch)
+
+    for steps in walks:
+        make(steps, 8, None)
+    cases: dict[str, tuple[int, int, int | None]] = {}
+    cases |= {f"{count} images of 5 steps": (5, count, None) for count in (IMAGES // 4, IMAGES, 4 * IMAGES)}
+    cases |= {f"{IMAGES} images of 5 steps, {batch} at a time": (5, IMAGES, batch) for batch in (1, 8, 32)}
+    cases |= {f"{IMAGES} images of {steps} steps": (steps, IMAGES, None) for steps in (2, 10, 20)}
+    times = alternate({name: lambda c=case: make(*c) for name, case in cases.items()}, 2)
+    return [
+        Row(
+            "growth",
+            name,
+            "ms an image",
+            tuple(1000 * wall / cases[name][1] for wall in found.wall),
+            tuple(1000 * cpu / cases[name][1] for cpu in found.cpu),
+        )
+        for name, found in times.items()
+    ]

@@ -1,0 +1,39 @@
+"""(f) The second run of an evaluation whose images and scores are in the store, its report included."""
+
+from __future__ import annotations
+
+from benchbench.api import PromptSet
+from tests.bench.measure import Row, alternate, ratio, seconds
+from tests.bench.setting import Setting, quiet
+
+PROMPTS, IMAGES = 45, 5
+
+
+def measure(setting: Setting) -> list[Row]:
+    """45 prompts with five images each, two rewards."""
+    from benchbench.evaluate.run import evaluate
+
+    prompts: PromptSet = setting.prompts(PROMPTS)
+
+    def run(store: object) -> None:
+        evaluate(
+            setting.folder,
+            [],
+            prompts,
+            [setting.reward, "shapes-colour"],
+            store=store,  # type: ignore[arg-type]
+            images_per_prompt=IMAGES,
+            device=setting.device,
+            say=quiet,
+        )
+
+    with setting.fresh() as warm:
+        evaluate(setting.folder, [], setting.prompts(2), ["shapes-colour"], store=warm, images_per_prompt=1, say=quiet)
+    stores = [setting.work / f"repeat-{i}" for i in range(setting.rounds)]
+    rounds, again = iter(stores), iter(stores)
+    times = alternate({"first": lambda: run(next(rounds)), "again": lambda: run(next(again))}, setting.rounds, False)
+    return [
+        seconds("repeat", f"an evaluation of {PROMPTS * IMAGES} images with two rewards", times["first"]),
+        seconds("repeat", "the same again", times["again"]),
+        ratio("repeat", "first / again", times["first"], times["again"], 50.0),
+    ]

@@ -1,0 +1,77 @@
+"""(b) A training iteration of each online method against a straightforward one of the same shapes and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from tests.bench.measure import Row, alternate, ratio, seconds
+from tests.bench.setting import Setting, quiet
+
+BATCH = {"cpu": 16, "cuda": 16}
+METHODS = ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g")
+
+
+def measure(setting: Setting) -> list[Row]:
+    """Both sides of every method, one after the other."""
+    rows = []
+    for method in METHODS:
+        cases = {"straightforward": theirs(setting, method), "ours": trainer(setting, method)[0]}
+        for case in cases.values():
+            case()
+        times = alternate(cases, setting.rounds)
+        rows += [seconds("train", f"{method}, {name}", found) for name, found in times.items()]
+        bar = {"cpu": 1.35, "cuda": 1.6}[setting.device] if method == "tailorpo" else None
+        rows.append(ratio("train", f"{method}, straightforward / ours", times["straightforward"], times["ours"], bar))
+    return rows
+
+
+def judge(setting: Setting, method: str) -> str:
+    """SPO is judged by its own kind of model."""
+    return "shapes-spm" if method == "spo" else setting.reward
+
+
+def trainer(setting: Setting, method: str, *overrides: str) -> tuple[Callable[[], Any], Any]:
+    """One rollout with its optimiser steps, as ``bench train`` makes them; and the Trainer that it belongs to."""
+    from benchbench.config import load
+    from benchbench.train.loop import Trainer
+    from benchbench.train.setup import build
+
+    batch = BATCH[setting.device]
+    words = [f"train.batch={batch}", "train.eval_every=0", f"train.dtype={setting.dtype}"]
+    if method != "spo":
+        words.append("method.steps=[20, 16, 12, 8, 4]")
+    if setting.device == "cuda":
+        words += ["train.micro_batch=16", "train.compile=true", "train.channels_last=true"]
+    if method in {"ddpo", "d3po"}:
+        words.append(f"method.minibatch={batch}")
+    config = load(
+        method,
+        setting.folder,
+        judge(setting, method),
+        "shapes-simple",
+        10_000_000 // batch * batch,
+        0,
+        "shapes",
+        [*words, *overrides],
+    )
+    out = setting.work / f"run-{method}"
+    out.mkdir(exist_ok=True)
+    found = Trainer(config, build(config, setting.device, quiet), out, quiet)
+    return found._rollout, found
+
+
+def theirs(setting: Setting, method: str) -> Callable[[], None]:
+    """The same with the straightforward implementation: the same prompts, reward, steps and batch."""
+    from benchbench import registry
+    from tests.bench.baselines import sampler
+
+    model = sampler.load(setting.root, setting.device, setting.torch_dtype(), reference=method != "ddpo")
+    reward = registry.get("rewards", judge(setting, method))(setting.device)
+    baseline = import_module(f"tests.bench.baselines.{method.removesuffix('-g')}")
+    score = reward.score_at if method == "spo" else reward.score_differentiable
+    count = BATCH[setting.device] // (2 if method == "d3po" else 1)
+    texts = setting.texts[:count]
+    options = {"guidance": True} if method == "tailorpo-g" else {}
+    return lambda: baseline.iteration(model, texts, score, **options)

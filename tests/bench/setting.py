@@ -1,0 +1,80 @@
+"""What the benchmark runs on: the device, the base model, its prompts, and the objects that both sides share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+STEPS, ETA, GUIDANCE = 20, 1.0, 5.0
+SAMPLER = {"steps": STEPS, "eta": ETA, "guidance_scale": GUIDANCE}
+
+
+def quiet(_: str) -> None:
+    """For functions that say what they do."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A base model on a device: ``shapes`` on a CPU, ``sd15`` or ``sdxl`` with random weights on a GPU."""
+
+    model: str
+    device: str
+    rounds: int
+    work: Path  # for images and stores; removed afterwards
+    folder: str  # the model as benchbench and diffusers name it: "shapes", or a path
+
+    @property
+    def root(self) -> Path:
+        """The model's folder."""
+        from benchbench.diffusion import models
+
+        return models.folder(self.folder)
+
+    @property
+    def dtype(self) -> str:
+        """fp32 on a CPU, bf16 on a GPU."""
+        return "bf16" if self.device == "cuda" else "fp32"
+
+    @property
+    def reward(self) -> str:
+        """The judge of both sides: a CLIP of the shapes world, which learned from preferences as PickScore did."""
+        return "shapes-pref"
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """500 prompts, all different."""
+        from benchbench import prompts
+
+        return prompts.load("shapes-complex").prompts
+
+    def prompts(self, count: int) -> Any:
+        """A PromptSet of ``count`` different texts; after 500 they are told apart by a number."""
+        from benchbench.api import PromptSet
+
+        rounds = itertools.count()
+        endless = (text if not i else f"{text} {i}" for i in rounds for text in self.texts)
+        return PromptSet(f"first-{count}", tuple(itertools.islice(endless, count)), "made here", "none")
+
+    @contextmanager
+    def fresh(self) -> Iterator[Path]:
+        """An empty folder."""
+        with TemporaryDirectory(dir=self.work) as name:
+            yield Path(name)
+
+    def torch_dtype(self) -> Any:
+        """Of the networks."""
+        from benchbench.diffusion.backbones import DTYPES
+
+        return DTYPES[self.dtype]
+
+    def load_reward(self) -> Any:
+        """A new instance, its weights read from disk."""
+        from benchbench import registry
+
+        return registry.get("rewards", self.reward)(self.device)

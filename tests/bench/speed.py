@@ -1,0 +1,167 @@
+"""``make bench``: how fast this is, beside what people run today; ratios measured in one run, on one machine.
+
+``python -m tests.bench.speed [--only generate,train] [--rounds 3] [--threads N] [--out FILE]`` from the repository's
+root. Every part runs in a process of its own and is in the record as soon as it is done: an interrupted run, started
+again, measures what is missing; parts that ``--only`` names are measured anew. The table is Markdown beside the JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.bench.measure import Row, load, table
+from tests.bench.setting import Setting
+
+PARTS = {
+    "generate": "generation",
+    "score": "scoring",
+    "train": "training",
+    "unet": "unet",
+    "memory": "memory",
+    "growth": "growth",
+    "repeat": "repeat",
+    "cells": "cells",
+}
+WITHOUT_TRAINING = ("generate", "score", "growth")  # the straightforward trainers are of Stable Diffusion 1
+RECORDS = Path("results/speed")
+
+
+def main() -> int:
+    """The parts that are wanted and missing, then the table."""
+    args = _arguments()
+    if args.part:
+        return _part(args)
+    only = [name.strip() for name in args.only.split(",") if name.strip()]
+    unknown = [name for name in only if name not in PARTS]
+    if unknown:
+        print(f"error: no part {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    about = _about(args)
+    out = Path(args.out) if args.out else RECORDS / f"{_slug(about)}.json"
+    record = _read(out, about)
+    wanted = WITHOUT_TRAINING if args.model == "sdxl" else PARTS
+    left = only or [name for name in wanted if name not in record["parts"]]
+    if not left:
+        print(f"{out} is complete; name parts with --only to measure them again")
+        return _show(record, out)
+    print(f"measuring {', '.join(left)} on {about['model']}, {about['device']}; the record goes to {out}", flush=True)
+    started = time.monotonic()
+    for i, name in enumerate(left, 1):
+        spent = time.monotonic() - started
+        print(f"{name}: part {i} of {len(left)}, {spent:.0f} s so far", file=sys.stderr, flush=True)
+        record["parts"][name] = _measure(name, args)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _write(out, json.dumps(record, indent=1) + "\n")
+    return _show(record, out)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.bench.speed", description=__doc__)
+    parser.add_argument("--only", default="", help=f"parts, separated by commas: {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=3, help="how often every case is measured")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch on a CPU; all, if not said")
+    parser.add_argument("--model", choices=("shapes", "sd15", "sdxl"), help="shapes on a CPU, sd15 on a GPU")
+    parser.add_argument("--out", help="the record; the table lies beside it")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _about(args: argparse.Namespace) -> dict[str, Any]:
+    """What the numbers hold for: a record of something else is not gone on with."""
+    import torch
+
+    from benchbench.record import record
+
+    gpu = torch.cuda.is_available()
+    args.model = args.model or ("sd15" if gpu else "shapes")
+    device = torch.cuda.get_device_name() if gpu else f"CPU, {args.threads} of {os.cpu_count()} threads"
+    ran = record({}, {}, "cuda" if gpu else "cpu")
+    kept = {key: ran[key] for key in ("benchbench", "python", "system", "packages")}
+    commit = (ran["git"] or {}).get("commit")
+    return {"model": args.model, "device": device, "rounds": args.rounds, "commit": commit, **kept}
+
+
+def _slug(about: dict[str, Any]) -> str:
+    device = "".join(c if c.isalnum() else "-" for c in about["device"].lower()).replace("--", "-")
+    return f"{about['model']}-{device}"
+
+
+def _read(out: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """The record so far. Ends the program where the file is about another machine or other code."""
+    if not out.is_file():
+        return {"about": about, "parts": {}}
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    differ = [key for key in about if found["about"].get(key) != about[key]]
+    if differ:
+        raise SystemExit(
+            f"error: {out} was measured under other circumstances ({', '.join(differ)})\n"
+            "  why: a table compares only what was measured alike\n"
+            "  try: another file with --out, or move that one away"
+        )
+    return found
+
+
+def _measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """A part in a process of its own, with the machine's load before and after it."""
+    words = ["--part", name, "--model", args.model, "--rounds", str(args.rounds), "--threads", str(args.threads)]
+    before, started = load(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bench-speed-") as work:
+        command = [sys.executable, "-m", "tests.bench.speed", *words, "--work", work]
+        environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    rows = json.loads(done.stdout.strip().splitlines()[-1])
+    spent = round(time.monotonic() - started, 1)
+    return {"seconds": spent, "load_before": before, "load_after": load(), "rows": rows}
+
+
+def _part(args: argparse.Namespace) -> int:
+    """In the process of one part: its rows, as JSON in the last line of standard output."""
+    import torch
+
+    from benchbench.report.progress import duration
+
+    torch.set_num_threads(args.threads)
+    gpu, started = torch.cuda.is_available(), time.monotonic()
+    folder = args.model
+    if args.model != "shapes":
+        from tests.bench import random_models
+
+        folder = str(random_models.write(Path(tempfile.gettempdir()) / f"bench-random-{args.model}", args.model))
+    setting = Setting(args.model, "cuda" if gpu else "cpu", args.rounds, Path(args.work), folder)
+    rows = import_module(f"tests.bench.parts.{PARTS[args.part]}").measure(setting)
+    print(f"{args.part}: {duration(time.monotonic() - started)}", file=sys.stderr)
+    print(json.dumps([row.json() for row in rows]))
+    return 0
+
+
+def _show(record: dict[str, Any], out: Path) -> int:
+    """The table, printed and written beside the record; 0 whatever the bars say, since a number is no error."""
+    about = record["about"]
+    loads = [part[key] for part in record["parts"].values() for key in ("load_before", "load_after")]
+    rows = [Row.read(row) for name in PARTS for row in record["parts"].get(name, {}).get("rows", [])]
+    said = f"Model {about['model']}, {about['device']}, {about['rounds']} rounds, torch {about['packages']['torch']}."
+    said += f" Other work on the machine: load average {min(loads):g} to {max(loads):g}, this included."
+    page = f"# Speed\n\n{said}\nMade by `make bench`; every round's value is in the JSON file beside this one.\n\n"
+    _write(out.with_suffix(".md"), f"{page}{table(rows)}\n")
+    print(f"{said}\n\n{table(rows)}\n\nrecord: {out}, {out.with_suffix('.md')}")
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    from benchbench.store.files import write_atomic
+
+    write_atomic(path, text.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Every part of the benchmark runs, at the smallest size: what its numbers say is left to ``make bench``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.bench.parts import cells, generation, growth, memory, repeat, scoring, training, unet
+from tests.bench.setting import Setting
+from tests.bench.speed import PARTS
+
+SMALL: dict[ModuleType, dict[str, object]] = {
+    generation: {"IMAGES": 4},
+    scoring: {"IMAGES": 8},
+    training: {"BATCH": {"cpu": 2}, "METHODS": ("tailorpo", "d3po")},
+    unet: {"IMAGES": 2},
+    memory: {
+        "CASES": {"ours": "ours 2 2 2", "theirs": "plain 2 2"},
+        "BATCHES": {},
+        "GROWTH": {"2 prompts": "evaluate 2", "9 prompts": "evaluate 9"},
+    },
+    growth: {"IMAGES": 4},
+    repeat: {"PROMPTS": 2, "IMAGES": 1},
+    cells: {"SAMPLES": 16},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_gives_rows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = import_module(f"tests.bench.parts.{PARTS[name]}")
+    for constant, value in SMALL[part].items():
+        monkeypatch.setattr(part, constant, value)
+    rows = part.measure(Setting("shapes", "cpu", 1, tmp_path, "shapes"))
+    assert rows and all(row.part == name and row.values and row.unit for row in rows)
+    assert all(value > 0 for row in rows for value in row.values if row.unit in {"s", "x", "MB"})
+    barred = {"generate": 3, "score": 2, "train": 1, "unet": 2, "memory": 1, "growth": 0, "repeat": 1, "cells": 1}
+    assert sum(row.met is not None for row in rows) == barred[name]

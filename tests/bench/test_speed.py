@@ -1,0 +1,57 @@
+"""The record of the benchmark: gone on with where it stopped, and never mixed with another machine's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import speed
+from tests.bench.measure import Row
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The parts that were asked for; ``unet`` is interrupted the first time."""
+    asked: list[str] = []
+
+    def measure(name: str, args: Any) -> dict[str, Any]:
+        asked.append(name)
+        if asked.count("unet") == 1 and name == "unet":
+            raise KeyboardInterrupt
+        rows = [Row(name, "a thing", "s", (1.0, 2.0)).json()]
+        return {"seconds": 1.0, "load_before": 0.5, "load_after": 1.5, "rows": rows}
+
+    monkeypatch.setattr(speed, "_measure", measure)
+    return asked
+
+
+def bench(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["speed", *words])
+    return speed.main()
+
+
+def test_an_interrupted_run_goes_on(
+    measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "record.json"
+    words = ("--out", str(out), "--rounds", "2", "--threads", "1")
+    with pytest.raises(KeyboardInterrupt):
+        bench(monkeypatch, *words)
+    assert measured == ["generate", "score", "train", "unet"]
+    assert list(json.loads(out.read_text())["parts"]) == ["generate", "score", "train"]
+    assert bench(monkeypatch, *words) == 0
+    assert measured[4:] == ["unet", "memory", "growth", "repeat", "cells"]
+    assert "| cells | a thing | 1.5 s | 1 to 2 |  |  |  |" in out.with_suffix(".md").read_text()
+    assert bench(monkeypatch, *words) == 0 and len(measured) == 9
+    assert "complete" in capsys.readouterr().out
+    assert bench(monkeypatch, *words, "--only", "train") == 0 and measured[9:] == ["train"]
+    with pytest.raises(SystemExit, match=r"other circumstances \(rounds\)"):
+        bench(monkeypatch, "--out", str(out), "--rounds", "3", "--threads", "1")
+
+
+def test_an_unknown_part_is_refused(measured: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench(monkeypatch, "--only", "train,nothing") == 2 and not measured

@@ -1,0 +1,70 @@
+"""Each option that makes the network faster gives the same predictions and gradients, within rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchbench.diffusion import backbones
+from benchbench.diffusion.faster import REGIONS, speed_up
+from benchbench.diffusion.lora import add_lora
+from benchbench.diffusion.policy import Policy, make_policy
+
+X = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def tuned(folder: Path) -> Policy:
+    """A policy with an adapter that does something."""
+    found = make_policy(backbones.load(str(folder), "cpu"), 20, 1.0, 5.0)
+    add_lora(found.backbone.unet, 2, 2.0, seed=0)
+    draw = torch.Generator().manual_seed(1)
+    for parameter in found.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=draw) / 10)
+    return found
+
+
+def looked_at(policy: Policy) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The policy's step, the reference's, and the gradient of a loss on every trained parameter."""
+    cond = policy.encode(["cat", "dog", "ant"])
+    step = policy.step(X, 12, cond)
+    step.mean.square().mean().backward()
+    gradients = [p.grad.clone() for p in policy.parameters() if p.grad is not None]
+    assert len(gradients) == len(policy.parameters()) > 0
+    return step.mean.detach(), policy.reference_step(X, 12, cond).mean, gradients
+
+
+def same(folder: Path, make_faster) -> None:
+    """1e-4 relative, as the project promises for batch sizes and processes."""
+    plain, fast = tuned(folder), tuned(folder)
+    make_faster(fast)
+    for a, b in zip(looked_at(fast), looked_at(plain), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_channels_last_changes_rounding_alone(tiny_sd: Path) -> None:
+    def faster(policy: Policy) -> None:
+        speed_up(policy.backbone.unet, compiled=False, channels_last=True)
+        assert policy.backbone.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+
+    same(tiny_sd, faster)
+
+
+def test_gradient_checkpointing_changes_rounding_alone(tiny_sd: Path) -> None:
+    def faster(policy: Policy) -> None:
+        policy.backbone.unet.enable_gradient_checkpointing()
+        assert policy.backbone.unet.is_gradient_checkpointing
+
+    same(tiny_sd, faster)
+
+
+@pytest.mark.slow
+def test_compiling_changes_rounding_alone(tiny_sd: Path) -> None:
+    def faster(policy: Policy) -> None:
+        speed_up(policy.backbone.unet, compiled=True, channels_last=False)
+        found = {type(m).__name__ for m in policy.backbone.unet.modules() if m._compiled_call_impl is not None}
+        assert found == REGIONS
+
+    same(tiny_sd, faster)

@@ -1,0 +1,99 @@
+"""Nothing in the denoising loop waits for the device: no value of a tensor is read on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchbench import registry
+from benchbench.config import load
+from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.guidance import StepReward
+from benchbench.diffusion.policy import Policy
+from benchbench.diffusion.rollout import generate
+from benchbench.noise import Noise, Sample
+
+# What has to know values before it can go on: .item(), bool() and float(), and results whose size is in the data.
+READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero"}
+SAMPLES = [Sample("cat", i) for i in range(2)]
+
+
+class Reads(TorchDispatchMode):
+    """Where a tensor's value was read: on a GPU each of these waits until the device has done all that was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in READS or (name == "index" and _by_mask(args)):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def _by_mask(args: Any) -> bool:
+    return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+
+
+@pytest.fixture
+def reads() -> Iterator[Reads]:
+    with Reads() as mode:
+        yield mode
+
+
+def test_reading_is_noticed(reads: Reads) -> None:
+    """What the other tests rely on."""
+    x = torch.ones(2)
+    float(x[0]), bool(x[0] > 0), x.nonzero(), x[x > 0], x.tolist()
+    assert reads.found == ["_local_scalar_dense", "_local_scalar_dense", "nonzero", "index"]
+
+
+def test_generating_reads_nothing(policy: Policy, reads: Reads) -> None:
+    policy.encode(["cat"])
+    reads.found.clear()
+    Decoder(policy.backbone)(generate(policy, SAMPLES, Noise(0, "t")))
+    assert reads.found == []
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "after"),
+    [
+        ("tailorpo", [], []),
+        ("tailorpo", ["method.carry=random"], []),
+        ("tailorpo-g", ["method.accept=better"], []),
+        # once the walk is over: the pairs that count, so that the others are not learned from
+        ("spo", ["method.step_aware=false", "method.threshold=0"], ["nonzero"]),
+    ],
+)
+def test_a_rollout_reads_nothing_inside_the_walk(
+    tuned: Policy, reads: Reads, method: str, words: list[str], after: list[str]
+) -> None:
+    """Of methods that judge inside the walk."""
+    config = load(method, "shapes", "shapes-colour", "shapes-simple", 16, 0, "shapes", words)
+    cfg = config.method_config
+    judge = StepReward(Decoder(tuned.backbone), registry.get("rewards", "shapes-colour")(), tuned)
+    tuned.encode(["cat"])
+    reads.found.clear()
+    with torch.no_grad():
+        next(config.method_class().collect(tuned, SAMPLES, judge, cfg, Noise(0, "t")))
+    assert reads.found == after
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_nothing_waits(tiny_sd: Any) -> None:
+    """PyTorch's own check of the same, which knows every way to wait."""
+    from benchbench.diffusion import backbones
+    from benchbench.diffusion.policy import make_policy
+
+    found = make_policy(backbones.load(str(tiny_sd), "cuda"), 20, 1.0, 5.0)
+    generate(found, SAMPLES, Noise(0, "t"))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        generate(found, SAMPLES, Noise(0, "t"))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
