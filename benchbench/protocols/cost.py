@@ -1,8 +1,9 @@
 """What an iteration of training costs: time, peak memory, UNet evaluations, reward calls (DSPO, Table 3).
 
 A training is run for a few iterations in a process of its own, in a folder that is thrown away, by the loop that trains
-for real, without evaluations and checkpoints. Its first iteration, which warms caches up, is left out. An iteration is
-a rollout and its optimiser steps, or an optimiser step of an offline method.
+for real, without evaluations and checkpoints; pairs that it makes to learn from stay in the store. Its first iteration,
+which warms caches up, is left out. An iteration is a rollout and its optimiser steps, or an optimiser step of an
+offline method.
 
 Time and memory belong to a machine and not to a method: rows are kept under the device, the threads and the versions of
 the libraries, are taken again only where one of these is another, and carry them. Memory on a GPU is the most that
@@ -45,6 +46,7 @@ class CostSettings(MeasureSettings):
     iterations: int = Field(10, ge=2, description="after the first, which is left out")
     preset: str | None = Field(None, description="of the method; none: the model's")
     overrides: tuple[str, ...] = Field((), description="section.key=value, as of bench train --set")
+    pairs: str | None = Field(None, description="what an offline method learns from, as of bench train --pairs")
 
 
 class TrainingCost(Measurement[CostSettings]):
@@ -88,7 +90,7 @@ class TrainingCost(Measurement[CostSettings]):
         say(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def compute() -> Any:
-            return lambda start, stop: _in_own_process(made.model_dump_json(), str(where))
+            return lambda start, stop: _in_own_process(made.model_dump_json(), str(where), store)
 
         def ran() -> Mapping[str, Any]:
             return record({"protocol": self.name, **key}, weights, str(where))
@@ -100,8 +102,9 @@ class TrainingCost(Measurement[CostSettings]):
     ) -> configs.RunConfig:
         words = [*settings.overrides, f"train.dtype={dtype}", "train.eval_every=0", "train.eval_images=1"]
         made = configs.load(
-            settings.method, model, reward, prompts.name, 1_000_000, settings.seed, settings.preset, words
-        )
+            settings.method, model, reward, prompts.name, 1_000_000, settings.seed, settings.preset, words,
+            pairs=settings.pairs,
+        )  # fmt: skip
         per = made.method_class.images(made.method_config)
         batch = max(made.train.batch // per, 1) * per  # images of an iteration
         samples = batch * (settings.iterations + 1)
@@ -169,9 +172,9 @@ class TrainingCost(Measurement[CostSettings]):
         )
 
 
-def _in_own_process(config: str, device: str) -> pd.DataFrame:
+def _in_own_process(config: str, device: str, store: Path) -> pd.DataFrame:
     """Rows of a training in a new process. Errors: RunError with its last words, MissingError."""
-    words = [sys.executable, "-m", "benchbench.protocols.cost", config, device]
+    words = [sys.executable, "-m", "benchbench.protocols.cost", config, device, str(store)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             out, err = process.communicate()
@@ -200,7 +203,7 @@ def main() -> None:
     from benchbench.train.loop import train
     from benchbench.train.metrics import read_metrics
 
-    made, device = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2]
+    made, device, store = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     steps = [0]  # of the optimiser so far, at the end of each iteration
 
     def counted(*_: Any) -> None:
@@ -208,7 +211,7 @@ def main() -> None:
 
     register_optimizer_step_post_hook(counted)
     with tempfile.TemporaryDirectory() as folder:
-        out = train(made, Path(folder) / "run", device=device)
+        out = train(made, Path(folder) / "run", device=device, store=store)
         rows = [row for row in read_metrics(out) if "loss" in row]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
     if device.startswith("cuda"):
