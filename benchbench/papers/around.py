@@ -33,7 +33,7 @@ def evaluations(cells: Plan, measured: Mapping[str, Measured]) -> list[Section]:
             if section.kind == "text":
                 rest.append(section.model_copy(update={"title": f"{section.title}: {name}"}))
             elif section.kind != "records" and (i == 0 or (section.kind != "grid" and name.startswith(first))):
-                rest.append(section)
+                rest += [] if section in rest else [section]  # a row that every column shares has its curves once
     return rest
 
 

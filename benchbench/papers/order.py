@@ -26,8 +26,8 @@ def _reward(cells: Plan, block: Block, table: Table, reward: str, frames: Mappin
     values, column = cells.published(block), cells.track.rewards[reward]
     key = f"{reward}: win" if cells.spec.protocol == "win-rate" else reward
     both = [row for row in cells.rows if (row, column) in values and table.get(row, key)]
-    if not both:
-        return ""
+    if len(both) < (1 if cells.on_paper_track else 2):
+        return ""  # nothing to put in order
     ours = {row: found.value for row in both if (found := table.get(row, key))}
     theirs = {row: values[row, column] for row in both}
     where = f"{key} on {block.prompts}"

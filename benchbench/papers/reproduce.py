@@ -45,7 +45,7 @@ def reproduce(
     )
     if not dry_run:
         models.folder(cells.track.model)  # raises the error with what to do
-    jobs = jobs or _jobs(cells)
+    jobs = 1 if spec.protocol == "cost" else jobs or _jobs(cells)  # side by side they would slow each other down
     size = "QUICK (one seed, the fewest columns): " if quick else ""
     say(f"{spec.title} on the {track} track; {size}results go to {store}")
     for line in estimate.describe(cells, jobs):
