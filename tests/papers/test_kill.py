@@ -1,4 +1,4 @@
-"""``reproduce`` killed with -9 again and again, and started twice at once: nothing is lost and nothing is made twice."""
+"""``reproduce`` killed with -9 again and again, and started twice at once: nothing is lost, nothing made twice."""
 
 from __future__ import annotations
 
