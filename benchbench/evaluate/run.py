@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,14 @@ def _rows(adapters: int) -> str:
     return "The base model" + (f" and {adapters} adapter{'s' if adapters > 1 else ''}" if adapters else "")
 
 
-def sections(measured: Measured, *tables: Table) -> tuple[Section, ...]:
-    """Tables, samples, curves, what looks wrong, and the records: the body of any report on measured rows."""
+def sections(measured: Measured, *tables: Table, labels: Mapping[Path, str] | None = None) -> tuple[Section, ...]:
+    """Tables, samples, curves, what looks wrong, and the records: the body of any report on measured rows.
+
+    ``labels`` names the lines of runs' curves by their folders; the others are named by their method.
+    """
     rows = [generations[0] for generations in measured.generations.values()]
     parts: list[Section] = [Tables(title="Rewards", tables=tables), grids.grid(rows)]
-    parts += curves.from_runs(measured.runs)
+    parts += curves.from_runs(measured.runs, labels)
     blank = {label: sum(g.blank for g in found) for label, found in measured.generations.items()}
     if any(blank.values()):
         counts = ", ".join(f"{label} {count}" for label, count in blank.items() if count)

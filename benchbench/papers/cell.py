@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,7 @@ def main() -> int:
     """Makes what is missing of one cell; prints progress, returns the exit code."""
     from benchbench.errors import BenchError
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a process of its own is ended with it
     try:
         Cell.model_validate_json(sys.argv[2]).make(Path(sys.argv[1]))
     except BenchError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
+from benchbench.papers import around
 from benchbench.papers.plan import Plan
 from benchbench.report import curves
 from benchbench.report.sections import Section
@@ -39,7 +40,7 @@ def tables(cells: Plan) -> tuple[list[Table], list[Section]]:
                 quick=cells.quick,
             )
         )
-        shown += curves.from_runs([runs.read(training.out) for training in here])
+        shown += curves.from_runs([runs.read(t.out) for t in here], around.labels(cells))
     return made, shown
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import cache
 
 from benchbench.config import RunConfig
+from benchbench.papers.cell import IMAGES
 from benchbench.papers.plan import Measurement, Plan
+from benchbench.protocols import PROTOCOLS
 from benchbench.report.progress import duration
 
 SECONDS_PER_EVALUATION = 0.0033
@@ -19,7 +21,7 @@ def training_seconds(config: RunConfig) -> float:
 
 
 def seconds(cells: Plan) -> float:
-    """Of the work left, on one core: every training that is not done, and every image. 0: no figures."""
+    """Of the work left, on one core: every training that is not done, and every measurement. 0: no figures."""
     if cells.track.model != "shapes":
         return 0.0
     train = sum(training_seconds(t.config) for t in cells.trainings if not t.done)
@@ -36,8 +38,24 @@ def evaluations(cells: Plan) -> tuple[int, int]:
     train = sum(_price(_same(t.config)) * t.config.samples for t in cells.trainings)
     steps = (cells.track.sampler or {}).get("steps")
     own = {str(t.out): t.config.sampler.steps for t in cells.trainings}
-    look = sum(m.images * (steps or own.get(next(iter(m.runs), ""), 20)) for m in once(cells.measurements))
-    return round(train), round(look)
+
+    def used(one: Measurement) -> int:
+        return int(steps or own.get(next(iter(one.runs), ""), 20))
+
+    if cells.spec.protocol == "curve":
+        return round(train), 0
+    if cells.spec.protocol in IMAGES:
+        return round(train), sum(m.images * used(m) for m in once(cells.measurements))
+    return round(train), round(sum(_look(cells, m, used(m)) for m in cells.measurements))
+
+
+def _look(cells: Plan, one: Measurement, steps: int) -> float:
+    """Of a protocol of its own, which measures each reward and each training by itself."""
+    from benchbench.papers.tasks import cell
+
+    protocol = PROTOCOLS[cells.spec.protocol]
+    found = protocol.cost(cell(cells, one, {one.row: list(one.runs)}, list(one.rewards)).its_settings(), steps)
+    return (found.unet_evals + 3 * found.unet_grads) * len(one.rewards) * max(1, len(one.runs))
 
 
 def _same(config: RunConfig) -> str:
@@ -58,17 +76,19 @@ def describe(cells: Plan, jobs: int) -> list[str]:
     left = sum(not t.done for t in cells.trainings)
     methods = ", ".join(dict.fromkeys(t.config.method for t in cells.trainings)) or "none"
     samples = sum(t.config.samples for t in cells.trainings)
-    images = sum(m.images for m in once(cells.measurements))
+    measured = 0 if cells.spec.protocol == "curve" else len(cells.measurements)  # curves are logged by trainings
+    looks = ""
+    if cells.spec.protocol in IMAGES:
+        looks = f", {sum(m.images for m in once(cells.measurements)):,} evaluated images"
     time = seconds(cells)
     about = f", about {duration(time / jobs)} in all" if time else ""
     return [
-        f"{len(cells.trainings)} trainings of {cells.track.samples} images ({left} left) and "
-        f"{len(cells.measurements)} measurements, {jobs} at a time{about}",
-        f"methods: {methods}; {samples:,} training images, {images:,} evaluated images",
+        f"{len(cells.trainings)} trainings ({left} left) and {measured} measurements, {jobs} at a time{about}",
+        f"methods: {methods}; {samples:,} training images{looks}",
     ]
 
 
 def work(cells: Plan) -> str:
     """The UNet evaluations of a plan, in a line."""
     train, look = evaluations(cells)
-    return f"guided UNet evaluations, a backward pass as two more: {train:,} of trainings, {look:,} of evaluated images"
+    return f"guided UNet evaluations, a backward pass as two more: {train:,} of trainings, {look:,} of measurements"

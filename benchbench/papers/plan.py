@@ -75,6 +75,26 @@ class Plan:
     def blocks(self) -> tuple[Block, ...]:
         return tuple(self.track.blocks)
 
+    @property
+    def on_paper_track(self) -> bool:
+        """Whether this is the paper's own model, where values and not only orders can be compared."""
+        return self.track_name == self.spec.paper_track
+
+    def published(self, block: Block) -> dict[tuple[str, str], float]:
+        """The paper's values beside a block by (row, published column), in the unit that ours are in; often none.
+
+        A time beside that of another model on another machine would say nothing, so elsewhere there is none.
+        """
+        if not block.published or (self.spec.protocol == "cost" and not self.on_paper_track):
+            return {}
+        values = self.spec.values(block.published)
+        if self.spec.protocol == "cost":
+            minutes = "minutes_per_optimizer_step"
+            return {(row, "s / step"): 60 * value for (row, column), value in values.items() if column == minutes}
+        if self.spec.protocol == "win-rate":  # printed in %
+            return {at: value / 100 for at, value in values.items()}
+        return values
+
 
 def plan(
     spec: Spec,
@@ -181,6 +201,14 @@ def missing(cells: Plan) -> Iterator[str]:
     for name in dict.fromkeys(wanted):
         try:
             registry.require_reward(name)
+        except BenchError as error:
+            yield f"{error.problem}: {error.remedy}"
+    learnt = [*(t.config.pairs for t in cells.trainings), cells.track.pairs if cells.spec.protocol == "cost" else None]
+    for pairs in dict.fromkeys(filter(None, learnt)):
+        from benchbench.train.pairs import check_reference
+
+        try:
+            check_reference(pairs)
         except BenchError as error:
             yield f"{error.problem}: {error.remedy}"
     for prompts in dict.fromkeys([cells.track.train_prompts, *(block.prompts for block in cells.blocks)]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -29,15 +30,19 @@ class Task:
     log: Path
     share: float = 0.0
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=12))
+    reader: threading.Thread | None = None
 
 
-def run(tasks: Sequence[Task], jobs: int, title: str) -> None:
-    """Runs every task; the first that fails stops the others and is raised as a BenchError with its own exit code.
+def run(tasks: Sequence[Task], jobs: int, title: str) -> list[tuple[Task, BenchError]]:
+    """Runs every task, and returns those that failed alone: by a reward that is not finite, a signal, a full memory.
 
-    Ctrl-C reaches the children too, which save what they have; it is raised again once they have ended.
+    What would stop the others too (a setting, weights that are missing, a file that is damaged) ends them, and is
+    raised as a BenchError with its own exit code. Ctrl-C reaches the children too, which save what they have; it is
+    raised again once they have ended.
     """
+    failed: list[tuple[Task, BenchError]] = []
     if not tasks:
-        return
+        return failed
     waiting, running = deque(tasks), dict[subprocess.Popen[str], Task]()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     total = max(1, round(sum(task.weight for task in tasks)))
@@ -55,7 +60,10 @@ def run(tasks: Sequence[Task], jobs: int, title: str) -> None:
                     if process.returncode == 130:
                         raise KeyboardInterrupt
                     if process.returncode:
-                        raise _failed(task, process.returncode)
+                        error = _failed(task, process.returncode)
+                        if error.code != RunError.code:
+                            raise error
+                        failed.append((task, error))
                 now = round(sum(task.weight * task.share for task in tasks))
                 if now > shown:
                     names = ", ".join(task.name for task in running.values())
@@ -66,6 +74,7 @@ def run(tasks: Sequence[Task], jobs: int, title: str) -> None:
             process.terminate()  # they save and end; a second signal is not needed
         for process in running:
             process.wait()
+    return failed
 
 
 def _start(task: Task, threads: int) -> subprocess.Popen[str]:
@@ -79,7 +88,8 @@ def _start(task: Task, threads: int) -> subprocess.Popen[str]:
         errors="replace",
         env=environment,
     )
-    threading.Thread(target=_follow, args=(process, task), daemon=True).start()
+    task.reader = threading.Thread(target=_follow, args=(process, task), daemon=True)
+    task.reader.start()
     return process
 
 
@@ -98,11 +108,15 @@ def _follow(process: subprocess.Popen[str], task: Task) -> None:
 
 
 def _failed(task: Task, code: int) -> BenchError:
+    if task.reader:
+        task.reader.join(10)  # the last words may still be on their way
     last = next((line.strip() for line in reversed(task.tail) if line.strip()), "it printed nothing")
     lines = [line.strip() for line in task.tail]
     for i, line in enumerate(lines):  # a child of ours ends with a problem, its cause and its remedy
         if line.startswith("why:") and i:
             last = f"{lines[i - 1]} ({line.removeprefix('why:').strip()})"
+    if code < 0:
+        last = f"it was ended by {signal.Signals(-code).name}; its last words: {last}"
     error = RunError(
         f"{task.name} failed", last, f"see {task.log}; what is done is kept, so run the same command again"
     )

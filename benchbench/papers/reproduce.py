@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchbench.diffusion import models
+from benchbench.errors import RunError
 from benchbench.papers import estimate, pool, results, tasks
 from benchbench.papers.plan import Plan, missing, plan
 from benchbench.papers.spec import load, track_of
@@ -28,7 +29,8 @@ def reproduce(
 ) -> Path | None:
     """Makes what is missing, writes the report and returns its folder; a dry run prints the plan and returns None.
 
-    Killed anywhere and run again, it goes on from what is there. Errors: those of training and of measuring.
+    Killed anywhere and run again, it goes on from what is there. A part that fails alone is left out of the report,
+    which says so. Errors: those of training and of measuring; RunError, once the report is there, where a part failed.
     """
     spec = load(table)
     cells = plan(
@@ -43,7 +45,7 @@ def reproduce(
     )
     if not dry_run:
         models.folder(cells.track.model)  # raises the error with what to do
-    jobs = jobs or _jobs(cells)
+    jobs = 1 if spec.protocol == "cost" else jobs or _jobs(cells)  # side by side they would slow each other down
     size = "QUICK (one seed, the fewest columns): " if quick else ""
     say(f"{spec.title} on the {track} track; {size}results go to {store}")
     for line in estimate.describe(cells, jobs):
@@ -57,9 +59,17 @@ def reproduce(
         for training in cells.trainings:
             say(f"{'done' if training.done else 'left'}: {training.out.name}")
         return None
-    pool.run(tasks.trainings(cells, store), jobs, "training")
-    pool.run(tasks.measurements(cells, store), jobs, "measuring")
-    return results.report(cells, store, say)
+    lost = pool.run(tasks.trainings(cells, store), jobs, "training")
+    cells = tasks.without(cells, lost, store)
+    unmeasured = pool.run(tasks.measurements(cells, store), jobs, "measuring")
+    out = results.report(tasks.without(cells, unmeasured, store), store, say)
+    if failed := [error for _, error in (*lost, *unmeasured)]:
+        raise RunError(
+            f"the table is without {len(failed)} of its parts",
+            "; ".join(f"{error.problem}: {error.cause}" for error in failed),
+            f"the others are in {out}; {failed[0].remedy}",
+        )
+    return out
 
 
 def _jobs(cells: Plan) -> int:

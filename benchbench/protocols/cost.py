@@ -1,8 +1,9 @@
 """What an iteration of training costs: time, peak memory, UNet evaluations, reward calls (DSPO, Table 3).
 
 A training is run for a few iterations in a process of its own, in a folder that is thrown away, by the loop that trains
-for real, without evaluations and checkpoints. Its first iteration, which warms caches up, is left out. An iteration is
-a rollout and its optimiser steps, or an optimiser step of an offline method.
+for real, without evaluations and checkpoints; pairs that it makes to learn from stay in the store. Its first iteration,
+which warms caches up, is left out. An iteration is a rollout and its optimiser steps, or an optimiser step of an
+offline method.
 
 Time and memory belong to a machine and not to a method: rows are kept under the device, the threads and the versions of
 the libraries, are taken again only where one of these is another, and carry them. Memory on a GPU is the most that
@@ -35,6 +36,7 @@ from benchbench.store.files import Say
 from benchbench.store.measurements import Measurements
 
 MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
+PLAIN = {"unet_evals": "plain_evals", "unet_grads": "plain_grads"}
 LINE = "cost of a training: "
 
 
@@ -45,12 +47,14 @@ class CostSettings(MeasureSettings):
     iterations: int = Field(10, ge=2, description="after the first, which is left out")
     preset: str | None = Field(None, description="of the method; none: the model's")
     overrides: tuple[str, ...] = Field((), description="section.key=value, as of bench train --set")
+    pairs: str | None = Field(None, description="what an offline method learns from, as of bench train --pairs")
 
 
 class TrainingCost(Measurement[CostSettings]):
     """Time, memory and evaluations of a training's iterations."""
 
     name = "cost"
+    schema = 2  # of 1, evaluations without guidance were not counted
     title = "Cost of training"
     paper = "DSPO (ICLR 2025), Table 3"
     compared = ("method", ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g"))
@@ -88,7 +92,7 @@ class TrainingCost(Measurement[CostSettings]):
         say(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def compute() -> Any:
-            return lambda start, stop: _in_own_process(made.model_dump_json(), str(where))
+            return lambda start, stop: _in_own_process(made.model_dump_json(), str(where), store)
 
         def ran() -> Mapping[str, Any]:
             return record({"protocol": self.name, **key}, weights, str(where))
@@ -100,8 +104,9 @@ class TrainingCost(Measurement[CostSettings]):
     ) -> configs.RunConfig:
         words = [*settings.overrides, f"train.dtype={dtype}", "train.eval_every=0", "train.eval_images=1"]
         made = configs.load(
-            settings.method, model, reward, prompts.name, 1_000_000, settings.seed, settings.preset, words
-        )
+            settings.method, model, reward, prompts.name, 1_000_000, settings.seed, settings.preset, words,
+            pairs=settings.pairs,
+        )  # fmt: skip
         per = made.method_class.images(made.method_config)
         batch = max(made.train.batch // per, 1) * per  # images of an iteration
         samples = batch * (settings.iterations + 1)
@@ -154,8 +159,8 @@ class TrainingCost(Measurement[CostSettings]):
         devices = ", ".join(sorted({str(device) for frame in frames.values() for device in frame.device}))
         caption = (
             f"{said(about)}Means over {settings.iterations} training iterations after the first, on {devices}; UNet: "
-            f"guided evaluations. Times hold for this machine and for what else it was doing. In brackets: {level:.0%} "
-            f"interval over iterations."
+            f"guided evaluations, one without guidance is half of one. Times hold for this machine and for what else "
+            f"it was doing. In brackets: {level:.0%} interval over iterations."
         )
         return Table(
             name=name or self.name,
@@ -169,9 +174,9 @@ class TrainingCost(Measurement[CostSettings]):
         )
 
 
-def _in_own_process(config: str, device: str) -> pd.DataFrame:
+def _in_own_process(config: str, device: str, store: Path) -> pd.DataFrame:
     """Rows of a training in a new process. Errors: RunError with its last words, MissingError."""
-    words = [sys.executable, "-m", "benchbench.protocols.cost", config, device]
+    words = [sys.executable, "-m", "benchbench.protocols.cost", config, device, str(store)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             out, err = process.communicate()
@@ -200,7 +205,7 @@ def main() -> None:
     from benchbench.train.loop import train
     from benchbench.train.metrics import read_metrics
 
-    made, device = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2]
+    made, device, store = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     steps = [0]  # of the optimiser so far, at the end of each iteration
 
     def counted(*_: Any) -> None:
@@ -208,18 +213,23 @@ def main() -> None:
 
     register_optimizer_step_post_hook(counted)
     with tempfile.TemporaryDirectory() as folder:
-        out = train(made, Path(folder) / "run", device=device)
+        out = train(made, Path(folder) / "run", device=device, store=store)
         rows = [row for row in read_metrics(out) if "loss" in row]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
     if device.startswith("cuda"):
         peak = torch.cuda.max_memory_allocated(device)
     each = steps[0] / len(rows)
+
+    def half(name: str, row: Mapping[str, Any]) -> float:
+        """Of the evaluations without guidance, as offline methods make them: half of a guided one."""
+        return float(row[PLAIN[name]]) / 2 if name in PLAIN else 0.0
+
     told = [
         {
             "iteration": i,
             "images": now["samples"] - before["samples"],
             "steps": each,
-            **{name: now[name] - before[name] for name in MEASURED},
+            **{name: now[name] - before[name] + half(name, now) - half(name, before) for name in MEASURED},
             "peak_gib": peak / 2**30,
             "device": device_name(device),
         }

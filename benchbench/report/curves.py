@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,11 +26,11 @@ AXES = {
 Frames = Mapping[str, Sequence[pd.DataFrame]]  # by label, the metrics of each training seed
 
 
-def from_runs(runs: Sequence[Run]) -> list[Curves | Tables]:
+def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> list[Curves | Tables]:
     """The sections for finished runs: for each reward, its curves, several methods at equal costs, and, where an
     oracle was logged, the hacking panels.
 
-    Runs of one method on one reward are its seeds.
+    Runs of one label on one reward are its seeds; without a label (by folder) a run is called by its method.
     """
     from benchbench.train.metrics import read_metrics
 
@@ -37,7 +38,8 @@ def from_runs(runs: Sequence[Run]) -> list[Curves | Tables]:
     for run in runs:
         config = run.config.get("config", {})
         methods = by_reward.setdefault(config.get("reward", "reward"), {})
-        methods.setdefault(config.get("method", run.id), []).append(pd.DataFrame(read_metrics(run.path)))
+        label = (labels or {}).get(run.path) or config.get("method", run.id)
+        methods.setdefault(label, []).append(pd.DataFrame(read_metrics(run.path)))
     makers = (training, equal_costs, hacking)
     sections = (make(frames, reward) for reward, frames in by_reward.items() for make in makers)
     return [section for section in sections if section is not None]

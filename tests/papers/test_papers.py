@@ -8,14 +8,15 @@ import threading
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchbench.errors import RunError, UsageError
-from benchbench.papers import estimate, pool, spec
+from benchbench.papers import estimate, pool, spec, tasks
 from benchbench.papers.order import beside
 from benchbench.papers.plan import Plan, plan
+from benchbench.papers.printed import printed
 from benchbench.papers.reproduce import reproduce
-from benchbench.papers.results import published
 from benchbench.report.table import Cell, Column, Table
 
 SEEDS = (0, 1)
@@ -32,6 +33,7 @@ def test_published_values_are_the_paper_s() -> None:
     assert values["tailorpo", "jpeg_compressibility"] == -6.71 and ("tailorpo-g", "jpeg_compressibility") not in values
 
 
+@pytest.mark.slow
 def test_the_whole_plan(tmp_path: Path) -> None:
     """4 methods x 5 rewards x 2 seeds less TailorPO-G on JPEG (2), and SPO's 2: 40; (6 x 5 - 1) rows x 2 sets: 58."""
     found = make_plan(tmp_path)
@@ -67,14 +69,19 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     store = tmp_path / "store"
     assert reproduce("tailorpo:2", store=store, quick=True, dry_run=True, jobs=2, say=said.append) is None
-    assert str(store) in said[0] and "5 trainings of 384 images (5 left)" in said[1] and "2 at a time" in said[1]
+    assert str(store) in said[0] and "5 trainings (5 left)" in said[1] and "2 at a time" in said[1]
     assert sum(line.startswith("left: ") for line in said) == 5 and not store.exists()
 
 
-def table(reward: str, /, **gains: float) -> Table:
+def rows(reward: str, /, **gains: float) -> tuple[Table, dict[str, pd.DataFrame]]:
+    """A table, and rows behind it whose two prompts say the same, so that every resample does too."""
     cells = {"base": {reward: Cell(value=7.0)}}
     cells |= {row.replace("_", "-"): {reward: Cell(value=7.0 + 3.5 * g, gain=g)} for row, g in gains.items()}
-    return Table(name="t", title="t", caption="", rows=tuple(cells), columns=(Column(key=reward),), cells=cells)
+    made = Table(name="t", title="t", caption="", rows=tuple(cells), columns=(Column(key=reward),), cells=cells)
+    return made, {
+        row: pd.DataFrame({"prompt_index": [0, 1], "score": found[reward].value, "reward": reward})
+        for row, found in cells.items()
+    }
 
 
 def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
@@ -82,21 +89,22 @@ def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
     discordant: tau = (9 - 1)/10 = 0.8."""
     found = make_plan(tmp_path, quick=True)
     gains = {"ddpo": 0.1, "d3po": 0.2, "tailorpo": 1.5, "tailorpo_g": 2.0}
-    (line,) = beside(found, {found.blocks[0]: table("shapes-colour", **gains)})
+    (line,) = beside(found, found.blocks[0], *rows("shapes-colour", **gains))
     assert "ours tailorpo-g > tailorpo > d3po > ddpo > base" in line
     assert "the paper on aesthetic, sd15: tailorpo-g > tailorpo > ddpo > d3po > base" in line
     assert "another (Kendall's tau 0.80)" in line and "tailorpo +1.50 SD" in line
+    assert "resamples of prompts ours comes out in 100%, the paper's in 0%" in line
 
 
 def test_on_the_paper_s_own_model_the_difference_is_printed(tmp_path: Path) -> None:
     """7.00 - 5.79 = 1.21 for the base."""
     found = make_plan(tmp_path, quick=True, track="sd15")
-    (line,) = beside(found, {found.blocks[0]: table("aesthetic", tailorpo=0.0)})
+    (line,) = beside(found, found.blocks[0], *rows("aesthetic", tailorpo=0.0))
     assert "base +1.21" in line and "tailorpo +0.34" in line
 
 
-def test_the_published_table_is_shown_whole(tmp_path: Path) -> None:
-    (shown,) = published(make_plan(tmp_path))
+def test_the_published_table_is_shown_whole() -> None:
+    (shown,) = printed(spec.load("tailorpo:2"))
     assert "spo" in shown.rows and len(shown.columns) == 5 and shown.get("spo", "jpeg_compressibility") is None
 
 
@@ -165,3 +173,54 @@ def test_the_search_takes_the_best_reward_that_keeps_the_oracle() -> None:
 
     rows = [row(0.5, 11, 0.9), row(0.5, 11, 0.9), row(1, 12, 0.86), row(1, 14, 0.9), row(2, 14, 0.7), row(2, 14, 0.7)]
     assert best(rows) == {"m": 1}
+
+
+def test_a_task_that_fails_alone_leaves_the_others_running(here: Path) -> None:
+    """The first ends with the code of a failed run, the second is killed, the third goes on to its end."""
+    bad = task(here, "bad", "print('reward is not finite\\n  why: NaN\\n  do:  lower it'); raise SystemExit(5)")
+    shot = task(here, "shot", "import os, signal; print('walking', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+    good = task(here, "good", "import pathlib, time; time.sleep(0.5); pathlib.Path('made').touch()")
+    failed = pool.run([bad, shot, good], 3, "testing")
+    assert (here / "made").exists()
+    why = {one.name: error.cause for one, error in failed}
+    assert why == {
+        "bad": "reward is not finite (NaN)",
+        "shot": "it was ended by SIGKILL; its last words: walking",
+    }
+    assert all(error.code == 5 for _, error in failed)
+
+
+def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
+    """Of three rows with two trainings each, one loses a training, one both, and one its evaluation on one prompt set:
+    6 - 3 trainings and, with the base, 4 x 2 - 2 - 1 measurements remain."""
+    found = spec.load("tailorpo:2")
+    track = found.tracks["shapes"].model_copy(update={"rewards": {"shapes-colour": "aesthetic"}})
+    cells = plan(found, "shapes", track, tmp_path, rows=["ddpo", "d3po", "tailorpo"], seeds=SEEDS)
+    work = tasks.trainings(cells, tmp_path)
+    lost = [one for one in work if one.name.startswith("d3po") or one.name == "ddpo on shapes-colour, seed 1"]
+    left = tasks.without(cells, [(one, RunError(f"{one.name} failed", "NaN", "x")) for one in lost], tmp_path)
+    assert len(left.trainings) == 3 and len(left.measurements) == 6
+    assert {(m.row, len(m.runs)) for m in left.measurements} == {("base", 0), ("ddpo", 1), ("tailorpo", 2)}
+    assert "ddpo on shapes-colour, seed 1 failed: NaN" in left.skipped and len(left.skipped) == 3
+
+    (one,) = (t for t in tasks.measurements(left, tmp_path) if t.name == "tailorpo on shapes-complex")
+    rest = tasks.without(left, [(one, RunError("it failed", "disk", "x"))], tmp_path)
+    assert [(m.row, m.prompts) for m in left.measurements if m not in rest.measurements] == [
+        ("tailorpo", "shapes-complex")
+    ]
+    assert rest.skipped[-1] == "it failed: disk"
+
+
+def test_published_values_are_in_our_units(tmp_path: Path) -> None:
+    """DSPO's Table 3 prints 4.18 minutes a step, 250.8 s; its Table 1 prints shares in %. On another machine's model a
+    time is left away."""
+    cost, rates = (spec.load(name) for name in ("dspo:3", "dspo:1"))
+    there = plan(cost, "sd15", cost.tracks["sd15"], tmp_path)
+    assert there.published(there.blocks[0])["dspo", "s / step"] == pytest.approx(250.8)
+    here = plan(cost, "shapes", cost.tracks["shapes"], tmp_path)
+    assert here.published(here.blocks[0]) == {}
+    settings = tasks.cell(there, there.measurements[0], {}, ["pickscore"]).settings
+    assert settings["pairs"] == "pickapic_v2" and settings["method"] == "diffusion-dpo"
+    shown = Plan(rates, "shapes", rates.tracks["shapes"], (), (), (), False)
+    values = shown.published(shown.blocks[0])
+    assert values["dspo", "pickscore"] == rates.values(shown.blocks[0].published)["dspo", "pickscore"] / 100 < 1
