@@ -53,23 +53,22 @@ def save_adapter(unet: Any, folder: Path) -> Path:
     StableDiffusionPipeline.save_lora_weights(
         folder, unet_lora_layers=state, unet_lora_adapter_metadata=config, weight_name=temporary.name
     )
-    _sort_metadata(temporary)
+    temporary.write_bytes(_in_order(temporary.read_bytes()))
     os.replace(temporary, folder / WEIGHT_NAME)
     return folder / WEIGHT_NAME
 
 
-def _sort_metadata(file: Path) -> None:
-    """safetensors writes a file's metadata in an order of chance; images are named by the file's hash, so it is fixed.
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors file with its metadata in alphabetical order, as they are written in any.
 
-    A file is eight bytes of the header's length, the header as JSON filled up with spaces, and the tensors' bytes.
+    Images are kept under the hash of the file: the same training made again must find them.
     """
-    data = file.read_bytes()
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    file.write_bytes(len(text).to_bytes(8, "little") + text + data[start:])
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def load_adapter(unet: Any, path: Path) -> None:
