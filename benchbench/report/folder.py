@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from benchbench.errors import CorruptError, MissingError
 from benchbench.report import grids, page
 from benchbench.report.latex import latex
-from benchbench.report.sections import Grid, Page, Records, Tables
+from benchbench.report.sections import Grid, Page, Records, Tables, Text
 from benchbench.store.files import write_atomic
 from benchbench.store.keys import digest
 
@@ -48,6 +48,7 @@ def render(path: Path) -> Path:
             f"the report {folder / DATA} cannot be read", str(error).splitlines()[0], "make the report again"
         ) from error
     write_atomic(page_file(folder, content.quick), page.html(content).encode())
+    write_atomic(page_file(folder, content.quick).with_suffix(".md"), words(content).encode())
     for section in content.sections:
         if isinstance(section, Tables):
             for table in section.tables:
@@ -59,6 +60,17 @@ def render(path: Path) -> Path:
             grids.sheet(section).save(data, "PNG", optimize=True)
             write_atomic(folder / ("samples-QUICK.png" if content.quick else "samples.png"), data.getvalue())
     return folder
+
+
+def words(content: Page) -> str:
+    """What the page says in text and tables, as Markdown."""
+    parts = [f"# {content.full_title}", content.intro]
+    for section in content.sections:
+        if isinstance(section, Text):
+            parts += [f"## {section.title}", *section.paragraphs]
+        elif isinstance(section, Tables):
+            parts += [f"## {section.title}", *(table.markdown().rstrip() for table in section.tables)]
+    return "\n\n".join(parts) + "\n"
 
 
 def page_file(folder: Path, quick: bool) -> Path:

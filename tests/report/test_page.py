@@ -109,3 +109,14 @@ def test_what_is_no_report_is_said(tmp_path: Path) -> None:
     (tmp_path / "page.json").write_text('{"title": 1}')
     with pytest.raises(CorruptError, match="cannot be read"):
         folder.render(tmp_path)
+
+
+def test_words_and_tables_as_markdown(tmp_path: Path) -> None:
+    out = folder.write(tmp_path, "some", PAGE)
+    said = (out / "report.md").read_text(encoding="utf-8")
+    assert said.startswith(f"# {PAGE.full_title}\n") and PAGE.intro in said
+    for section in PAGE.sections:
+        if section.kind == "text":
+            assert all(paragraph in said for paragraph in section.paragraphs)
+        if section.kind == "tables":
+            assert all(table.markdown().rstrip() in said for table in section.tables)
