@@ -79,7 +79,7 @@ def test_render_writes_one_file(tmp_path: Path) -> None:
 def test_a_report_folder_has_page_tables_and_picture(tmp_path: Path) -> None:
     out = folder.write(tmp_path, "eval tiny", PAGE)
     assert out.parent == tmp_path / "reports" and out.name.startswith("eval-tiny-")
-    names = {"page.json", "report.html", "samples.png", "t-1.csv", "t-1.md", "t-1.tex"}
+    names = {"page.json", "report.html", "report.md", "samples.png", "t-1.csv", "t-1.md", "t-1.tex"}
     assert {p.name for p in out.iterdir()} == names
     quick = folder.write(tmp_path, "eval tiny", PAGE.model_copy(update={"quick": True}))
     assert quick.name.startswith("eval-tiny-QUICK-") and (quick / "report-QUICK.html").is_file()
