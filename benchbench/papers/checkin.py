@@ -29,7 +29,8 @@ def checkin(store: Path, results: Path) -> list[str]:
         (results / stem).mkdir(parents=True)
         page = json.loads((newest / DATA).read_text(encoding="utf-8"))
         records = {k: v for s in page["sections"] if s["kind"] == "records" for k, v in s["records"].items()}
-        write_atomic(results / stem / "record.json", (json.dumps(records, indent=1) + "\n").encode())
+        text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # where it lay is nobody's business
+        write_atomic(results / stem / "record.json", f"{text}\n".encode())
         for file in [newest / "report.md", *newest.glob("*.csv")]:
             if not file.stem.endswith("-published"):  # these are in results/published
                 shutil.copy(file, results / stem / file.name)
