@@ -119,7 +119,8 @@ def plan(
         known = [*spec.rows, *(row.method for row in spec.rows.values() if row.method)]
         if word not in known:
             raise registry.unknown(f"row or method of {spec.id}", word, known, "--checkpoint METHOD=ID")
-    chosen = tuple(row for row in spec.rows if not rows or row in rows or spec.rows[row].method is None)
+    wanted = rows or (track.quick_rows if quick else ())
+    chosen = tuple(row for row in spec.rows if not wanted or row in wanted or spec.rows[row].method is None)
     shared = _shares(spec, track)
     columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
     rewards = tuple(columns if quick else track.rewards)

@@ -66,6 +66,8 @@ class Track(_Model):
     """The reward of every training. None: each column is a training of its own on its reward."""
     quick_rewards: list[str] = []
     """The columns of --quick; empty: the first one, or all of them where they share their trainings."""
+    quick_rows: list[str] = []
+    """The rows of --quick beside the base; empty: all of them."""
     gold: str | None = None
     """A reward that shows hacking: every column is followed by it, on the same images."""
     set: dict[str, list[str]] = {}

@@ -11,7 +11,7 @@ def test_a_dry_run_says_what_would_be_done_and_where(bench: Bench) -> None:
     ran = bench("reproduce", "tailorpo:2", "--track", "shapes", "--quick", "--dry-run")
     assert ran.code == 0, ran.err
     assert "bench-store" in ran.out.splitlines()[0]
-    assert ran.out.count("left: ") == 5
+    assert ran.out.count("left: ") == 4
 
 
 def test_rows_and_seeds_choose_trainings(bench: Bench) -> None:

@@ -87,3 +87,13 @@ def test_a_checkpoint_stands_in_for_a_training(tmp_path: Path) -> None:
     assert {t.config.method for t in cells.trainings} == {"tailorpo"}
     (one,) = (m for m in cells.measurements if m.row == "ranking+same-input+guidance")
     assert one.runs == ("some-run",)
+
+
+def test_quick_is_a_few_rows_where_the_table_says_so(tmp_path: Path) -> None:
+    """Of tailorpo:2 the four methods that train on its column; rows that are asked for are made all the same."""
+    found = spec.load("tailorpo:2")
+    track = found.tracks["shapes"]
+    quick = plan(found, "shapes", track, tmp_path, quick=True)
+    assert [training.row for training in quick.trainings] == ["ddpo", "d3po", "tailorpo", "tailorpo-g"]
+    assert plan(found, "shapes", track, tmp_path, rows=["spo"], quick=True).rows == ("base", "spo")
+    assert "spo" in plan(found, "shapes", track, tmp_path).rows
