@@ -116,7 +116,7 @@ def plan(
         if row not in spec.rows:
             raise registry.unknown(f"row of {spec.id}", row, spec.rows, "leave --rows away for all of them")
     for word in checkpoints or ():
-        known = [*spec.rows, *(row.method for row in spec.rows.values() if row.method)]
+        known = dict.fromkeys([*spec.rows, *(row.method for row in spec.rows.values() if row.method)])
         if word not in known:
             raise registry.unknown(f"row or method of {spec.id}", word, known, "--checkpoint METHOD=ID")
     wanted = rows or (track.quick_rows if quick else ())
