@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Word = str | int
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: called for every draw
 
 
 class Sample(NamedTuple):
@@ -28,8 +29,7 @@ class Sample(NamedTuple):
 
 def hash64(*words: object) -> int:
     """A 63-bit integer from JSON-able words: the seed of one draw."""
-    text = json.dumps(words, ensure_ascii=False, separators=(",", ":"))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return int.from_bytes(hashlib.blake2b(_as_json(words).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def hand_over(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:
@@ -60,8 +60,10 @@ class Noise:
         """Standard normal numbers, float32 [len(samples), *shape], row i a function of (seed, sample i, what) alone."""
         import torch
 
-        rows = [torch.randn(shape, generator=self.generator(*sample, *what)) for sample in samples]
-        return hand_over(torch.stack(rows), device)
+        rows, generator = torch.empty(len(samples), *shape), torch.Generator()
+        for row, sample in zip(rows, samples, strict=True):
+            torch.randn(shape, generator=generator.manual_seed(hash64(self.seed, self.realm, *sample, *what)), out=row)
+        return hand_over(rows, device)
 
     def permutation(self, n: int, *what: Word) -> list[int]:
         """A permutation of 0..n-1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,9 @@ def generate(
 ) -> list[Generation]:
     """One Generation an evaluation seed. The subject is opened only where an image is missing.
 
-    Interrupted at any moment, the next call makes what is left. ``made_on`` goes to the images' record; what is
-    computed is added to ``spent``. Errors: RunError (disk full, out of memory at one image).
+    Interrupted at any moment, the next call makes what is left, to the same bits: an image's rounding depends on the
+    rows beside it, so a batch that lacks an image is drawn whole, and only what it lacks is stored. ``made_on`` goes to
+    the images' record; what is computed is added to ``spent``. Errors: RunError (disk full, too little memory).
     """
     items = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
     draw: Draw | None = None
@@ -63,34 +65,45 @@ def generate(
         with locked(images.lock, say):
             sweep(images.folder)
             entries = images.scan(items, say)
-            todo = [item for item in items if item not in entries]
-            if todo:
+            missing = {item for item in items if item not in entries}
+            if missing:
                 images.begin(made_on)
                 draw = draw or subject.open()
                 started = time.monotonic()
                 with progress(len(items), f"generating {subject.label}", "images", len(entries)) as bar:
-                    _fill(images, todo, draw, Noise(seed, "eval"), batch_size, bar, say)
+                    drawn = _fill(images, items, missing, draw, Noise(seed, "eval"), batch_size, bar, say)
                 if spent is not None:
-                    spent.images += len(todo)
-                    spent.unet_evals += len(todo) * int(sampler["steps"])  # a plain walk asks once a step
+                    spent.images += len(missing)
+                    spent.unet_evals += drawn * int(sampler["steps"])  # a plain walk asks once a step
                     spent.generating += time.monotonic() - started
-                entries |= images.scan(todo, say)
+                entries |= images.scan(missing, say)
         done.append(Generation(subject.label, seed, images, {item: entries[item] for item in items}))
         _report_blank(done[-1], say)
     return done
 
 
 def _fill(
-    images: Images, todo: Sequence[Sample], draw: Draw, noise: Noise, batch_size: int, bar: Progress, say: Say
-) -> None:
-    """Draws in chunks; the images of one chunk are encoded and written while the next is drawn, and no longer held."""
+    images: Images,
+    items: Sequence[Sample],
+    missing: AbstractSet[Sample],
+    draw: Draw,
+    noise: Noise,
+    batch_size: int,
+    bar: Progress,
+    say: Say,
+) -> int:
+    """How many images were drawn. Those of one batch are encoded and written while the next is drawn, then let go."""
+    drawn = 0
     with ThreadPoolExecutor() as pool:
         writing: list[Future[None]] = []
-        for chunk, pixels in _chunks(todo, draw, noise, batch_size, say):
+        for batch, pixels in _batches(items, missing, draw, noise, batch_size, say):
             _finish(writing)
-            writing = [pool.submit(images.write, item, image) for item, image in zip(chunk, pixels, strict=True)]
-            bar.advance(len(chunk))
+            lacking = [(item, image) for item, image in zip(batch, pixels, strict=True) if item in missing]
+            writing = [pool.submit(images.write, item, image) for item, image in lacking]
+            drawn += len(batch)
+            bar.advance(len(lacking))
         _finish(writing)
+    return drawn
 
 
 def _finish(writing: Sequence[Future[None]]) -> None:
@@ -98,29 +111,36 @@ def _finish(writing: Sequence[Future[None]]) -> None:
         future.result()
 
 
-def _chunks(
-    todo: Sequence[Sample], draw: Draw, noise: Noise, batch_size: int, say: Say
+def _batches(
+    items: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, noise: Noise, batch_size: int, say: Say
 ) -> Iterator[tuple[Sequence[Sample], Any]]:
+    """Batches that lack an image, at places that are the same whatever is missing.
+
+    First images of all prompts come before second ones, so that asking for more a prompt moves no place.
+    """
     import torch
 
-    start, size = 0, batch_size
-    while start < len(todo):
-        chunk = todo[start : start + size]
+    order, start, size = sorted(items, key=lambda item: (item.number, item.index)), 0, batch_size
+    while start < len(order):
+        batch = order[start : start + size]
+        if missing.isdisjoint(batch):
+            start += len(batch)
+            continue
         try:
-            pixels = draw(chunk, noise)
+            pixels = draw(batch, noise)
         except torch.OutOfMemoryError as error:
-            if len(chunk) == 1:
+            if len(batch) == 1:
                 raise RunError(
                     "the device has too little memory for one image",
                     str(error).splitlines()[0],
                     "use another device, or --dtype bf16 or fp16",
                 ) from error
-            size = len(chunk) // 2
+            size = len(batch) // 2
         else:
-            yield chunk, pixels
-            start += len(chunk)
+            yield batch, pixels
+            start += len(batch)
             continue
-        # outside the handler: the exception's traceback would keep the failed chunk's tensors alive
+        # outside the handler: the exception's traceback would keep the failed batch's tensors alive
         torch.cuda.empty_cache()
         say(f"out of memory: going on with {size} images at a time")
 

@@ -15,6 +15,7 @@ import torch
 
 from benchbench.errors import RunError
 from benchbench.evaluate.generate import Generation, generate
+from benchbench.evaluate.spent import Spent
 from benchbench.noise import Noise
 from benchbench.store.images import Images
 from tests.evaluate.fakes import PROMPTS, Generator, picture
@@ -25,16 +26,54 @@ def run(made: Generator, store: Path, **options: Any) -> list[Generation]:
     return generate(made.subject(), PROMPTS, sampler={"steps": 2}, dtype="fp32", store=store, made_on={}, **settings)
 
 
+def times(store: Path) -> dict[str, int]:
+    """When each image was written."""
+    return {path.name: path.stat().st_mtime_ns for path in store.rglob("*.webp")}
+
+
 def test_every_image_is_made_once(tmp_path: Path) -> None:
     made = Generator()
     first = run(made, tmp_path)
+    written = times(tmp_path)
     assert (made.opened, [len(c) for c in made.chunks]) == (1, [4, 2])
     again = run(made, tmp_path)
     assert (made.opened, made.made) == (1, 6) and again[0].entries == first[0].entries
     run(made, tmp_path, images_per_prompt=3)
-    assert made.made == 9 and {item.number for item in made.chunks[-1]} == {2}
+    assert len(times(tmp_path)) == 9 and written.items() <= times(tmp_path).items()
     run(made, tmp_path, eval_seeds=[0, 1])
-    assert made.made == 15 and made.opened == 3
+    assert made.opened == 3 and len(list(tmp_path.rglob("*.webp"))) == 9 + 6
+
+
+def test_a_batch_that_lacks_an_image_is_drawn_whole_and_no_other(tmp_path: Path) -> None:
+    """3 prompts, twice: places 0..5 are the first images of all prompts, then the second ones; batches 0-3 and 4-5."""
+    made = Generator()
+    first = run(made, tmp_path)[0]
+    gone = next(item for item in first.entries if (item.index, item.number) == (1, 1))  # place 4
+    first.images.path(gone).unlink()
+    left, spent = times(tmp_path), Spent()
+    again = run(made, tmp_path, spent=spent)[0]
+    assert [(item.index, item.number) for item in made.chunks[-1]] == [(1, 1), (2, 1)] and len(made.chunks) == 3
+    assert again.entries == first.entries and left.items() <= times(tmp_path).items()
+    assert (spent.images, spent.unet_evals) == (1, 4)  # one stored; two drawn, of two steps each
+
+
+def test_what_is_made_again_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    """The real model: three of twelve images are missing, which in a batch of three would round otherwise."""
+    from benchbench import prompts
+    from benchbench.api import PromptSet
+    from benchbench.evaluate.subject import Model
+
+    sampler = {"steps": 4, "eta": 1.0, "guidance_scale": 5.0}
+    model = Model("shapes", sampler, "cpu", "fp32", lambda _: None)
+    few = PromptSet("few", prompts.load("shapes-simple").prompts[:12], "made here", "none")
+    settings: dict[str, Any] = {"sampler": sampler, "dtype": "fp32", "images_per_prompt": 1, "eval_seeds": [0]}
+    settings |= {"store": tmp_path, "batch_size": 12, "made_on": {}, "say": lambda _: None}
+    first = generate(model.subject("base", None), few, **settings)[0]
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.webp")}
+    for path in list(files)[::5]:
+        path.unlink()
+    again = generate(model.subject("base", None), few, **settings)[0]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.webp")} == files and again.entries == first.entries
 
 
 def test_images_do_not_depend_on_the_batch(tmp_path: Path) -> None:
@@ -49,9 +88,10 @@ def test_a_damaged_image_is_made_again_and_named(tmp_path: Path) -> None:
     first = run(made, tmp_path)[0]
     path = first.images.path(next(iter(first.entries)))
     path.write_bytes(path.read_bytes()[:50])
+    left = {name: time for name, time in times(tmp_path).items() if name != path.name}
     (first.images.folder / ".00000-00.webp.1-1.tmp").write_bytes(b"left by a kill")
     again = run(made, tmp_path, say=said.append)[0]
-    assert made.made == 7 and again.entries == first.entries and str(path) in said[0]
+    assert left.items() <= times(tmp_path).items() and again.entries == first.entries and str(path) in said[0]
     assert not list(again.images.folder.glob(".*.tmp"))
 
 
@@ -100,9 +140,10 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_made(tmp_path: Path, monkey
     with pytest.raises(RunError, match="the disk is full"):
         run(made, tmp_path, batch_size=1)
     monkeypatch.undo()
-    made.chunks.clear()
+    kept = times(tmp_path)
+    assert len(kept) == 2  # of the prompts before the third
     run(made, tmp_path)
-    assert made.made == 2
+    assert len(times(tmp_path)) == 6 and kept.items() <= times(tmp_path).items()
 
 
 def test_killed_for_real_it_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -42,13 +42,19 @@ def start(store: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def files(store: Path) -> list[Path]:
+    """What a store is for: weights, images and scores."""
+    return [
+        path for kind in ("runs/*/*.safetensors", "images/*/*.webp", "scores/*/*.parquet") for path in store.glob(kind)
+    ]
+
+
 def contents(store: Path) -> dict[str, Any]:
     """All that counts of a store: weights and images by their bytes, metrics and scores by their rows."""
     found: dict[str, Any] = {}
-    for kind in ("runs/*/*.safetensors", "images/*/*.webp"):
-        found |= {str(path.relative_to(store)): path.read_bytes() for path in store.glob(kind)}
-    for path in store.glob("scores/*/*.parquet"):
-        found[str(path.relative_to(store))] = pd.read_parquet(path).to_dict("records")
+    for path in files(store):
+        rows = path.suffix == ".parquet"
+        found[str(path.relative_to(store))] = pd.read_parquet(path).to_dict("records") if rows else path.read_bytes()
     for path in store.glob("runs/*/metrics.jsonl"):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         found[str(path.relative_to(store))] = [
@@ -60,11 +66,11 @@ def contents(store: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
-    """What an uninterrupted run leaves, and the seconds that it took."""
-    store, began = tmp_path_factory.mktemp("whole"), time.monotonic()
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that an uninterrupted run leaves."""
+    store = tmp_path_factory.mktemp("whole")
     assert start(store).wait(900) == 0
-    return contents(store), time.monotonic() - began
+    return store
 
 
 def counted(found: dict[str, Any]) -> None:
@@ -80,33 +86,32 @@ def counted(found: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
-def test_killed_at_random_moments(seed: int, whole: tuple[dict[str, Any], float], tmp_path: Path) -> None:
-    """The whole group is killed with -9 at moments drawn over the time of a whole run; the last start is left alone.
+def test_killed_at_random_moments(seed: int, whole: Path, tmp_path: Path) -> None:
+    """The whole group is killed with -9 when the store holds a drawn number of files; the last start is left alone.
 
+    Moments are counted in what is there, not in seconds, so that every start is killed at work on any machine.
     Weights, images, scores, metrics and the table are those of the run that nobody killed, to the bit.
     """
-    expected, seconds = whole
-    counted(expected)
-    moments, killed = random.Random(seed), 0
-    for _ in range(KILLS):
+    counted(contents(whole))
+    for moment in sorted(random.Random(seed).sample(range(len(files(whole)) - 1), KILLS)):
         running = start(tmp_path)
         try:
-            running.wait(moments.uniform(0, seconds))
-        except subprocess.TimeoutExpired:
-            killed += 1
+            while len(files(tmp_path)) <= moment:
+                assert running.poll() is None, "it ended before it was killed"
+                time.sleep(0.02)
         finally:
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGKILL)
-                running.wait()
-    assert killed > 0
+            killed = running.wait() == -signal.SIGKILL
+        assert killed
     assert start(tmp_path).wait(900) == 0
-    assert contents(tmp_path) == expected
+    assert contents(tmp_path) == contents(whole)
 
 
 @pytest.mark.slow
-def test_two_at_once_share_the_work(whole: tuple[dict[str, Any], float], tmp_path: Path) -> None:
+def test_two_at_once_share_the_work(whole: Path, tmp_path: Path) -> None:
     """Both end well, and what they leave is what one alone does: one training, each image and each score once."""
     both = [start(tmp_path), start(tmp_path)]
     assert [one.wait(900) for one in both] == [0, 0]
-    assert contents(tmp_path) == whole[0]
+    assert contents(tmp_path) == contents(whole)
     assert len(list((tmp_path / "runs").glob("*/done.json"))) == 1
