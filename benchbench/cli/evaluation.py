@@ -26,6 +26,12 @@ def evaluate(
     ] = None,
     images_per_prompt: Annotated[int, typer.Option(min=1)] = 5,
     eval_seeds: Annotated[str, typer.Option(help="Seeds of the images, separated by commas.")] = "0",
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Denoising steps. Default: those of the trainings, or 20.")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(min=0, help="Of classifier-free guidance. Default: that of the trainings, or 5.")
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at a time: memory, not results. Default: by their size.")
     ] = None,
@@ -73,6 +79,8 @@ def evaluate(
     from benchbench.evaluate import evaluate
     from benchbench.report import folder
 
+    asked = {"steps": steps, "guidance_scale": guidance_scale}
+
     with resumable():
         result = evaluate(
             model_name,
@@ -82,6 +90,7 @@ def evaluate(
             store=root(store),
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
+            sampler={name: value for name, value in asked.items() if value is not None},
             device=device,
             batch_size=batch_size,
             compiled=compiled,

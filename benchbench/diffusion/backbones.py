@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from benchbench.diffusion import models
+from benchbench.diffusion.allocator import keep_freed_memory
 from benchbench.errors import CorruptError, UsageError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -86,6 +87,8 @@ def load(
     models.weight_files(root)  # raises for a part that is missing
     scheduler = _json(root / "scheduler" / "scheduler_config.json")
     where = pick_device(str(device) if device is not None else None)
+    if where.type == "cpu":
+        keep_freed_memory()
     name = pick_dtype(dtype, where)
     kind = DTYPES[name]
     vae = models.split(model)[1]

@@ -64,7 +64,8 @@ def with_null(cond: Cond, rows: int) -> Cond:
 
 def noise(unet: Any, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
     """The network's noise prediction, float32 [N, C, h, w], at latents x [N, C, h, w] and timesteps tau [N]."""
+    x = x.to(next(unet.parameters()).dtype)  # unet.dtype would look at every weight, at every step
     if cond.pooled is None:
-        return unet(x.to(unet.conv_in.weight.dtype), tau, cond.text).sample.float()
+        return unet(x, tau, cond.text).sample.float()
     added = {"text_embeds": cond.pooled, "time_ids": cond.time_ids}
-    return unet(x.to(unet.conv_in.weight.dtype), tau, cond.text, added_cond_kwargs=added).sample.float()
+    return unet(x, tau, cond.text, added_cond_kwargs=added).sample.float()

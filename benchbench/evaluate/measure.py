@@ -47,7 +47,7 @@ def measure(
     store: Path,
     images_per_prompt: int = 5,
     eval_seeds: Sequence[int] = (0,),
-    sampler: SamplerConfig | None = None,
+    sampler: SamplerConfig | Mapping[str, float] | None = None,
     device: str | None = None,
     dtype: str = "auto",
     batch_size: int | None = None,
@@ -57,10 +57,11 @@ def measure(
 ) -> Measured:
     """``rows`` maps a label to its trainings (run ids, run folders, adapter folders); no training is the base model.
 
-    Without ``sampler`` it is the one that the trainings used. Run twice, it makes nothing the second time and loads no
-    weights; interrupted, it goes on. Without ``batch_size`` it is by the size of the images. ``compiled`` and
-    ``channels_last`` make a GPU faster and change rounding alone, so that the images keep their names. Errors:
-    UsageError, MissingError, CorruptError (an adapter that is damaged or of another model), RunError.
+    Without ``sampler`` it is the one that the trainings used, and a mapping changes that one. Run twice, it makes
+    nothing the second time and loads no weights; interrupted, it goes on. Without ``batch_size`` it is by the size of
+    the images. ``compiled`` and ``channels_last`` make a GPU faster and change rounding alone, so that images keep
+    their names. Errors: UsageError, MissingError, CorruptError (an adapter that is damaged or of another model),
+    RunError.
     """
     from benchbench.diffusion import backbones, models
 
@@ -74,7 +75,9 @@ def measure(
     where, precision = str(chosen), backbones.pick_dtype(dtype, chosen)
     trainings = rows_of.resolve(rows, store)
     adapters = [found for row in trainings.values() for found in row.values() if found]
-    settings = (sampler or rows_of.common_sampler(adapters)).model_dump(mode="json")
+    if not isinstance(sampler, SamplerConfig):
+        sampler = rows_of.common_sampler(adapters, sampler)
+    settings = sampler.model_dump(mode="json")
 
     def warn(backbone: Any) -> None:
         for line in too_long(prompts, backbone.tokenizer):

@@ -33,18 +33,20 @@ def resolve(rows: Mapping[str, Sequence[str | Path]], store: Path) -> dict[str, 
     return found
 
 
-def common_sampler(adapters: Iterable[Adapter]) -> SamplerConfig:
-    """The sampler that all trainings used, which is how they are evaluated; the default where none says."""
-    used = {one.label: one.settings["sampler"] for one in adapters if "sampler" in one.settings}
+def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | None = None) -> SamplerConfig:
+    """The sampler that all trainings used, which is how they are evaluated, but for ``changes`` that are asked for; the
+    default where none says."""
+    default, asked = SamplerConfig().model_dump(), dict(changes or {})
+    used = {one.label: {**one.settings["sampler"], **asked} for one in adapters if "sampler" in one.settings}
     for label, sampler in used.items():
         first = next(iter(used))
         if sampler != used[first]:
             raise UsageError(
                 f"{first} and {label} were not trained with one sampler",
                 f"{used[first]} and {sampler}: a table compares only what is sampled alike",
-                "evaluate them apart",
+                "evaluate them apart, or say how to sample: --steps, --guidance-scale",
             )
-    return SamplerConfig.model_validate(next(iter(used.values()), {}))
+    return SamplerConfig.model_validate(next(iter(used.values()), default | asked))
 
 
 def check_model(adapters: Iterable[Adapter], model: str, model_hash: str, say: Say) -> None:

@@ -96,8 +96,11 @@ class _Lazy:
     def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
         """Scores of all images, in parts where they are too many for the memory."""
         if self._scores is None:
+            from benchbench.diffusion.allocator import keep_freed_memory
             from benchbench.diffusion.memory import Fitting
 
+            if self.device == "cpu":
+                keep_freed_memory()
             made, fitting = self.kind(self.device), Fitting(f"in the reward {self.kind.name}")
             self._scores = lambda images, prompts: fitting(
                 lambda rows: made.score(images[rows], prompts[rows]), len(images)

@@ -16,14 +16,14 @@ def printed(spec: Spec) -> tuple[Table, ...]:
         here = [line for line in lines if line["prompts"] == prompts]
         base = " and ".join(dict.fromkeys(line["model"] for line in here))
         unit = {line["column"]: line["unit"] for line in here}
-        inferred = dict.fromkeys(line["caveat"] for line in here if line["caveat"])
+        caveats = dict.fromkeys(part for line in here for part in line["caveat"].split("; ") if part)
         where = "" if prompts == "none" else f", on {prompts}"
         tables.append(
             Table(
                 name=f"{spec.id.replace(':', '-')}-published" + (f"-{prompts}" if tables else ""),
                 title=f"{spec.source}, as printed{where}",
                 caption=f"Values of the paper on {base}: on any other model they are compared by order, not by value. "
-                + "; ".join(inferred),
+                + "; ".join(caveats),
                 rows=tuple(rows),
                 columns=tuple(Column(key=c, unit=unit[c]) for c in columns),
                 cells={r: {c: Cell(value=values[r, c]) for c in columns if (r, c) in values} for r in rows},

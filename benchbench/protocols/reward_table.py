@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchbench.protocols.protocol import Protocol
 from benchbench.report.table import Cell, Column, Table, cell
-from benchbench.stats import intervals, paired
+from benchbench.stats import intervals, paired, proportions
 from benchbench.stats.multiple import Verdict, judge
 from benchbench.stats.paired import Difference
 
@@ -42,9 +42,11 @@ def reward_table(
     }
     verdicts = judge(against, level)
     cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
+    fractions = {c.key for c in columns if _fraction(c)}
     for at, part in parts.items():
         known = (published or {}).get(at)
-        cells[at[0]][at[1]] = cell(intervals.mean(part, level), against.get(at), known, verdicts.get(at))
+        found = proportions.share(part, level) if at[1] in fractions else intervals.mean(part, level)
+        cells[at[0]][at[1]] = cell(found, against.get(at), known, verdicts.get(at))
     return Table(
         name=name,
         title=title,
@@ -55,6 +57,11 @@ def reward_table(
         protocol=protocol.digest,
         quick=quick,
     )
+
+
+def _fraction(column: Column) -> bool:
+    """Scores between 0 and 1, whose interval stays there."""
+    return column.unit.startswith("fraction")
 
 
 def _one(frame: pd.DataFrame, reward: str) -> pd.DataFrame:
@@ -86,6 +93,8 @@ def _caption(
         how = "by Student's t over prompts, too few to resample"
     else:
         how = "by bootstrap over prompts"
+    if any(_fraction(c) for c in columns):
+        how += ", of fractions Wilson's for clustered samples"
     sentences.append(f"In brackets: {level:.0%} interval {how}")
     if base is not None and len(cells) > 1:
         sentences.append(f"SD: paired difference to {base} in standard deviations of {base} over its images")

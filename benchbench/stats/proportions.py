@@ -48,9 +48,9 @@ def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
     as would be independent, with Student's quantile.
 
     p (1 - p) / V independent trials have the variance V that the clusters show (Korn and Graubard, Survey Methodology
-    24, 1998), but never more than there are images. Where V is zero since all scores are 0 or all are 1, every prompt
-    counts as one trial. One prompt has no interval. Simulated coverage at 95 %: 0.90 to 0.99 for 8 to 45 prompts of
-    five images that are half alike, and shares from 0.05 to 0.95. Errors: ValueError.
+    24, 1998), but never more than there are images. Where all scores are 0 or all are 1 no spread is seen, over prompts
+    or trainings, and every prompt counts as one trial. One prompt has no interval. Simulated coverage at 95 %: 0.90 to
+    0.99 for 8 to 45 prompts of five images that are half alike, and shares from 0.05 to 0.95. Errors: ValueError.
     """
     table = cells(frame)
     seeds, prompts = table.sums.shape
@@ -59,6 +59,7 @@ def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
     if prompts > 1:
         spread, freedom = variance(table)
         inside = value * (1 - value)
+        freedom = freedom if inside else prompts - 1
         trials = prompts if inside == 0 else min(inside / spread, table.images) if spread > 0 else table.images
         low, high = _score(value, trials, float(stats.t.ppf((1 + level) / 2, freedom)))
     return Interval(value, low, high, table.images, prompts, seeds)

@@ -38,8 +38,6 @@ class Price:
 
 
 class _Net(nn.Module):
-    dtype = torch.float32
-
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))

@@ -35,6 +35,16 @@ def test_a_table_and_then_the_same_from_the_store(bench: Bench, argv: list[objec
     assert "2 images of 1 generations" in bench("status").out
 
 
+def test_the_sampler_can_be_said(bench: Bench, argv: list[object]) -> None:
+    """In the caption, and as images of their own: nothing is mixed with those of another sampler."""
+    plain = bench(*argv, "--steps", 2)
+    assert plain.code == 0 and "sampler steps 2, eta 1, guidance scale 5" in plain.out
+    ran = bench(*argv, "--steps", 2, "--guidance-scale", 1.5)
+    assert ran.code == 0 and "sampler steps 2, eta 1, guidance scale 1.5" in ran.out
+    assert "made 2 images" in ran.out
+    assert bench(*argv, "--steps", 0).code == 2
+
+
 def test_all_rewards_says_what_it_skips(bench: Bench, argv: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     from benchbench import registry
 

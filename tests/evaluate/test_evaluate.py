@@ -93,6 +93,7 @@ def test_the_sampler_is_the_one_of_the_trainings(model: str, tmp_path: Path) -> 
     write_run(tmp_path, model, "ddpo-2", 2, SAMPLER | {"steps": 3})
     with pytest.raises(UsageError, match="one sampler"):
         run(model, tmp_path, ["ddpo-1", "ddpo-2"])
+    assert "steps 4," in run(model, tmp_path, ["ddpo-1", "ddpo-2"], sampler={"steps": 4}).table.caption
 
 
 def test_an_adapter_of_another_model_is_refused(model: str, tmp_path: Path) -> None:

@@ -88,6 +88,20 @@ def test_several_trainings_are_one_row() -> None:
     assert "by a paired two-level t-test over trainings and prompts. n.s." in table.caption
 
 
+def test_an_interval_of_fractions_stays_between_none_and_all() -> None:
+    """Two trainings, of which one has every score 1 and the other 0.5: Student's t with one degree of freedom would
+    reach from 0.75 far beyond 1; of a share it ends there."""
+
+    def right(score: float, seed: int) -> pd.DataFrame:
+        return frame(0, seed=seed).assign(score=score, unit="fraction of stated attributes")
+
+    table = reward_table({"ours": pd.concat([right(1.0, 0), right(0.5, 1)])}, PROTOCOL, base=None)
+    found = table.cells["ours"]["colour"]
+    assert found.value == 0.75 and found.low is not None and found.high is not None
+    assert 0 <= found.low < 0.75 < found.high <= 1
+    assert "of fractions Wilson's for clustered samples" in table.caption
+
+
 def test_quick_is_in_caption_and_file_name() -> None:
     table = reward_table({"base": frame(0)}, PROTOCOL, quick=True)
     assert table.full_caption.startswith("QUICK") and table.stem == "rewards-QUICK"

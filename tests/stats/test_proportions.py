@@ -55,6 +55,16 @@ def test_eight_of_eight_is_no_proof_of_always() -> None:
     assert (none.value, none.low) == (0, 0) and none.high == pytest.approx(1 - 0.5886, abs=1e-4)
 
 
+def test_never_in_three_trainings_is_as_rare_as_in_one() -> None:
+    """No draw on 45 prompts: the upper end is t² / (45 + t²) with t = 2.015, Student's for 44 degrees, whatever the
+    number of trainings, whose two degrees (t = 4.30) are of a spread that nobody saw."""
+    one = frame([[0.0]] * 45)
+    three = pd.concat([one.assign(train_seed=seed) for seed in range(3)])
+    expected = 2.0154**2 / (45 + 2.0154**2)
+    for found in (share(one), share(three)):
+        assert found.low == 0 and found.high == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_share_of_independent_images_is_that_of_wilson() -> None:
     """100 prompts of one image, 37 ones: V = 0.37 * 0.63 / 99, so 99 trials; t(99) is nearly the normal quantile."""
     found, plain = share(frame([[float(i < 37)] for i in range(100)])), wilson(37, 100)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.bench.apart import Apart
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import SAMPLER, Setting, quiet
 
@@ -13,34 +17,40 @@ IMAGES = 64
 
 def measure(setting: Setting) -> list[Row]:
     """Into PNG on one side, into the store on the other; the weights are in memory already on both."""
-    from tests.bench.baselines import generate_and_score as plain
-
-    pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
     gpu = setting.device == "cuda"
     ours = generator(setting, compiled=gpu, channels_last=gpu)
-
-    def theirs(batch: int, count: int) -> None:
-        with setting.fresh() as out:
-            plain.generate(pipe, setting.texts[:count], out, batch)
 
     def own(count: int) -> None:
         with setting.fresh() as store:
             ours(store, count)
 
     batches = (1, 8, 64) if setting.device == "cpu" else (1, 8, 16, 32)
-    for batch in batches:
-        theirs(batch, min(batch, 8))
-    own(8)
-    cases = {f"{b} a call": lambda b=b: theirs(b, IMAGES) for b in batches} | {"ours": lambda: own(IMAGES)}
-    times = alternate(cases, setting.rounds)
+    own(min(8, IMAGES))
+    with Apart(sys.modules[__name__], setting, IMAGES, batches) as theirs:
+        times = alternate(theirs.cases() | {"ours": lambda: own(IMAGES)}, setting.rounds)
     bars = {1: 5.0, 8: 1.5, 64: 1.0} if setting.device == "cpu" else {1: 3.0}
-    rows = [seconds("generate", f"{IMAGES} images, {name}", times[name]) for name in cases]
+    rows = [seconds("generate", f"{IMAGES} images, {name}", found) for name, found in times.items()]
     rows += [ratio("generate", f"{b} a call / ours", times[f"{b} a call"], times["ours"], bars.get(b)) for b in batches]
-    if setting.device == "cuda":
+    if gpu:
         best = min(batches, key=lambda b: min(times[f"{b} a call"].wall))
         rows.append(ratio("generate", f"best batch ({best}) / ours", times[f"{best} a call"], times["ours"], 1.3))
         rows += _peak(setting, times["ours"].wall)
     return rows
+
+
+def baselines(setting: Setting, images: int, batches: Sequence[int]) -> dict[str, Callable[[], None]]:
+    """The pipeline at several batch sizes, each of which it has seen once."""
+    from tests.bench.baselines import generate_and_score as plain
+
+    pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
+
+    def make(batch: int, count: int) -> None:
+        with setting.fresh() as out:
+            plain.generate(pipe, setting.texts[:count], out, batch)
+
+    for batch in batches:
+        make(batch, min(batch, 8))
+    return {f"{batch} a call": partial(make, batch, images) for batch in batches}
 
 
 def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) -> Any:  # type: ignore[assignment]

@@ -45,7 +45,10 @@ def _run(setting: Setting, words: list[str]) -> None:
     if what == "train":
         from tests.bench.parts import training
 
-        case = training.theirs(setting, "tailorpo") if rest == ["theirs"] else training.trainer(setting, "tailorpo")[0]
+        if rest == ["theirs"]:
+            case = training.theirs(setting, "tailorpo", training.BATCH[setting.device])
+        else:
+            case = training.trainer(setting, "tailorpo")[0]
         for _ in range(2):
             case()
         return

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from tests.bench.apart import Apart
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import Setting, quiet
 
@@ -13,13 +17,6 @@ IMAGES = 256
 def measure(setting: Setting) -> list[Row]:
     """Everything that a user waits for, loading the weights included."""
     from benchbench.evaluate.measure import measure as evaluate
-    from tests.bench.baselines import generate_and_score as plain
-
-    def theirs(score: Any, count: int) -> None:
-        with setting.fresh() as out:
-            pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
-            paths = plain.generate(pipe, setting.texts[:count], out, 8)
-            score(paths, setting.texts[:count], setting.load_reward)
 
     def own(count: int) -> None:
         with setting.fresh() as store:
@@ -34,15 +31,26 @@ def measure(setting: Setting) -> list[Row]:
                 say=quiet,
             )
 
-    cases = {
-        "batches of 8, reward loaded for every image": lambda n=IMAGES: theirs(plain.score_loading_each_time, n),
-        "batches of 8, reward kept": lambda n=IMAGES: theirs(plain.score_keeping, n),
-        "ours": lambda n=IMAGES: own(n),
-    }
-    for case in cases.values():
-        case(8)  # type: ignore[call-arg]
-    times = alternate(cases, setting.rounds)
+    own(min(8, IMAGES))
+    with Apart(sys.modules[__name__], setting, IMAGES) as theirs:
+        times = alternate(theirs.cases() | {"ours": lambda: own(IMAGES)}, setting.rounds)
     rows = [seconds("score", f"{IMAGES} images and scores, {name}", found) for name, found in times.items()]
     for (name, found), bar in zip(list(times.items())[:2], (2.0, 1.4), strict=True):
         rows.append(ratio("score", f"{name} / ours", found, times["ours"], bar if setting.device == "cpu" else None))
     return rows
+
+
+def baselines(setting: Setting, images: int) -> dict[str, Callable[[], None]]:
+    """Batches of 8, then one image after the other."""
+    from tests.bench.baselines import generate_and_score as plain
+
+    def make(score: Any, count: int) -> None:
+        with setting.fresh() as out:
+            pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
+            paths = plain.generate(pipe, setting.texts[:count], out, 8)
+            score(paths, setting.texts[:count], setting.load_reward)
+
+    ways = {"loaded for every image": plain.score_loading_each_time, "kept": plain.score_keeping}
+    for score in ways.values():
+        make(score, min(8, images))
+    return {f"batches of 8, reward {name}": partial(make, score, images) for name, score in ways.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from tests.bench.apart import Apart
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import Setting, quiet
 
@@ -17,14 +19,21 @@ def measure(setting: Setting) -> list[Row]:
     """Both sides of every method, one after the other."""
     rows = []
     for method in METHODS:
-        cases = {"straightforward": theirs(setting, method), "ours": trainer(setting, method)[0]}
-        for case in cases.values():
-            case()
-        times = alternate(cases, setting.rounds)
+        own, _ = trainer(setting, method)
+        own()
+        with Apart(sys.modules[__name__], setting, method, BATCH[setting.device]) as others:
+            times = alternate(others.cases() | {"ours": own}, setting.rounds)
         rows += [seconds("train", f"{method}, {name}", found) for name, found in times.items()]
         bar = {"cpu": 1.35, "cuda": 1.6}[setting.device] if method == "tailorpo" else None
         rows.append(ratio("train", f"{method}, straightforward / ours", times["straightforward"], times["ours"], bar))
     return rows
+
+
+def baselines(setting: Setting, method: str, batch: int) -> dict[str, Callable[[], None]]:
+    """The straightforward implementation, which has run once."""
+    run = theirs(setting, method, batch)
+    run()
+    return {"straightforward": run}
 
 
 def judge(setting: Setting, method: str) -> str:
@@ -40,7 +49,9 @@ def trainer(setting: Setting, method: str, *overrides: str) -> tuple[Callable[[]
 
     batch = BATCH[setting.device]
     words = [f"train.batch={batch}", "train.eval_every=0", f"train.dtype={setting.dtype}"]
-    if method != "spo":
+    if method == "spo":
+        words.append("method.threshold=0")  # as the baseline: every pair counts, so that both learn from as many
+    else:
         words.append("method.steps=[20, 16, 12, 8, 4]")
     if setting.device == "cuda":
         words += ["train.micro_batch=16", "train.compile=true", "train.channels_last=true"]
@@ -62,7 +73,7 @@ def trainer(setting: Setting, method: str, *overrides: str) -> tuple[Callable[[]
     return found._rollout, found
 
 
-def theirs(setting: Setting, method: str) -> Callable[[], None]:
+def theirs(setting: Setting, method: str, batch: int) -> Callable[[], None]:
     """The same with the straightforward implementation: the same prompts, reward, steps and batch."""
     from benchbench import registry
     from tests.bench.baselines import sampler
@@ -71,7 +82,7 @@ def theirs(setting: Setting, method: str) -> Callable[[], None]:
     reward = registry.get("rewards", judge(setting, method))(setting.device)
     baseline = import_module(f"tests.bench.baselines.{method.removesuffix('-g')}")
     score = reward.score_at if method == "spo" else reward.score_differentiable
-    count = BATCH[setting.device] // (2 if method == "d3po" else 1)
+    count = batch // (2 if method == "d3po" else 1)
     texts = setting.texts[:count]
     options = {"guidance": True} if method == "tailorpo-g" else {}
     return lambda: baseline.iteration(model, texts, score, **options)
