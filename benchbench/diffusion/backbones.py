@@ -10,6 +10,7 @@ import torch
 
 from benchbench.diffusion import models
 from benchbench.diffusion.allocator import keep_freed_memory
+from benchbench.diffusion.faster import keep_signature
 from benchbench.errors import CorruptError, UsageError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -89,6 +90,7 @@ def load(
     where = pick_device(str(device) if device is not None else None)
     if where.type == "cpu":
         keep_freed_memory()
+    keep_signature()
     name = pick_dtype(dtype, where)
     kind = DTYPES[name]
     vae = models.split(model)[1]

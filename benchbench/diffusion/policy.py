@@ -65,6 +65,7 @@ class Policy:
     reference: Any = None
     _texts: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
     _fitting: Fitting = field(default_factory=lambda: Fitting("denoising"))
+    _adapted: list[Any] = field(default_factory=list)  # the layers with an adapter, looked for once
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         """Text embeddings of N prompts, [N, L, D]; each distinct prompt is encoded once and kept."""
@@ -153,13 +154,22 @@ class Policy:
             finally:
                 self.backbone = own
         elif getattr(unet, "peft_config", None):
-            unet.disable_adapters()
+            self._switch(False)
             try:
                 yield
             finally:
-                unet.enable_adapters()
+                self._switch(True)
         else:
             yield
+
+    def _switch(self, on: bool) -> None:
+        """What diffusers' enable_adapters and disable_adapters do, without walking through the network each time."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        if not self._adapted:
+            self._adapted += [m for m in self.backbone.unet.modules() if isinstance(m, BaseTunerLayer)]
+        for layer in self._adapted:
+            layer.enable_adapters(on)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters, in the network's order."""

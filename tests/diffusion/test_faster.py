@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
 from benchbench.diffusion import backbones
-from benchbench.diffusion.faster import REGIONS, speed_up
+from benchbench.diffusion.faster import REGIONS, keep_signature, speed_up
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 
@@ -72,3 +74,35 @@ def test_compiling_changes_rounding_alone(tiny_sd: Path, tmp_path: Path, monkeyp
         assert found == REGIONS
 
     same(tiny_sd, faster)
+
+
+def test_the_kept_signature_is_the_true_one_and_changes_no_bit(tiny_sd: Path) -> None:
+    """diffusers passes on the arguments that the signature names; asked again from scratch it names the same."""
+    policy = tuned(tiny_sd)  # loading keeps it
+    cond = policy.encode(["cat", "dog", "ant"])
+    kept, call = inspect.signature(AttnProcessor2_0()), AttnProcessor2_0.__call__
+    fast = policy.reference_step(X, 12, cond).mean
+    del call.__signature__
+    try:
+        assert inspect.signature(AttnProcessor2_0()) == kept and "encoder_hidden_states" in kept.parameters
+        assert torch.equal(policy.reference_step(X, 12, cond).mean, fast)
+    finally:
+        keep_signature()
+
+
+def test_the_reference_is_the_network_without_its_adapter(tiny_sd: Path) -> None:
+    """As diffusers' own switch has it: off inside the block, on again and trainable after it, an error included."""
+    policy, plain = tuned(tiny_sd), make_policy(backbones.load(str(tiny_sd), "cpu"), 20, 1.0, 5.0)
+    cond = policy.encode(["cat", "dog", "ant"])
+    with torch.no_grad():
+        own, base = policy.step(X, 12, cond).mean, plain.step(X, 12, cond).mean
+        assert not torch.allclose(own, base)
+        for _ in range(2):
+            assert torch.equal(policy.reference_step(X, 12, cond).mean, base)
+            assert torch.equal(policy.step(X, 12, cond).mean, own)
+    with pytest.raises(KeyError), policy.adapter_off():
+        raise KeyError
+    assert torch.equal(policy.step(X, 12, cond).mean.detach(), own) and len(policy.parameters()) > 0
+    policy.backbone.unet.disable_adapters()
+    with torch.no_grad():
+        assert torch.equal(policy.step(X, 12, cond).mean, base)
