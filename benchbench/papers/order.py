@@ -72,8 +72,12 @@ def _agreement(
         said.append(f"The order is {'the same' if mine == paper else 'another'} (Kendall's tau {tau:.2f}).")
     held = order.shares(frames, [mine, paper])
     redrawn = "prompts and trainings" if any(_trainings(frame) > 1 for frame in frames.values()) else "prompts"
-    also = "" if mine == paper else f", the paper's in {held[1]:.0%}"
-    said.append(f"In {order.RESAMPLES:,} resamples of {redrawn} ours comes out in {held[0]:.0%}{also}.")
+    those = f"In {order.RESAMPLES:,} resamples of {redrawn}"
+    if len(set(ours.values())) < len(rows):
+        said.append(f"{those} the paper's comes out in {held[1]:.0%}; ours has rows that are level, and no one order.")
+    else:
+        also = "" if mine == paper else f", the paper's in {held[1]:.0%}"
+        said.append(f"{those} ours comes out in {held[0]:.0%}{also}.")
     return " ".join(said)
 
 

@@ -96,6 +96,13 @@ def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
     assert "resamples of prompts ours comes out in 100%, the paper's in 0%" in line
 
 
+def test_rows_that_are_level_have_no_order(tmp_path: Path) -> None:
+    found = make_plan(tmp_path, quick=True)
+    (line,) = beside(found, found.blocks[0], *rows("shapes-colour", ddpo=0.1, d3po=0.1, tailorpo=1.5, tailorpo_g=2.0))
+    assert "ours tailorpo-g > tailorpo > ddpo = d3po > base" in line
+    assert "resamples of prompts the paper's comes out in 0%; ours has rows that are level" in line
+
+
 def test_on_the_paper_s_own_model_the_difference_is_printed(tmp_path: Path) -> None:
     """7.00 - 5.79 = 1.21 for the base."""
     found = make_plan(tmp_path, quick=True, track="sd15")
@@ -105,6 +112,8 @@ def test_on_the_paper_s_own_model_the_difference_is_printed(tmp_path: Path) -> N
 
 def test_the_published_table_is_shown_whole() -> None:
     (shown,) = printed(spec.load("tailorpo:2"))
+    caveats = shown.caption.split("by order, not by value. ")[1].split("; ")
+    assert len(caveats) == len(set(caveats)) > 1
     assert "spo" in shown.rows and len(shown.columns) == 5 and shown.get("spo", "jpeg_compressibility") is None
 
 
