@@ -1,7 +1,8 @@
-"""Copies reports of paper tables out of a store: ``python -m benchbench.papers.checkin STORE results/shapes``.
+"""Copies reports of paper tables and of protocols out of a store: ``python -m benchbench.papers.checkin STORE
+results/shapes``.
 
-Of each table on the shapes track the newest report that is not a quick one: its words, its CSV files and the records of
-its runs, without the pictures, into a folder named as the table.
+Of each table on the shapes track, and of each protocol on the shapes world's prompts, the newest report that is not a
+quick one: its words, its CSV files and the records of its runs, without the pictures, into a folder of its name.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import sys
 from pathlib import Path
 
 from benchbench.papers import spec
+from benchbench.protocols import PROTOCOLS
 from benchbench.report.folder import DATA
 from benchbench.store.files import write_atomic
 
 
 def checkin(store: Path, results: Path) -> list[str]:
-    """Returns the names of the tables that were copied; what the store has no report of stays as it is."""
+    """Returns what was copied; what the store has no report of stays as it is."""
     copied = []
-    for table in spec.names():
-        stem = table.replace(":", "-")
-        reports = [path.parent for path in (store / "reports").glob(f"{stem}-shapes-[0-9a-f]*/{DATA}")]
+    tables = {table: (table.replace(":", "-"), "shapes") for table in spec.names()}
+    protocols = {name: (name, "shapes-*") for name in PROTOCOLS}
+    for name, (stem, where) in (tables | protocols).items():
+        found = (path.parent for path in (store / "reports").glob(f"{stem}-{where}-[0-9a-f]*/{DATA}"))
+        reports = [folder for folder in found if "-QUICK-" not in folder.name]
         if not reports:
             continue
         newest = max(reports, key=lambda folder: (folder / DATA).stat().st_mtime)
@@ -34,7 +38,7 @@ def checkin(store: Path, results: Path) -> list[str]:
         for file in [newest / "report.md", *newest.glob("*.csv")]:
             if not file.stem.endswith("-published"):  # these are in results/published
                 shutil.copy(file, results / stem / file.name)
-        copied.append(table)
+        copied.append(name)
     return copied
 
 
