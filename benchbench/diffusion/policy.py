@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import torch
@@ -65,6 +66,7 @@ class Policy:
     reference: Any = None
     _texts: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
     _fitting: Fitting = field(default_factory=lambda: Fitting("denoising"))
+    _counting: Lock = field(default_factory=Lock)  # rows may be evaluated side by side
     _adapted: list[Any] = field(default_factory=list)  # the layers with an adapter, looked for once
 
     def encode(self, prompts: Sequence[str]) -> Cond:
@@ -88,10 +90,11 @@ class Policy:
         w = 1 is the text branch alone. Gradients, where enabled, flow through both branches.
         """
         rows = len(x)
-        if torch.is_grad_enabled():
-            self.cost.unet_grads += rows
-        else:
-            self.cost.unet_evals += rows
+        with self._counting:
+            if torch.is_grad_enabled():
+                self.cost.unet_grads += rows
+            else:
+                self.cost.unet_evals += rows
         tau = self.schedule.tau[k].expand(rows)
         if self.guidance_scale == 1:
             return text.noise(self.backbone.unet, x, tau, cond)
@@ -161,6 +164,13 @@ class Policy:
                 self._switch(True)
         else:
             yield
+
+    @property
+    def alone(self) -> bool:
+        """Whether the network is to be asked by one thread at a time: on GPUs, of several processes, and compiled."""
+        if self.backbone.device.type != "cpu" or self.world.size > 1:
+            return True
+        return any(module._compiled_call_impl is not None for module in self.backbone.unet.modules())
 
     def _switch(self, on: bool) -> None:
         """What diffusers' enable_adapters and disable_adapters do, without walking through the network each time."""

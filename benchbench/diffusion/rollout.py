@@ -11,6 +11,7 @@ from torch import Tensor
 from benchbench.api import Cond
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
+from benchbench.diffusion.side_by_side import side_by_side
 from benchbench.noise import Noise, Sample
 
 Draw = Callable[[int], Tensor]  # k -> standard normal [N, C, h, w]
@@ -68,8 +69,13 @@ class Draws:
 @torch.no_grad()
 def generate(policy: Policy, samples: Sequence[Sample], noise: Noise) -> Tensor:
     """Final latents [N, C, h, w] of a plain walk: what an evaluation looks at."""
-    draws = Draws(policy, noise, samples)
-    x = draws.start()
-    for visit in rollout(policy, policy.encode([s.prompt for s in samples]), x, draws.z):
-        x = visit.x
-    return x
+    cond = policy.encode([s.prompt for s in samples])
+
+    def walk(rows: slice) -> Tensor:
+        draws = Draws(policy, noise, samples[rows])
+        x = draws.start()
+        for visit in rollout(policy, cond[rows], x, draws.z):
+            x = visit.x
+        return x
+
+    return torch.cat(side_by_side(walk, len(samples), 1 if policy.alone else torch.get_num_threads()))

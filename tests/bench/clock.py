@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from itertools import accumulate
 from types import TracebackType
 from typing import Any
 
@@ -11,18 +13,21 @@ import torch
 
 class Clock:
     """Seconds inside a module while the block runs. Behind the network there is nothing but its own parameters, so a
-    backward pass is its own from the moment that the gradient reaches its output."""
+    backward pass is its own from the moment that the gradient reaches its output.
+
+    Where threads ask the network side by side, the mean over them: with both of two in it all the time, all the time.
+    """
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
         self.cuda = next(module.parameters()).is_cuda
         self.spans: list[tuple[Any, Any]] = []
-        self._began: list[Any] = []
+        self._local = threading.local()
         self._hooks: list[Any] = []
 
     def __enter__(self) -> Clock:
         self._hooks = [
-            self.module.register_forward_pre_hook(lambda *_: self._began.append(self._now())),
+            self.module.register_forward_pre_hook(lambda *_: setattr(self._local, "began", self._now())),
             self.module.register_forward_hook(self._forward),
         ]
         return self
@@ -35,14 +40,19 @@ class Clock:
     def seconds(self) -> float:
         """In all; waits for the GPU."""
         if not self.cuda:
-            return sum(end[0] - start[0] for start, end in self.spans)
+            return sum(end[0] - start[0] for start, end in self.spans) / self._together()
         torch.cuda.synchronize()
         return sum(start.elapsed_time(end) for start, end in self.spans) / 1000
 
     @property
     def cpu_seconds(self) -> float:
         """The same in CPU time of all threads, where the network is on the CPU."""
-        return 0.0 if self.cuda else sum(end[1] - start[1] for start, end in self.spans)
+        return 0.0 if self.cuda else sum(end[1] - start[1] for start, end in self.spans) / self._together()
+
+    def _together(self) -> int:
+        """The most spans that ran at one time."""
+        moments = sorted((at, step) for start, end in self.spans for at, step in ((start[0], 1), (end[0], -1)))
+        return max(accumulate(step for _, step in moments), default=1)
 
     def _now(self) -> Any:
         if not self.cuda:
@@ -52,7 +62,7 @@ class Clock:
         return event
 
     def _forward(self, module: Any, args: Any, output: Any) -> None:
-        self.spans.append((self._began.pop(), self._now()))
+        self.spans.append((self._local.began, self._now()))
         sample = getattr(output, "sample", None)
         if sample is not None and sample.requires_grad:  # another network's backward is not looked at
             sample.register_hook(self._backward)

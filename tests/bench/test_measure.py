@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
@@ -86,3 +88,18 @@ def test_the_clock_runs_inside_the_network_alone() -> None:
     assert len(clock.spans) == 2 and 0.06 <= clock.seconds < 0.2
     net(torch.ones(1))
     assert len(clock.spans) == 2  # the hooks are gone
+
+
+def test_the_clock_of_threads_side_by_side_is_their_mean() -> None:
+    """Two that are in the network for the same 20 ms are in it for 20 ms, not for 40."""
+    net, both = _Net(), Barrier(2)
+
+    def ask() -> None:
+        both.wait()
+        with torch.no_grad():
+            net(torch.ones(1))
+
+    with Clock(net) as clock, ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(ask), pool.submit(ask)]:
+            done.result()
+    assert len(clock.spans) == 2 and 0.02 <= clock.seconds < 0.035
