@@ -19,11 +19,10 @@ def keep_signature() -> None:
 
 
 def speed_up(unet: Any, compiled: bool, channels_last: bool) -> None:
-    """Takes time to begin with and changes rounding, so that it is asked for.
+    """Lays the weights out as convolutions on GPUs like them; compiles the blocks that repeat, once for each shape.
 
-    Lays the weights out as convolutions on GPUs like them; compiles the blocks that repeat, once for each shape.
-
-    Regions, not the whole network: the first step then waits for seconds and not for minutes.
+    Asked for, since it takes time to begin with and changes rounding. Regions, not the whole network: the first step
+    then waits for seconds and not for minutes.
     """
     import torch
 

@@ -52,9 +52,9 @@ def generate(
 ) -> list[Generation]:
     """One Generation an evaluation seed. The subject is opened only where an image is missing.
 
-    Interrupted at any moment, the next call makes what is left, to the same bits: an image's rounding depends on the
-    rows beside it, so a batch that lacks an image is drawn whole, and only what it lacks is stored. ``made_on`` goes to
-    the images' record; what is computed is added to ``spent``. Errors: RunError (disk full, too little memory).
+    Interrupted at any moment, the next call makes what is left, on as many threads to the same bits: rounding depends
+    on the rows beside an image, so a batch that lacks one is drawn whole, and only what it lacks is stored. ``made_on``
+    goes to the images' record; what is computed is added to ``spent``. Errors: RunError (disk full, too little memory).
     """
     items = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
     draw: Draw | None = None
