@@ -62,7 +62,7 @@ class Noise:
 
         rows, generator = torch.empty(len(samples), *shape), torch.Generator()
         for row, sample in zip(rows, samples, strict=True):
-            torch.randn(shape, generator=generator.manual_seed(hash64(self.seed, self.realm, *sample, *what)), out=row)
+            row.normal_(generator=generator.manual_seed(hash64(self.seed, self.realm, *sample, *what)))
         return hand_over(rows, device)
 
     def permutation(self, n: int, *what: Word) -> list[int]:

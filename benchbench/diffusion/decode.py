@@ -10,13 +10,15 @@ from torch import Tensor
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.memory import Fitting
 
+MOST = 32  # images at a time: from 64 on diffusers' upsampling copies what it is given, a sixth of the decoder's time
+
 
 class Decoder:
     """The VAE's decoder: latents [N, C, h, w] to images [N, 3, H, W] in [0, 1], in chunks, differentiable."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.vae = backbone.vae
-        self.chunk = backbone.batch_size
+        self.chunk = min(MOST, backbone.batch_size)
         self.fitting = Fitting("decoding")
 
     def __call__(self, latents: Tensor) -> Tensor:

@@ -20,7 +20,9 @@ from benchbench.diffusion.schedule import Index, Schedule, Step
 from benchbench.diffusion.text import Embedding
 from benchbench.world import World
 
-TEXT_CACHE_BYTES = 32 * 2**20  # bounds memory whatever the number of prompts: 140 of SD 1.5, 4,300 of shapes
+TEXTS_KEPT = (
+    512  # embeddings of the last prompts: all of most sets (120 MB of SD 1.5 in fp32), and no more of a large one
+)
 
 
 @dataclass
@@ -66,23 +68,25 @@ class Policy:
     reference: Any = None
     _texts: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
     _fitting: Fitting = field(default_factory=lambda: Fitting("denoising"))
-    _counting: Lock = field(default_factory=Lock)  # rows may be evaluated side by side
+    _lock: Lock = field(default_factory=Lock)  # of what rows that are evaluated side by side share
     _adapted: list[Any] = field(default_factory=list)  # the layers with an adapter, looked for once
 
     def encode(self, prompts: Sequence[str]) -> Cond:
-        """Text embeddings of N prompts, [N, L, D]; each distinct prompt is encoded once and kept."""
+        """Text embeddings of N prompts, [N, L, D]; those of the last distinct prompts are kept."""
         wanted = list(dict.fromkeys([*prompts, ""]))
-        new = [prompt for prompt in wanted if prompt not in self._texts]
+        with self._lock:
+            found = {prompt: self._texts[prompt] for prompt in wanted if prompt in self._texts}
+        new = [prompt for prompt in wanted if prompt not in found]
         for i in range(0, len(new), 64):
             chunk = new[i : i + 64]
-            self._texts.update(zip(chunk, text.encode(self.backbone, chunk), strict=True))
-        for prompt in wanted:
-            self._texts.move_to_end(prompt)
-        cond = text.condition(self.backbone, [self._texts[p] for p in prompts], self._texts[""])
-        room = max(len(wanted), TEXT_CACHE_BYTES // (cond.null.numel() * cond.null.element_size()))
-        while len(self._texts) > room:
-            self._texts.popitem(last=False)
-        return cond
+            found.update(zip(chunk, text.encode(self.backbone, chunk), strict=True))
+        with self._lock:
+            for prompt in wanted:
+                self._texts[prompt] = found[prompt]
+                self._texts.move_to_end(prompt)
+            while len(self._texts) > TEXTS_KEPT:
+                self._texts.popitem(last=False)
+        return text.condition(self.backbone, [found[p] for p in prompts], found[""])
 
     def eps(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
         """Guided noise prediction e = e_null + w (e_text - e_null), float32 [N, C, h, w], in one batched call.
@@ -90,7 +94,7 @@ class Policy:
         w = 1 is the text branch alone. Gradients, where enabled, flow through both branches.
         """
         rows = len(x)
-        with self._counting:
+        with self._lock:
             if torch.is_grad_enabled():
                 self.cost.unet_grads += rows
             else:
@@ -166,11 +170,12 @@ class Policy:
             yield
 
     @property
-    def alone(self) -> bool:
-        """Whether the network is to be asked by one thread at a time: on GPUs, of several processes, and compiled."""
+    def threads(self) -> int:
+        """How many may ask the network side by side: one on GPUs, of several processes, and where it is compiled."""
         if self.backbone.device.type != "cpu" or self.world.size > 1:
-            return True
-        return any(module._compiled_call_impl is not None for module in self.backbone.unet.modules())
+            return 1
+        compiled = any(module._compiled_call_impl is not None for module in self.backbone.unet.modules())
+        return 1 if compiled else torch.get_num_threads()
 
     def _switch(self, on: bool) -> None:
         """What diffusers' enable_adapters and disable_adapters do, without walking through the network each time."""

@@ -67,15 +67,17 @@ class Draws:
 
 
 @torch.no_grad()
-def generate(policy: Policy, samples: Sequence[Sample], noise: Noise) -> Tensor:
+def walk(policy: Policy, samples: Sequence[Sample], noise: Noise) -> Tensor:
     """Final latents [N, C, h, w] of a plain walk: what an evaluation looks at."""
-    cond = policy.encode([s.prompt for s in samples])
+    cond, draws = policy.encode([s.prompt for s in samples]), Draws(policy, noise, samples)
+    x = draws.start()
+    for visit in rollout(policy, cond, x, draws.z):
+        x = visit.x
+    return x
 
-    def walk(rows: slice) -> Tensor:
-        draws = Draws(policy, noise, samples[rows])
-        x = draws.start()
-        for visit in rollout(policy, cond[rows], x, draws.z):
-            x = visit.x
-        return x
 
-    return torch.cat(side_by_side(walk, len(samples), 1 if policy.alone else torch.get_num_threads()))
+def generate(policy: Policy, samples: Sequence[Sample], noise: Noise) -> Tensor:
+    """The same, side by side on a CPU's cores."""
+    whole = [slice(0, len(samples))]
+    parts = side_by_side(lambda rows: walk(policy, samples[rows], noise), whole, policy.threads)
+    return torch.cat([x for _, x in sorted(parts, key=lambda part: part[0].start)])

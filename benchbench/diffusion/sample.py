@@ -9,11 +9,11 @@ import torch
 
 from benchbench.diffusion.decode import Decoder, to_uint8
 from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import generate
+from benchbench.diffusion.rollout import walk
 from benchbench.noise import Noise, Sample
 
 
 @torch.no_grad()
 def sample(policy: Policy, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
     """uint8 [N, H, W, 3], each image a function of (seed, its sample) alone whatever the batch."""
-    return to_uint8(Decoder(policy.backbone)(generate(policy, samples, noise)))
+    return to_uint8(Decoder(policy.backbone)(walk(policy, samples, noise)))

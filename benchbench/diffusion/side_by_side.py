@@ -1,33 +1,68 @@
-"""Rows of a batch side by side on a CPU's cores: small layers are too short to be shared out among them."""
+"""Rows side by side on a CPU's cores: small layers are too short to be shared out among them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import cache
+from itertools import islice
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 FEWEST = 16  # rows a core; below that a call costs more than sharing its layers out would lose
+T = TypeVar("T")
 
 
-def side_by_side(run: Callable[[slice], Tensor], rows: int, threads: int) -> list[Tensor]:
-    """``run``, without gradient, of parts of the rows, in their order: as many parts as there are threads for.
+def side_by_side(run: Callable[[slice], T], batches: Sequence[slice], threads: int) -> Iterator[tuple[slice, T]]:
+    """``run``, without gradient, of every batch of rows in parts, as many at a time as there are threads for.
 
-    ``run`` changes nothing that another part reads. Parts change rounding alone.
+    Each part comes once it is done, with its rows; a thread that is free goes on with the next one, of any batch. How a
+    batch is cut, and on how many threads a part runs, is a function of its own rows, so that it has the same bits in
+    any company; parts change rounding alone. ``run`` changes nothing that another part reads.
     """
-    count = min(threads, rows // FEWEST)
-    if count < 2:
-        return [run(slice(0, rows))]
-    ends = [rows * i // count for i in range(count + 1)]
-    parts = [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    cut = [_parts(batch, threads) for batch in batches]
+    work = [(part, max(1, threads // len(parts))) for parts in cut for part in parts]
 
-    def alone(part: slice) -> Tensor:
-        with torch.no_grad():  # which, as the number of threads, every thread is told for itself
-            return run(part)
+    @torch.no_grad()  # which, as the number of threads, every thread is told for itself
+    def alone(part: slice) -> T:
+        return run(part)
+
+    def beside_others(part: slice, share: int) -> T:
+        torch.set_num_threads(share)
+        return alone(part)
+
+    if len(work) == len(cut):  # nothing is cut
+        for part, _ in work:
+            yield part, alone(part)
+        return
+    left, running = iter(work), dict[Future[T], slice]()
+
+    def start(count: int) -> None:
+        for part, share in islice(left, count):
+            running[_pool(threads).submit(beside_others, part, share)] = part
 
     try:
-        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads // count,)) as pool:
-            return list(pool.map(alone, parts))
+        start(max(map(len, cut)))
+        while running:
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                part = running.pop(done)
+                start(1)
+                yield part, done.result()
     finally:
+        wait(running)
         torch.set_num_threads(threads)  # that of threads to come
+
+
+def _parts(batch: slice, threads: int) -> list[slice]:
+    """A batch in equal parts, one a thread while they are large enough."""
+    rows = batch.stop - batch.start
+    count = max(1, min(threads, rows // FEWEST))
+    ends = [batch.start + rows * i // count for i in range(count + 1)]
+    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: what they have freed the C library keeps for each by itself, and new ones would not get it."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="rows")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchbench.api import PromptSet
 from benchbench.errors import RunError
 from benchbench.evaluate.spent import Spent
-from benchbench.evaluate.subject import Draw, Subject
+from benchbench.evaluate.subject import Drawing, Subject
 from benchbench.noise import Noise, Sample
 from benchbench.report.progress import Progress, progress
 from benchbench.store.files import Say, locked, sweep
 from benchbench.store.images import Entry, Images
 from benchbench.store.keys import GenerationKey
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WRITERS = 2  # parts that are encoded and written at a time: one takes a tenth of the time that drawing it took
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def generate(
     goes to the images' record; what is computed is added to ``spent``. Errors: RunError (disk full, too little memory).
     """
     items = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
-    draw: Draw | None = None
+    drawing: Drawing | None = None
     done = []
     for seed in eval_seeds:
         key = GenerationKey(subject.model_hash, subject.adapter_hash, sampler, dtype, prompts.name, prompts.hash, seed)
@@ -68,10 +74,10 @@ def generate(
             missing = {item for item in items if item not in entries}
             if missing:
                 images.begin(made_on)
-                draw = draw or subject.open()
+                drawing = drawing or subject.open()
                 started = time.monotonic()
                 with progress(len(items), f"generating {subject.label}", "images", len(entries)) as bar:
-                    drawn = _fill(images, items, missing, draw, Noise(seed, "eval"), batch_size, bar, say)
+                    drawn = _fill(images, items, missing, drawing, Noise(seed, "eval"), batch_size, bar, say)
                 if spent is not None:
                     spent.images += len(missing)
                     spent.unet_evals += drawn * int(sampler["steps"])  # a plain walk asks once a step
@@ -86,48 +92,67 @@ def _fill(
     images: Images,
     items: Sequence[Sample],
     missing: AbstractSet[Sample],
-    draw: Draw,
+    drawing: Drawing,
     noise: Noise,
     batch_size: int,
     bar: Progress,
     say: Say,
 ) -> int:
-    """How many images were drawn. Those of one batch are encoded and written while the next is drawn, then let go."""
+    """How many images were drawn. Those of one part are encoded and written while others are drawn, then let go."""
     drawn = 0
-    with ThreadPoolExecutor() as pool:
-        writing: list[Future[None]] = []
-        for batch, pixels in _batches(items, missing, draw, noise, batch_size, say):
-            _finish(writing)
-            lacking = [(item, image) for item, image in zip(batch, pixels, strict=True) if item in missing]
-            writing = [pool.submit(images.write, item, image) for item, image in lacking]
-            drawn += len(batch)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        writing = deque[Future[None]]()
+        for part, pixels in _drawn(items, missing, drawing, noise, batch_size, say):
+            if len(writing) == WRITERS:
+                writing.popleft().result()
+            lacking = [(item, image) for item, image in zip(part, pixels, strict=True) if item in missing]
+            writing.append(pool.submit(_write, images, lacking))
+            drawn += len(part)
             bar.advance(len(lacking))
-        _finish(writing)
+        for future in writing:
+            future.result()
     return drawn
 
 
-def _finish(writing: Sequence[Future[None]]) -> None:
-    for future in writing:
-        future.result()
+def _write(images: Images, drawn: Sequence[tuple[Sample, np.ndarray]]) -> None:
+    for item, pixels in drawn:
+        images.write(item, pixels)
 
 
-def _batches(
-    items: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, noise: Noise, batch_size: int, say: Say
-) -> Iterator[tuple[Sequence[Sample], Any]]:
-    """Batches that lack an image, at places that are the same whatever is missing.
+def _drawn(
+    items: Sequence[Sample], missing: AbstractSet[Sample], drawing: Drawing, noise: Noise, batch_size: int, say: Say
+) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
+    """Batches that lack an image, whole, at places that are the same whatever is missing; on a CPU part by part.
 
     First images of all prompts come before second ones, so that asking for more a prompt moves no place.
     """
+    from benchbench.diffusion.side_by_side import side_by_side
+
+    order = sorted(items, key=lambda item: (item.number, item.index))
+    if drawing.threads == 1:
+        yield from _one_by_one(order, missing, drawing, noise, batch_size, say)
+        return
+    starts = range(0, len(order), batch_size)
+    batches = [slice(start, min(start + batch_size, len(order))) for start in starts]
+    lacking = [batch for batch in batches if not missing.isdisjoint(order[batch])]
+    for rows, pixels in side_by_side(lambda rows: drawing.draw(order[rows], noise), lacking, drawing.threads):
+        yield order[rows], pixels
+
+
+def _one_by_one(
+    order: Sequence[Sample], missing: AbstractSet[Sample], drawing: Drawing, noise: Noise, size: int, say: Say
+) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
+    """Batch after batch; out of memory halves the size from there on."""
     import torch
 
-    order, start, size = sorted(items, key=lambda item: (item.number, item.index)), 0, batch_size
+    start = 0
     while start < len(order):
         batch = order[start : start + size]
         if missing.isdisjoint(batch):
             start += len(batch)
             continue
         try:
-            pixels = draw(batch, noise)
+            pixels = drawing.draw(batch, noise)
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
                 raise RunError(

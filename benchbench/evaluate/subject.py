@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchbench.noise import Noise, Sample
 from benchbench.store.runs import Adapter
@@ -12,7 +13,12 @@ from benchbench.store.runs import Adapter
 if TYPE_CHECKING:
     import numpy as np
 
-Draw = Callable[[Sequence[Sample], Noise], "np.ndarray"]  # uint8 [N, H, W, 3]
+
+class Drawing(NamedTuple):
+    """What draws uint8 [N, H, W, 3], and how many threads may ask it side by side."""
+
+    draw: Callable[[Sequence[Sample], Noise], np.ndarray]
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Subject:
     label: str
     model_hash: str
     adapter_hash: str | None
-    open: Callable[[], Draw]
+    open: Callable[[], Drawing]
 
 
 class Model:
@@ -55,7 +61,7 @@ class Model:
         """Lets the weights go, so that the rewards find the memory free."""
         self._backbone = None
 
-    def _open(self, adapter: Adapter | None) -> Draw:
+    def _open(self, adapter: Adapter | None) -> Drawing:
         from benchbench.diffusion import backbones
         from benchbench.diffusion.faster import speed_up
         from benchbench.diffusion.policy import make_policy
@@ -72,4 +78,4 @@ class Model:
         if adapter and adapter.weights.kind == "pipeline":
             self.close()  # nothing of the base is in use, and two whole models may be too much
         policy = make_policy(backbone, **self.sampler)
-        return lambda samples, noise: sample(policy, samples, noise)
+        return Drawing(partial(sample, policy), policy.threads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from itertools import accumulate
 from types import TracebackType
 from typing import Any
 
@@ -15,13 +14,15 @@ class Clock:
     """Seconds inside a module while the block runs. Behind the network there is nothing but its own parameters, so a
     backward pass is its own from the moment that the gradient reaches its output.
 
-    Where threads ask the network side by side, the mean over them: with both of two in it all the time, all the time.
+    Where threads ask the network side by side, the mean over them, a thread that waits being one that is not in it:
+    with both of two in it all the time, all the time; with one of the two, half of it.
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
         self.cuda = next(module.parameters()).is_cuda
         self.spans: list[tuple[Any, Any]] = []
+        self._threads = set[threading.Thread]()  # that asked
         self._local = threading.local()
         self._hooks: list[Any] = []
 
@@ -40,29 +41,26 @@ class Clock:
     def seconds(self) -> float:
         """In all; waits for the GPU."""
         if not self.cuda:
-            return sum(end[0] - start[0] for start, end in self.spans) / self._together()
+            return sum(end[0] - start[0] for start, end in self.spans) / max(1, len(self._threads))
         torch.cuda.synchronize()
         return sum(start.elapsed_time(end) for start, end in self.spans) / 1000
 
     @property
     def cpu_seconds(self) -> float:
-        """The same in CPU time of all threads, where the network is on the CPU."""
-        return 0.0 if self.cuda else sum(end[1] - start[1] for start, end in self.spans) / self._together()
-
-    def _together(self) -> int:
-        """The most spans that ran at one time."""
-        moments = sorted((at, step) for start, end in self.spans for at, step in ((start[0], 1), (end[0], -1)))
-        return max(accumulate(step for _, step in moments), default=1)
+        """CPU time inside the module, where it is on the CPU: of its own threads, or of those that ask side by side."""
+        which = 1 if len(self._threads) < 2 else 2
+        return 0.0 if self.cuda else sum(end[which] - start[which] for start, end in self.spans)
 
     def _now(self) -> Any:
         if not self.cuda:
-            return time.perf_counter(), time.process_time()
+            return time.perf_counter(), time.process_time(), time.thread_time()
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def _forward(self, module: Any, args: Any, output: Any) -> None:
         self.spans.append((self._local.began, self._now()))
+        self._threads.add(threading.current_thread())
         sample = getattr(output, "sample", None)
         if sample is not None and sample.requires_grad:  # another network's backward is not looked at
             sample.register_hook(self._backward)

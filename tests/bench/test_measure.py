@@ -90,29 +90,45 @@ def test_the_clock_runs_inside_the_network_alone() -> None:
     assert len(clock.spans) == 2  # the hooks are gone
 
 
-def test_the_clock_of_threads_side_by_side_is_their_mean() -> None:
-    """Each of two leaves the network when both are in it, so that they overlap however busy the machine is: the mean of
-    their times is no longer than both together took, where the sum would be nearly twice as long."""
-    both = Barrier(2)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_clock_of_threads_side_by_side_is_their_mean(at_once: bool) -> None:
+    """Two threads, in the network at one time or one after the other: half of the sum either way, since in the second
+    case one of the two was always outside."""
+    both, net = Barrier(2), _Net()
 
-    class Meeting(_Net):
-        def forward(self, x: Tensor) -> SimpleNamespace:
+    def ask(first: bool) -> None:
+        if not at_once and not first:
             both.wait()
-            found: SimpleNamespace = super().forward(x)
-            both.wait()
-            return found
-
-    net = Meeting()
-
-    def ask() -> None:
         with torch.no_grad():
             net(torch.ones(1))
+        if not at_once and first:
+            both.wait()
 
-    began = time.perf_counter()
     with Clock(net) as clock, ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(ask), pool.submit(ask)]:
+        for done in [pool.submit(ask, True), pool.submit(ask, False)]:
             done.result()
-    took = time.perf_counter() - began
     each = [end[0] - start[0] for start, end in clock.spans]
     assert len(each) == 2 and clock.seconds == pytest.approx(sum(each) / 2)
-    assert 0.02 <= clock.seconds <= took
+    assert clock.seconds >= 0.02 and clock.cpu_seconds < clock.seconds  # they sleep
+
+
+def test_the_clock_of_cpu_time_is_of_the_threads_that_ask() -> None:
+    """Each of two threads works in the network while the other does: a thread's own time, not the whole program's."""
+    both = Barrier(2)
+
+    class Busy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            both.wait()
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+            return x
+
+    net = Busy()
+    with Clock(net) as clock, ThreadPoolExecutor(2) as pool:
+        list(pool.map(net, [torch.ones(1)] * 2))
+    assert 0.1 <= clock.cpu_seconds < 0.15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, get_ident
 
 import pytest
 import torch
@@ -41,16 +42,50 @@ def test_the_parts_are_the_whole(tiny_sd: Path, two_threads: None, monkeypatch: 
     assert split.cost.unet_evals == whole.cost.unet_evals == 9 * 4
 
 
+def test_every_batch_is_cut_by_its_own_rows(two_threads: None) -> None:
+    """Batches of 7, 3 and 4 rows on two threads, two rows a part at least: 3 and 4, 3 on both threads, 2 and 2."""
+    batches, seen = [slice(0, 7), slice(7, 10), slice(12, 16)], dict[tuple[int, int], int]()
+
+    def part(rows: slice) -> list[int]:
+        assert not torch.is_grad_enabled()
+        seen[rows.start, rows.stop] = torch.get_num_threads()
+        return torch.arange(16)[rows].tolist()
+
+    found = list(side_by_side.side_by_side(part, batches, 2))
+    assert all(x == list(range(rows.start, rows.stop)) for rows, x in found)
+    assert seen == {(0, 3): 1, (3, 7): 1, (7, 10): 2, (12, 14): 1, (14, 16): 1} and len(found) == len(seen)
+    alone = list(side_by_side.side_by_side(part, batches[1:2], 2))  # the same threads as in company, so the same bits
+    assert len(alone) == 1 and seen[7, 10] == 2
+
+
+def test_a_free_thread_goes_on_with_the_next_batch(two_threads: None) -> None:
+    """The first of six parts waits until the five others have been looked at, on threads that the next call finds."""
+    looked, seen = Event(), set[int]()
+
+    def part(rows: slice) -> int:
+        seen.add(get_ident())
+        if rows.start == 0:
+            assert looked.wait(60)
+        return rows.stop
+
+    for _ in range(2):
+        looked.clear()
+        parts = side_by_side.side_by_side(part, [slice(0, 4), slice(4, 8), slice(8, 12)], 2)
+        assert [next(parts)[1] for _ in range(5)] == [4, 6, 8, 10, 12]
+        looked.set()
+        assert [x for _, x in parts] == [2]
+    assert len(seen) == 2 and get_ident() not in seen
+
+
 def test_threads_are_as_before(two_threads: None) -> None:
-    assert torch.cat(side_by_side.side_by_side(lambda rows: torch.arange(7)[rows], 7, 2)).tolist() == list(range(7))
     with pytest.raises(KeyError):
-        side_by_side.side_by_side(lambda rows: {}[rows.start], 7, 2)
+        list(side_by_side.side_by_side(lambda rows: {}[rows.start], [slice(0, 7)], 2))
     with ThreadPoolExecutor(1) as pool:
         assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == 2
 
 
-def test_a_compiled_network_is_asked_by_one_thread(tiny_sd: Path) -> None:
+def test_a_compiled_network_is_asked_by_one_thread(tiny_sd: Path, two_threads: None) -> None:
     found = policy(tiny_sd)
-    assert not found.alone
+    assert found.threads == 2
     speed_up(found.backbone.unet, compiled=True, channels_last=False)
-    assert found.alone
+    assert found.threads == 1

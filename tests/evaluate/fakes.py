@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 
 from benchbench.api import PromptSet, Reward
-from benchbench.evaluate.subject import Draw, Subject
+from benchbench.evaluate.subject import Drawing, Subject
 from benchbench.noise import Noise, Sample
 
 PROMPTS = PromptSet("fake", ("a cat", "a dog", "a cat"), "made here", "none")
@@ -30,9 +30,9 @@ class Generator:
     def subject(self, label: str = "base") -> Subject:
         return Subject(label, "model", None, self.open)
 
-    def open(self) -> Draw:
+    def open(self) -> Drawing:
         self.opened += 1
-        return self.draw
+        return Drawing(self.draw, 1)
 
     def draw(self, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
         self.chunks.append(list(samples))

@@ -53,7 +53,7 @@ def drawn(model: Path, reference: str | Path, store: Path) -> np.ndarray:
     one = adapter(store, reference)
     check_model([one], str(model), "", lambda _: None)
     subject = Model(str(model), SAMPLER, "cpu", "fp32", lambda _: None).subject("row", one)
-    return subject.open()(SAMPLES, Noise(0, "eval")).astype(int)
+    return subject.open().draw(SAMPLES, Noise(0, "eval")).astype(int)
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:

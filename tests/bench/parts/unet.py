@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import Any
 
 from tests.bench.clock import Clock
@@ -12,6 +13,7 @@ from tests.bench.parts.training import trainer
 from tests.bench.setting import Setting
 
 IMAGES = 64
+TIMES = 3  # each round: short, and a core that is slower for a moment sways the shares of two that work side by side
 
 
 def measure(setting: Setting) -> list[Row]:
@@ -20,9 +22,10 @@ def measure(setting: Setting) -> list[Row]:
     with setting.fresh() as store:
         ours(store, 8)
 
+    stores = count()
+
     def images() -> None:
-        with setting.fresh() as store:
-            ours(store, IMAGES)
+        ours(setting.work / f"unet-{next(stores)}", IMAGES)
 
     backbone = ours.model._backbone
     rows = _shares(
@@ -41,7 +44,7 @@ def _shares(setting: Setting, what: str, run: Any, unet: Any, others: dict[str, 
     names = ("UNet", *others, "everything else")
     shares: dict[str, list[float]] = {name: [] for name in names}
     of_cpu: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(setting.rounds):
+    for _ in range(TIMES * setting.rounds):
         clocks = {name: Clock(module) for name, module in {"UNet": unet, **others}.items()}
         for clock in clocks.values():
             clock.__enter__()
