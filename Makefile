@@ -36,7 +36,7 @@ test-browser: install
 test-slow: install
 	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not browser' --ignore=tests/packaging
 
-# How fast this is beside what people run today: ratios, a table and its record in results/speed/. About ten minutes.
+# How fast this is beside what people run today: ratios, a table and its record in results/speed/. Ten to fifteen minutes.
 bench: install
 	$(BIN)/python -m tests.bench.speed
 

@@ -24,15 +24,15 @@ def picture(sample: Sample, noise: Noise) -> np.ndarray:
 class Generator:
     """Draws pictures, and remembers which and how many at a time; ``opened`` counts the loads."""
 
-    def __init__(self) -> None:
-        self.opened, self.chunks = 0, list[list[Sample]]()
+    def __init__(self, threads: int = 1) -> None:
+        self.threads, self.opened, self.chunks = threads, 0, list[list[Sample]]()
 
     def subject(self, label: str = "base") -> Subject:
         return Subject(label, "model", None, self.open)
 
     def open(self) -> Drawing:
         self.opened += 1
-        return Drawing(self.draw, 1)
+        return Drawing(self.draw, self.threads)
 
     def draw(self, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
         self.chunks.append(list(samples))

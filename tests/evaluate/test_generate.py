@@ -57,18 +57,21 @@ def test_a_batch_that_lacks_an_image_is_drawn_whole_and_no_other(tmp_path: Path)
     assert (spent.images, spent.unet_evals) == (1, 4)  # one stored; two drawn, of two steps each
 
 
+@pytest.fixture
+def two_rows_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchbench.diffusion import side_by_side
+
+    monkeypatch.setattr(side_by_side, "FEWEST", 2)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_what_is_made_again_is_the_same_to_the_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
-) -> None:
+def test_what_is_made_again_is_the_same_to_the_bit(tmp_path: Path, two_rows_a_thread: None, threads: int) -> None:
     """The real model: two of twenty images are missing, in the first and the last of batches of eight, which on two
     threads are cut in two; one by one they would round otherwise."""
     from benchbench import prompts
     from benchbench.api import PromptSet
-    from benchbench.diffusion import side_by_side
     from benchbench.evaluate.subject import Model
 
-    monkeypatch.setattr(side_by_side, "FEWEST", 3)
     sampler = {"steps": 4, "eta": 1.0, "guidance_scale": 5.0}
     model = Model("shapes", sampler, "cpu", "fp32", lambda _: None)
     few = PromptSet("few", prompts.load("shapes-simple").prompts[:20], "made here", "none")
@@ -93,6 +96,18 @@ def test_images_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     assert one[0].entries == five[0].entries
     for item in one[0].entries:
         assert (np.asarray(one[0].images.read(item)) == picture(item, Noise(0, "eval"))).all()
+
+
+def test_parts_on_two_threads_are_stored_once(tmp_path: Path, two_rows_a_thread: None) -> None:
+    """Places 0..5 in batches of 4 and 2 are parts of 2, 2 and 2; for place 2 the first batch is drawn, which is two."""
+    one, two, spent = run(Generator(), tmp_path / "1")[0], Generator(threads=2), Spent()
+    store = tmp_path / "2"
+    first = run(two, store)[0]
+    assert first.entries == one.entries and list(map(len, two.chunks)) == [2, 2, 2]
+    first.images.path(next(item for item in first.entries if (item.index, item.number) == (2, 0))).unlink()
+    left = times(store)
+    assert run(two, store, spent=spent)[0].entries == one.entries and left.items() <= times(store).items()
+    assert list(map(len, two.chunks)) == [2] * 5 and (spent.images, spent.unet_evals) == (1, 4 * 2)
 
 
 def test_a_damaged_image_is_made_again_and_named(tmp_path: Path) -> None:
@@ -140,8 +155,11 @@ def test_black_images_are_counted_and_said(tmp_path: Path) -> None:
         assert "2 of 6 images of base are black" in said[-1] and "'a cat'" in said[-1]
 
 
-def test_a_full_disk_ends_the_run_and_keeps_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, made = Images.write, Generator()
+@pytest.mark.parametrize(("threads", "batch_size"), [(1, 1), (2, 4)])
+def test_a_full_disk_ends_the_run_and_keeps_what_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_rows_a_thread: None, threads: int, batch_size: int
+) -> None:
+    write, made = Images.write, Generator(threads)
 
     def full(self: Images, item: Any, pixels: np.ndarray) -> None:
         if item.index == 2:
@@ -150,10 +168,10 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_made(tmp_path: Path, monkey
 
     monkeypatch.setattr(Images, "write", full)
     with pytest.raises(RunError, match="the disk is full"):
-        run(made, tmp_path, batch_size=1)
+        run(made, tmp_path, batch_size=batch_size)
     monkeypatch.undo()
     kept = times(tmp_path)
-    assert len(kept) == 2  # of the prompts before the third
+    assert 2 <= len(kept) <= 1 + threads  # of the prompts before the third; another thread may have gone on
     run(made, tmp_path)
     assert len(times(tmp_path)) == 6 and kept.items() <= times(tmp_path).items()
 
