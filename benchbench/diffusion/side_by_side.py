@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import islice
@@ -14,12 +14,15 @@ FEWEST = 16  # rows a core; below that a call costs more than sharing its layers
 T = TypeVar("T")
 
 
-def side_by_side(run: Callable[[slice], T], batches: Sequence[slice], threads: int) -> Iterator[tuple[slice, T]]:
+def side_by_side(
+    run: Callable[[slice], T], batches: Sequence[slice], threads: int
+) -> Generator[tuple[slice, T], None, None]:
     """``run``, without gradient, of every batch of rows in parts, as many at a time as there are threads for.
 
     Each part comes once it is done, with its rows; a thread that is free goes on with the next one, of any batch. How a
     batch is cut, and on how many threads a part runs, is a function of its own rows, so that it has the same bits in
-    any company; parts change rounding alone. ``run`` changes nothing that another part reads.
+    any company; parts change rounding alone. ``run`` changes nothing that another part reads. Where one fails, or the
+    caller closes this early, those that have begun are waited for and no other is begun.
     """
     cut = [_parts(batch, threads) for batch in batches]
     work = [(part, max(1, threads // len(parts))) for parts in cut for part in parts]
@@ -29,6 +32,7 @@ def side_by_side(run: Callable[[slice], T], batches: Sequence[slice], threads: i
         return run(part)
 
     def beside_others(part: slice, share: int) -> T:
+        torch.get_num_threads()  # a new thread takes up the common number when first asked, and would forget its own
         torch.set_num_threads(share)
         return alone(part)
 
@@ -43,15 +47,17 @@ def side_by_side(run: Callable[[slice], T], batches: Sequence[slice], threads: i
             running[_pool(threads).submit(beside_others, part, share)] = part
 
     try:
-        start(max(map(len, cut)))
+        start(threads // min(share for _, share in work))
         while running:
             for done in wait(running, return_when=FIRST_COMPLETED).done:
-                part = running.pop(done)
+                part, found = running.pop(done), done.result()
                 start(1)
-                yield part, done.result()
+                yield part, found
     finally:
-        wait(running)
-        torch.set_num_threads(threads)  # that of threads to come
+        try:
+            wait(running)
+        finally:
+            torch.set_num_threads(threads)  # that of threads to come
 
 
 def _parts(batch: slice, threads: int) -> list[slice]:

@@ -1,10 +1,11 @@
-"""Draws batches that lack an image, and stores what they lack: side by side on a CPU, one after the other elsewhere."""
+"""Draws batches that lack an image and stores what they lack: side by side on a CPU's threads, or one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from benchbench.errors import RunError
@@ -45,16 +46,17 @@ def fill(
     else:
         parts = _one_after_the_other(images, order, missing, draw, batch_size, say)
     drawn = 0
-    for part in parts:
-        drawn += len(part)
-        bar.advance(sum(item in missing for item in part))
+    with closing(parts):  # an interruption waits here for what is being written, under the folder's lock
+        for part in parts:
+            drawn += len(part)
+            bar.advance(sum(item in missing for item in part))
     return drawn
 
 
 def _side_by_side(
     images: Images, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, size: int, threads: int
-) -> Iterator[Sequence[Sample]]:
-    """Parts of batches, each drawn and written by one thread: there is no other core that could write meanwhile."""
+) -> Generator[Sequence[Sample], None, None]:
+    """Parts of batches, each written by the thread that drew it, since the other cores are drawing too."""
     from benchbench.diffusion.side_by_side import side_by_side
 
     def make(rows: slice) -> None:
@@ -70,7 +72,7 @@ def _side_by_side(
 
 def _one_after_the_other(
     images: Images, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, size: int, say: Say
-) -> Iterator[Sequence[Sample]]:
+) -> Generator[Sequence[Sample], None, None]:
     """Batches; the images of one are encoded and written while the next is drawn."""
     with ThreadPoolExecutor() as pool:
         writing: list[Future[None]] = []

@@ -47,7 +47,10 @@ class Clock:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time inside the module, where it is on the CPU: of its own threads, or of those that ask side by side."""
+        """CPU time inside the module, where it is on the CPU: of all threads, or of those that ask side by side.
+
+        These count their own alone: too little where each of them shares its layers out to more.
+        """
         which = 1 if len(self._threads) < 2 else 2
         return 0.0 if self.cuda else sum(end[which] - start[which] for start, end in self.spans)
 

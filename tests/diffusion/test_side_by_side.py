@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, get_ident
@@ -77,9 +78,37 @@ def test_a_free_thread_goes_on_with_the_next_batch(two_threads: None) -> None:
     assert len(seen) == 2 and get_ident() not in seen
 
 
-def test_threads_are_as_before(two_threads: None) -> None:
+def test_after_a_failure_no_other_part_is_begun(two_threads: None) -> None:
+    begun, ended = set[int](), set[int]()
+
+    def part(rows: slice) -> None:
+        begun.add(rows.start)
+        if rows.start == 0:
+            raise KeyError(rows.start)
+        time.sleep(0.2)
+        ended.add(rows.start)
+
     with pytest.raises(KeyError):
-        list(side_by_side.side_by_side(lambda rows: {}[rows.start], [slice(0, 7)], 2))
+        list(side_by_side.side_by_side(part, [slice(0, 4), slice(4, 8), slice(8, 12)], 2))
+    assert begun == {0, 2} and ended == {2}
+
+
+def test_a_caller_that_ends_early_waits_for_what_has_begun(two_threads: None) -> None:
+    begun, ended = set[int](), set[int]()
+
+    def part(rows: slice) -> None:
+        begun.add(rows.start)
+        time.sleep(0.1)
+        ended.add(rows.start)
+
+    parts = side_by_side.side_by_side(part, [slice(0, 20)], 2)
+    next(parts)
+    parts.close()
+    assert begun == ended == {0, 10} and torch.get_num_threads() == 2
+
+
+def test_threads_are_as_before(two_threads: None) -> None:
+    assert len(list(side_by_side.side_by_side(lambda rows: rows, [slice(0, 7)], 2))) == 2
     with ThreadPoolExecutor(1) as pool:
         assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == 2
 
