@@ -20,9 +20,7 @@ from benchbench.diffusion.schedule import Index, Schedule, Step
 from benchbench.diffusion.text import Embedding
 from benchbench.world import World
 
-TEXTS_KEPT = (
-    512  # embeddings of the last prompts: all of most sets (120 MB of SD 1.5 in fp32), and no more of a large one
-)
+TEXTS_KEPT = 512  # prompts: most sets whole, and memory flat in larger ones; in fp32 120 MB of SD 1.5, 320 of SDXL
 
 
 @dataclass
@@ -72,7 +70,7 @@ class Policy:
     _adapted: list[Any] = field(default_factory=list)  # the layers with an adapter, looked for once
 
     def encode(self, prompts: Sequence[str]) -> Cond:
-        """Text embeddings of N prompts, [N, L, D]; those of the last distinct prompts are kept."""
+        """Text embeddings of N prompts, [N, L, D]; those of the last ``TEXTS_KEPT`` distinct prompts are kept."""
         wanted = list(dict.fromkeys([*prompts, ""]))
         with self._lock:
             found = {prompt: self._texts[prompt] for prompt in wanted if prompt in self._texts}

@@ -73,3 +73,13 @@ def test_decoding_in_parts_gives_the_same_images(policy: Policy, monkeypatch: py
         small(policy.backbone.vae, 3, seen, monkeypatch, "decode")
         torch.testing.assert_close(decoder(x), whole, atol=1 / 255, rtol=0)
     assert seen == [3, 3, 1]
+
+
+def test_many_images_are_decoded_a_few_at_a_time_to_the_same(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """70 latents as 32, 32 and 6, against the autoencoder asked for all of them at once."""
+    vae, x, seen = policy.backbone.vae, torch.randn(70, 4, 8, 8), list[int]()
+    with torch.no_grad():
+        whole = (vae.decode(x / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
+        small(vae, 100, seen, monkeypatch, "decode")
+        torch.testing.assert_close(Decoder(policy.backbone)(x), whole, atol=1e-5, rtol=1e-4)
+    assert seen == [32, 32, 6]

@@ -104,6 +104,7 @@ def test_noise_is_a_function_of_what_it_is_for() -> None:
     noise = Noise(0, "train")
     rows = noise.normal(SAMPLES, "z", 5, shape=(4, 8, 8))
     assert torch.equal(noise.normal(SAMPLES[3:4], "z", 5, shape=(4, 8, 8))[0], rows[3])
+    assert torch.equal(torch.randn(4, 8, 8, generator=noise.generator(*SAMPLES[3], "z", 5)), rows[3])
     others = [
         Noise(1, "train").normal(SAMPLES[3:4], "z", 5, shape=(4, 8, 8)),
         Noise(0, "eval").normal(SAMPLES[3:4], "z", 5, shape=(4, 8, 8)),
