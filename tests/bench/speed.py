@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from importlib import import_module
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def main() -> int:
         print(f"error: no part {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
     about = _about(args)
-    out = Path(args.out) if args.out else RECORDS / f"{_slug(about)}.json"
+    out = Path(args.out) if args.out else _free(about)
     record = _read(out, about)
     wanted = WITHOUT_TRAINING if args.model == "sdxl" else PARTS
     left = only or [name for name in wanted if name not in record["parts"]]
@@ -96,18 +97,29 @@ def _slug(about: dict[str, Any]) -> str:
     return f"{about['model']}-{device}"
 
 
+def _free(about: dict[str, Any]) -> Path:
+    """The record of just these circumstances, or a new one beside those of other commits and machines."""
+    names = (f"{_slug(about)}{number}.json" for number in chain([""], (f"-{n}" for n in count(2))))
+    return next(out for out in map(RECORDS.joinpath, names) if not out.is_file() or not _differ(out, about))
+
+
+def _differ(out: Path, about: dict[str, Any]) -> list[str]:
+    found = json.loads(out.read_text(encoding="utf-8"))["about"]
+    return [key for key in about if found.get(key) != about[key]]
+
+
 def _read(out: Path, about: dict[str, Any]) -> dict[str, Any]:
     """The record so far. Ends the program where the file is about another machine or other code."""
     if not out.is_file():
         return {"about": about, "parts": {}}
-    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    differ = [key for key in about if found["about"].get(key) != about[key]]
+    differ = _differ(out, about)
     if differ:
         raise SystemExit(
             f"error: {out} was measured under other circumstances ({', '.join(differ)})\n"
             "  why: a table compares only what was measured alike\n"
             "  try: another file with --out, or move that one away"
         )
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return found
 
 

@@ -55,3 +55,22 @@ def test_an_interrupted_run_goes_on(
 
 def test_an_unknown_part_is_refused(measured: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench(monkeypatch, "--only", "train,nothing") == 2 and not measured
+
+
+def test_records_of_other_machines_stay(
+    measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no file is named: beside the records that were checked in, and gone on with the next time."""
+    monkeypatch.setattr(speed, "RECORDS", tmp_path)
+    words = ("--only", "repeat", "--threads", "1")
+    assert bench(monkeypatch, *words) == 0
+    (first,) = tmp_path.glob("*.json")
+    other = json.loads(first.read_text())
+    other["about"]["commit"] = "of another day"
+    first.write_text(json.dumps(other))
+    for parts in (["repeat"], ["repeat", "cells"]):
+        assert bench(monkeypatch, "--only", parts[-1], "--threads", "1") == 0
+        second = tmp_path / f"{first.stem}-2.json"
+        assert list(json.loads(second.read_text())["parts"]) == parts
+    assert json.loads(first.read_text()) == other and len(list(tmp_path.glob("*.json"))) == 2
+    assert str(second) in capsys.readouterr().out
