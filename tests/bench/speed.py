@@ -176,4 +176,9 @@ def _write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        if "--part" not in sys.argv:  # a part's own process says nothing
+            print("interrupted; the parts that are done are kept, and the same command goes on", file=sys.stderr)
+        sys.exit(130)
