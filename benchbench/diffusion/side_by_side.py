@@ -40,7 +40,7 @@ def side_by_side(
         for part, _ in work:
             yield part, alone(part)
         return
-    left, running = iter(work), dict[Future[T], slice]()
+    left, running, before = iter(work), dict[Future[T], slice](), torch.get_num_threads()
 
     def start(count: int) -> None:
         for part, share in islice(left, count):
@@ -57,7 +57,7 @@ def side_by_side(
         try:
             wait(running)
         finally:
-            torch.set_num_threads(threads)  # that of threads to come
+            torch.set_num_threads(before)  # that of threads to come
 
 
 def _parts(batch: slice, threads: int) -> list[slice]:

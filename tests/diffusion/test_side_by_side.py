@@ -107,10 +107,15 @@ def test_a_caller_that_ends_early_waits_for_what_has_begun(two_threads: None) ->
     assert begun == ended == {0, 10} and torch.get_num_threads() == 2
 
 
-def test_threads_are_as_before(two_threads: None) -> None:
+@pytest.mark.parametrize("before", [1, 2])
+def test_threads_are_as_before(two_threads: None, before: int) -> None:
+    """Also where the caller's number is not the one that it asks with."""
+    torch.set_num_threads(before)
     assert len(list(side_by_side.side_by_side(lambda rows: rows, [slice(0, 7)], 2))) == 2
+    with pytest.raises(KeyError):
+        list(side_by_side.side_by_side(lambda rows: {}[rows.start], [slice(0, 7)], 2))
     with ThreadPoolExecutor(1) as pool:
-        assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == 2
+        assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == before
 
 
 def test_a_compiled_network_is_asked_by_one_thread(tiny_sd: Path, two_threads: None) -> None:
