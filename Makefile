@@ -1,11 +1,18 @@
 # Every target works on a fresh clone with nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-FAST := not slow and not gpu and not browser
+FAST := not slow and not long and not gpu and not browser
+# The Python of make gpu, the folder of its records, and the steps to be repeated, as ONLY=3,memory.
+GPU_PYTHON ?= $(BIN)/python
+GPU_OUT ?= results/gpu
+ONLY ?=
 # One thread a process: two test processes on two cores are faster than one with two threads, and never fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install quickstart test smoke test-browser test-slow check bench bench-rewards
+# Makes the kernels of a processor with AVX2 and without AVX-512 run on any x86 machine, as on AMD's Zen 2 and Zen 3.
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+
+.PHONY: install quickstart test smoke test-browser test-slow test-long test-cpus check bench bench-rewards gpu gpu-more
 
 install: .venv/installed
 
@@ -36,6 +43,23 @@ test-browser: install
 test-slow: install
 	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not browser' --ignore=tests/packaging
 
+# What is too large for every change: real sizes of every method, on tensors without numbers.
+test-long: install
+	$(BIN)/python -m pytest -n 2 -m 'long'
+
+# The fast and slow tests with the kernels of other processors, with one and with two threads. Hours: each of the ten
+# combinations takes as long as test and test-slow together. All of them run, also after a failure, which fails the target.
+test-cpus: install
+	@failed=; \
+	for kernels in "ATEN_CPU_CAPABILITY=default" "ATEN_CPU_CAPABILITY=avx2" "ONEDNN_MAX_CPU_ISA=AVX2" "$(AVX2)" "MKL_CBWR=COMPATIBLE"; do \
+	    for threads in 1 2; do \
+	        echo "== $$kernels OMP_NUM_THREADS=$$threads"; \
+	        env $$kernels OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -n 2 -m 'not long and not gpu and not browser' \
+	            --ignore=tests/packaging || failed="$$failed$$kernels OMP_NUM_THREADS=$$threads\n"; \
+	    done; \
+	done; \
+	if [ -n "$$failed" ]; then printf "failed under:\n$$failed"; exit 1; fi
+
 # How fast this is beside what people run today: ratios, a table and its record in results/speed/. Ten to fifteen minutes.
 bench: install
 	$(BIN)/python -m tests.bench.speed
@@ -43,6 +67,12 @@ bench: install
 # Images a second and peak memory of each reward at its real size, with random weights: needs 12 GB of memory.
 bench-rewards: install
 	$(BIN)/python -m tests.bench.rewards
+
+# Everything once on one GPU with random weights at real size, at most six minutes each (docs/gpu.md); without a GPU the
+# methods train on fake CUDA tensors. On a machine where nothing is installed: make gpu GPU_PYTHON=python3
+gpu gpu-more: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),install)
+	env -u OMP_NUM_THREADS PYTHONPATH="$(CURDIR):$$PYTHONPATH" $(GPU_PYTHON) -m tests.gpu \
+		--part $(if $(filter gpu,$@),first,more) --out "$(GPU_OUT)" $(if $(ONLY),--only $(ONLY))
 
 check: install
 	$(BIN)/ruff check .

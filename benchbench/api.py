@@ -46,6 +46,9 @@ class Reward(ABC):
         """What is not on this machine, in words, or None when an instance can be made offline."""
         return "; ".join(said for asset in cls.assets if (said := asset.missing())) or None
 
+    def expect(self, prompts: Sequence[str]) -> None:
+        """Is told which prompts are to come, and may read them together where that is faster. Changes no score."""
+
     @abstractmethod
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         """Evaluation: float32 [N] on the CPU, with the authors' own preprocessing, from N RGB images."""
@@ -53,6 +56,21 @@ class Reward(ABC):
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Training: float32 [N] on the images' device, with a gradient, from [N, 3, H, W] in [0, 1]."""
         raise TypeError(f"{self.name} is not differentiable")
+
+
+class PreparedReward(Reward):
+    """A reward that prepares images on the host, each by itself, and judges what was prepared on its device.
+
+    Scoring does both at the same time. ``score(images)`` is ``score_prepared(prepare(images))`` to the bit.
+    """
+
+    @abstractmethod
+    def prepare(self, images: Sequence[Image]) -> torch.Tensor:
+        """What is judged of N images, [N, ...] in the host's memory; several threads may ask at once."""
+
+    @abstractmethod
+    def score_prepared(self, prepared: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Evaluation: float32 [N] on the CPU, of what ``prepare`` gave."""
 
 
 class StepScorer(Reward):
@@ -183,7 +201,8 @@ class StepPairs(_Batch):
 class ImagePairs(_Batch):
     """Preferred and dispreferred images as scaled latents, float32, of offline methods; SFT reads the winner alone.
 
-    ``draw`` is the row's place in the stream of pairs: what its noise and timestep are drawn by.
+    ``draw`` is the row's place in the stream of pairs: what its noise and timestep are drawn by. It stays in the
+    host's memory, where that is done.
     """
 
     x_w: torch.Tensor  # [N, C, h, w]
@@ -203,6 +222,23 @@ class Images(_Batch):
 
 
 Batch = Transitions | StepPairs | ImagePairs | Images
+
+
+LARGE_LOGIT = 100.0
+"""A factor on mean squared errors from which bf16's rounding of them is no longer small beside a logit of 1."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What ``train.dtype=auto`` means for a method on a GPU, and why. On a CPU it is always fp32.
+
+    ``half`` is bf16, or fp16 on a card that has no bf16; ``tf32`` is float32 weights with TF32 products.
+    """
+
+    name: Literal["half", "fp16", "tf32", "fp32"]
+    reason: str
+
+
 Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer"]
 
 
@@ -267,6 +303,11 @@ class Method(ABC):
         """What the method asks of the policy and the reward; checked before any weight is loaded."""
         return frozenset()
 
+    @classmethod
+    def precision(cls, cfg: Any) -> Precision:
+        """The precision on a GPU where the settings leave it open: half, unless the method says otherwise."""
+        return Precision("half", "nothing in this method is finer than half precision's rounding")
+
     @abstractmethod
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
@@ -303,6 +344,22 @@ class OfflineMethod(Method):
     def loss_at_start(cls, cfg: Any) -> float | None:
         """The loss where policy and reference are one, by its formula; checked at step 0. None: it is not fixed."""
         return None
+
+    @classmethod
+    def logit_scale(cls, cfg: Any) -> float | None:
+        """What its loss multiplies a difference of mean squared errors by before a sigmoid. None: there is no logit."""
+        return None
+
+    @classmethod
+    def precision(cls, cfg: Any) -> Precision:
+        """fp16 where the logit magnifies rounding: bf16's is eight times as coarse."""
+        scale = cls.logit_scale(cfg) or 0.0
+        if scale >= LARGE_LOGIT:
+            return Precision(
+                "fp16",
+                f"errors are multiplied by {scale:g}: bf16 would move the logit by its own size, fp16 by a tenth",
+            )
+        return super().precision(cfg)
 
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise

@@ -41,10 +41,16 @@ class TrainConfig(Settings):
     lora_alpha: float = Field(4.0, gt=0, description="LoRA alpha; the scale is alpha/rank [SPO code]")
     batch: int = Field(2, ge=1, description="final images of one rollout [TailorPO paper: 2]")
     micro_batch: int = Field(
-        16, ge=1, description="rows of one forward with gradient; changes memory, not results [ours]"
+        16,
+        ge=1,
+        description="most rows of one forward with gradient; a GPU with less memory takes fewer; not a part of the "
+        "run's identity [ours]",
     )
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the UNet; auto: bf16 on CUDA [ours]")
-    save_every: int = Field(96, ge=1, description="samples between checkpoints [ours]")
+    dtype: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
+        "auto",
+        description="precision of the UNet; auto: the method's on a GPU (bench show preset), fp32 on a CPU [ours]",
+    )
+    save_every: int = Field(0, ge=0, description="samples between checkpoints; 0: by train.save_minutes alone [ours]")
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
     keep_every: int = later(0, ge=0, description="samples between adapters that are kept for good; 0: none [ours]")
@@ -55,8 +61,34 @@ class TrainConfig(Settings):
     finetune: Literal["lora", "full"] = later(
         "lora", description="an adapter, or every weight of the UNet in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
     )
-    compile: bool = later(False, description="compile the UNet's blocks: faster on GPUs, other rounding [ours]")
-    channels_last: bool = later(False, description="the UNet's memory layout: faster on GPUs, other rounding [ours]")
+    compile: bool = later(
+        False, description="compile the UNet's and VAE's blocks: faster on GPUs, other rounding [ours]"
+    )
+    channels_last: bool = later(
+        False, description="memory layout of UNet and VAE: faster on GPUs, other rounding [ours]"
+    )
+    save_minutes: float = later(10.0, gt=0, description="minutes between checkpoints; one is written at the end [ours]")
+    eval_steps: int = later(
+        0,
+        ge=0,
+        description="optimiser steps between evaluations, where train.eval_every is not 0; 0: by samples [ours]",
+    )
+    gradient_checkpointing: Literal["auto", "on", "off"] = later(
+        "auto", description="recompute activations in the backward pass; auto: where a GPU's memory asks for it [ours]"
+    )
+    reward_dtype: Literal["auto", "fp32", "tf32"] = later(
+        "auto", description="precision of a learned reward that judges or guides in training; auto: tf32 on GPUs [ours]"
+    )
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        """YAML reads the words on and off as true and false."""
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+NOT_IDENTITY = {"micro_batch", "gradient_checkpointing", "save_every", "save_minutes"}
+"""Settings of ``train`` that change memory or files and at most the rounding of a result."""
 
 
 class RunConfig(Settings):
@@ -92,9 +124,14 @@ class RunConfig(Settings):
         return self.method_class.Config.model_validate(self.settings)
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the result, JSON-able: not how much memory is used, nor how often is saved."""
+        return self.model_dump(mode="json", exclude={"train": NOT_IDENTITY})
+
+    @property
     def digest(self) -> str:
-        """16 hex digits of everything that decides the result."""
-        return digest(self.model_dump(mode="json"))
+        """16 hex digits of the identity."""
+        return digest(self.identity)
 
 
 def load(

@@ -9,8 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchbench import prompts, registry
+from benchbench.train.memory_table import COLUMNS
 
 Rows = list[list[object]]
+MEMORY = ("method", *COLUMNS)
+TRAININGS = {"tailorpo": None, "diffusion-dpo": "pickapic_v2"}
+"""Methods whose memory is counted, and the pairs that they learn from."""
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub")
 
 
@@ -47,6 +51,28 @@ def assets() -> Rows:
     return rows
 
 
+def where() -> str:
+    """The cards that ``memory`` is about. Needs a torch that loads."""
+    from benchbench.train.memory_table import cards
+
+    return ", ".join(card.name for card in cards())
+
+
+def memory() -> Rows:
+    """What a method that trains an adapter and one that trains every weight take by default, under ``MEMORY``."""
+    from benchbench import config
+    from benchbench.report.progress import progress
+    from benchbench.train import memory_table
+
+    rows: Rows = []
+    with progress(len(TRAININGS), "memory", "methods") as bar:
+        for method, pairs in TRAININGS.items():
+            run = config.load(method, "sd15", "aesthetic", "animals", 10_000, 0, pairs=pairs)
+            rows += [[method, *row] for row in memory_table.rows(run, memory_table.cards())]
+            bar.advance()
+    return rows
+
+
 def plugins() -> list[tuple[str, str, str]]:
     """(kind, name, error) of every plug-in that does not load."""
     return [(registry.ONE[kind], name, error) for kind, name, error in registry.broken()]
@@ -63,11 +89,21 @@ def _version(library: str) -> str:
         return "not installed"
 
 
-def _device() -> str:
+def broken_torch() -> str | None:
+    """What is wrong with torch, or None where it loads."""
     try:
-        import torch
+        import torch  # noqa: F401
     except Exception as error:  # a torch that does not load is what a doctor is for
         return f"torch does not load: {error}"
+    return None
+
+
+def _device() -> str:
+    wrong = broken_torch()
+    if wrong:
+        return wrong
+    import torch
+
     if not torch.cuda.is_available():
         return "cpu (no CUDA device)"
     return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))

@@ -19,6 +19,7 @@ from benchbench import registry
 from benchbench.api import Reward
 from benchbench.assets import Asset
 from benchbench.errors import RunError, UsageError
+from benchbench.runtime.scoring import scoring
 from benchbench.store.files import Say, write_atomic
 
 if TYPE_CHECKING:
@@ -114,8 +115,12 @@ class Ensemble(Reward):
 
     def calibrate(self, images: Sequence[Image], prompts: Sequence[str]) -> None:
         """Takes the members' means and deviations from these images."""
-        found = {name: member.score(images, prompts).tolist() for name, member in self.members.items()}
+        found = {name: scoring(member)(images, prompts).tolist() for name, member in self.members.items()}
         self.statistics = measured(found)
+
+    def expect(self, prompts: Sequence[str]) -> None:
+        for member in self.members.values():
+            member.expect(prompts)
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         parts = {name: member.score(images, prompts) for name, member in self.members.items()}

@@ -45,3 +45,7 @@ class RunError(BenchError):
     """A run that could not go on: a non-finite reward, a full disk."""
 
     code = 5
+
+
+class NoMemoryError(RunError):
+    """Too little memory, even for one row at a time."""

@@ -33,10 +33,13 @@ def hash64(*words: object) -> int:
 
 
 def hand_over(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """A copy on the device that nobody waits for: from pageable memory it would wait for all that a GPU has to do."""
+    """A copy on the device that nobody waits for: from pageable memory it would wait for all that a GPU has to do.
+
+    A fake tensor, which has a shape and no values, has no memory to pin.
+    """
     import torch
 
-    if torch.device(device).type == "cuda":
+    if torch.device(device).type == "cuda" and type(values) is torch.Tensor:
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
 

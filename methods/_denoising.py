@@ -9,14 +9,17 @@ from torch import Tensor
 
 from benchbench.api import Cond, ImagePairs, Metrics
 from benchbench.diffusion.policy import Policy
-from benchbench.noise import Noise, Sample
+from benchbench.noise import Noise, Sample, hand_over
 
 
 def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:
-    """x_tau, tau and eps of clean latents, functions of (seed, draw); a ``side`` of a pair has an eps of its own."""
+    """x_tau, tau and eps of clean latents, functions of (seed, draw); a ``side`` of a pair has an eps of its own.
+
+    ``draw`` is int64 [N] in the host's memory: reading it from a GPU would wait for all that the GPU has to do.
+    """
     rows = [Sample("", number) for number in draw.tolist()]
     steps = policy.schedule.train_steps
-    tau = torch.tensor([noise.integer(steps, "tau", row.number) for row in rows], device=x0.device)
+    tau = hand_over(torch.tensor([noise.integer(steps, "tau", row.number) for row in rows]), x0.device)
     eps = noise.normal(rows, "eps", side, shape=tuple(x0.shape[1:]), device=x0.device)
     return policy.schedule.add_noise(x0, eps, tau), tau, eps
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from benchbench.api import StepPairs, Transitions
 from benchbench.diffusion.schedule import Schedule, check_steps
@@ -36,18 +37,25 @@ def trained_steps(steps: Steps | Sequence[int], schedule: Schedule) -> tuple[int
     return ks
 
 
-def minibatches(steps: Sequence[Rows], size: int, fraction: float, noise: Noise, *what: str | int) -> Iterator[Rows]:
-    """Deals the items of a rollout out in random order, ``size`` at a time, each with its steps.
+def deal(
+    items: int, steps: int, size: int, fraction: float, noise: Noise, *what: str | int, device: torch.device
+) -> Iterator[Tensor]:
+    """Row numbers int64 of each optimiser step, among steps * items rows that are sorted by step, then by item.
 
-    ``steps`` holds a Batch of all N items for each trained step. Of its S steps an item keeps int(S * fraction), chosen
-    anew for every item: the released ``timestep_fraction``. A pair keeps the same steps for both of its sides.
+    The items of a rollout are dealt out in random order, ``size`` at a time, each with its steps. Of its S steps an
+    item keeps int(S * fraction), chosen anew for every item: the released ``timestep_fraction``. A pair keeps the same
+    steps for both of its sides.
     """
-    n, kept = len(steps[0]), max(1, int(len(steps) * fraction))
+    kept = max(1, int(steps * fraction))
+    order = noise.permutation(items, *what)
+    chosen = [set(noise.permutation(steps, "steps", i, *what)[:kept]) for i in range(items)]
+    for start in range(0, items, size):
+        rows = [s * items + i for s in range(steps) for i in order[start : start + size] if s in chosen[i]]
+        yield torch.tensor(rows, device=device)
+
+
+def minibatches(steps: Sequence[Rows], size: int, fraction: float, noise: Noise, *what: str | int) -> Iterator[Rows]:
+    """The rows of each optimiser step, dealt as above, of a Batch of all items for each trained step."""
     whole = type(steps[0]).cat(steps)
-    device = whole.k.device
-    order = noise.permutation(n, *what)
-    chosen = [set(noise.permutation(len(steps), "steps", i, *what)[:kept]) for i in range(n)]
-    for start in range(0, n, size):
-        items = order[start : start + size]
-        rows = [s * n + i for s in range(len(steps)) for i in items if s in chosen[i]]
-        yield whole[torch.tensor(rows, device=device)]
+    for rows in deal(len(steps[0]), len(steps), size, fraction, noise, *what, device=whole.k.device):
+        yield whole[rows]

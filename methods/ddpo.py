@@ -6,12 +6,13 @@ Black et al., "Training Diffusion Models with Reinforcement Learning", arXiv:230
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from pydantic import Field
 
-from benchbench.api import Method, MethodConfig, Metrics, Transitions
+from benchbench.api import Method, MethodConfig, Metrics, Precision, Transitions
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import Draws, rollout
@@ -20,7 +21,10 @@ from benchbench.train.losses import ppo_clip
 
 from ._advantage import PromptStats, whole_batch
 from ._step_pairs import LogProb, dimensions
-from ._steps import Steps, minibatches, trained_steps
+from ._steps import Steps, deal, trained_steps
+
+COARSE_CLIP = 0.01
+"""A clip on ratios of mean log-probs that half precision's rounding of them, up to .004, does not reach."""
 
 
 class DDPOConfig(MethodConfig):
@@ -50,8 +54,16 @@ class DDPO(Method):
     paper = "arXiv:2305.13301, DDPO-IS"
     Config = DDPOConfig
 
+    @classmethod
+    def precision(cls, cfg: DDPOConfig) -> Precision:
+        """float32 where the clip is as fine as the released one: rounding in half precision is larger than it."""
+        if cfg.clip is None or (cfg.clip >= COARSE_CLIP and cfg.log_prob == "mean"):
+            return super().precision(cfg)
+        return Precision("fp32", f"half precision moves a log-ratio by more than the clip, {cfg.clip:g}")
+
     def __init__(self) -> None:
         self.stats = PromptStats()
+        self.restates: bool | None = None  # whether old log-probs are computed again; decided at the first rollout
 
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: DDPOConfig, noise: Noise
@@ -77,10 +89,31 @@ class DDPO(Method):
                 steps.append(Transitions(visit.x, after.x, k, cond, visit.step.log_prob(after.x), A))
 
         metrics = {"reward": r.mean(), "advantage_abs": A.abs().mean()}
-        for epoch in range(cfg.inner_epochs):
-            batches = minibatches(steps, cfg.minibatch, cfg.timestep_fraction, noise, samples[0].number, epoch)
-            for batch in batches:
-                yield batch, metrics
+        whole, words = Transitions.cat(steps), (noise, samples[0].number)
+        dealt = [
+            list(deal(len(samples), len(steps), cfg.minibatch, cfg.timestep_fraction, *words, epoch, device=r.device))
+            for epoch in range(cfg.inner_epochs)
+        ]
+        if self.restates is None:
+            self.restates = cfg.clip is not None and first_log_ratio(policy, whole[dealt[0][0]], cfg) > cfg.clip / 10
+        log_probs = [self._restated(policy, whole, batches) for batches in dealt]  # before anything is learned
+        for batches, log_prob in zip(dealt, log_probs, strict=True):
+            for rows in batches:
+                yield replace(whole[rows], log_prob=log_prob[rows]), metrics
+
+    def _restated(self, policy: Policy, whole: Transitions, batches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Old log-probs float32 [rows]: the rollout's, or computed again in the batch shapes that the updates have.
+
+        On a GPU another batch shape takes other kernels, which round otherwise. Where that alone moves a ratio by more
+        than a tenth of the clip, ratios would be noise; one more evaluation without gradient a step sets them right.
+        """
+        if not self.restates:
+            return whole.log_prob
+        log_prob = whole.log_prob.clone()
+        for rows in batches:
+            batch = whole[rows]
+            log_prob[rows] = policy.log_probs(batch.x, batch.x_next, batch.k, batch.cond)
+        return log_prob
 
     def loss(self, policy: Policy, batch: Transitions, cfg: DDPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """Mean over transitions of max(-A rho, -A clamp(rho, 1-c, 1+c))."""
@@ -94,9 +127,17 @@ class DDPO(Method):
         return loss, metrics
 
     def state(self) -> dict[str, Any]:
-        """The rewards kept for each prompt."""
-        return self.stats.state()
+        """The rewards kept for each prompt, and whether old log-probs are computed again."""
+        return {**self.stats.state(), "restates": self.restates}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes over what ``state`` gave."""
         self.stats.load_state(state)
+        self.restates = state["restates"]
+
+
+def first_log_ratio(policy: Policy, rows: Transitions, cfg: DDPOConfig) -> float:
+    """The largest |log ratio| of an update's rows before anything is learned: what another batch shape rounds away."""
+    with policy.uncounted():
+        again = policy.log_probs(rows.x, rows.x_next, rows.k, rows.cond)
+    return dimensions(cfg.log_prob, rows.x) * float((again - rows.log_prob).abs().max())

@@ -49,6 +49,11 @@ class DiffusionDPO(OfflineMethod):
         """Margin 0: -log sigmoid(0)."""
         return math.log(2)
 
+    @classmethod
+    def logit_scale(cls, cfg: Any) -> float:
+        """beta, halved where the settings say so; of a summed error it is the dimensions of SD's latents times that."""
+        return float(cfg.beta) * (0.5 if cfg.half else 1.0)
+
     def loss(
         self, policy: Policy, batch: ImagePairs, cfg: DiffusionDPOConfig, noise: Noise
     ) -> tuple[torch.Tensor, Metrics]:

@@ -63,6 +63,11 @@ class DiffusionKTO(OfflineMethod):
         """No gain anywhere: 1 - sigmoid(0)."""
         return 0.5
 
+    @classmethod
+    def logit_scale(cls, cfg: Any) -> float:
+        """beta."""
+        return float(cfg.beta)
+
     def prepare(self, policy: Policy, batch: Images, cfg: DiffusionKTOConfig, noise: Noise) -> tuple[Anchored, Metrics]:
         """z0 = max(0, mean g) over the batch, and the reference's errors, which do not change any more."""
         x, tau, eps = noised(policy, batch.x, batch.draw, noise)

@@ -63,6 +63,11 @@ class DSPO(OfflineMethod):
         """(1 - sigmoid(0))² where the reference is fitted; elsewhere the winner's own error."""
         return 0.25 if cfg.form in {"sdxl", "ref"} else None
 
+    @classmethod
+    def logit_scale(cls, cfg: Any) -> float:
+        """Half of beta, in every form."""
+        return 0.5 * float(cfg.beta)
+
     def loss(self, policy: Policy, batch: ImagePairs, cfg: DSPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """mean (d - beta (1 - sigmoid(z)) p)² on the winner, or the form that is asked for."""
         predictions = predict_pairs(policy, batch, noise, shared=True)

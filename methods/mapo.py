@@ -5,6 +5,8 @@ Hong et al., "Margin-aware Preference Optimization for Aligning Diffusion Models
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field
 
@@ -36,6 +38,11 @@ class MaPO(OfflineMethod):
     name = "mapo"
     paper = "arXiv:2406.06424"
     Config = MaPOConfig
+
+    @classmethod
+    def logit_scale(cls, cfg: Any) -> float:
+        """T s/2: phi falls with slope -s/2 at an error of 0, and less steeply beyond."""
+        return float(cfg.T * cfg.s / 2)
 
     def loss(self, policy: Policy, batch: ImagePairs, cfg: MaPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """m_w - beta log sigmoid(T (phi(m_w) - phi(m_l))), mean over pairs."""

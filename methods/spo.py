@@ -60,7 +60,7 @@ def least_gap(threshold: float) -> float:
 
 def paired_steps(kappa: int, schedule: Schedule) -> tuple[int, ...]:
     """Steps whose timestep is at most kappa above the grid's first: of 20 and 750, k = 16 (timestep 751) to 1."""
-    tau = schedule.tau.tolist()
+    tau = schedule.timesteps
     return tuple(k for k in range(schedule.steps, 0, -1) if tau[k] - tau[1] <= kappa)
 
 

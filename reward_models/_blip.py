@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ._weights import State, fill, layers, need, part
@@ -80,13 +81,16 @@ class Text(nn.Module):
             bos_token_id=None,
             sep_token_id=None,
             hidden_act="gelu",
-            is_decoder=True,  # only so are there cross-attention modules; the call below attends both ways all the same
+            is_decoder=True,  # only so are there cross-attention modules; the mask below attends both ways all the same
         )
         own = {name: value for name, value in state.items() if not name.endswith("position_ids")}
         self.tower = fill(lambda: BlipTextModel(config, add_pooling_layer=False), own, path)
 
     def forward(self, ids: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        out = self.tower(input_ids=ids, attention_mask=mask, encoder_hidden_states=image, is_decoder=False)
+        # The tower's own forward asks whether the mask hides anything, and a GPU has to be waited for to answer that.
+        hidden = torch.zeros(mask.shape, device=mask.device).masked_fill(mask == 0, torch.finfo(torch.float32).min)
+        words = self.tower.embeddings(input_ids=ids)
+        out = self.tower.encoder(words, attention_mask=hidden[:, None, None], encoder_hidden_states=image)
         return out.last_hidden_state[:, 0]
 
 

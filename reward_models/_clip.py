@@ -15,8 +15,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import normalize
 
+from benchbench.noise import hand_over
+
+from ._prompts import exactly, look_up
 from ._weights import State, fill, layers, need, read
 
 
@@ -65,11 +69,12 @@ class Vision(nn.Module):
 class Text(nn.Module):
     """The text tower and its tokenizer: prompts to embeddings [N, D] of length 1.
 
-    An embedding depends on its prompt alone, so it is kept (the last ``KEEP`` of them, 4 kB each), and the tower waits
-    in the host's memory: on the device it is only while prompts are new.
+    An embedding depends on its prompt alone, so it is kept on the device (the last ``KEEP`` of them, 4 kB each), and
+    the tower stays in the host's memory: on the device a copy of it is only while prompts are new.
     """
 
     KEEP = 10_000
+    CHUNK = 64  # prompts that are read at a time
 
     def __init__(self, state: State, family: Family, path: Path, tokenizer: Any, unescape: bool) -> None:
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -95,22 +100,19 @@ class Text(nn.Module):
         self.tokenizer, self.length, self.unescape = tokenizer, len(positions), unescape
         self._known: OrderedDict[str, Tensor] = OrderedDict()
 
-    @torch.no_grad()
-    def forward(self, prompts: Sequence[str], device: torch.device, chunk: int = 64) -> Tensor:
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
-        if new:
-            self.tower.to(device)
-            for i in range(0, len(new), chunk):
-                some = new[i : i + chunk]
-                embeds = self.tower(self.tokens(some).to(device)).text_embeds
-                self._known.update(zip(some, normalize(embeds, dim=-1), strict=True))
-            self.tower.to("cpu")
-        out = torch.stack([self._known[prompt] for prompt in prompts])
-        for prompt in dict.fromkeys(prompts):
-            self._known.move_to_end(prompt)
-        while len(self._known) > self.KEEP:
-            self._known.popitem(last=False)
-        return out
+    def forward(self, prompts: Sequence[str], device: torch.device) -> Tensor:
+        return look_up(self._known, prompts, lambda new: self._read(new, device), self.KEEP)
+
+    def _read(self, prompts: list[str], device: torch.device) -> Tensor:
+        """Embeddings [N, D] of prompts by a copy of the tower on the device; the tower itself does not move."""
+        own = [*self.tower.named_parameters(), *self.tower.named_buffers()]
+        there = {name: value.to(device) for name, value in own}
+        parts = []
+        with exactly(device):
+            for i in range(0, len(prompts), self.CHUNK):
+                ids = hand_over(self.tokens(prompts[i : i + self.CHUNK]), device)
+                parts.append(normalize(functional_call(self.tower, there, (ids,)).text_embeds, dim=-1))
+        return torch.cat(parts)
 
     def tokens(self, prompts: Sequence[str]) -> Tensor:
         """Ids [N, L]: beginning, words, end; cut at the tower's length, padded at the end, which no score reads."""

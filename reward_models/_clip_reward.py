@@ -72,6 +72,17 @@ class ClipReward(NeuralReward):
         with torch.no_grad():
             return normalize(self.vision(self.prepare(images).to(self.device)), dim=-1)
 
+    def expect(self, prompts: Sequence[str]) -> None:
+        """On a GPU, to which the text tower is copied for every reading, reads all that are new together.
+
+        On a CPU prompts are read as they come to be judged: their batch decides how they are rounded.
+        """
+        import torch
+
+        device = torch.device(self.device)
+        if device.type != "cpu" and prompts:
+            self.text(list(dict.fromkeys(prompts))[: self.text.KEEP], device)
+
     def judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
         from torch.nn.functional import normalize
 

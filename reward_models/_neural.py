@@ -7,8 +7,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchbench.api import Reward
-from benchbench.errors import MissingError, RunError
+from benchbench.api import PreparedReward
+from benchbench.errors import MissingError
+from benchbench.runtime.memory import Splitter
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST = 128  # images at a time; more is no faster
+RESERVE = 0.2  # share of the device's memory that is left to the policy and to what other images there are
 
 
-class NeuralReward(Reward):
+class NeuralReward(PreparedReward):
     """A network that judges images of ``side`` pixels, in float32 whatever the policy's precision.
 
     A subclass names its ``assets``, loads them in ``load``, and turns images (``prepare`` for PIL, ``prepare_tensor``
@@ -33,14 +35,18 @@ class NeuralReward(Reward):
     def __init__(self, device: torch.device | str = "cpu") -> None:
         import torch
 
+        from benchbench.runtime.precision import exact_fp32
+
         absent = self.missing()
         if absent:
             raise MissingError(
                 f"the reward {self.name} has no weights on this machine", absent, f"bench fetch --rewards {self.name}"
             )
         super().__init__(torch.device(device))
+        exact_fp32()
         self.load()
-        self.chunk = first_chunk(torch.device(device), self.megabytes)
+        most = first_chunk(torch.device(device), self.megabytes)
+        self.fits = Splitter(f"in the reward {self.name}", most, row="image")
 
     @abstractmethod
     def load(self) -> None:
@@ -65,12 +71,24 @@ class NeuralReward(Reward):
         def part(rows: slice) -> Tensor:
             return self._judge(self.prepare(images[rows]).to(self.device), prompts[rows]).cpu()
 
+        self.expect(prompts)
         return self._chunked(part, len(images), len(prompts))
+
+    def score_prepared(self, prepared: Tensor, prompts: Sequence[str]) -> Tensor:
+        import torch
+
+        @torch.no_grad()
+        def part(rows: slice) -> Tensor:
+            return self._judge(prepared[rows].to(self.device), prompts[rows]).cpu()
+
+        self.expect(prompts)
+        return self._chunked(part, len(prepared), len(prompts))
 
     def score_differentiable(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         def part(rows: slice) -> Tensor:
             return self._judge(self.prepare_tensor(images[rows]), prompts[rows])
 
+        self.expect(prompts)
         return self._chunked(part, len(images), len(prompts))
 
     def _judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
@@ -80,40 +98,27 @@ class NeuralReward(Reward):
             return self.judge(pixels, list(prompts)).float()
 
     def _chunked(self, part: Callable[[slice], Tensor], count: int, prompts: int) -> Tensor:
-        """The scores of all rows, ``self.chunk`` at a time; half as many after an out-of-memory error, from then on."""
+        """The scores of all rows, in parts where there are too many of them for the memory."""
         import torch
 
         if count != prompts:
             raise ValueError(f"{count} images for {prompts} prompts")
-        scores: list[Tensor] = []
-        start = 0
-        while start < count:
-            try:
-                scores.append(part(slice(start, start + self.chunk)))
-                start += self.chunk
-                continue
-            except torch.OutOfMemoryError as error:
-                if self.chunk == 1:
-                    raise RunError(
-                        f"out of memory with one image in the reward {self.name}",
-                        str(error).splitlines()[0],
-                        "free memory on the device, or score on another one",
-                    ) from error
-            self.chunk = max(1, min(self.chunk, count - start) // 2)
-            if torch.cuda.is_available():  # out here, where the failed chunk is referenced no more
-                torch.cuda.empty_cache()
-        return torch.cat(scores) if scores else torch.zeros(0)
+        return self.fits(part, count) if count else torch.zeros(0)
 
 
 def first_chunk(device: Any, megabytes: int) -> int:
-    """Images at a time that fit into 80 % of the memory that is free now, each with its activations for a gradient."""
+    """How many images at a time the device's memory less a reserve holds, each with its activations for a gradient.
+
+    The memory is all that the device has and not what is free of it now, so that every run has the same parts, and with
+    them the same rounding.
+    """
     import torch
 
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
+        memory = torch.cuda.get_device_properties(device).total_memory
     else:
         try:
-            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         except (AttributeError, ValueError, OSError):  # not on every system
-            free = 2**31
-    return max(1, min(MOST, int(0.8 * free / (megabytes * 1e6))))
+            memory = 2**31
+    return max(1, min(MOST, int((1 - RESERVE) * memory / (megabytes * 1e6))))

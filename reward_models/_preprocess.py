@@ -5,7 +5,6 @@ Every reward here normalises by the same mean and deviation; they differ in how 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,6 +13,8 @@ import torch
 from PIL.Image import Image, Resampling
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
+
+from ._constants import constant
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -24,7 +25,7 @@ Crop = Literal["round", "floor"]
 
 def normalise(images: Tensor) -> Tensor:
     """[N, 3, H, W] in [0, 1] to mean 0 and deviation 1 on CLIP's training images."""
-    mean, std = images.new_tensor((MEAN, STD)).view(2, 3, 1, 1)
+    mean, std = constant(_mean_and_deviation, images.dtype, like=images)
     return (images - mean) / std
 
 
@@ -46,10 +47,10 @@ def clip_tensor(images: Tensor, side: int, crop: Crop) -> Tensor:
     new_width, new_height = _fit(width, height, side)
 
     def along_width(x: Tensor) -> Tensor:
-        return round8((x @ weights(width, new_width, x.device).T).clamp(0, 1)) if width != new_width else x
+        return round8((x @ constant(weights, width, new_width, like=x).T).clamp(0, 1)) if width != new_width else x
 
     def along_height(x: Tensor) -> Tensor:
-        return round8((weights(height, new_height, x.device) @ x).clamp(0, 1)) if height != new_height else x
+        return round8((constant(weights, height, new_height, like=x) @ x).clamp(0, 1)) if height != new_height else x
 
     x = images.float()
     tall = height > 2 * width and new_height < height
@@ -78,9 +79,9 @@ def letterbox_tensor(images: Tensor, side: int) -> Tensor:
     x = images.float()
     height, width = _longest(x, side)
     if x.shape[-1] != width:
-        x = x @ weights(x.shape[-1], width, x.device).T
+        x = x @ constant(weights, x.shape[-1], width, like=x).T
     if x.shape[-2] != height:
-        x = weights(x.shape[-2], height, x.device) @ x
+        x = constant(weights, x.shape[-2], height, like=x) @ x
     return normalise(_box(x, side))
 
 
@@ -89,15 +90,19 @@ def round8(images: Tensor) -> Tensor:
     return images + ((images * 255).round() / 255 - images).detach()
 
 
-@functools.lru_cache(maxsize=64)
-def weights(old: int, new: int, device: torch.device) -> Tensor:
+def weights(old: int, new: int) -> Tensor:
     """The antialiased bicubic resize of a line of ``old`` pixels as a matrix [new, old].
 
     A product with it is deterministic on every device, which the backward pass of ``interpolate`` is not.
     """
     identity = torch.eye(old, dtype=torch.float64)[None, None]
     resized = interpolate(identity, (new, old), mode="bicubic", align_corners=False, antialias=True)
-    return resized[0, 0].float().to(device)
+    return resized[0, 0].float()
+
+
+def _mean_and_deviation(dtype: torch.dtype) -> Tensor:
+    """[2, 3, 1, 1]: of a colour's values on CLIP's training images."""
+    return torch.tensor((MEAN, STD), dtype=dtype).view(2, 3, 1, 1)
 
 
 def _tensor(image: Image) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.assets import Asset
+from benchbench.noise import hand_over
 
 from ._neural import NeuralReward
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
     from torch import Tensor
 
@@ -17,6 +20,8 @@ MEAN, DEVIATION = 0.16717362830052426, 1.0333394966054072
 """Of the head's output over the authors' data, so that scores there have mean 0 and deviation 1."""
 LENGTH = 35
 """Tokens of a prompt that are read."""
+KEPT = 512
+"""Prompts whose tokens stay on the device."""
 
 
 class ImageReward(NeuralReward):
@@ -56,6 +61,7 @@ class ImageReward(NeuralReward):
         self.head = _head.Head(part(state, "mlp."), weights).to(self.device)
         self.tokenizer = _blip.tokenizer(tokenizer[0].parent)
         self.side = self.vision.side
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
 
     def prepare(self, images: Sequence[Image]) -> Tensor:
         from ._preprocess import clip_pil
@@ -68,8 +74,15 @@ class ImageReward(NeuralReward):
         return clip_tensor(images, self.side, "round")
 
     def judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
-        words = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
-        ).to(pixels.device)
-        first = self.text(words.input_ids, words.attention_mask, self.vision(pixels))
-        return (self.head(first) - MEAN) / DEVIATION
+        from ._prompts import look_up
+
+        known = look_up(self._known, prompts, lambda new: self._tokens(new, pixels.device), KEPT)
+        ids, mask = known.unbind(1)
+        return (self.head(self.text(ids, mask, self.vision(pixels))) - MEAN) / DEVIATION
+
+    def _tokens(self, prompts: list[str], device: torch.device) -> Tensor:
+        """Token ids and their mask, int64 [N, 2, LENGTH], on the device."""
+        import torch
+
+        words = self.tokenizer(prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
+        return hand_over(torch.stack([words.input_ids, words.attention_mask], 1), device)

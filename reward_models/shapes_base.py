@@ -65,6 +65,9 @@ class ShapesReward(Reward):
         if absent:
             raise MissingError(f"{self.name} has no weights", absent, "bench shapes build --out DIR makes them")
         super().__init__(device)
+        from benchbench.runtime.precision import exact_fp32
+
+        exact_fp32()
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         import torch

@@ -66,9 +66,11 @@ class ShapesCLIP(ShapesReward):
         prompt in another batch may be rounded otherwise."""
         import torch
 
+        from ._prompts import exactly
+
         key = tuple(prompts)
         if key not in self._read:
-            with torch.no_grad():
+            with exactly(torch.device(self.device)):
                 self._read[key] = self.embed(self.tokens(prompts).to(self.device))
         self._read.move_to_end(key)
         while len(self._read) > KEPT:

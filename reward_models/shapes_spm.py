@@ -55,4 +55,4 @@ class ShapesSPM(ShapesPref, StepScorer):
         """Of finished pictures: at timestep 0."""
         import torch
 
-        return self.score_at(images, prompts, torch.zeros((), dtype=torch.int64))
+        return self.score_at(images, prompts, torch.zeros((), dtype=torch.int64, device=images.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchbench.api import StepScorer
 from benchbench.assets import Asset
 from benchbench.errors import CorruptError, MissingError
+from benchbench.noise import hand_over
 
 from ._clip_reward import H14_TOKENIZER
 
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 
 REPO = "SPO-Diffusion-Models/Step-Aware_Preference_Models"
 FILE = "sd-v1-5_step-aware_preference_model.bin"
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+KEPT_LISTS = 8
+"""On a CPU, lists of prompts whose embeddings are kept."""
+KEPT = 512
+"""Prompts whose embeddings stay on the device, 4 kB each."""
+CHUNK = 64
+"""Prompts that are read at a time."""
 
 
 def config() -> Any:
@@ -79,8 +86,11 @@ class SPM(StepScorer):
         import torch
         from transformers import CLIPModel, CLIPTokenizer
 
+        from benchbench.runtime.precision import exact_fp32
+
         from ._adaln import StepAwareCLIP
 
+        exact_fp32()
         checkpoint, folder = files()
         self.words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         try:
@@ -90,10 +100,14 @@ class SPM(StepScorer):
         self.network = StepAwareCLIP(CLIPModel(config()))
         self.network.load(state, str(checkpoint))
         self.network.requires_grad_(False).eval().to(device)
+        self._known: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._lists: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     def pixels(self, images: torch.Tensor) -> torch.Tensor:
         """[N, 3, H, W] in [0, 1]: short side to the tower's, bicubic without antialiasing, centre crop, normalised."""
         from torch.nn.functional import interpolate
+
+        from ._preprocess import normalise
 
         side, (high, wide) = self.network.model.config.vision_config.image_size, images.shape[-2:]
         scale = side / min(high, wide)
@@ -101,7 +115,15 @@ class SPM(StepScorer):
         resized = interpolate(images.float(), size, mode="bicubic", align_corners=False).clamp(0, 1)
         top, left = (size[0] - side) // 2, (size[1] - side) // 2
         cut = resized[..., top : top + side, left : left + side]
-        return (cut - cut.new_tensor(MEAN).view(3, 1, 1)) / cut.new_tensor(STD).view(3, 1, 1)
+        return normalise(cut)
+
+    def expect(self, prompts: Sequence[str]) -> None:
+        """On a GPU, reads all that are new together."""
+        import torch
+
+        device = torch.device(self.device)
+        if device.type != "cpu" and prompts:
+            self._read(list(dict.fromkeys(prompts))[:KEPT], device)
 
     def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
         import torch
@@ -110,18 +132,38 @@ class SPM(StepScorer):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not len(images):
             return images.new_zeros(0)
+        with torch.autocast(images.device.type, enabled=False):  # as in the other learned rewards
+            read = self._read(prompts, images.device)
+            return self.network.score(self.network.see(self.pixels(images), tau.to(images.device)), read)
+
+    def _read(self, prompts: Sequence[str], device: torch.device) -> torch.Tensor:
+        """Embeddings [N, D] of prompts, each read once on a GPU.
+
+        On a CPU they are kept by the list and not by the prompt: the same prompt in another batch may be rounded
+        otherwise, and a score must not depend on what was read before.
+        """
+        from ._prompts import look_up
+
+        if device.type == "cpu":
+            return look_up(self._lists, [tuple(prompts)], lambda new: [self._embed(new[0], device)], KEPT_LISTS)[0]
+        return look_up(self._known, prompts, lambda new: self._embed(new, device), KEPT)
+
+    def _embed(self, prompts: Sequence[str], device: torch.device) -> torch.Tensor:
+        import torch
+
+        from ._prompts import exactly
+
         length = self.network.model.config.text_config.max_position_embeddings
         tokens = self.words(
             list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
-        with torch.no_grad():
-            read = self.network.read(tokens.to(images.device))
-        return self.network.score(self.network.see(self.pixels(images), tau.to(images.device)), read)
+        with exactly(device):
+            return torch.cat([self.network.read(part) for part in hand_over(tokens, device).split(CHUNK)])
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         import torch
 
-        return self.score_at(images, prompts, torch.zeros((), dtype=torch.int64))
+        return self.score_at(images, prompts, torch.zeros((), dtype=torch.int64, device=images.device))
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         import numpy as np

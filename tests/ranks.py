@@ -23,7 +23,8 @@ for rank in range(size):
         break
     children.append(pid)
 else:
-    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    sys.exit(f"exit codes of the ranks: {codes}" if any(codes) else 0)  # a signal's code is negative
 
 def run():
     from benchbench.errors import BenchError

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli import choice
-from benchbench.cli.options import Device, ModelName, PromptsName, Store, integers
+from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, Store, integers
 from benchbench.cli.ui import all_at_once, resumable, say
 
 
@@ -25,6 +25,7 @@ def compare(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at a time: memory, not results. Default: by their size.")
     ] = None,
+    dtype: Dtype = "auto",
     store: Store = None,
     device: Device = None,
 ) -> None:
@@ -79,6 +80,7 @@ def compare(
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
             device=device,
+            dtype=dtype,
             batch_size=batch_size,
             say=say,
         )

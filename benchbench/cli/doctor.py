@@ -21,3 +21,8 @@ def doctor(store: Store = None) -> None:
         say(f"the {kind} plug-in {name!r} does not load: {error}")
     if not problems:
         say("every plug-in loads")
+    if doctor.broken_torch():
+        return
+    say("\ncounting the memory that training sd15 takes, on " + doctor.where())
+    table(doctor.MEMORY, doctor.memory())
+    say("for other methods, models and settings: bench train --method METHOD --model MODEL --dry-run")

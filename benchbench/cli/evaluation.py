@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli import choice
-from benchbench.cli.options import Device, ModelName, Store, integers
+from benchbench.cli.options import Device, Dtype, ModelName, Store, integers
 from benchbench.cli.ui import all_at_once, resumable, say
 
 
@@ -41,6 +41,7 @@ def evaluate(
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="The UNet's memory layout: faster on GPUs, changes rounding.")
     ] = False,
+    dtype: Dtype = "auto",
     store: Store = None,
     device: Device = None,
 ) -> None:
@@ -92,6 +93,7 @@ def evaluate(
             eval_seeds=seeds,
             sampler={name: value for name, value in asked.items() if value is not None},
             device=device,
+            dtype=dtype,
             batch_size=batch_size,
             compiled=compiled,
             channels_last=channels_last,

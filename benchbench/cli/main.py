@@ -30,7 +30,8 @@ from benchbench.cli import (
     train,
     train_spm,
 )
-from benchbench.errors import BenchError, RunError
+from benchbench.errors import BenchError, NoMemoryError, RunError
+from benchbench.runtime.memory import REMEDY, out_of_memory, why
 from benchbench.train import launch
 
 SEVERAL = ("--set", "--adapter", "--checkpoint")
@@ -108,6 +109,8 @@ def spread(argv: Sequence[str]) -> list[str]:
 
 
 def _unexpected(error: Exception) -> RunError:
+    if out_of_memory(error):
+        return NoMemoryError("out of memory", why(error), f"{REMEDY}, or ask for fewer at a time")
     return RunError(
         "this should not have happened",
         f"{type(error).__name__}: {error}",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli import choice
-from benchbench.cli.options import Device, ModelName, PromptsName, RewardName, Store
+from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import all_at_once, resumable, say
 from benchbench.protocols import WHERE
 
@@ -27,6 +27,7 @@ def measure(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="states=24 steps=[12,8] ...")
     ] = None,
+    dtype: Dtype = "auto",
     store: Store = None,
     device: Device = None,
 ) -> None:
@@ -66,6 +67,7 @@ def measure(
             quick=quick,
             overrides=settings or [],
             device=device,
+            dtype=dtype,
             say=say,
         )
     say(result.table.markdown())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,14 @@ PromptsName = Annotated[
 ]
 Store = Annotated[
     Path | None, typer.Option("--store", help="Folder of images, scores and runs. Default: $BENCH_HOME, ./bench-store.")
+]
+Dtype = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(
+        "--dtype",
+        help="Precision of the UNet; part of an image's key. "
+        "auto: bf16 on a GPU that has it in hardware, fp16 on an older one, fp32 on a CPU.",
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ... Default: CUDA where there is one.")

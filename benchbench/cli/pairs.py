@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from benchbench.cli import choice
-from benchbench.cli.options import Device, ModelName, RewardName, Store, integers
+from benchbench.cli.options import Device, Dtype, ModelName, RewardName, Store, integers
 from benchbench.cli.ui import all_at_once, resumable, say
 
 app = typer.Typer(help="Preference pairs for offline methods.", no_args_is_help=True)
@@ -24,6 +24,7 @@ def make(
     images: Annotated[int, typer.Option(min=2, help="Images a prompt and seed; as many pairs, ties left out.")] = 32,
     seeds: Annotated[str | None, typer.Option(help="Of the images, separated by commas. Default: 900000.")] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder. Default: pairs/NAME-DIGEST in the store.")] = None,
+    dtype: Dtype = "auto",
     store: Store = None,
     device: Device = None,
 ) -> None:
@@ -46,7 +47,16 @@ def make(
     numbers = integers(seeds, "--seeds") if seeds else [SEED]
     with resumable():
         folder = make_pairs(
-            chosen, prompt_sets.load(name), judge, root(store), images, seeds=numbers, device=device, out=out, say=say
+            chosen,
+            prompt_sets.load(name),
+            judge,
+            root(store),
+            images,
+            seeds=numbers,
+            device=device,
+            dtype=dtype,
+            out=out,
+            say=say,
         )
     say(f"to train on them: --pairs {folder}")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.options import Store, integers, pairs_of, words
+from benchbench.cli.options import Dtype, Store, integers, pairs_of, words
 from benchbench.cli.ui import resumable, say
 
 
@@ -24,6 +24,7 @@ def reproduce(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes at a time. Default: one a core, or one on a GPU.")
     ] = None,
+    dtype: Dtype = "auto",
     store: Store = None,
 ) -> None:
     """Reproduce a published table: train, evaluate, and set the numbers beside the paper's."""
@@ -42,6 +43,7 @@ def reproduce(
             checkpoints=checkpoints,
             dry_run=dry_run,
             jobs=jobs,
+            dtype=dtype,
             store=root(store),
             say=say,
         )

@@ -130,8 +130,18 @@ def _preset(name: str) -> None:
     for preset in config.all_presets(name) or {}:
         values = config.preset_values(name, preset)
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
-        rows += _price(name, preset) if values else []
+        rows += [_precision(name, preset), *_price(name, preset)] if values else []
     table(["preset", "setting", "value", "origin"], rows)
+
+
+def _precision(name: str, preset: str) -> list[object]:
+    """What train.dtype=auto means on a GPU, and why."""
+    from benchbench import config
+
+    made = config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset)
+    chosen = made.method_class.precision(made.method_config)
+    words = {"half": "bf16, or fp16 on a card without bf16"}
+    return [preset, "precision on a GPU", words.get(chosen.name, chosen.name), chosen.reason]
 
 
 def _price(name: str, preset: str) -> list[list[object]]:
@@ -146,6 +156,7 @@ def _price(name: str, preset: str) -> list[list[object]]:
         "rows an optimiser step": p.rows,
         "UNet evaluations an image": p.unet_evals,
         "with gradient an image": p.unet_grads,
+        "nfe an image": p.nfe,
         "reward calls an image": p.reward_calls,
     }
     return [[preset, key, f"{value:g}", "counted"] for key, value in facts.items()]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
-from benchbench.cli.ui import all_at_once, resumable, say
+from benchbench.cli.ui import all_at_once, resumable, say, table
+
+if TYPE_CHECKING:
+    from benchbench.config import RunConfig
 
 
 class BadRows(StrEnum):
@@ -41,6 +44,12 @@ def train(
     bad_rows: Annotated[
         BadRows, typer.Option(help="Pairs that cannot be read: skip them and say so, or refuse to go on.")
     ] = BadRows.skip,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="On a GPU: kernels that repeat their bits, which are slower.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print how the run would be cut to fit the device's memory, and end.")
+    ] = False,
     store: Store = None,
     device: Device = None,
 ) -> None:
@@ -58,6 +67,8 @@ def train(
     def configure(reward_name: str) -> config.RunConfig:
         return config.load(method, chosen, reward_name, prompts_name, count, seed, preset, settings or [], pairs)
 
+    if dry_run:
+        return _plan(configure(choice.reward(reward, chosen, method)[0]), device)
     all_at_once(
         lambda: registry.require_reward(choice.reward(reward, chosen, method)[0]),
         lambda: models.folder(chosen),
@@ -66,7 +77,7 @@ def train(
     )
     reward_name, note = choice.reward(reward, chosen, method)
     run = configure(reward_name)
-    name = runs.run_id(run.method, run.model, run.reward, run.seed, run.model_dump(mode="json"))
+    name = runs.run_id(run.method, run.model, run.reward, run.seed, run.identity)
     out = out or root(store) / "runs" / name
     source = f"{run.prompts}, reward {run.reward}"
     if run.pairs:
@@ -79,8 +90,26 @@ def train(
         if note:
             say(note)
 
+    from benchbench.runtime.deterministic import use_deterministic_kernels
     from benchbench.train import loop
 
+    if deterministic:
+        use_deterministic_kernels()
     with resumable("--resume"), runs.alone(out, say):
         skip_bad = bad_rows is BadRows.skip
         loop.train(run, out, resume=resume, device=device, say=say, store=root(store), skip_bad=skip_bad)
+
+
+def _plan(run: RunConfig, device: str | None) -> None:
+    """Prints the plan for the card that is here, or for the usual sizes; needs no weights and loads none."""
+    from benchbench.train import memory_table
+
+    full = "every weight" if run.train.finetune == "full" else f"an adapter of rank {run.train.lora_rank}"
+    say(
+        f"a dry run: {run.method} would train {full} of {run.model} with reward {run.reward}, preset {run.preset}; "
+        "counting its memory, nothing is loaded"
+    )
+    table(memory_table.COLUMNS, memory_table.rows(run, memory_table.cards(device)))
+    say(
+        "the peak is of everything that is alive at a time; what the card has beyond it is left to CUDA and its kernels"
+    )

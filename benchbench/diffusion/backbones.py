@@ -12,8 +12,9 @@ from benchbench.diffusion import models
 from benchbench.diffusion.allocator import keep_freed_memory
 from benchbench.diffusion.faster import keep_signature
 from benchbench.errors import CorruptError, UsageError
+from benchbench.runtime.precision import exact_fp32
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,23 @@ def pick_device(device: str | None) -> torch.device:
 
 
 def pick_dtype(dtype: str, device: torch.device) -> str:
-    """``auto`` is bf16 on CUDA and fp32 elsewhere, where bf16 is slower."""
-    if dtype == "auto":
-        return "bf16" if device.type == "cuda" else "fp32"
-    return dtype
+    """``auto`` is bf16 on a GPU that computes in it, fp16 on one that only emulates it, and fp32 without CUDA.
+
+    NVIDIA GPUs older than Ampere (compute capability below 8.0: V100, T4) emulate bf16 and have fp16 in hardware.
+    Errors: UsageError for an unknown word.
+    """
+    if dtype in DTYPES:
+        return dtype
+    if dtype != "auto":
+        raise UsageError(
+            f"no precision is called {dtype!r}",
+            f"there are auto, {', '.join(DTYPES)}",
+            "choose one of these; auto takes what the device is best at",
+        )
+    if device.type != "cuda":
+        return "fp32"
+    native = torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+    return "bf16" if native else "fp16"
 
 
 def load(
@@ -91,6 +105,7 @@ def load(
     if where.type == "cpu":
         keep_freed_memory()
     keep_signature()
+    exact_fp32()
     name = pick_dtype(dtype, where)
     kind = DTYPES[name]
     vae = models.split(model)[1]

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchbench.diffusion.backbones import Backbone
-from benchbench.diffusion.memory import Fitting
+from benchbench.runtime.memory import Splitter
 
 MOST = 32  # images at a time: from 64 on diffusers' upsampling copies what it is given, a sixth of the decoder's time
 
@@ -18,16 +18,12 @@ class Decoder:
 
     def __init__(self, backbone: Backbone) -> None:
         self.vae = backbone.vae
-        self.chunk = min(MOST, backbone.batch_size)
-        self.fitting = Fitting("decoding")
+        self.fits = Splitter("decoding", min(MOST, backbone.batch_size), row="image")
 
     def __call__(self, latents: Tensor) -> Tensor:
         latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        images = [
-            self.fitting(lambda rows, part=part: self.vae.decode(part[rows]).sample.float(), len(part))  # type: ignore[misc]
-            for part in latents.split(self.chunk)
-        ]
-        return (torch.cat(images) / 2 + 0.5).clamp(0, 1)
+        images = self.fits(lambda rows: self.vae.decode(latents[rows]).sample.float(), len(latents))
+        return (images / 2 + 0.5).clamp(0, 1)
 
 
 def quantise(images: Tensor) -> Tensor:

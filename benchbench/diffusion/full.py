@@ -19,17 +19,22 @@ FOLDER = "unet"
 
 
 def train_all(policy: Policy) -> None:
-    """Every weight becomes trainable; a frozen copy is the reference, which costs the UNet's memory once more.
+    """Makes every weight of the UNet trainable, in float32; a frozen copy becomes the reference.
 
-    The weights are float32 (``backbones.load(..., unet_dtype="fp32")``). Where the backbone computes in half precision
-    both networks do so under autocast, so that before the first update their predictions are equal to the bit.
+    Load the backbone with ``backbones.load(..., unet_dtype="fp32")``. Where it computes in half precision both networks
+    do so under autocast, and the reference keeps in half precision the weights that autocast would round at each use,
+    those of linear and convolution layers: its predictions are the same bits in half the memory.
     """
     unet, dtype = policy.backbone.unet, DTYPES[policy.backbone.dtype]
     policy.reference = copy.deepcopy(unet)
     unet.requires_grad_(True)
-    if dtype != torch.float32:
-        for network in (unet, policy.reference):
-            network.forward = torch.autocast(policy.backbone.device.type, dtype)(network.forward)
+    if dtype == torch.float32:
+        return
+    for layer in policy.reference.modules():
+        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+            layer.to(dtype)
+    for network in (unet, policy.reference):
+        network.forward = torch.autocast(policy.backbone.device.type, dtype)(network.forward)
 
 
 def save_unet(unet: Any, folder: Path) -> Path:

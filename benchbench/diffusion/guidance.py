@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from benchbench.diffusion.decode import Decoder, quantise, to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
 from benchbench.errors import RunError
+from benchbench.runtime.memory import Splitter, recompute_activations
+from benchbench.runtime.precision import Precision, arithmetic
 
 CONSTANT = 2 / 255  # an image whose values span less than this shows nothing
 
@@ -20,10 +23,20 @@ class StepReward:
     """r(c, D(x0)): decodes clean latents and scores the images, 8-bit rounded as a saved image would be.
 
     Scores are looked at later, by ``check``, so that nothing waits for the device inside the denoising loop.
+
+    ``precision`` is that of the reward's float32 products on a GPU. It holds for the scores of this object alone, that
+    is, for what judges and guides inside training; ``reward.score`` stays exact. The decoder is not part of it.
     """
 
-    def __init__(self, decoder: Decoder, reward: Reward, policy: Policy) -> None:
-        self.decoder, self.reward, self.policy = decoder, reward, policy
+    def __init__(self, decoder: Decoder, reward: Reward, policy: Policy, precision: Precision = "fp32") -> None:
+        self.decoder, self.reward, self.policy, self.precision = decoder, reward, policy, precision
+        self.scoring = Splitter(f"in the reward {reward.name}", row="image")
+        self.guiding = Splitter(
+            "following the reward's gradient",
+            row="image",
+            graph=True,
+            further=lambda: recompute_activations(policy.backbone.unet, decoder.vae),
+        )
         self._unchecked: list[tuple[str, int, Tensor]] = []  # where, the number of its first row, rewards
         self._constant: Tensor | int = 0
 
@@ -44,17 +57,47 @@ class StepReward:
 
             return self.policy.world.rows(len(x0), (), share)
         images = quantise(self.decoder(x0))
-        if isinstance(self.reward, StepScorer) and tau is not None:
-            r = self.reward.score_at(images, prompts, tau)
-        elif self.reward.differentiable:
-            r = self.reward.score_differentiable(images, prompts)
-        else:
-            r = self.reward.score(to_pil(images), prompts).to(x0.device)
+
+        def part(rows: slice) -> Tensor:
+            own = tau[rows] if tau is not None and tau.dim() else tau
+            return self._score(images[rows], prompts[rows], own)
+
+        r = self.scoring(part, len(images))
         self.policy.cost.reward_calls += len(x0)
         flat = images.detach().flatten(1)
         self._constant = self._constant + (flat.amax(1) - flat.amin(1) < CONSTANT).sum()
         self._unchecked.append((where, self.policy.world.first_row, r.detach()))
         return r
+
+    def _score(self, images: Tensor, prompts: Sequence[str], tau: Tensor | None) -> Tensor:
+        with arithmetic(self.precision, images.device):
+            if isinstance(self.reward, StepScorer) and tau is not None:
+                return self.reward.score_at(images, prompts, tau)
+            if self.reward.differentiable:
+                return self.reward.score_differentiable(images, prompts)
+            return self.reward.score(to_pil(images), prompts).to(images.device)
+
+    def expect(self, prompts: Sequence[str]) -> None:
+        """Tells the reward which prompts are to come, so that on a GPU it may read them together."""
+        self.reward.expect(prompts)
+
+    @contextmanager
+    def attempt(self, first: int) -> Iterator[None]:
+        """One attempt at the rows from ``first`` on, which is the number that an error about the first of them names.
+
+        What a failed attempt has counted and noted is taken back, since the same is computed again.
+        """
+        world, noted, constant = self.policy.world, len(self._unchecked), self._constant
+        world.first_row += first
+        try:
+            with self.policy.attempt():
+                yield
+        except Exception:
+            del self._unchecked[noted:]
+            self._constant = constant
+            raise
+        finally:
+            world.first_row -= first
 
     def check(self, names: Sequence[str]) -> int:
         """Waits for the device; how many images of this process were constant since the last check.
@@ -95,7 +138,10 @@ def guide(
 ) -> Tensor:
     """x+ = x - eta * grad_x (r_high - r(c, x̂0(x)))², with r_high = r + delta held fixed; [N, C, h, w].
 
-    So x+ - x = 2 delta eta grad r. The sum over the batch is differentiated, so each row moves by its own gradient.
+    So x+ - x = 2 delta eta grad r. The sum over the batch is differentiated, so each row moves by its own gradient, and
+    rows that are too many for the memory are moved in parts. The way back is in the reward's precision, as its scores
+    are; so are those parts of the decoder's and the network's way back that are in float32. Errors: NoMemoryError where
+    one row is too many.
     """
     if policy.world.dividing:
 
@@ -103,9 +149,14 @@ def guide(
             return guide(policy, reward, x[rows], k, cond[rows], prompts[rows], eta, delta)
 
         return policy.world.rows(len(x), x.shape[1:], share)
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        r, _ = look_ahead(policy, reward, x, k, cond, prompts)
-        r_high = r.detach() + delta
-        (gradient,) = torch.autograd.grad((r_high - r).square().sum(), x)
-    return (x - eta * gradient).detach()
+
+    def part(rows: slice) -> Tensor:
+        with reward.attempt(rows.start), torch.enable_grad():
+            own = x[rows].detach().requires_grad_()
+            r, _ = look_ahead(policy, reward, own, k, cond[rows], prompts[rows])
+            r_high = r.detach() + delta
+            with arithmetic(reward.precision, x.device):
+                (gradient,) = torch.autograd.grad((r_high - r).square().sum(), own)
+            return (own - eta * gradient).detach()
+
+    return reward.guiding(part, len(x))

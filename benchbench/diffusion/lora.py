@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from benchbench.diffusion import lora_half
 from benchbench.errors import CorruptError
 from benchbench.noise import hash64
 
@@ -33,6 +34,7 @@ def add_lora(unet: Any, rank: int, alpha: float, seed: int) -> None:
         if ".lora_A." in name:
             draw = torch.Generator().manual_seed(hash64(seed, "lora", name))
             parameter.data.copy_(torch.randn(parameter.shape, generator=draw) / rank)
+    lora_half.install(unet)
 
 
 def adapter_state(unet: Any) -> dict[str, Tensor]:
@@ -107,6 +109,7 @@ def load_adapter(unet: Any, path: Path) -> None:
             "evaluate it with the model that it was trained on (`bench show run` names it)",
         ) from error
     unet.requires_grad_(False)
+    lora_half.install(unet)
 
 
 def _read(file: Path) -> Path | dict[str, Tensor]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -15,39 +16,16 @@ from torch import Tensor
 from benchbench.api import Cond
 from benchbench.diffusion import text
 from benchbench.diffusion.backbones import Backbone
-from benchbench.diffusion.memory import Fitting
+from benchbench.diffusion.cost import Cost
+from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.schedule import Index, Schedule, Step
 from benchbench.diffusion.text import Embedding
+from benchbench.runtime.memory import Splitter
+from benchbench.runtime.precision import tf32
 from benchbench.world import World
 
+TEXTS_AT_A_TIME = 64
 TEXTS_KEPT = 512  # prompts: most sets whole, and memory flat in larger ones; in fp32 120 MB of SD 1.5, 320 of SDXL
-
-
-@dataclass
-class Cost:
-    """What has been computed, per sample and not per call. One guided evaluation is two forwards of the UNet.
-
-    Of several processes each counts what it computes itself; pairs are those of the whole rollout, on every process.
-    """
-
-    unet_evals: int = 0  # guided evaluations without gradient
-    unet_grads: int = 0  # guided evaluations with gradient, each of which costs about three
-    reward_calls: int = 0  # a gradient through the reward is a call
-    pairs: int = 0
-    plain_evals: int = 0  # evaluations without guidance and without gradient: one forward each
-    plain_grads: int = 0  # evaluations without guidance, with gradient
-
-    @property
-    def nfe(self) -> float:
-        """Guided UNet evaluations, a backward pass counted as two more, an evaluation without guidance as a half."""
-        halves = 2 * (self.unet_evals + 3 * self.unet_grads) + self.plain_evals + 3 * self.plain_grads
-        return halves / 2 if halves % 2 else halves // 2
-
-
-def summed(each: Sequence[dict[str, int]]) -> Cost:
-    """What all processes of a run have computed, from the fields of each one's Cost."""
-    total = {name: sum(one[name] for one in each) for name in each[0]}
-    return Cost(**{**total, "pairs": each[0]["pairs"]})
 
 
 @dataclass
@@ -64,10 +42,18 @@ class Policy:
     cost: Cost = field(default_factory=Cost)
     world: World = field(default_factory=World)
     reference: Any = None
+    rows_at_once: int | None = None
+    """Rows of one forward with gradient, where a trainer has chosen them: the shape in which updates round."""
     _texts: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
-    _fitting: Fitting = field(default_factory=lambda: Fitting("denoising"))
+    denoising: Splitter = field(default_factory=lambda: Splitter("denoising", row="image"))
+    reading: Splitter = field(default_factory=lambda: Splitter("reading prompts", TEXTS_AT_A_TIME, row="prompt"))
     _lock: Lock = field(default_factory=Lock)  # of what rows that are evaluated side by side share
     _adapted: list[Any] = field(default_factory=list)  # the layers with an adapter, looked for once
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """From latents to images."""
+        return Decoder(self.backbone)
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         """Text embeddings of N prompts, [N, L, D]; those of the last ``TEXTS_KEPT`` distinct prompts are kept."""
@@ -75,9 +61,9 @@ class Policy:
         with self._lock:
             found = {prompt: self._texts[prompt] for prompt in wanted if prompt in self._texts}
         new = [prompt for prompt in wanted if prompt not in found]
-        for i in range(0, len(new), 64):
-            chunk = new[i : i + 64]
-            found.update(zip(chunk, text.encode(self.backbone, chunk), strict=True))
+        if new:
+            for rows, embeddings in self.reading.parts(lambda rows: text.encode(self.backbone, new[rows]), len(new)):
+                found.update(zip(new[rows], embeddings, strict=True))
         with self._lock:
             for prompt in wanted:
                 self._texts[prompt] = found[prompt]
@@ -91,28 +77,50 @@ class Policy:
 
         w = 1 is the text branch alone. Gradients, where enabled, flow through both branches.
         """
-        rows = len(x)
-        with self._lock:
-            if torch.is_grad_enabled():
-                self.cost.unet_grads += rows
-            else:
-                self.cost.unet_evals += rows
-        tau = self.schedule.tau[k].expand(rows)
+        tau = self.schedule.tau[k].expand(len(x))
         if self.guidance_scale == 1:
+            e = self._network(x, tau, cond)
+        else:
+            both = text.with_null(cond, len(x))
+            e_null, e_text = self._network(torch.cat([x, x]), torch.cat([tau, tau]), both).chunk(2)
+            e = e_null + self.guidance_scale * (e_text - e_null)
+        self._count(x, guided=self.guidance_scale != 1)
+        return e
+
+    def _network(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
+        """The network's own noise prediction, float32 [N, C, h, w], in the backbone's precision."""
+        with self.arithmetic():
             return text.noise(self.backbone.unet, x, tau, cond)
-        both = text.with_null(cond, rows)
-        e_null, e_text = text.noise(self.backbone.unet, torch.cat([x, x]), torch.cat([tau, tau]), both).chunk(2)
-        return e_null + self.guidance_scale * (e_text - e_null)
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-        """Noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N]."""
-        if self.world.dividing and not torch.is_grad_enabled():  # as in step
-            return self.world.rows(len(x), x.shape[1:], lambda rows: self.predict(x[rows], tau[rows], cond[rows]))
-        if torch.is_grad_enabled():
-            self.cost.plain_grads += len(x)
-        else:
-            self.cost.plain_evals += len(x)
-        return text.noise(self.backbone.unet, x, tau, cond)
+        """Noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N].
+
+        Without gradient, rows that are too many for the memory go through the network in parts.
+        """
+
+        def part(rows: slice) -> Tensor:
+            e = self._network(x[rows], tau[rows], cond[rows])
+            self._count(x[rows], guided=False)
+            return e
+
+        return part(slice(0, len(x))) if torch.is_grad_enabled() else self._in_shares(part, x)
+
+    def _count(self, x: Tensor, guided: bool) -> None:
+        """Counts an evaluation of the rows x, once it is done: an attempt that runs out of memory counts nothing."""
+        gradient = torch.is_grad_enabled()
+        checkpointed = gradient and getattr(self.backbone.unet, "is_gradient_checkpointing", False)
+        with self._lock:
+            self.cost.add(len(x), guided, gradient, of_latents=x.requires_grad, checkpointed=checkpointed)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """What is computed within the block counts as forwards of an evaluation, and as nothing else."""
+        own, self.cost = self.cost, Cost()
+        try:
+            yield
+        finally:
+            own.eval_forwards += self.cost.forwards
+            self.cost = own
 
     def reference_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """The same of the reference policy, without gradient."""
@@ -128,25 +136,62 @@ class Policy:
             return self.schedule.step(x, self.eps(x, k, cond), k)
 
         def part(rows: slice) -> Tensor:
-            counted = self.cost.unet_evals
-            try:
-                return self.eps(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
-            except torch.OutOfMemoryError:
-                self.cost.unet_evals = counted  # what failed is done again
-                raise
+            return self.eps(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
+
+        return self.schedule.step(x, self._in_shares(part, x), k)
+
+    def _in_shares(self, part: Callable[[slice], Tensor], x: Tensor) -> Tensor:
+        """``part`` of all rows of x: this process's share of them in parts that fit, the others' from the others."""
 
         def share(rows: slice) -> Tensor:
             def fits(some: slice) -> Tensor:
                 return part(slice(rows.start + some.start, rows.start + some.stop))
 
-            return self._fitting(fits, rows.stop - rows.start)
+            return self.denoising(fits, rows.stop - rows.start)
 
-        return self.schedule.step(x, self.world.rows(len(x), x.shape[1:], share), k)
+        return self.world.rows(len(x), x.shape[1:], share)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What an attempt that fails has counted is taken back, since the same is computed again."""
+        before = replace(self.cost)
+        try:
+            yield
+        except Exception:
+            self.cost = before
+            raise
 
     def reference_step(self, x: Tensor, k: Index, cond: Cond) -> Step:
         """The same of the reference policy, without gradient."""
         with torch.no_grad(), self.adapter_off():
             return self.step(x, k, cond)
+
+    @torch.no_grad()
+    def log_probs(self, x: Tensor, x_next: Tensor, k: Tensor, cond: Cond) -> Tensor:
+        """Log-probs float32 [N] of the steps x -> x_next, computed in the batch shapes of an update of these N rows.
+
+        Those are each process's share of the rows, ``rows_at_once`` at a time.
+        """
+
+        def share(rows: slice) -> Tensor:
+            size = self.rows_at_once or max(1, rows.stop - rows.start)
+            parts = [slice(i, min(i + size, rows.stop)) for i in range(rows.start, rows.stop, size)]
+            return torch.cat([self.step(x[p], k[p], cond[p]).log_prob(x_next[p]) for p in parts])
+
+        return self.world.rows(len(x), (), share)
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """TF32 inside the block where the backbone computes in it; a backward pass needs the block as well."""
+        return tf32() if self.backbone.dtype == "tf32" else nullcontext()
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """What is computed within the block is not charged to the run: checks before the first step."""
+        own, self.cost = self.cost, Cost()
+        try:
+            yield
+        finally:
+            self.cost = own
 
     @contextmanager
     def adapter_off(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from benchbench.diffusion.decode import Decoder, to_uint8
+from benchbench.diffusion.decode import to_uint8
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import walk
 from benchbench.noise import Noise, Sample
@@ -16,4 +16,4 @@ from benchbench.noise import Noise, Sample
 @torch.no_grad()
 def sample(policy: Policy, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
     """uint8 [N, H, W, 3], each image a function of (seed, its sample) alone whatever the batch."""
-    return to_uint8(Decoder(policy.backbone)(walk(policy, samples, noise)))
+    return to_uint8(policy.decoder(walk(policy, samples, noise)))

@@ -84,6 +84,7 @@ class Schedule:
                 "use a scheduler config with steps_offset=1, as SD 1.5 has",
             )
         self.steps, self.eta = steps, eta
+        self.timesteps = tuple(tau)  # tau on the host, for decisions that must not wait for the device
         self.tau = torch.tensor(tau)
         self.alpha_bar = abar.float()
         self.sigma = torch.cat([torch.zeros(1), sigma.float()])

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from benchbench.api import Cond
 from benchbench.diffusion.backbones import Backbone
+from benchbench.noise import hand_over
 
 Embedding = tuple[Tensor, Tensor | None]
 """Of one prompt: [L, D], and SDXL's pooled projection [P]."""
+_COMPANY: WeakKeyDictionary[Any, dict[int, bool]] = WeakKeyDictionary()
+"""What ``_company_matters`` has found, by text encoder and number of threads."""
 
 
 @torch.no_grad()
@@ -21,7 +25,30 @@ def encode(backbone: Backbone, prompts: list[str]) -> list[Embedding]:
     """Each prompt's embedding, as the model's own pipeline makes it.
 
     SDXL: the states before the last layer of both encoders side by side, and the second one's projected summary.
+
+    On some CPUs each prompt is read alone: where the last bits of an embedding depend on how many prompts are read with
+    it, they would depend on what has been read before, and a run that was resumed would differ from one that was not.
     """
+    if len(prompts) > 1 and backbone.device.type == "cpu" and _company_matters(backbone):
+        return [embedding for prompt in prompts for embedding in _read(backbone, [prompt])]
+    return _read(backbone, prompts)
+
+
+def _company_matters(backbone: Backbone) -> bool:
+    """Whether this processor's kernels round a prompt otherwise beside others; tried once for a number of threads.
+
+    It was seen on processors without AVX-512, for two prompts as for many.
+    """
+    seen = _COMPANY.setdefault(backbone.text_encoder, {})
+    threads = torch.get_num_threads()
+    if threads not in seen:
+        words = [f"{number} things" for number in range(16)]
+        alone = _read(backbone, words[:1])[0][0]
+        seen[threads] = not all(torch.equal(_read(backbone, words[:n])[0][0], alone) for n in (2, 5, 16))
+    return seen[threads]
+
+
+def _read(backbone: Backbone, prompts: list[str]) -> list[Embedding]:
     encoder, tokens = backbone.text_encoder, _tokens(backbone, backbone.tokenizer, prompts)
     if backbone.text_encoder_2 is None:
         # SD 1.x ignores the padding mask and SD 2.x does too, unless its text encoder's config says otherwise
@@ -50,7 +77,7 @@ def condition(backbone: Backbone, rows: Sequence[Embedding], empty: Embedding) -
     size, null_pooled = backbone.image_size, empty[1][None]
     if backbone.zeros_for_empty:
         null, null_pooled = torch.zeros_like(null), torch.zeros_like(null_pooled)
-    ids = torch.tensor([[size, size, 0, 0, size, size]], dtype=text.dtype, device=text.device)
+    ids = hand_over(torch.tensor([[size, size, 0, 0, size, size]], dtype=text.dtype), text.device)
     return Cond(text, null, torch.stack(pooled), null_pooled, ids.repeat(len(rows), 1))
 
 

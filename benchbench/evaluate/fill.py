@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from benchbench.errors import RunError
 from benchbench.evaluate.subject import Drawing
 from benchbench.noise import Noise, Sample
 from benchbench.report.progress import Progress
+from benchbench.runtime.memory import Splitter
 from benchbench.store.files import Say
 from benchbench.store.images import Images
 
 if TYPE_CHECKING:
     import numpy as np
 
-Draw = Callable[[Sequence[Sample]], "np.ndarray"]
+Draw = Callable[[slice], "np.ndarray"]
 
 
 def fill(
@@ -38,13 +38,21 @@ def fill(
     """
     order = sorted(items, key=lambda item: (item.number, item.index))
 
-    def draw(part: Sequence[Sample]) -> np.ndarray:
-        return drawing.draw(part, noise)
+    fits = Splitter(
+        "making images",
+        batch_size,
+        row="image",
+        say=say,
+        remedy="use another device, or --dtype bf16 or fp16 where it is fp32",
+    )
+
+    def draw(rows: slice) -> np.ndarray:
+        return drawing.draw(order[rows], noise)
 
     if drawing.threads > 1:
-        parts = _side_by_side(images, order, missing, draw, batch_size, drawing.threads)
+        parts = _side_by_side(images, order, missing, draw, fits, batch_size, drawing.threads)
     else:
-        parts = _one_after_the_other(images, order, missing, draw, batch_size, say)
+        parts = _one_after_the_other(images, order, missing, draw, fits)
     drawn = 0
     with closing(parts):  # an interruption waits here for what is being written, under the folder's lock
         for part in parts:
@@ -54,15 +62,22 @@ def fill(
 
 
 def _side_by_side(
-    images: Images, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, size: int, threads: int
+    images: Images,
+    order: Sequence[Sample],
+    missing: AbstractSet[Sample],
+    draw: Draw,
+    fits: Splitter,
+    size: int,
+    threads: int,
 ) -> Generator[Sequence[Sample], None, None]:
     """Parts of batches, each written by the thread that drew it, since the other cores are drawing too."""
     from benchbench.diffusion.side_by_side import side_by_side
 
     def make(rows: slice) -> None:
-        for item, pixels in zip(order[rows], draw(order[rows]), strict=True):
-            if item in missing:
-                images.write(item, pixels)
+        for part, pixels in fits.parts(lambda some: draw(_within(rows, some)), rows.stop - rows.start):
+            for item, image in zip(order[_within(rows, part)], pixels, strict=True):
+                if item in missing:
+                    images.write(item, image)
 
     batches = [slice(start, min(start + size, len(order))) for start in range(0, len(order), size)]
     lacking = [batch for batch in batches if not missing.isdisjoint(order[batch])]
@@ -71,16 +86,22 @@ def _side_by_side(
 
 
 def _one_after_the_other(
-    images: Images, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, size: int, say: Say
+    images: Images, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, fits: Splitter
 ) -> Generator[Sequence[Sample], None, None]:
     """Batches; the images of one are encoded and written while the next is drawn."""
+
+    def lacking_one(rows: slice) -> np.ndarray | None:
+        return None if missing.isdisjoint(order[rows]) else draw(rows)
+
     with ThreadPoolExecutor() as pool:
         writing: list[Future[None]] = []
-        for batch, pixels in _batches(order, missing, draw, size, say):
+        for rows, pixels in fits.parts(lacking_one, len(order)):
+            if pixels is None:
+                continue
             _finish(writing)
-            lacking = [(item, image) for item, image in zip(batch, pixels, strict=True) if item in missing]
+            lacking = [(item, image) for item, image in zip(order[rows], pixels, strict=True) if item in missing]
             writing = [pool.submit(images.write, item, image) for item, image in lacking]
-            yield batch
+            yield order[rows]
         _finish(writing)
 
 
@@ -89,32 +110,6 @@ def _finish(writing: Sequence[Future[None]]) -> None:
         future.result()
 
 
-def _batches(
-    order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, size: int, say: Say
-) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
-    """Batches that lack an image; out of memory halves the size from there on."""
-    import torch
-
-    start = 0
-    while start < len(order):
-        batch = order[start : start + size]
-        if missing.isdisjoint(batch):
-            start += len(batch)
-            continue
-        try:
-            pixels = draw(batch)
-        except torch.OutOfMemoryError as error:
-            if len(batch) == 1:
-                raise RunError(
-                    "the device has too little memory for one image",
-                    str(error).splitlines()[0],
-                    "use another device, or --dtype bf16 or fp16",
-                ) from error
-            size = len(batch) // 2
-        else:
-            yield batch, pixels
-            start += len(batch)
-            continue
-        # outside the handler: the exception's traceback would keep the failed batch's tensors alive
-        torch.cuda.empty_cache()
-        say(f"out of memory: going on with {size} images at a time")
+def _within(rows: slice, part: slice) -> slice:
+    """The place of a part of some rows among all of them."""
+    return slice(rows.start + part.start, rows.start + part.stop)

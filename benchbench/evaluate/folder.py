@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,9 @@ from benchbench import ensemble
 from benchbench.api import PromptSet, Reward
 from benchbench.ensemble import Ensemble
 from benchbench.errors import CorruptError, MissingError, RunError, UsageError
+from benchbench.evaluate.ahead import read_ahead
 from benchbench.report.progress import progress
+from benchbench.runtime.scoring import scoring
 from benchbench.store.files import Say
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -53,37 +56,44 @@ def score_folder(
     frames = []
     for kind in rewards:
         if issubclass(kind, Ensemble):
-            members = {name: _scores(images, prompts, one, device) for name, one in kind.kinds.items()}
+            members = {name: _scores(images, prompts, one, device, say) for name, one in kind.kinds.items()}
             statistics = ensemble.measured(members)
             ensemble.tell(kind.name, statistics, "images given", say)
             tensors = {name: pd.Series(values) for name, values in members.items()}
             values = kind.combine(tensors, statistics).tolist()
         else:
-            values = _scores(images, prompts, kind, device)
+            values = _scores(images, prompts, kind, device, say)
         names = [path.name for path in images]
         frame = pd.DataFrame({"image": names, "prompt": list(prompts), "score": values})
         frames.append(frame.assign(reward=kind.name, version=kind.version, unit=kind.unit)[COLUMNS])
     return pd.concat(frames, ignore_index=True)
 
 
-def _scores(images: Sequence[Path], prompts: Sequence[str], kind: type[Reward], device: str) -> list[float]:
+def _scores(images: Sequence[Path], prompts: Sequence[str], kind: type[Reward], device: str, say: Say) -> list[float]:
+    from benchbench.runtime.precision import exact_fp32
+
+    exact_fp32()
     reward = kind(device)
-    values: list[float] = []
-    with progress(len(images), f"scoring with {kind.name}", "images", 0) as bar:
-        for i in range(0, len(images), BATCH):
-            opened = [_open(path) for path in images[i : i + BATCH]]
-            found = reward.score(opened, prompts[i : i + BATCH]).tolist()
-            if len(found) != len(opened):
+    score, values = scoring(reward, say), list[float]()
+    reward.expect(prompts)
+    rows = list(zip(images, prompts, strict=True))
+    with (
+        progress(len(images), f"scoring with {kind.name}", "images", 0) as bar,
+        closing(read_ahead(rows, BATCH, lambda row: _open(row[0]), reward, device)) as batches,
+    ):
+        for part, opened in batches:
+            found = score(opened, [prompt for _, prompt in part]).tolist()
+            if len(found) != len(part):
                 raise RunError(
-                    f"reward {kind.name} is wrong", f"{len(found)} scores for {len(opened)} images", "report it"
+                    f"reward {kind.name} is wrong", f"{len(found)} scores for {len(part)} images", "report it"
                 )
-            for path, value in zip(images[i:], found, strict=False):
+            for (path, _), value in zip(part, found, strict=True):
                 if not math.isfinite(value):
                     raise RunError(
                         f"reward {kind.name} gave {value}", f"for {path}", "look at that image, or leave it out"
                     )
             values += found
-            bar.advance(len(opened), f"{kind.name} {sum(found) / len(found):.3g}")
+            bar.advance(len(part), f"{kind.name} {sum(found) / len(found):.3g}")
     return values
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,19 @@ from benchbench import ensemble
 from benchbench.api import Reward
 from benchbench.ensemble import Ensemble
 from benchbench.errors import RunError
+from benchbench.evaluate.ahead import read_ahead
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.spent import Spent
 from benchbench.noise import Sample
 from benchbench.report.progress import Progress, progress
+from benchbench.runtime.scoring import Score, scoring
 from benchbench.store import scores as store_scores
 from benchbench.store.files import Say, locked, sweep
 from benchbench.store.scores import Scores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 SAVE_EVERY = 30.0  # seconds: what a kill can cost
 
@@ -53,7 +57,7 @@ def score(
             for frames, frame in zip(parts, mixed, strict=True):
                 frames.append(frame)
             continue
-        lazy = _Lazy(kind, device)
+        lazy = _Lazy(kind, device, say)
         for generation, frames in zip(generations, parts, strict=True):
             scores = Scores(store, generation.images.id, kind)
             with locked(scores.lock, say):
@@ -89,22 +93,27 @@ def _mix(
 class _Lazy:
     """A reward that is made when it is first asked."""
 
-    def __init__(self, kind: type[Reward], device: str) -> None:
-        self.kind, self.device = kind, device
-        self._scores: Callable[[Sequence[Image], Sequence[str]], Any] | None = None
+    def __init__(self, kind: type[Reward], device: str, say: Say) -> None:
+        self.kind, self.device, self.say = kind, device, say
+        self._made: Reward | None = None
+        self._scores: Score | None = None
 
-    def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
-        """Scores of all images, in parts where they are too many for the memory."""
-        if self._scores is None:
+    def made(self) -> Reward:
+        """The reward itself, whose scores are exact float32 whatever the flags of the process were."""
+        if self._made is None:
             from benchbench.diffusion.allocator import keep_freed_memory
-            from benchbench.diffusion.memory import Fitting
+            from benchbench.runtime.precision import exact_fp32
 
             if self.device == "cpu":
                 keep_freed_memory()
-            made, fitting = self.kind(self.device), Fitting(f"in the reward {self.kind.name}")
-            self._scores = lambda images, prompts: fitting(
-                lambda rows: made.score(images[rows], prompts[rows]), len(images)
-            )
+            exact_fp32()
+            self._made = self.kind(self.device)
+        return self._made
+
+    def __call__(self, images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> list[float]:
+        """Scores of all images, or of these prepared, in parts where they are too many for the memory."""
+        if self._scores is None:
+            self._scores = scoring(self.made(), self.say)
         found: list[float] = self._scores(images, prompts).tolist()
         return found
 
@@ -152,11 +161,14 @@ def _fill(
     total, title = len(generation.entries), f"scoring {generation.label} with {reward.kind.name}"
     with progress(total, title, "images", total - len(todo)) as bar:
         try:
-            for start in range(0, len(todo), batch_size):
-                rows += _score(todo[start : start + batch_size], generation, reward, bar)
-                if time.monotonic() - saved > SAVE_EVERY:
-                    save()
-                    saved = time.monotonic()
+            made = reward.made()
+            made.expect([item.prompt for item in todo])
+            with closing(read_ahead(todo, batch_size, generation.images.read, made, reward.device)) as batches:
+                for chunk, images in batches:
+                    rows += _score(chunk, images, generation, reward, bar)
+                    if time.monotonic() - saved > SAVE_EVERY:
+                        save()
+                        saved = time.monotonic()
         except BaseException:  # what was scored before an error or Ctrl-C is kept
             if rows:
                 save()
@@ -167,9 +179,10 @@ def _fill(
         return save()
 
 
-def _score(chunk: Sequence[Sample], generation: Generation, reward: _Lazy, bar: Progress) -> list[dict[str, Any]]:
-    images, texts = [generation.images.read(item) for item in chunk], [item.prompt for item in chunk]
-    values, kind = reward(images, texts), reward.kind
+def _score(
+    chunk: Sequence[Sample], images: Sequence[Image] | Tensor, generation: Generation, reward: _Lazy, bar: Progress
+) -> list[dict[str, Any]]:
+    values, kind = reward(images, [item.prompt for item in chunk]), reward.kind
     if len(values) != len(chunk):
         raise RunError(
             f"reward {kind.name} is wrong",

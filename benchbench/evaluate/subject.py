@@ -71,10 +71,10 @@ class Model:
         if self._backbone is None:
             self._backbone = backbones.load(self.name, self.device, self.dtype)
             self.on_load(self._backbone)
-            speed_up(self._backbone.unet, self.compiled, self.channels_last)
+            speed_up((self._backbone.unet, self._backbone.vae), self.compiled, self.channels_last)
         backbone = with_weights(self._backbone, adapter.weights if adapter else None)
         if backbone.unet is not self._backbone.unet:
-            speed_up(backbone.unet, self.compiled, self.channels_last)
+            speed_up((backbone.unet, backbone.vae), self.compiled, self.channels_last)
         if adapter and adapter.weights.kind == "pipeline":
             self.close()  # nothing of the base is in use, and two whole models may be too much
         policy = make_policy(backbone, **self.sampler)

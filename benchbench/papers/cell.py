@@ -32,6 +32,7 @@ class Cell(BaseModel):
     sampler: dict[str, float] | None = None
     settings: dict[str, Any] = {}
     quick: bool = False
+    dtype: str = "auto"
 
     def scores(self, store: Path, say: Say) -> Measured:
         """Images and scores of every row; makes only what is missing."""
@@ -47,6 +48,7 @@ class Cell(BaseModel):
             store=store,
             images_per_prompt=self.images,
             sampler=SamplerConfig.model_validate(self.sampler) if self.sampler else None,
+            dtype=self.dtype,
             say=say,
         )
 
@@ -58,10 +60,11 @@ class Cell(BaseModel):
         from benchbench.protocols import PROTOCOLS
 
         protocol, found = PROTOCOLS[self.protocol], {}
+        options: dict[str, Any] = {"store": store, "dtype": self.dtype, "say": say}
         for row, runs in self.rows.items():
             frames = [
                 protocol.measure(
-                    self.model, run, prompts.load(self.prompts), reward, self.its_settings(), store=store, say=say
+                    self.model, run, prompts.load(self.prompts), reward, self.its_settings(), **options
                 ).assign(train_seed=i)
                 for i, run in enumerate(runs or [None])
             ]

@@ -65,6 +65,7 @@ class Plan:
     trainings: tuple[Training, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     skipped: tuple[str, ...] = field(default=())
+    dtype: str = "auto"  # of the measurements
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -179,7 +180,7 @@ def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: 
         overrides=overrides,
         pairs=track.pairs if offline else None,
     )
-    name = runs.run_id(method, track.model, reward, seed, config.model_dump(mode="json"))
+    name = runs.run_id(method, track.model, reward, seed, config.identity)
     return Training(row, config, overrides, store / "runs" / name)
 
 

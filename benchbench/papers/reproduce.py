@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchbench.diffusion import models
@@ -25,15 +26,17 @@ def reproduce(
     checkpoints: Mapping[str, str] | None = None,
     dry_run: bool = False,
     jobs: int | None = None,
+    dtype: str = "auto",
     say: Say = print,
 ) -> Path | None:
     """Makes what is missing, writes the report and returns its folder; a dry run prints the plan and returns None.
 
     Killed anywhere and run again, it goes on from what is there. A part that fails alone is left out of the report,
-    which says so. Errors: those of training and of measuring; RunError, once the report is there, where a part failed.
+    which says so. ``dtype`` is the precision of the measurements; a training's is one of its own settings. Errors:
+    those of training and of measuring; RunError, once the report is there, where a part failed.
     """
     spec = load(table)
-    cells = plan(
+    planned = plan(
         spec,
         track,
         track_of(spec, track),
@@ -43,6 +46,7 @@ def reproduce(
         quick=quick,
         checkpoints=checkpoints,
     )
+    cells = replace(planned, dtype=dtype)
     if not dry_run:
         models.folder(cells.track.model)  # raises the error with what to do
     jobs = 1 if spec.protocol == "cost" else jobs or _jobs(cells)  # side by side they would slow each other down

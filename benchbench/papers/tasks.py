@@ -80,6 +80,7 @@ def cell(cells: Plan, like: Measurement, rows: dict[str, list[str]], rewards: li
         sampler=cells.track.sampler,
         settings={**cells.track.settings, **own},
         quick=cells.quick,
+        dtype=cells.dtype,
     )
 
 

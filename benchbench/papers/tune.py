@@ -42,7 +42,7 @@ def search(store: Path, jobs: int, rates: Sequence[float], samples: int) -> list
             for seed in SEEDS:
                 change = f"train.lr={rate:g}"
                 config = load(method, "shapes", REWARD, PROMPTS, samples, seed, overrides=[change])
-                out = store / "runs" / runs.run_id(method, "shapes", REWARD, seed, config.model_dump(mode="json"))
+                out = store / "runs" / runs.run_id(method, "shapes", REWARD, seed, config.identity)
                 cells.append((method, rate, seed, out))
                 if out.exists() and runs.read(out).state == "complete":
                     continue

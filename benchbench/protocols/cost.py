@@ -99,10 +99,15 @@ class TrainingCost(Measurement[CostSettings]):
 
         return kept.collect(1, 1, compute, ran, f"cost of {settings.method}", "trainings", say)
 
+    def precision(self, dtype: str, device: str | None) -> str:
+        """The word itself: ``auto`` leaves the choice to each method's training."""
+        return dtype
+
     def _config(
         self, model: str, prompts: PromptSet, reward: str, settings: CostSettings, dtype: str
     ) -> configs.RunConfig:
-        words = [*settings.overrides, f"train.dtype={dtype}", "train.eval_every=0", "train.eval_images=1"]
+        words = [*settings.overrides, f"train.dtype={dtype}", "train.eval_images=1"]
+        words += ["train.eval_every=0", "train.eval_steps=0"]
         made = configs.load(
             settings.method, model, reward, prompts.name, 1_000_000, settings.seed, settings.preset, words,
             pairs=settings.pairs,
@@ -124,7 +129,8 @@ class TrainingCost(Measurement[CostSettings]):
         )  # fmt: skip
         one = price(made)
         n = one.images * (settings.iterations + 1)
-        return Price(round(one.unet_evals * n), round(one.unet_grads * n), 0, round(one.reward_calls * n))
+        evals, grads, calls = (round(each * n) for each in (one.unet_evals, one.unet_grads, one.reward_calls))
+        return Price(evals, grads, 0, calls, made.train.finetune)
 
     def table(
         self,

@@ -17,6 +17,7 @@ from torch import Tensor
 from benchbench import registry
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
+from benchbench.runtime.memory import Splitter
 from benchbench.store.files import Say
 from benchbench.store.measurements import Measurements
 
@@ -39,10 +40,13 @@ def diversity(generations: Sequence[Generation], clip: str, *, store: Path, devi
 
     def compute() -> Callable[[int, int], pd.DataFrame]:
         model = kind(device)
-        parts = []
-        for i in range(0, len(items), BATCH):
-            parts.append(model.features([g.images.read(item) for g, item in items[i : i + BATCH]]).double().cpu())
-        features, owner = torch.cat(parts), torch.tensor([item.index for _, item in items])
+
+        def part(rows: slice) -> Tensor:
+            found: Tensor = model.features([g.images.read(item) for g, item in items[rows]]).double().cpu()
+            return found
+
+        features = Splitter(f"in the features of {clip}", BATCH, row="image", say=say)(part, len(items))
+        owner = torch.tensor([item.index for _, item in items])
         values = [apart(features[owner == index]) for index in prompts]
 
         def rows(start: int, stop: int) -> pd.DataFrame:

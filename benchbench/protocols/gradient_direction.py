@@ -53,6 +53,7 @@ from benchbench.protocols.measurement import Price, Published, Target
 from benchbench.protocols.states import Probe, StateMeasurement, StateSettings, identity
 from benchbench.protocols.step_table import Shown, said, step_table
 from benchbench.report.table import Table
+from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.stats.intervals import LEVEL
 
 STEP = 1e-3  # |h g| / |theta|: central differences err by its square, float32 rounding is 1e4 times smaller than it
@@ -110,6 +111,15 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
             for name, parameter in unet.named_parameters():
                 parameter.requires_grad_("lora_" in name)
         rows = []
+        fits = Splitter(
+            "in the gradient of a pair", row="pair", graph=True, further=lambda: recompute_activations(unet)
+        )
+
+        def measured(pair: StepPairs) -> dict[str, float]:
+            with policy.attempt():
+                loss, _ = method.loss(policy, pair, cfg, probe.noise)
+                return direction(policy, pair, loss)
+
         for sample in samples:
             with torch.no_grad():
                 batches = [batch for batch, _ in method.collect(policy, [sample], probe.judge, cfg, probe.noise)]
@@ -118,8 +128,7 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
                 for i in range(len(batch)):
                     pair = batch[i : i + 1]
                     if float(pair.weight):
-                        loss, _ = method.loss(policy, pair, cfg, probe.noise)
-                        values = direction(policy, pair, loss)
+                        values = fits.again(lambda pair=pair: measured(pair), 1)  # type: ignore[misc]
                         rows.append(identity([sample], int(pair.k)).assign(**values))
         columns = ["prompt_index", "prompt", "sample", "k", *VALUES]
         return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
@@ -132,7 +141,8 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
         walked = 2 * steps if two else steps + sum(k > 1 for k in settings.steps)
         calls = 2 if two else 2 * pairs
         evals = walked + pairs * (inputs + 6)  # the reference, then mu at both inputs: at theta and on either side
-        return Price(n * evals, n * pairs * inputs, n * calls, n * calls)
+        gradient = "full" if settings.parameters == "all" else "lora"
+        return Price(n * evals, n * pairs * inputs, n * calls, n * calls, gradient)
 
     def table(
         self,

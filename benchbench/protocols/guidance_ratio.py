@@ -74,7 +74,7 @@ class GuidanceRatio(StateMeasurement[GuidanceSettings]):
         inside = sum(k > 0 for k in ks)
         n, walked = settings.states, steps - min(ks) + (1 if min(ks) else 0)
         calls = n * 4 * len(ks)
-        return Price(n * (walked + 2 * inside), n * inside, calls, calls)
+        return Price(n * (walked + 2 * inside), n * inside, calls, calls, "latents")
 
     def table(
         self,

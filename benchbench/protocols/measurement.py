@@ -13,6 +13,7 @@ from pydantic import Field
 from benchbench import registry
 from benchbench.api import PromptSet, Reward, Settings
 from benchbench.config import SamplerConfig
+from benchbench.diffusion.cost import GRADIENT
 from benchbench.errors import UsageError
 from benchbench.report.table import Table
 from benchbench.stats.intervals import LEVEL
@@ -44,6 +45,13 @@ class Price:
     unet_grads: int = 0
     decodes: int = 0
     reward_calls: int = 0
+    gradient: str = "lora"
+    """What the gradients are of: a name in ``benchbench.diffusion.cost.GRADIENT``."""
+
+    @property
+    def nfe(self) -> float:
+        """All UNet evaluations as evaluations without gradient."""
+        return self.unet_evals + GRADIENT[self.gradient] * self.unet_grads
 
     def __str__(self) -> str:
         grads = f" and {self.unet_grads:,} with gradient" if self.unet_grads else ""
@@ -65,6 +73,7 @@ class Measurement(ABC, Generic[S]):
     paper: ClassVar[str]
     schema: ClassVar[int] = 1  # raised when the same settings would mean other numbers
     has_base: ClassVar[bool] = True  # whether the base model is a row of its own
+    dtype: ClassVar[str | None] = None  # the only precision that it can be measured in
     compared: ClassVar[tuple[str, tuple[str, ...]] | None] = None  # a setting, and its values where none is named
     Settings: ClassVar[type[MeasureSettings]]
     quick: S
@@ -87,6 +96,22 @@ class Measurement(ABC, Generic[S]):
 
         Errors: UsageError, MissingError, CorruptError, RunError.
         """
+
+    def precision(self, dtype: str, device: str | None) -> str:
+        """The precision that a measurement asked for in ``dtype`` is made in.
+
+        Errors: UsageError for an unknown word, and where the protocol is defined in another precision alone.
+        """
+        from benchbench.diffusion import backbones
+
+        found = backbones.pick_dtype(self.dtype or dtype, backbones.pick_device(device))
+        if self.dtype and dtype not in ("auto", self.dtype):
+            raise UsageError(
+                f"{self.name} cannot be measured in {dtype}",
+                "rounding in that precision is as large as what it measures",
+                f"leave --dtype away, or say --dtype {self.dtype}",
+            )
+        return found
 
     @abstractmethod
     def cost(self, settings: S, steps: int) -> Price:

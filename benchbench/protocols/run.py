@@ -64,6 +64,7 @@ def run(
     quick: bool = False,
     overrides: Sequence[str] = (),
     device: str | None = None,
+    dtype: str = "auto",
     say: Say = print,
 ) -> Result:
     """Measures every row, the base model first where the protocol has one, and writes the report.
@@ -81,15 +82,16 @@ def run(
     if key in {text.partition("=")[0].strip() for text in overrides}:
         values = (getattr(settings, key),)
     frames: dict[str, pd.DataFrame] = {}
+    options: dict[str, Any] = {"store": store, "device": device, "dtype": dtype, "say": say}
     for label, found in rows:
         for value in values:
             own = settings.model_copy(update={key: value}) if key else settings
             row = label if not key else value if len(rows) == 1 else f"{label}, {value}"
-            frames[row] = protocol.measure(model, found, prompts, reward, own, store=store, device=device, say=say)
+            frames[row] = protocol.measure(model, found, prompts, reward, own, **options)
     about = f"{Path(model).name if Path(model).is_dir() else model}, prompts {prompts.name}, reward {reward}"
     table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)
     asked: dict[str, Any] = {"protocol": name, "model": model, "prompts": prompts.name, "reward": reward}
-    asked["settings"] = settings.model_dump(mode="json")
+    asked |= {"settings": settings.model_dump(mode="json"), "dtype": protocol.precision(dtype, device)}
     weights = {model: models.content_hash(models.folder(model)), **{one.label: one.hash for one in adapters.values()}}
     ran = record(asked, weights, str(backbones.pick_device(device)))
     trainings = {one.run.id: one.run.config for one in adapters.values() if one.run}

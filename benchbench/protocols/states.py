@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -30,6 +31,7 @@ from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_known
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Run, Target, target
 from benchbench.record import record
+from benchbench.runtime.memory import Splitter
 from benchbench.store.files import Say
 from benchbench.store.measurements import Measurements
 
@@ -51,6 +53,11 @@ class Probe:
     judge: StepReward
     noise: Noise
 
+    @cached_property
+    def finishing(self) -> Splitter:
+        """How many walks are finished at a time."""
+        return Splitter("finishing walks", self.policy.backbone.batch_size, row="walk")
+
 
 S = TypeVar("S", bound=StateSettings)
 
@@ -59,7 +66,6 @@ class StateMeasurement(Measurement[S]):
     """A protocol that looks at states. A subclass says what rows a few of them give."""
 
     per_part: ClassVar[int] = 8  # states a file: what a kill can cost
-    dtype: ClassVar[str | None] = None  # the only precision that it can be measured in
     unit: ClassVar[str] = "states"
 
     @abstractmethod
@@ -91,7 +97,7 @@ class StateMeasurement(Measurement[S]):
         say: Say = print,
     ) -> pd.DataFrame:
         """Rows by state and step. Errors: UsageError, MissingError, CorruptError, RunError (a reward not finite)."""
-        aim = target(model, run, prompts, reward, settings, store, device, self.dtype or dtype, say)
+        aim = target(model, run, prompts, reward, settings, store, device, self.precision(dtype, device), say)
         check_steps(settings.steps, aim.sampler.steps)
         if model == "shapes":
             check_known(prompts)
@@ -183,22 +189,24 @@ def completions(
         return probe.judge(x, [s.prompt for s in samples], "step 0")[:, None].expand(-1, count)
     assert step is not None
     rows = [(i, m) for i in range(len(samples)) for m in range(count)]
-    backbone, found = probe.policy.backbone, []
-    for start in range(0, len(rows), backbone.batch_size):
-        part = rows[start : start + backbone.batch_size]
+    backbone = probe.policy.backbone
+
+    def finish(some: slice) -> Tensor:
+        part = rows[some]
         index = torch.tensor([i for i, _ in part], device=x.device)
 
-        def draw(at: int, part: list[tuple[int, int]] = part) -> Tensor:
+        def draw(at: int) -> Tensor:
             words = [("completion", branch, k, m, at) for _, m in part]
             shape = backbone.latent_shape
             drawn = [probe.noise.normal([samples[i]], *w, shape=shape) for (i, _), w in zip(part, words, strict=True)]
             return torch.cat(drawn).to(backbone.device, non_blocking=True)
 
-        for visit in rollout(probe.policy, cond[index], x[index], draw, first=k, step=step[index]):
-            last = visit.x
-        prompts = [samples[i].prompt for i, _ in part]
-        found.append(probe.judge(last, prompts, f"the end of a walk from step {k}"))
-    return torch.cat(found).view(len(samples), count)
+        with probe.policy.attempt():
+            for visit in rollout(probe.policy, cond[index], x[index], draw, first=k, step=step[index]):
+                last = visit.x
+            return probe.judge(last, [samples[i].prompt for i, _ in part], f"the end of a walk from step {k}")
+
+    return probe.finishing(finish, len(rows)).view(len(samples), count)
 
 
 def completion_evals(k: int) -> int:

@@ -23,6 +23,10 @@ AXES = {
     "nfe": "UNet evaluations",
     "seconds": "seconds of training",
 }
+COUNTED = (
+    "In UNet evaluations an adapter's gradient counts as 2.2 and every weight's as 3.07, as their FLOPs do, and the "
+    "evaluations on fixed noise are in."
+)
 Frames = Mapping[str, Sequence[pd.DataFrame]]  # by label, the metrics of each training seed
 
 
@@ -39,10 +43,15 @@ def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
         config = run.config.get("config", {})
         methods = by_reward.setdefault(config.get("reward", "reward"), {})
         label = (labels or {}).get(run.path) or config.get("method", run.id)
-        methods.setdefault(label, []).append(pd.DataFrame(read_metrics(run.path)))
+        methods.setdefault(label, []).append(_counted_alike(pd.DataFrame(read_metrics(run.path))))
     makers = (training, equal_costs, hacking)
     sections = (make(frames, reward) for reward, frames in by_reward.items() for make in makers)
     return [section for section in sections if section is not None]
+
+
+def _counted_alike(frame: pd.DataFrame) -> pd.DataFrame:
+    """Metrics without ``nfe`` where an earlier version counted it: with a gradient as 3, without fixed evaluations."""
+    return frame if "eval_forwards" in frame else frame.drop(columns="nfe", errors="ignore")
 
 
 def training(runs: Frames, reward: str) -> Curves | None:
@@ -53,7 +62,7 @@ def training(runs: Frames, reward: str) -> Curves | None:
     panels = _panels(runs, [(x, REWARD, AXES[x], reward) for x in AXES])
     caption = (
         f"{reward} on fixed prompts and noise during training{_over(runs)}, against four costs of the same trainings. "
-        "In UNet evaluations a backward pass counts as two more."
+        + COUNTED
     )
     return Curves(title=f"Training on {reward}", caption=caption, panels=panels) if panels else None
 
@@ -75,7 +84,7 @@ def equal_costs(runs: Frames, reward: str) -> Tables | None:
     several = any(len(frames) > 1 for frames in runs.values())
     caption = (
         f"{reward} on fixed prompts and noise when the cost at the head of the column was reached, the largest that "
-        "all of these trainings reached. In UNet evaluations a backward pass counts as two more."
+        f"all of these trainings reached. {COUNTED}"
         + (" In brackets: 95% interval over training seeds." if several else " One training each: no interval.")
     )
     table = Table(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -23,19 +24,30 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError into a RunError that names the path, and the free space where the disk is full."""
+    """Turns an error of the file system into a RunError that names the path, and the free space on a full disk."""
     try:
         yield
-    except OSError as error:
-        if error.errno in FULL:
+    except Exception as error:
+        number = _errno(error)
+        if number is None:
+            raise
+        if number in FULL:
             raise RunError(
                 f"the disk is full: {path} could not be written",
                 _free(path),
                 "free some space and run the same command",
             ) from error
         raise RunError(
-            f"{path} could not be written", error.strerror or str(error), "choose another folder with --store or --out"
+            f"{path} could not be written", os.strerror(number), "choose another folder with --store or --out"
         ) from error
+
+
+def _errno(error: Exception) -> int | None:
+    """The system's error number behind an exception; safetensors names it in its message only."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(found[1]) if found else None
 
 
 def _free(path: Path) -> str:

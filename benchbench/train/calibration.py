@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from benchbench import ensemble
 from benchbench.api import PromptSet, Reward
-from benchbench.diffusion.decode import Decoder, to_pil
-from benchbench.diffusion.policy import Cost, Policy
+from benchbench.diffusion.decode import to_pil
+from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.runtime.memory import Splitter
 from benchbench.store.files import Say
 
 IMAGES = 32
@@ -26,14 +28,16 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, say
     if (out / FILE).is_file():
         reward.statistics = ensemble.read(out / FILE)
     else:
-        own, policy.cost = policy.cost, Cost()  # not training, and not charged to it
         n = len(prompts)
         samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(IMAGES)]
-        chunk, images = policy.backbone.batch_size, []
-        for i in range(0, IMAGES, chunk):
-            latents = generate(policy, samples[i : i + chunk], Noise(0, "calibration"))
-            images += to_pil(Decoder(policy.backbone)(latents))
-        policy.cost = own
+        fits = Splitter("making images to calibrate on", policy.backbone.batch_size, row="image", say=say)
+
+        def make(rows: slice) -> list[Image.Image]:
+            with policy.attempt():
+                return to_pil(policy.decoder(generate(policy, samples[rows], Noise(0, "calibration"))))
+
+        with policy.evaluating():
+            images = [image for _, part in fits.parts(make, IMAGES) for image in part]
         reward.calibrate(images, [sample.prompt for sample in samples])
         ensemble.save(out / FILE, reward.name, reward.statistics, "images of the base model")
     ensemble.tell(reward.name, reward.statistics, "images of the base model", say)

@@ -1,8 +1,11 @@
 """Checkpoints: written whole or not at all, checked when read.
 
 What is on disk at each instant: ``checkpoints/NNNNNNNN/`` folders that are complete, and perhaps a ``.tmp-*`` folder of
-a killed writer, which nobody reads and the next writer removes. Each holds ``adapter.safetensors``,
-``optimizer.safetensors`` and ``state.json`` with the sha256 of both. The last two are kept.
+a killed writer, which nobody reads and the next writer removes. Each holds ``adapter-NNN.safetensors``,
+``optimizer-NNN.safetensors`` and ``state.json`` with the sha256 of all. The last two are kept.
+
+Tensors are written and read a gigabyte at a time: to train all of SDXL means 40 GB of weights and moments on the GPU,
+of which the host never holds more than one file.
 """
 
 from __future__ import annotations
@@ -10,13 +13,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from benchbench.errors import CorruptError
@@ -24,6 +28,7 @@ from benchbench.store.files import write_atomic, writing
 from benchbench.store.keys import file_sha256
 
 KEEP = 2
+FILE_BYTES = 2**30  # of one file, and so of host memory
 
 
 @dataclass
@@ -38,15 +43,38 @@ class State:
     cost: dict[str, int] = field(default_factory=dict)
     constant_images: int = 0
     method: dict[str, Any] = field(default_factory=dict)
+    loss_scale: dict[str, Any] = field(default_factory=dict)  # of fp16
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> dict[str, Tensor]:
-    """The optimiser's moments and step counts, by the parameter's place."""
+    """The optimiser's moments and step counts, by the parameter's place, where they are."""
     return {
-        f"{i}.{name}": torch.as_tensor(value).detach().cpu().contiguous()  # Adafactor counts in plain numbers
+        f"{i}.{name}": torch.as_tensor(value).detach()  # Adafactor counts in plain numbers
         for i, parameter in enumerate(parameters)
         for name, value in optimizer.state.get(parameter, {}).items()
     }
+
+
+def save_tensors(folder: Path, stem: str, tensors: Mapping[str, Tensor]) -> None:
+    """Writes ``stem-000.safetensors`` and so on, each copied from the device, written and dropped before the next."""
+    part: dict[str, Tensor] = {}
+    size = count = 0
+    for name, tensor in tensors.items():
+        bytes_ = tensor.numel() * tensor.element_size()
+        if part and size + bytes_ > FILE_BYTES:
+            save_file(part, folder / f"{stem}-{count:03d}.safetensors")
+            part, size, count = {}, 0, count + 1
+        part[name] = tensor.cpu().contiguous()
+        size += bytes_
+    save_file(part, folder / f"{stem}-{count:03d}.safetensors")
+
+
+def read_tensors(folder: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of those files by name, one at a time, on the CPU."""
+    for file in sorted(folder.glob(f"{stem}-*.safetensors")):
+        with safe_open(file, "pt") as opened:
+            for name in opened.keys():  # noqa: SIM118  # not a dict
+                yield name, opened.get_tensor(name)
 
 
 def write(run: Path, state: State, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Path:
@@ -58,9 +86,8 @@ def write(run: Path, state: State, parameters: list[torch.nn.Parameter], optimiz
             shutil.rmtree(left)
         try:
             temporary.mkdir(parents=True)
-            adapter = {str(i): p.detach().cpu().contiguous() for i, p in enumerate(parameters)}
-            (temporary / "adapter.safetensors").write_bytes(save(adapter))
-            (temporary / "optimizer.safetensors").write_bytes(save(optimizer_tensors(optimizer, parameters)))
+            save_tensors(temporary, "adapter", {str(i): p.detach() for i, p in enumerate(parameters)})
+            save_tensors(temporary, "optimizer", optimizer_tensors(optimizer, parameters))
             files = {p.name: file_sha256(p) for p in sorted(temporary.glob("*.safetensors"))}
             (temporary / "state.json").write_text(json.dumps({"files": files, **asdict(state)}), encoding="utf-8")
             if final.exists():  # the same samples again, after a resumption from before them
@@ -93,8 +120,6 @@ def read_latest(
                 if file_sha256(folder / name) != sha256:
                     raise ValueError(f"{name} does not have the sha256 that was recorded")
             state = State(**raw)
-            adapter = load((folder / "adapter.safetensors").read_bytes())
-            moments = load((folder / "optimizer.safetensors").read_bytes())
         except Exception as error:  # OSError, JSON, safetensors: all mean a damaged checkpoint
             say(f"checkpoint {folder.name} is damaged and not used ({error})")
             continue
@@ -104,7 +129,7 @@ def read_latest(
                 "it was written with other settings or another model",
                 "resume with the settings that run.json holds, or choose another --out",
             )
-        _restore(adapter, moments, parameters, optimizer)
+        _restore(folder, parameters, optimizer)
         return state
     if folders:
         raise CorruptError(
@@ -114,20 +139,15 @@ def read_latest(
 
 
 @torch.no_grad()
-def _restore(
-    adapter: dict[str, Tensor],
-    moments: dict[str, Tensor],
-    parameters: list[torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    for i, parameter in enumerate(parameters):
-        parameter.copy_(adapter[str(i)])
-        state = {}
-        for key in [key for key in moments if key.startswith(f"{i}.")]:
-            value, name = moments[key], key.split(".", 1)[1]
-            state[name] = value if name == "step" else value.to(parameter.device)
-        if state:
-            optimizer.state[parameter] = state
+def _restore(folder: Path, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    for name, value in read_tensors(folder, "adapter"):
+        parameters[int(name)].copy_(value)
+    for key, value in read_tensors(folder, "optimizer"):
+        place, name = key.split(".", 1)
+        parameter = parameters[int(place)]
+        # a fused optimiser wants its step count on the device, the others theirs on the CPU
+        stays = name == "step" and not any(group.get("fused") for group in optimizer.param_groups)
+        optimizer.state[parameter][name] = value if stays else value.to(parameter.device)
 
 
 def save_done(run: Path, done: dict[str, Any]) -> None:

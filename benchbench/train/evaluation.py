@@ -11,10 +11,12 @@ import torch
 
 from benchbench import registry
 from benchbench.api import PromptSet, Reward
-from benchbench.diffusion.decode import Decoder, to_pil
-from benchbench.diffusion.policy import Cost, Policy
+from benchbench.diffusion.decode import to_pil
+from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.runtime.memory import Splitter
+from benchbench.runtime.scoring import scoring
 from benchbench.store.files import write_atomic
 
 BASE = "base_scores.json"
@@ -34,20 +36,21 @@ class FixedEvaluation:
         self.rewards: dict[str, Reward] = {"reward": reward}
         if policy.backbone.is_shapes:
             self.rewards["oracle"] = registry.get("rewards", "shapes-oracle")(policy.backbone.device)
+        self.score = {name: scoring(judge) for name, judge in self.rewards.items()}
+        self.fits = Splitter("in the fixed evaluation", policy.backbone.batch_size, row="image")
 
     def __call__(self, first: bool) -> dict[str, float]:
         """``eval.reward`` and ``eval.win_rate``, on shapes ``eval.oracle`` too, and how many images were constant.
 
         ``first``: the policy is still untrained. A run that has lost its base scores, or never had any, makes them.
         """
-        own, self.policy.cost = self.policy.cost, Cost()  # looking is not training, and is not charged to it
-        scores = self._scores()
-        if first:
-            self._keep(scores["reward"])
-        elif not all(self.policy.world.gather(self.base.is_file())):
-            with self.policy.adapter_off():
-                self._keep(self._scores()["reward"])
-        self.policy.cost = own
+        with self.policy.evaluating():
+            scores = self._scores()
+            if first:
+                self._keep(scores["reward"])
+            elif not all(self.policy.world.gather(self.base.is_file())):
+                with self.policy.adapter_off():
+                    self._keep(self._scores()["reward"])
         base = torch.tensor(json.loads(self.base.read_text(encoding="utf-8")))
         constant = int(scores.pop("constant").sum())
         means = {f"eval.{name}": float(values.mean()) for name, values in scores.items()}
@@ -69,14 +72,16 @@ class FixedEvaluation:
     @torch.no_grad()
     def _look(self, samples: Sequence[Sample]) -> torch.Tensor:
         """Of each sample its scores and whether its image is constant, float32 [N, rewards + 1]."""
-        chunk, found = self.policy.backbone.batch_size, []
-        for i in range(0, len(samples), chunk):
-            part = samples[i : i + chunk]
-            images = to_pil(Decoder(self.policy.backbone)(generate(self.policy, part, Noise(0, "eval"))))
-            columns = [reward.score(images, [s.prompt for s in part]).float() for reward in self.rewards.values()]
+
+        def look(rows: slice) -> torch.Tensor:
+            part = samples[rows]
+            with self.policy.attempt():
+                images = to_pil(self.policy.decoder(generate(self.policy, part, Noise(0, "eval"))))
+                columns = [score(images, [s.prompt for s in part]).float() for score in self.score.values()]
             columns.append(torch.tensor([float(np.ptp(np.asarray(image)) < 2) for image in images]))
-            found.append(torch.stack(columns, 1))
-        return torch.cat(found)
+            return torch.stack(columns, 1)
+
+        return self.fits(look, len(samples))
 
 
 def win_rate(scores: torch.Tensor, base: torch.Tensor) -> float:

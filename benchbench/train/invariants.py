@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from benchbench.api import Batch, ImagePairs, Images, Method, OfflineMethod, StepPairs, Transitions
-from benchbench.diffusion.policy import Cost, Policy
+from benchbench.diffusion.policy import Policy
 from benchbench.errors import RunError
 from benchbench.noise import Noise
 
 ROWS = 4  # rows looked at; the invariant is about the network, not the sample
-# |log ratio| between two evaluations of one policy: batch shapes differ, so rounding does. Half precision rounds e by
-# 2^-8 (bf16), which the step 2 -> 1 multiplies by rho = 5.4 (methods' step-size table).
-TOLERANCE = {"fp32": 1e-4, "fp16": 1e-3, "bf16": 1e-2}
+# |log ratio| between two evaluations of one policy: batch shapes differ, so rounding does. It was measured to reach
+# 0.028 in bf16, at the step 2 -> 1; TF32 and fp16 have three bits more. A wrong timestep or adapter gives 0.1 and more.
+TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 6e-2}
 # of a loss whose value is known: an error's rounding is averaged over its dimensions, and multiplied by beta
-LOSS_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2}
+LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
 
 @torch.no_grad()
@@ -26,14 +26,11 @@ def check_start(policy: Policy, batch: Batch, method: Method, cfg: Any, noise: N
     Online: the ratio of a stored log-prob is 1. Offline: the loss is what its formula gives for a margin of 0.
     """
     rows = batch[: min(ROWS, len(batch))]
-    own, policy.cost = policy.cost, Cost()  # a check is not training, and is not charged to it
-    try:
+    with policy.uncounted():  # a check is not training
         if isinstance(rows, Transitions | StepPairs):
             _steps(policy, rows)
         else:
             _images(policy, rows, method, cfg, noise)
-    finally:
-        policy.cost = own
 
 
 def _steps(policy: Policy, rows: Transitions | StepPairs) -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections import defaultdict
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,26 @@ from torch import Tensor
 
 from benchbench.api import Batch
 from benchbench.config import RunConfig
+from benchbench.diffusion.backbones import pick_device
+from benchbench.diffusion.cost import Cost, summed
 from benchbench.diffusion.full import save_unet
 from benchbench.diffusion.lora import save_adapter
-from benchbench.diffusion.policy import Cost, summed
 from benchbench.errors import RunError
 from benchbench.noise import Noise, Sample
 from benchbench.report.progress import Progress, progress
+from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.store.files import writing
 from benchbench.store.layouts import Weights
 from benchbench.store.runs import KEPT
 from benchbench.train import checkpoint, launch
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
+from benchbench.train.first_step import measure_rounding
 from benchbench.train.interrupt import Interrupt
 from benchbench.train.invariants import check_start
+from benchbench.train.loss_scale import LossScale
 from benchbench.train.metrics import Metrics
+from benchbench.train.resolved import Resolved, agreed, read, remember, resolve
 from benchbench.train.setup import Parts, Say, build, check, claim, rate, run_key, write_run
 from benchbench.world import World
 
@@ -59,30 +64,36 @@ def train(
             say(f"{out} is complete already; nothing to do")
             return out
         with world.together():
-            parts = build(config, device if world.size == 1 else str(world.device), say, store, skip_bad)
+            where = pick_device(device if world.size == 1 else str(world.device))
+            resolved = read(out) or resolve(config, where, say)
+        resolved = agreed(world.gather(asdict(resolved)))
+        if resolved.words:
+            say(resolved.words)
+        with world.together():
+            parts = build(config, resolved, where, say, store, skip_bad)
             parts.policy.world = world
         try:
-            _train(config, parts, out, world, say)
+            _train(config, resolved, parts, out, world, say)
         finally:
             if parts.reader:
                 parts.reader.close()
     return out
 
 
-def _train(config: RunConfig, parts: Parts, out: Path, world: World, say: Say) -> None:
+def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, world: World, say: Say) -> None:
     """The run in its folder; what one process writes there is there for the others, who share it."""
     backbone, pairs = parts.policy.backbone, parts.reader.pairs.hash if parts.reader else None
-    world.same("settings, weights, pairs or types", [run_key(config, backbone.hash, pairs), backbone.dtype])
+    world.same("settings, weights, pairs or precisions", run_key(config, resolved, backbone.hash, pairs))
     with world.together():
         if world.main:
             with writing(out):
                 out.mkdir(parents=True, exist_ok=True)
-            write_run(config, out, backbone.hash, str(backbone.device), pairs, world.size)
+            write_run(config, resolved, out, backbone.hash, str(backbone.device), pairs, world.size)
             calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
     with world.together():
         if not world.main:
             calibrate(parts.reward.reward, parts.policy, parts.prompts, out, say)
-        trainer = Trainer(config, parts, out, say)
+        trainer = Trainer(config, resolved, parts, out, say)
     world.same("checkpoints", trainer.state.samples)
     world.same_weights(parts.parameters)
     trainer.run()
@@ -95,14 +106,25 @@ def _silent(line: str) -> None:
 class Trainer:
     """One run: its objects, its counters and its folder."""
 
-    def __init__(self, config: RunConfig, parts: Parts, out: Path, say: Say) -> None:
+    def __init__(self, config: RunConfig, resolved: Resolved, parts: Parts, out: Path, say: Say) -> None:
         self.config, self.parts, self.out, self.say = config, parts, out, say
         self.noise, self.world = Noise(config.seed, "train"), parts.policy.world
-        self.micro_batch = config.train.micro_batch
-        key = run_key(config, parts.policy.backbone.hash)
+        self.room = Splitter(
+            "in training",
+            resolved.micro_batch,
+            graph=True,
+            say=say,
+            changed=self._rows_changed,
+            further=lambda: recompute_activations(parts.policy.backbone.unet),
+            remedy="use a smaller model, or --set train.dtype=bf16 where it is fp32",
+        )
+        parts.policy.rows_at_once = resolved.micro_batch
+        parts.reward.guiding.say = say
+        self.loss_scale = LossScale(enabled=resolved.dtype == "fp16")
+        pairs = parts.reader.pairs.hash if parts.reader else None
+        key = run_key(config, resolved, parts.policy.backbone.hash, pairs)
         self.collect = parts.method.collect
         if parts.reader:
-            key = run_key(config, parts.policy.backbone.hash, parts.reader.pairs.hash)
             self.collect, parts.reader.out = parts.reader.collect, out
         found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, say)
         self.state = found or checkpoint.State(run=key)
@@ -110,27 +132,41 @@ class Trainer:
             say(f"resuming after {found.samples} of {config.samples} samples")
             parts.policy.cost = Cost(**found.cost) if self.world.main else Cost()
             parts.method.load_state(found.method)
+            self.loss_scale.load_state(found.loss_scale)
+        self.saved = time.monotonic()
         self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples) if self.world.main else None
         self.evaluation = FixedEvaluation(
             parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images, out
         )
 
+    @property
+    def micro_batch(self) -> int:
+        """How many rows' gradients are computed at a time."""
+        assert self.room.size
+        return self.room.size
+
+    def _rows_changed(self, size: int) -> None:
+        """After out of memory: the new micro-batch is the run's from now on, and that of its resumptions."""
+        self.parts.policy.rows_at_once = size
+        if self.world.main:
+            remember(self.out, size, self.parts.policy.backbone.unet.is_gradient_checkpointing)
+
     def run(self) -> None:
-        """Rollouts until the samples are made; a checkpoint every ``save_every`` samples and at an interruption."""
+        """Rollouts until the samples are made; a checkpoint now and then, at an interruption and at the end."""
         total, state = self.config.samples, self.state
-        if state.samples == 0:
+        if state.samples == 0 and self.evaluates:
             self._evaluate()
         with Interrupt(self.say, 0 if self.world.size == 1 else 5) as interrupt, self._progress() as bar:
             while state.samples < total:
-                before = state.samples
+                before, updates = state.samples, state.updates
                 row = self._rollout()
                 bar.advance(state.samples - before, f"reward {row['reward']:.3g}" if "reward" in row else "")
-                if self._passed(self.config.train.eval_every, before) or state.samples == total:
+                if self.evaluates and (self._evaluation_is_due(before, updates) or state.samples == total):
                     self._evaluate()
                 if self._passed(self.config.train.keep_every, before):
                     self._keep()
                 asked = any(self.world.gather(interrupt.asked))  # a signal reaches them at different moments
-                if asked or self._passed(self.config.train.save_every, before):
+                if asked or state.samples == total or self._checkpoint_is_due(before):
                     self._save()
                 if asked and state.samples < total:
                     self._close()
@@ -159,6 +195,24 @@ class Trainer:
         if self.metrics:
             self.metrics.close()
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether the run looks at fixed prompts and noise at all: at its start, now and then, and at its end."""
+        return self.config.train.eval_every > 0
+
+    def _evaluation_is_due(self, samples: int, updates: int) -> bool:
+        steps = self.config.train.eval_steps
+        if steps:
+            return updates // steps != self.state.updates // steps
+        return self._passed(self.config.train.eval_every, samples)
+
+    def _checkpoint_is_due(self, samples: int) -> bool:
+        """By samples where that is asked for, else by the first process's clock."""
+        if self._passed(self.config.train.save_every, samples):
+            return True
+        late = time.monotonic() - self.saved > 60 * self.config.train.save_minutes
+        return bool(self.world.gather(late)[0])
+
     def _passed(self, every: int, before: int) -> bool:
         return every > 0 and before // every != self.state.samples // every
 
@@ -174,8 +228,8 @@ class Trainer:
                 with torch.no_grad(), self.world.divided():
                     item = next(batches, None)
                 constant += parts.reward.check(names)
-                if item and state.samples == 0 and not sums:
-                    check_start(parts.policy, item[0], parts.method, parts.cfg, self.noise)
+            if item and state.samples == 0 and not sums:
+                sums.update({name: [value] for name, value in self._look_at_the_start(item[0]).items()})
             if item is None:
                 break
             batch, metrics = item
@@ -189,6 +243,14 @@ class Trainer:
         row |= {"seconds": round(state.seconds, 3), "images_per_second": round(images / seconds, 3), **self._costs()}
         self._log(row)
         return row
+
+    def _look_at_the_start(self, batch: Batch) -> dict[str, float]:
+        """Checks what must hold before the first update, and measures what rounding does to it."""
+        parts = self.parts
+        with self.world.together():
+            check_start(parts.policy, batch, parts.method, parts.cfg, self.noise)
+        with self.world.together():
+            return measure_rounding(parts.policy, batch, parts.method, parts.cfg, self.noise, self.say)
 
     def _log(self, row: dict[str, Any]) -> None:
         with self.world.together():
@@ -215,29 +277,13 @@ class Trainer:
 
         Where one row is too many, its activations are worked out twice and not kept, which takes a third more time.
         """
-        policy = self.parts.policy
-        unet = policy.backbone.unet
-        while True:
-            spent = replace(policy.cost)
-            try:
+
+        def step() -> dict[str, float | Tensor]:
+            with self.parts.policy.attempt():
                 return self._step(batch)
-            except torch.OutOfMemoryError as error:
-                if self.micro_batch == 1 and unet.is_gradient_checkpointing:
-                    raise RunError(
-                        "out of memory with one row at a time",
-                        str(error).splitlines()[0],
-                        "use a smaller model or dtype",
-                    ) from error
-            # outside the handler: the exception's traceback would keep the failed step's tensors alive
-            policy.cost = spent  # what failed is done again
-            self.parts.optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            if self.micro_batch == 1:
-                unet.enable_gradient_checkpointing()
-                self.say("out of memory: going on without keeping activations (gradient checkpointing)")
-            else:
-                self.micro_batch //= 2
-                self.say(f"out of memory: going on with {self.micro_batch} rows at a time")
+
+        mine = self.world.share(len(batch))
+        return self.room.again(step, mine.stop - mine.start)
 
     def _step(self, batch: Batch) -> dict[str, float | Tensor]:
         """Gradients of this process's rows, and their part of the metrics."""
@@ -248,26 +294,33 @@ class Trainer:
             rows = batch[i : min(i + self.micro_batch, mine.stop)]
             loss, metrics = parts.method.loss(parts.policy, rows, parts.cfg, self.noise)
             share = len(rows) / n  # a mean over the batch, however it is cut
-            (loss * share).backward()
+            with parts.policy.arithmetic():
+                self.loss_scale(loss * share).backward()
             for name, value in {"loss": loss.detach(), **metrics}.items():
                 sums[name] += value * share
         return sums
 
     def _update(self, sums: dict[str, float | Tensor]) -> dict[str, float | Tensor]:
+        """Clips the summed gradients and takes the optimiser step. A step skipped by the loss scale counts nowhere."""
         parts = self.parts
+        self.loss_scale.unscale(parts.parameters)
         norm = torch.nn.utils.clip_grad_norm_(parts.parameters, self.config.train.grad_clip)
-        if not math.isfinite(float(norm) + float(sums["loss"])):
-            first = self.state.samples
+        finite = math.isfinite(float(norm) + float(sums["loss"]))
+        where = f"in the rollout after sample {self.state.samples}, seed {self.config.seed}"
+        if not finite and not self.loss_scale.enabled:
             raise RunError(
                 f"loss {float(sums['loss']):.3g} and gradient norm {float(norm):.3g} are not finite",
-                f"in the rollout after sample {first}, seed {self.config.seed}; the step was not taken",
+                f"{where}; the step was not taken",
                 "lower train.lr, or use --set train.dtype=fp32; the last checkpoint stays",
             )
+        if not self.loss_scale.accept(finite, where):
+            return {"skipped_steps": 1.0, "loss_scale": self.loss_scale.scale}
         for group in parts.optimizer.param_groups:
             group["lr"] = rate(self.config.train, self.state.updates)
         parts.optimizer.step()
         self.state.updates += 1
-        return {**sums, "grad_norm": norm}
+        seen = {**sums, "grad_norm": norm}
+        return seen | {"skipped_steps": 0.0, "loss_scale": self.loss_scale.scale} if self.loss_scale.enabled else seen
 
     def _evaluate(self) -> None:
         with self.world.together():
@@ -276,7 +329,7 @@ class Trainer:
 
     def _costs(self) -> dict[str, float]:
         cost = summed(self.world.gather(asdict(self.parts.policy.cost)))
-        return {**asdict(cost), "nfe": cost.nfe}
+        return {**asdict(cost), "nfe": cost.nfe(self.config.train.finetune)}
 
     def _keep(self) -> None:
         """Weights to be looked at later, beside those that the run ends with."""
@@ -290,5 +343,7 @@ class Trainer:
         with self.world.together():
             if self.metrics:
                 state.metrics_bytes, state.method = self.metrics.bytes, parts.method.state()
+                state.loss_scale = self.loss_scale.state()
                 state.cost = {name: int(n) for name, n in costs.items() if name != "nfe"}
                 checkpoint.write(self.out, state, parts.parameters, parts.optimizer)
+        self.saved = time.monotonic()

@@ -15,6 +15,7 @@ from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise, Sample
+from benchbench.runtime.memory import Splitter
 from benchbench.store.files import write_atomic
 from benchbench.train.pairs import PairItem, PairSet, PairStream
 
@@ -40,6 +41,7 @@ class Reader:
             flip=flip,
             same_size=cfg.flip == "joint",
         )
+        self.encoding = Splitter("encoding pictures", row="picture")
         self.out: Path | None = None
 
     def collect(
@@ -60,11 +62,15 @@ class Reader:
     def _batch(self, policy: Policy, items: Sequence[PairItem], noise: Noise) -> Any:
         draws = [item.draw for item in items]
         cond = policy.encode([item.caption for item in items])
-        draw = torch.tensor(draws, device=self.backbone.device)
+        draw = torch.tensor(draws)  # stays on the host, where noise is drawn by it
 
         def encoded(pictures: list[Tensor], side: str) -> Tensor:
             def share(rows: slice) -> Tensor:
-                return self.encode(torch.stack(pictures[rows]), draws[rows], noise, side)
+                def fits(some: slice) -> Tensor:
+                    own = slice(rows.start + some.start, rows.start + some.stop)
+                    return self.encode(torch.stack(pictures[own]), draws[own], noise, side)
+
+                return self.encoding(fits, rows.stop - rows.start)
 
             return policy.world.rows(len(draws), self.backbone.latent_shape, share)
 

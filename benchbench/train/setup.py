@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,8 +15,7 @@ from benchbench import registry
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig, PromptSet, Reward, StepScorer
 from benchbench.config import RunConfig, TrainConfig
 from benchbench.diffusion import backbones, models
-from benchbench.diffusion.decode import Decoder
-from benchbench.diffusion.faster import speed_up
+from benchbench.diffusion.faster import recompute_activations, speed_up
 from benchbench.diffusion.full import train_all
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
@@ -28,6 +28,7 @@ from benchbench.store.files import write_atomic
 from benchbench.store.keys import digest
 from benchbench.train.offline import Reader
 from benchbench.train.pairs import check_reference, open_pairs
+from benchbench.train.resolved import Resolved
 
 Say = Callable[[str], None]
 
@@ -68,12 +69,6 @@ def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
             f"{config.method} needs a step-aware reward, and {config.reward} is not",
             "its judge is told the timestep of the sample that it looks at",
             "use --reward spm, or judge predictions by a plain reward: --set method.step_aware=false",
-        )
-    if config.train.finetune == "full" and config.train.dtype == "fp16":
-        raise UsageError(
-            "every weight cannot be trained in fp16",
-            "without a scaled loss the gradients of most weights are too small for it",
-            "use --set train.dtype=bf16, or fp32",
         )
     per = method.images(cfg)
     if config.samples % per:
@@ -125,7 +120,14 @@ def _difference(old: dict[str, object], new: dict[str, object]) -> str:
     return ", ".join(keys) or "an older format"
 
 
-def build(config: RunConfig, device: str | None, say: Say, store: Path | None = None, skip_bad: bool = True) -> Parts:
+def build(
+    config: RunConfig,
+    resolved: Resolved,
+    device: torch.device,
+    say: Say,
+    store: Path | None = None,
+    skip_bad: bool = True,
+) -> Parts:
     """Loads the model and the reward, opens the pairs, adds the adapter or frees every weight, makes the optimiser."""
     method, reward, prompts = check(config)
     cfg, pairs = config.method_config, None
@@ -137,11 +139,11 @@ def build(config: RunConfig, device: str | None, say: Say, store: Path | None = 
             nodup=cfg.nodup,
             skip_bad=skip_bad,
             model=config.model,
-            device=device,
+            device=str(device),
             say=say,
         )
     full = config.train.finetune == "full"
-    backbone = backbones.load(config.model, device, config.train.dtype, "fp32" if full else None)
+    backbone = backbones.load(config.model, device, resolved.dtype, "fp32" if full else None)
     for line in too_long(prompts, backbone.tokenizer):
         say(line)
     sampler, train = config.sampler, config.train
@@ -150,9 +152,15 @@ def build(config: RunConfig, device: str | None, say: Say, store: Path | None = 
         train_all(policy)
     else:
         add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
-    speed_up(backbone.unet, train.compile, train.channels_last)
+    if resolved.gradient_checkpointing:
+        recompute_activations(backbone)
+    networks = [backbone.unet, backbone.vae, *([policy.reference] if policy.reference is not None else [])]
+    speed_up(networks, train.compile, train.channels_last)
     parameters = policy.parameters()
-    judge = StepReward(Decoder(backbone), reward(backbone.device), policy)
+    judge = StepReward(policy.decoder, reward(backbone.device), policy, resolved.reward_dtype)
+    policy.denoising.size, judge.guiding.size = resolved.walk_rows, resolved.guidance_rows
+    if resolved.decode_rows:
+        policy.decoder.fits.size = judge.scoring.size = resolved.decode_rows
     made, reader = method(), None
     if pairs is not None and isinstance(made, OfflineMethod) and isinstance(cfg, PairsConfig):
         reader = Reader(made, cfg, pairs, config.seed, backbone)
@@ -163,7 +171,12 @@ def make_optimizer(train: TrainConfig, parameters: list[torch.nn.Parameter]) -> 
     """AdamW, or Adafactor as DiffusionDPO's code uses it: a given rate, no first moment, updates clipped at RMS 1."""
     if train.optimizer == "adamw":
         return torch.optim.AdamW(
-            parameters, lr=train.lr, weight_decay=train.weight_decay, betas=train.betas, eps=train.eps
+            parameters,
+            lr=train.lr,
+            weight_decay=train.weight_decay,
+            betas=train.betas,
+            eps=train.eps,
+            fused=parameters[0].is_cuda,  # one kernel in place of a dozen; on a CPU it would round otherwise
         )
     from transformers.optimization import Adafactor
 
@@ -183,19 +196,31 @@ def rate(train: TrainConfig, updates: int) -> float:
     return train.lr * min(1.0, (updates + 1) / train.warmup) if train.warmup else train.lr
 
 
-def run_key(config: RunConfig, model_hash: str, pairs_hash: str | None = None) -> str:
-    """What a checkpoint must agree with to be resumed."""
-    return digest([config.digest, model_hash, *([pairs_hash] if pairs_hash else [])])
+def run_key(config: RunConfig, resolved: Resolved, model_hash: str, pairs_hash: str | None = None) -> str:
+    """What a checkpoint must agree with to be resumed: settings, precisions, weights, and pairs where there are any."""
+    return digest([config.digest, *resolved.identity, model_hash, *([pairs_hash] if pairs_hash else [])])
 
 
 def write_run(
-    config: RunConfig, out: Path, model_hash: str, device: str, pairs_hash: str | None = None, processes: int = 1
+    config: RunConfig,
+    resolved: Resolved,
+    out: Path,
+    model_hash: str,
+    device: str,
+    pairs_hash: str | None = None,
+    processes: int = 1,
 ) -> None:
     """run.json: what this folder holds, from its first second; record.json: what ran, an entry for each start."""
     ran = record(config.model_dump(mode="json"), {config.model: model_hash}, device) | {"processes": processes}
     earlier = json.loads((out / "record.json").read_text(encoding="utf-8")) if (out / "record.json").is_file() else []
     write_atomic(out / "record.json", json.dumps([*earlier, ran], indent=1).encode())
-    run = {"id": out.name, "digest": config.digest, "model_hash": model_hash, "config": config.model_dump(mode="json")}
+    run: dict[str, Any] = {
+        "id": out.name,
+        "digest": config.digest,
+        "model_hash": model_hash,
+        "config": config.model_dump(mode="json"),
+    }
+    run["resolved"] = asdict(resolved)
     if pairs_hash is not None:
         run["pairs_hash"] = pairs_hash
     write_atomic(out / "run.json", json.dumps(run, indent=1).encode())

@@ -22,6 +22,7 @@ from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import RunError
 from benchbench.noise import Noise
+from benchbench.runtime.memory import Splitter
 from benchbench.train.pair_sets import PairSet
 from benchbench.train.pair_stream import PairStream
 
@@ -121,6 +122,7 @@ class Noiser:
         # 999 steps over the 1000 training timesteps: step index k is timestep k, and 0 is allowed
         self.policy: Policy = make_policy(backbone, TIMES - 1, 1.0, guidance_scale)
         self.vae, self.decoder = backbone.vae, Decoder(backbone)
+        self.encoding = Splitter("encoding pictures", row="picture")
 
     @torch.no_grad()
     def __call__(
@@ -134,13 +136,20 @@ class Noiser:
         k, schedule = tau.to(device).repeat(times), self.policy.schedule
         signal, noise = (table[k].view(-1, 1, 1, 1) for table in (schedule.signal_scale, schedule.noise_scale))
         x = signal * latents + noise * eps
-        x0 = schedule.x0(x, self.policy.eps(x, k, cond.repeat(times)), k)
-        return list(self.decoder(x0).chunk(times))
+        many = cond.repeat(times)
+        e = self.policy.denoising(lambda rows: self.policy.eps(x[rows], k[rows], many[rows]), len(x))
+        return list(self.decoder(schedule.x0(x, e, k)).chunk(times))
 
     def _latents(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        parts = [part for _, part in self.encoding.parts(lambda rows: self._posterior(pictures[rows]), len(pictures))]
+        mean, std = (torch.cat(each) for each in zip(*parts, strict=True))
+        draw = torch.randn(mean.shape, generator=generator).to(mean.device)
+        return ((mean + std * draw) * self.vae.config.scaling_factor).float()
+
+    def _posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the latents of pictures [N, 3, H, W] in [0, 1], [N, C, h, w] each."""
         posterior = self.vae.encode((2 * pictures - 1).to(self.vae.device, self.vae.dtype)).latent_dist
-        draw = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean.device)
-        return ((posterior.mean + posterior.std * draw) * self.vae.config.scaling_factor).float()
+        return posterior.mean, posterior.std
 
 
 def trained_parameters(network: Any, parts: Literal["vision", "added"]) -> list[torch.nn.Parameter]:
@@ -177,26 +186,44 @@ def train_spm(
         batches = drawn(pairs, config.batch, generator)
     else:
         batches = streamed(pairs, backbone.image_size, config.batch, seed, say)
+    fits = Splitter("in training", row="pair", graph=True, say=say)
     for step in range(config.steps):
-        prompts, left, right, label, weight = next(batches)
+        batch = next(batches)
         tau = torch.randint(TIMES, (config.batch,), generator=generator)
-        first, second = noiser([left, right], tau, prompts, generator)
-        scores = judge.score_at(torch.cat([first, second]), prompts * 2, tau.repeat(2).to(first.device))
-        score_first, score_second = scores.chunk(2)
-        device = scores.device
-        loss = preference_loss(score_first, score_second, label.to(device), weight.to(device))
-        if not math.isfinite(float(loss.detach())):
-            raise RunError(f"the loss is {float(loss)} at step {step}", "it is not finite", "lower the learning rate")
-        optimiser.zero_grad()
-        loss.backward()
+        first, second = noiser([batch.first, batch.second], tau, batch.prompts, generator)
+        predicted = batch._replace(first=first, second=second)
+
+        def gradients(predicted: Drawn = predicted, tau: Tensor = tau) -> float:
+            optimiser.zero_grad()
+            return backward(judge, predicted, tau, fits.size or len(tau))
+
+        loss = fits.again(gradients, len(tau))
+        if not math.isfinite(loss):
+            raise RunError(f"the loss is {loss} at step {step}", "it is not finite", "lower the learning rate")
         torch.nn.utils.clip_grad_norm_(parameters, config.grad_clip)
         for group in optimiser.param_groups:
             group["lr"] = config.lr * rate(step, config)
         optimiser.step()
         if (step + 1) % max(1, config.steps // 20) == 0:
-            say(f"spm {step + 1}/{config.steps} loss {float(loss.detach()):.4f}")
+            say(f"spm {step + 1}/{config.steps} loss {loss:.4f}")
     network.requires_grad_(False)
-    return float(loss.detach())
+    return loss
+
+
+def backward(judge: Judge, predicted: Drawn, tau: Tensor, size: int) -> float:
+    """The loss of a batch of pairs, whose pictures are predictions x̂0; gradients add up, ``size`` pairs at a time."""
+    device, total = predicted.first.device, 0.0
+    label, weight, times = (value.to(device) for value in (predicted.label, predicted.weight, tau))
+    for start in range(0, len(tau), size):
+        rows = slice(start, start + size)
+        pictures = torch.cat([predicted.first[rows], predicted.second[rows]])
+        scores = judge.score_at(pictures, predicted.prompts[rows] * 2, times[rows].repeat(2))
+        share = weight[rows].sum() / weight.sum()  # each part of the pairs has its own mean
+        first, second = scores.chunk(2)
+        loss = share * preference_loss(first, second, label[rows], weight[rows])
+        loss.backward()
+        total += float(loss.detach())
+    return total
 
 
 @torch.no_grad()

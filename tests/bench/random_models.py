@@ -5,67 +5,85 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-SD15_UNET: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": 768}
-SDXL_UNET: dict[str, Any] = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": [1, 2, 10],
-    "attention_head_dim": [5, 10, 20],
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-VAE: dict[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512),
-    "layers_per_block": 2,
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-}
-CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
+from benchbench.diffusion.known_configs import CLIP_G, CLIP_L, SCHEDULER, SD15_UNET, SD_VAE, SDXL_UNET, SDXL_VAE
 
 
 def write(folder: Path, model: str, device: str = "cuda") -> Path:
-    """The pipeline of ``sd15`` or ``sdxl`` in bf16, by seed 0; nothing where it lies there already."""
+    """The whole pipeline of ``sd15`` or ``sdxl`` in bf16, by seed 0; nothing where it lies there already."""
     if (folder / "model_index.json").is_file():
         return folder
     import torch
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionPipeline,
-        StableDiffusionXLPipeline,
-        UNet2DConditionModel,
-    )
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
     torch.manual_seed(0)
-    xl = model == "sdxl"
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
     with torch.device(device):
-        unet = UNet2DConditionModel(**(SDXL_UNET if xl else SD15_UNET))
-        vae = AutoencoderKL(**VAE, sample_size=1024 if xl else 512, scaling_factor=0.13025 if xl else 0.18215)
-        text = _text(CLIP_L)
-        parts: dict[str, Any] = {"unet": unet, "vae": vae, "text_encoder": text, "tokenizer": _words()}
-        if xl:
-            parts |= {"text_encoder_2": _text(CLIP_G, projection=1280), "tokenizer_2": _words()}
-    if xl:
-        pipe = StableDiffusionXLPipeline(**parts, scheduler=scheduler)
+        parts = networks(model)
+    parts |= {name: _words() for name in _tokenizers(model)} | {"scheduler": _scheduler()}
+    if model == "sdxl":
+        pipe = StableDiffusionXLPipeline(**parts)
     else:
         none = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        pipe = StableDiffusionPipeline(**parts, scheduler=scheduler, **none)
+        pipe = StableDiffusionPipeline(**parts, **none)
     pipe.to(torch.bfloat16).save_pretrained(folder)
     return folder
+
+
+def write_settings(folder: Path, model: str) -> Path:
+    """A pipeline's folder without any weights: the settings of every part, the tokenizers and the index, which is last.
+
+    A few hundred kilobytes; the networks are looked at on the meta device, where they take no memory.
+    """
+    import json
+
+    import torch
+
+    with torch.device("meta"):
+        parts = networks(model)
+    for name, network in parts.items():
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        write = getattr(network, "save_config", None) or network.config.save_pretrained
+        write(place)
+    _scheduler().save_pretrained(folder / "scheduler")
+    for name in _tokenizers(model):
+        _words().save_pretrained(folder / name)
+    kind = "StableDiffusionXLPipeline" if model == "sdxl" else "StableDiffusionPipeline"
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": kind}))
+    return folder
+
+
+def networks(model: str) -> dict[str, Any]:
+    """The networks of ``sd15`` or ``sdxl`` by the pipeline's names, in float32, on torch's current default device."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    xl = model == "sdxl"
+    unet = UNet2DConditionModel(**(SDXL_UNET if xl else SD15_UNET))
+    _unit_noise(unet)
+    vae = AutoencoderKL(**(SDXL_VAE if xl else SD_VAE))
+    parts: dict[str, Any] = {"unet": unet, "vae": vae, "text_encoder": _text(CLIP_L)}
+    return parts | ({"text_encoder_2": _text(CLIP_G, projection=1280)} if xl else {})
+
+
+def _unit_noise(unet: Any) -> None:
+    """Draws the last layer so that the predicted noise has about unit variance, as a trained network's has.
+
+    The layer before it is a group norm with SiLU, whose outputs have a mean square of 0.356 for normal inputs.
+    """
+    import torch
+
+    with torch.no_grad():
+        unet.conv_out.weight.normal_(std=(0.356 * unet.conv_out.weight[0].numel()) ** -0.5)
+        unet.conv_out.bias.zero_()
+
+
+def _tokenizers(model: str) -> tuple[str, ...]:
+    return ("tokenizer", "tokenizer_2") if model == "sdxl" else ("tokenizer",)
+
+
+def _scheduler() -> Any:
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(**SCHEDULER)
 
 
 def _words() -> Any:

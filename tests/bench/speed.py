@@ -8,8 +8,10 @@ again, measures what is missing; parts that ``--only`` names are measured anew. 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,10 @@ PARTS = {
     "repeat": "repeat",
     "cells": "cells",
 }
+GPU_SECONDS = {"generate": 140, "score": 75, "train": 120, "unet": 60, "memory": 80, "growth": 65, "repeat": 50}
+"""Time limits of the parts that run on a GPU, less than ten minutes in all; what one leaves over is the next one's."""
+CPU_SECONDS = 3600
+ROUNDS = {"cpu": 3, "cuda": 1}
 WITHOUT_TRAINING = ("generate", "score", "growth")  # the straightforward trainers are of Stable Diffusion 1
 RECORDS = Path("results/speed")
 
@@ -49,17 +55,19 @@ def main() -> int:
     about = _about(args)
     out = Path(args.out) if args.out else _free(about)
     record = _read(out, about)
-    wanted = WITHOUT_TRAINING if args.model == "sdxl" else PARTS
-    left = only or [name for name in wanted if name not in record["parts"]]
+    gpu = args.model != "shapes"
+    wanted = [name for name in (WITHOUT_TRAINING if args.model == "sdxl" else PARTS) if not gpu or name in GPU_SECONDS]
+    left = only or [name for name in wanted if record["parts"].get(name, {"error": ""}).get("error") is not None]
     if not left:
         print(f"{out} is complete; name parts with --only to measure them again")
         return _show(record, out)
     print(f"measuring {', '.join(left)} on {about['model']}, {about['device']}; the record goes to {out}", flush=True)
-    started = time.monotonic()
+    started, granted = time.monotonic(), 0.0
     for i, name in enumerate(left, 1):
         spent = time.monotonic() - started
+        granted += GPU_SECONDS.get(name, 5) if gpu else CPU_SECONDS
         print(f"{name}: part {i} of {len(left)}, {spent:.0f} s so far", file=sys.stderr, flush=True)
-        record["parts"][name] = _measure(name, args)
+        record["parts"][name] = _measure(name, args, granted - spent)
         out.parent.mkdir(parents=True, exist_ok=True)
         _write(out, json.dumps(record, indent=1) + "\n")
     return _show(record, out)
@@ -68,7 +76,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.bench.speed", description=__doc__)
     parser.add_argument("--only", default="", help=f"parts, separated by commas: {', '.join(PARTS)}")
-    parser.add_argument("--rounds", type=int, default=3, help="how often every case is measured")
+    parser.add_argument("--rounds", type=int, help="how often every case is measured: 3, on a GPU 1")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch on a CPU; all, if not said")
     parser.add_argument("--model", choices=("shapes", "sd15", "sdxl"), help="shapes on a CPU, sd15 on a GPU")
     parser.add_argument("--out", help="the record; the table lies beside it")
@@ -85,6 +93,7 @@ def _about(args: argparse.Namespace) -> dict[str, Any]:
 
     gpu = torch.cuda.is_available()
     args.model = args.model or ("sd15" if gpu else "shapes")
+    args.rounds = args.rounds or ROUNDS["cuda" if gpu else "cpu"]
     device = torch.cuda.get_device_name() if gpu else f"CPU, {args.threads} of {os.cpu_count()} threads"
     ran = record({}, {}, "cuda" if gpu else "cpu")
     kept = {key: ran[key] for key in ("benchbench", "python", "system", "packages")}
@@ -123,17 +132,31 @@ def _read(out: Path, about: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """A part in a process of its own, with the machine's load before and after it."""
+def _measure(name: str, args: argparse.Namespace, limit: float) -> dict[str, Any]:
+    """A part in a process of its own, with the machine's load before and after it; an error is a part without rows.
+
+    A process that is over its limit is ended with all that it has started.
+    """
     words = ["--part", name, "--model", args.model, "--rounds", str(args.rounds), "--threads", str(args.threads)]
     before, started = load(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bench-speed-") as work:
+    with tempfile.TemporaryDirectory(prefix="bench-speed-", ignore_cleanup_errors=True) as work:
         command = [sys.executable, "-m", "tests.bench.speed", *words, "--work", work]
         environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    rows = json.loads(done.stdout.strip().splitlines()[-1])
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+        try:
+            said, error = process.communicate(timeout=max(1.0, limit))[0], ""
+        except subprocess.TimeoutExpired:
+            said, error = "", f"over its time limit of {limit:.0f} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if not error and process.returncode:
+        error = f"its process ended with {process.returncode}"
+    rows = [] if error else json.loads(said.strip().splitlines()[-1])
     spent = round(time.monotonic() - started, 1)
-    return {"seconds": spent, "load_before": before, "load_after": load(), "rows": rows}
+    found = {"seconds": spent, "load_before": before, "load_after": load(), "rows": rows}
+    return found | ({"error": error} if error else {})
 
 
 def _part(args: argparse.Namespace) -> int:
@@ -163,6 +186,9 @@ def _show(record: dict[str, Any], out: Path) -> int:
     rows = [Row.read(row) for name in PARTS for row in record["parts"].get(name, {}).get("rows", [])]
     said = f"Model {about['model']}, {about['device']}, {about['rounds']} rounds, torch {about['packages']['torch']}."
     said += f" Other work on the machine: load average {min(loads):g} to {max(loads):g}, this included."
+    for name, part in record["parts"].items():
+        if "error" in part:
+            said += f"\nNot measured: {name} ({part['error']})."
     page = f"# Speed\n\n{said}\nMade by `make bench`; every round's value is in the JSON file beside this one.\n\n"
     _write(out.with_suffix(".md"), f"{page}{table(rows)}\n")
     print(f"{said}\n\n{table(rows)}\n\nrecord: {out}, {out.with_suffix('.md')}")

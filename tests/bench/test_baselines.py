@@ -44,7 +44,7 @@ def test_a_step_is_ours(tiny_sd: Path) -> None:
 COUNTS = {
     "ddpo": (2 * 20, 2 * 5),
     "d3po": (2 * (2 * 20 + 2 * 5), 2 * 2 * 5),
-    "tailorpo": (2 * (20 + 2 * 5 + 2 * 5), 2 * 2 * 5),  # 40 + 3 x 10 = 70 a sample, where ours takes 45
+    "tailorpo": (2 * (20 + 2 * 5 + 2 * 5), 2 * 2 * 5),  # 40 + 2.2 x 10 = 62 a sample, where ours takes 41
     "tailorpo-g": (2 * (20 + 2 * 5 + 2 * 5), 2 * (2 * 5 + 5)),
     "spo": (2 * (5 + 4 * 15) + 2 * 32, 2 * 32),  # every one of 16 pairs a prompt is valid
 }

@@ -13,17 +13,17 @@ from tests.bench.setting import Setting
 from tests.bench.speed import PARTS
 
 SMALL: dict[ModuleType, dict[str, object]] = {
-    generation: {"IMAGES": 4},
-    scoring: {"IMAGES": 8},
-    training: {"BATCH": {"cpu": 2}, "METHODS": ("tailorpo", "d3po")},
-    unet: {"IMAGES": 2},
+    generation: {"IMAGES": {"cpu": 4}},
+    scoring: {"IMAGES": {"cpu": 8}},
+    training: {"BATCH": {"cpu": 2}, "METHODS": {"cpu": ("tailorpo", "d3po")}},
+    unet: {"IMAGES": {"cpu": 2}},
     memory: {
         "CASES": {"ours": "ours 2 2 2", "theirs": "plain 2 2"},
         "BATCHES": {},
         "GROWTH": {"2 prompts": "evaluate 2", "9 prompts": "evaluate 9"},
     },
-    growth: {"IMAGES": 4},
-    repeat: {"PROMPTS": 2, "IMAGES": 1},
+    growth: {"IMAGES": {"cpu": 4}},
+    repeat: {"PROMPTS": {"cpu": 2}, "IMAGES": {"cpu": 1}},
     cells: {"SAMPLES": 16},
 }
 

@@ -18,7 +18,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The parts that were asked for; ``unet`` is interrupted the first time."""
     asked: list[str] = []
 
-    def measure(name: str, args: Any) -> dict[str, Any]:
+    def measure(name: str, args: Any, limit: float) -> dict[str, Any]:
         asked.append(name)
         if asked.count("unet") == 1 and name == "unet":
             raise KeyboardInterrupt
@@ -74,3 +74,31 @@ def test_records_of_other_machines_stay(
         assert list(json.loads(second.read_text())["parts"]) == parts
     assert json.loads(first.read_text()) == other and len(list(tmp_path.glob("*.json"))) == 2
     assert str(second) in capsys.readouterr().out
+
+
+def test_a_part_that_fails_or_takes_too_long_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its error is in the record and the table, and the next run measures it again."""
+    row = json.dumps([Row("unet", "a thing", "s", (1.0,)).json()])
+    does = {"train": "import sys; sys.exit(3)", "unet": f"print({row!r})", "memory": "import time; time.sleep(60)"}
+    plain = speed.subprocess.Popen
+
+    def start(command: list[str], **options: Any) -> Any:
+        if "--part" in command:
+            command = [sys.executable, "-c", does[command[command.index("--part") + 1]]]
+        return plain(command, **options)
+
+    out = tmp_path / "record.json"
+    monkeypatch.setattr(speed.subprocess, "Popen", start)
+    monkeypatch.setattr(speed, "CPU_SECONDS", 2)
+    words = ("--out", str(out), "--rounds", "1", "--threads", "1")
+    assert bench(monkeypatch, *words, "--only", "train,unet,memory") == 0
+    parts = json.loads(out.read_text())["parts"]
+    assert parts["train"]["error"] == "its process ended with 3" and parts["train"]["rows"] == []
+    assert parts["memory"]["error"].startswith("over its time limit") and parts["memory"]["seconds"] < 10
+    assert "error" not in parts["unet"]
+    assert "Not measured: train (its process ended with 3)." in out.with_suffix(".md").read_text()
+    does |= {"train": does["unet"].replace("unet", "train")}
+    assert bench(monkeypatch, *words, "--only", "train") == 0
+    assert "error" not in json.loads(out.read_text())["parts"]["train"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -24,6 +25,17 @@ def test_a_run_beside_the_base(bench: Bench, tiny_sd: Path, tmp_path: Path) -> N
     assert f"report: {page}" in ran.out
     page.unlink()
     assert bench("report", page.parent).code == 0 and page.is_file()
+
+
+def test_the_precision_can_be_said(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "bench-store", str(tiny_sd))
+    (tmp_path / "one.txt").write_text("a cat\n")
+    words = ["compare", "ddpo-1", "base", "--prompts", tmp_path / "one.txt", "--images-per-prompt", 1]
+    ran = bench(*words, "--device", "cpu", "--rewards", "jpeg_compressibility", "--dtype", "bf16")
+    assert ran.code == 0, ran.err
+    records = (tmp_path / "bench-store" / "images").rglob("record.json")
+    keys = [json.loads(path.read_text())["key"] for path in records]
+    assert len(keys) == 2 and {key["dtype"] for key in keys} == {"bf16"}
 
 
 def test_without_names_the_trained_reward_is_judged(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:

@@ -45,6 +45,17 @@ def test_the_sampler_can_be_said(bench: Bench, argv: list[object]) -> None:
     assert bench(*argv, "--steps", 0).code == 2
 
 
+def test_the_precision_can_be_said(bench: Bench, argv: list[object]) -> None:
+    """In the caption, and as images of their own; the word ``auto`` is resolved before it becomes part of their key."""
+    argv += ["--steps", 1]
+    auto, said, half = bench(*argv), bench(*argv, "--dtype", "fp32"), bench(*argv, "--dtype", "bf16")
+    assert "(fp32), sampler" in auto.out and "made 2 images" in auto.out
+    assert "(fp32), sampler" in said.out and "made 0 images" in said.out
+    assert "(bf16), sampler" in half.out and "made 2 images" in half.out
+    wrong = bench(*argv, "--dtype", "half")
+    assert wrong.code == 2 and all(word in wrong.err for word in ("auto", "fp32", "bf16", "fp16"))
+
+
 def test_all_rewards_says_what_it_skips(bench: Bench, argv: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     from benchbench import registry
 

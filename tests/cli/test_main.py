@@ -74,9 +74,11 @@ def test_an_error_is_three_lines_and_its_code(
         (ZeroDivisionError("a fault of ours"), 5, "BENCH_DEBUG=1"),
         (OSError(errno.ENOSPC, "No space left on device", "x.webp"), 5, "the disk is full"),
         (OSError(errno.EACCES, "Permission denied", "x.webp"), 5, "Permission denied"),
+        (MemoryError("Unable to allocate 9 GiB"), 5, "error: out of memory\n  why: Unable to allocate 9 GiB\n  do:  "),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GiB"), 5, "error: out of memory\n  why: Default"),
         (KeyboardInterrupt(), 130, ""),
     ],
-    ids=["fault", "full", "denied", "ctrl-c"],
+    ids=["fault", "full", "denied", "no memory", "no memory for a tensor", "ctrl-c"],
 )
 def test_what_nobody_foresaw_shows_no_traceback(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, said: str

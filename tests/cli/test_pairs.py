@@ -32,6 +32,8 @@ def test_make_and_check(bench: Bench, tmp_path: Path) -> None:
     folder = ran.out.split("--pairs ")[1].strip()
     again = bench(*words, "--device", "cpu")
     assert "making pairs" not in again.out and folder in again.out
+    half = bench(*words, "--device", "cpu", "--dtype", "bf16")  # other pixels, so other pairs
+    assert half.code == 0 and "making pairs" in half.out and folder not in half.out
     checked = bench("pairs", "check", folder)
     assert checked.code == 0, checked.err
     assert "4 pairs can be used, 0 cannot" in checked.out and "sides of 32 to 32 pixels" in checked.out

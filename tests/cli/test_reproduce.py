@@ -30,6 +30,7 @@ def test_rows_and_seeds_choose_trainings(bench: Bench) -> None:
         (["tailorpo:2", "--rows", "tailropo"], "tailorpo"),
         (["tailorpo:2", "--train-seeds", "0,zero"], "not a list"),
         (["tailorpo:2", "--jobs", "0"], "--jobs"),
+        (["tailorpo:2", "--dtype", "fp64"], "bf16"),
         (["tailorpo:2", "--checkpoint", "tailorpo"], "not of the form"),
         (["tailorpo:2", "--checkpoint", "tailropo=x"], "tailorpo"),
     ],

@@ -147,3 +147,23 @@ def test_a_default_reward_that_is_not_here_is_one_message(bench: Bench, tiny_sd:
     both = bench("train", "--model", "sd15", "--method", "ddpo", "--samples", 2)
     assert both.code == 3
     assert "bench fetch --models sd15" in both.err and "bench fetch --rewards aesthetic" in both.err
+
+
+def test_a_dry_run_says_how_the_run_is_cut_and_makes_nothing(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
+    argv = ["--model", tiny_sd, "--reward", "jpeg_compressibility", "--prompts", "animals", "--dry-run"]
+    ran = bench("train", "--method", "tailorpo-g", "--set", "train.batch=4", *argv)
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert "an adapter of rank 4" in lines[0] and "tailorpo-g" in lines[0]
+    assert lines[1].split("\t")[:2] == ["card", "rows at a time"]
+    rows = [line.split("\t") for line in lines[2:5]]
+    assert [row[0] for row in rows] == [f"a card of {size} GB" for size in (24, 40, 80)]
+    assert all(row[1:4] == ["16", "off", "4"] and row[-1] == "yes" for row in rows)
+    assert float(rows[0][4]) < 0.1 and float(rows[0][5]) == 23.6
+    assert not (tmp_path / "bench-store").exists()
+
+
+def test_a_dry_run_of_an_unknown_model_or_setting_says_so(bench: Bench) -> None:
+    assert bench("train", "--method", "ddpo", "--model", "nobody/nothing", "--dry-run").code == 3
+    ran = bench("train", "--method", "ddpo", "--model", "sd15", "--set", "train.lrr=1", "--dry-run")
+    assert ran.code == 2 and "train.lrr" in ran.err

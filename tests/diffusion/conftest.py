@@ -10,7 +10,10 @@ import torch
 from benchbench.diffusion import backbones
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
+from tests.reward_models.conftest import weights, weights_folder
 from tests.tiny import write_tiny_sd
+
+__all__ = ["weights", "weights_folder"]
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,36 @@ def test_a_device_that_is_not_there() -> None:
         backbones.pick_device("nonsense")
 
 
+@pytest.mark.parametrize(
+    ("card", "capability", "expected"),
+    [("V100", (7, 0), "fp16"), ("T4", (7, 5), "fp16"), ("A100", (8, 0), "bf16"), ("RTX 4090", (8, 9), "bf16"),
+     ("H100", (9, 0), "bf16")],
+)  # fmt: skip
+def test_auto_is_what_a_gpu_has_in_hardware(
+    card: str, capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked of the very GPU that is used, and not of the first one; a word that was chosen stays."""
+    capabilities = {torch.device("cuda:1"): capability}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert backbones.pick_dtype("auto", torch.device("cuda:1")) == expected
+    assert backbones.pick_dtype("fp32", torch.device("cuda:1")) == "fp32"
+
+
+def test_auto_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every AMD GPU that PyTorch runs on has bf16; without CUDA it is float32."""
+    monkeypatch.setattr(torch.version, "hip", "6.0")
+    assert backbones.pick_dtype("auto", torch.device("cuda")) == "bf16"
+    assert [backbones.pick_dtype("auto", torch.device(name)) for name in ("cpu", "mps")] == ["fp32", "fp32"]
+    assert backbones.pick_dtype("bf16", torch.device("cpu")) == "bf16"
+
+
+def test_a_precision_that_there_is_not() -> None:
+    with pytest.raises(UsageError) as error:
+        backbones.pick_dtype("half", torch.device("cpu"))
+    assert all(word in error.value.cause for word in ("auto", "fp32", "bf16", "fp16"))
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     folder = write_tiny_sd(tmp_path / "sd")
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"

@@ -29,14 +29,14 @@ def tuned(folder: Path) -> Policy:
     return found
 
 
-def looked_at(policy: Policy) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The policy's step, the reference's, and the gradient of a loss on every trained parameter."""
+def looked_at(policy: Policy) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+    """The policy's step, the reference's, the gradient of a loss on every trained parameter, and decoded images."""
     cond = policy.encode(["cat", "dog", "ant"])
     step = policy.step(X, 12, cond)
     step.mean.square().mean().backward()
     gradients = [p.grad.clone() for p in policy.parameters() if p.grad is not None]
     assert len(gradients) == len(policy.parameters()) > 0
-    return step.mean.detach(), policy.reference_step(X, 12, cond).mean, gradients
+    return step.mean.detach(), policy.reference_step(X, 12, cond).mean, gradients, policy.decoder(X).detach()
 
 
 def same(folder: Path, make_faster) -> None:
@@ -49,8 +49,9 @@ def same(folder: Path, make_faster) -> None:
 
 def test_channels_last_changes_rounding_alone(tiny_sd: Path) -> None:
     def faster(policy: Policy) -> None:
-        speed_up(policy.backbone.unet, compiled=False, channels_last=True)
-        assert policy.backbone.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+        speed_up([policy.backbone.unet, policy.backbone.vae], compiled=False, channels_last=True)
+        for network in (policy.backbone.unet, policy.backbone.vae.decoder):
+            assert network.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
 
     same(tiny_sd, faster)
 
@@ -63,15 +64,23 @@ def test_gradient_checkpointing_changes_rounding_alone(tiny_sd: Path) -> None:
     same(tiny_sd, faster)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("part", "regions"),
+    [
+        pytest.param("unet", REGIONS, marks=pytest.mark.slow),
+        pytest.param("vae", {"ResnetBlock2D"}, marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
-def test_compiling_changes_rounding_alone(tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_changes_rounding_alone(
+    part: str, regions: set[str], tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # a shared one may hold what a killed run left
 
     def faster(policy: Policy) -> None:
-        speed_up(policy.backbone.unet, compiled=True, channels_last=False)
-        found = {type(m).__name__ for m in policy.backbone.unet.modules() if m._compiled_call_impl is not None}
-        assert found == REGIONS
+        network = getattr(policy.backbone, part)
+        speed_up([network], compiled=True, channels_last=False)
+        assert {type(m).__name__ for m in network.modules() if m._compiled_call_impl is not None} == regions
 
     same(tiny_sd, faster)
 

@@ -128,6 +128,24 @@ def test_rollout_takes_the_sample_and_the_step_that_it_is_sent(policy: Policy) -
     assert policy.cost.unet_evals == evaluations  # nothing was computed again
 
 
+def test_an_embedding_has_the_same_bits_in_any_company() -> None:
+    """A run that is resumed reads prompts in other batches than one that was not, and ends in the same bits.
+
+    With the text encoder of the shapes world, whose matrices are large enough for other kernels at other sizes.
+    """
+    backbone = backbones.load("shapes", "cpu")
+    prompts = [f"a {colour} circle" for colour in ("red", "blue", "green", "white", "yellow")]
+
+    def read(*batches: list[str]) -> torch.Tensor:
+        fresh = make_policy(backbone, 20, 1.0, 5.0)
+        return [fresh.encode(batch) for batch in batches][-1].text
+
+    together = read(prompts)
+    assert torch.equal(read(["a cyan ring"], prompts[:1]), together[:1])  # the only new prompt of its batch
+    assert torch.equal(read(prompts[:2], prompts), together)
+    assert torch.equal(read(prompts[1:3], prompts[3:], prompts), together)
+
+
 def test_text_cache_is_bounded(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory stays flat in the number of prompts, and a prompt that was dropped is encoded again to the same."""
     import benchbench.diffusion.policy as module

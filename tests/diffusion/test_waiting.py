@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchbench import registry
 from benchbench.config import load
@@ -16,28 +15,9 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from tests.waiting import Reads
 
-# What has to know values before it can go on: .item(), bool() and float(), and results whose size is in the data.
-READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero"}
 SAMPLES = [Sample("cat", i) for i in range(2)]
-
-
-class Reads(TorchDispatchMode):
-    """Where a tensor's value was read: on a GPU each of these waits until the device has done all that was asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if name in READS or (name == "index" and _by_mask(args)):
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
-
-
-def _by_mask(args: Any) -> bool:
-    return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
 
 
 @pytest.fixture

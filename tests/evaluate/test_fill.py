@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchbench.diffusion import side_by_side
+from benchbench.errors import NoMemoryError
 from benchbench.evaluate.fill import fill
 from benchbench.evaluate.subject import Drawing
 from benchbench.noise import Noise, Sample
@@ -55,3 +56,39 @@ def test_an_interruption_waits_for_what_is_being_written(
     with pytest.raises(KeyboardInterrupt) as caught:
         fill(images, ITEMS, set(ITEMS), Drawing(draw, threads), Noise(0, "eval"), size, bar, lambda _: None)
     assert len(list(images.folder.glob("*.webp"))) == 4 * threads and caught.tb
+
+
+class Quiet:
+    """A bar that counts."""
+
+    steps = 0
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self.steps += n
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_out_of_memory_makes_parts_smaller_on_threads_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Two threads have four images each; where two fit, all eight are made, each once and with its own pixels."""
+    monkeypatch.setattr(side_by_side, "FEWEST", 4)
+    drawn, said = list[int](), list[str]()
+
+    def draw(part: Sequence[Sample], noise: Noise) -> np.ndarray:
+        if len(part) > most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        drawn.extend(item.index for item in part)
+        return np.stack([np.full((8, 8, 3), 30 * item.index, np.uint8) for item in part])
+
+    for most in (2, 0):
+        images, bar = Images(tmp_path / str(most), GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Quiet()
+        images.begin({})
+        arguments = (images, ITEMS, set(ITEMS), Drawing(draw, threads), Noise(0, "eval"), 8, bar, said.append)
+        if most == 0:
+            with pytest.raises(NoMemoryError, match="out of memory making images, one image at a time"):
+                fill(*arguments)
+            break
+        assert fill(*arguments) == 8 == bar.steps and sorted(drawn) == list(range(8))
+        assert all(np.asarray(images.read(item))[0, 0, 0] == 30 * item.index for item in ITEMS)
+        assert set(said) == {"out of memory making images: going on with 2 images at a time"}

@@ -123,7 +123,8 @@ def test_out_of_memory_halves_the_batch_and_changes_no_score(tmp_path: Path) -> 
             return super().score(images, prompts)
 
     made = run(Generator(), tmp_path)
-    spent = Spent()
-    rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, say=pytest.fail, spent=spent)[0]
+    spent, said = Spent(), list[str]()
+    rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, say=said.append, spent=spent)[0]
+    assert said == ["out of memory in the reward small: going on with one image at a time"]
     assert rows.score.tolist() == scored(made, tmp_path).score.tolist()
     assert spent.reward_calls == 6 and Small.loads == 1

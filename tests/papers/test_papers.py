@@ -73,6 +73,13 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     assert sum(line.startswith("left: ") for line in said) == 4 and not store.exists()
 
 
+def test_the_precision_of_measurements_reaches_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "describe", lambda cells, jobs: [f"measured in {cells.dtype}"])
+    said: list[str] = []
+    reproduce("tailorpo:2", store=tmp_path, dry_run=True, dtype="bf16", say=said.append)
+    assert "measured in bf16" in said
+
+
 def rows(reward: str, /, **gains: float) -> tuple[Table, dict[str, pd.DataFrame]]:
     """A table, and rows behind it whose two prompts say the same, so that every resample does too."""
     cells = {"base": {reward: Cell(value=7.0)}}

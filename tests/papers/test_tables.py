@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,14 @@ def test_settings_of_a_row_reach_its_training(tmp_path: Path) -> None:
         eta = {t.row: t.config.settings["eta"] for t in make("tailorpo:9", track, tmp_path).trainings}
         assert [eta[row] for row in ("eta-0.1", "eta-0.2", "eta-0.5")] == [0.1 * factor, 0.2 * factor, 0.5 * factor]
         assert eta["eta-cosine"] == [0.1 * factor, 0.2 * factor]
+
+
+def test_a_precision_reaches_every_measurement_and_no_training(tmp_path: Path) -> None:
+    plain = make("tailorpo:2", "shapes", tmp_path)
+    half = replace(plain, dtype="bf16")
+    for cells, word in ((plain, "auto"), (half, "bf16")):
+        assert {tasks.cell(cells, one, {}, []).dtype for one in cells.measurements} == {word}
+        assert {one.config.train.dtype for one in cells.trainings} == {"auto"}
 
 
 def test_a_checkpoint_stands_in_for_a_training(tmp_path: Path) -> None:

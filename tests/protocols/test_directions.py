@@ -116,7 +116,8 @@ def test_guidance_of_a_linear_reward() -> None:
     assert (late.r_plus - late.r).tolist() == pytest.approx([1.8] * 6, rel=1e-4)
     price = GuidanceRatio().cost(settings, 4)
     cost = probed.policy.cost
-    assert (price.unet_evals, price.unet_grads) == (cost.unet_evals, cost.unet_grads)
+    assert (price.unet_evals, price.unet_grads) == (cost.plain_evals, cost.plain_grads)
+    assert cost.latent_forwards == cost.plain_grads and price.nfe == price.unet_evals + 2.2 * price.unet_grads
     assert price.reward_calls == probed.judge.calls == 6 * 8  # type: ignore[attr-defined]
 
 
@@ -147,7 +148,7 @@ def test_orders_of_pairs() -> None:
     assert (rows.final != 0).all()
     assert ((rest.half_1 + rest.half_2) / 2).tolist() == pytest.approx(rest.truth.tolist(), abs=1e-6)
     price = protocol.cost(settings, 4)
-    assert price.unet_evals == probed.policy.cost.unet_evals
+    assert price.unet_evals == probed.policy.cost.plain_evals
     # of step 4: 3 known and 2 to go; of step 2: x_1, one known and none to go
     assert price.unet_evals == 6 * 2 * (4 + 100 * 2)
 

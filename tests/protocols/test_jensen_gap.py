@@ -95,7 +95,7 @@ def test_the_price_is_what_is_computed() -> None:
     with torch.no_grad():
         JensenGap().look(probed, SAMPLES, SETTINGS)
     price = JensenGap().cost(SETTINGS, 4)
-    assert price.unet_evals == 6 * (4 + 300 * 5) == probed.policy.cost.unet_evals
+    assert price.unet_evals == 6 * (4 + 300 * 5) == probed.policy.cost.plain_evals
     assert price.reward_calls == 6 * 3 * 301 == probed.judge.calls  # type: ignore[attr-defined]
 
 

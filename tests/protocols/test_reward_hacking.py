@@ -27,7 +27,7 @@ def trained(model: Path, store: Path, *more: str) -> str:
     made = config.load(
         "tailorpo", str(model), "shapes-colour", "animals", 8, 0, preset="shapes", overrides=[*SMALL, *more]
     )
-    name = runs.run_id("tailorpo", str(model), "shapes-colour", 0, made.model_dump(mode="json"))
+    name = runs.run_id("tailorpo", str(model), "shapes-colour", 0, made.identity)
     loop.train(made, store / "runs" / name, device="cpu")
     return name
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.api import Cond
+from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Schedule
 from benchbench.noise import Noise, Sample
@@ -60,23 +62,25 @@ class Net(nn.Module):
 
 
 def make(net: Net, batch_size: int = 64) -> ToyPolicy:
-    """A policy without guidance over the network."""
+    """A policy without guidance over the network: its evaluations count as plain ones."""
     backbone: Any = SimpleNamespace(
-        unet=net, latent_shape=SHAPE, device=torch.device("cpu"), batch_size=batch_size, dtype="fp32"
+        unet=net, vae=None, latent_shape=SHAPE, device=torch.device("cpu"), batch_size=batch_size, dtype="fp32"
     )
     return ToyPolicy(backbone, schedule(), 1.0)
 
 
-class Judge:
-    """A reward of the latents themselves."""
+class Judge(StepReward):
+    """A reward of the latents themselves, by a formula and without pictures."""
 
-    def __init__(self, reward: Callable[[Tensor], Tensor]) -> None:
-        self.reward, self.calls = reward, 0
+    def __init__(self, formula: Callable[[Tensor], Tensor], policy: Policy) -> None:
+        reward: Any = SimpleNamespace(name="formula", differentiable=True)
+        super().__init__(Decoder(policy.backbone), reward, policy)
+        self.formula, self.calls = formula, 0
 
     def __call__(self, x0: Tensor, prompts: Sequence[str], where: str, tau: Tensor | None = None) -> Tensor:
         assert len(x0) == len(prompts)
         self.calls += len(x0)
-        return self.reward(x0)
+        return self.formula(x0)
 
 
 MEAN, SD = 0.7, 0.5
@@ -91,5 +95,5 @@ def gaussian(theta: Tensor, x: Tensor, tau: Tensor) -> Tensor:
 
 def probe(reward: Callable[[Tensor], Tensor], net: Net | None = None, batch_size: int = 64) -> Probe:
     """The linear-Gaussian model, or another network, judged by a formula."""
-    judge: Any = Judge(reward)
-    return Probe(make(net or Net(torch.zeros(1), gaussian), batch_size), judge, Noise(0, REALM))
+    policy = make(net or Net(torch.zeros(1), gaussian), batch_size)
+    return Probe(policy, Judge(reward, policy), Noise(0, REALM))

@@ -34,11 +34,12 @@ def test_one_seed_has_no_band_and_long_curves_are_thinned() -> None:
 
 
 def test_rows_without_an_evaluation_are_passed_over(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, float]] = [
         {"samples": 0, "eval.reward": 1, "eval.oracle": 0.5, "reward_calls": 0, "nfe": 0, "seconds": 0},
         {"samples": 2, "reward": 9, "reward_calls": 2, "nfe": 40, "seconds": 1},
         {"samples": 4, "eval.reward": 2, "eval.oracle": 0.4, "reward_calls": 4, "nfe": 80, "seconds": 2},
     ]
+    rows = [{**row, "eval_forwards": 9} for row in rows]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"samples": 5, "ev')
     config = {"config": {"method": "ddpo", "reward": "colour", "seed": 0}}
     sections = curves.from_runs([Run("r", tmp_path, "complete", config, {})])
@@ -47,6 +48,19 @@ def test_rows_without_an_evaluation_are_passed_over(tmp_path: Path) -> None:
     assert training.kind == hacking.kind == "curves"
     assert [panel.lines[0].x for panel in training.panels] == [(0, 4), (0, 4), (0, 80), (0, 2)]
     assert [panel.lines[0].y for panel in hacking.panels] == [(1, 2), (0.5, 0.4)]
+
+
+def test_a_run_whose_gradients_counted_as_three_is_not_shown_against_evaluations(tmp_path: Path) -> None:
+    """Rows of a version that did not count fixed evaluations: their ``nfe`` is another quantity."""
+    rows = [{"samples": s, "eval.reward": s, "reward_calls": s, "nfe": 40 * s, "seconds": s} for s in (0, 2)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [training] = curves.from_runs([Run("r", tmp_path, "complete", {}, {})])
+    assert training.kind == "curves"
+    assert [panel.x_label for panel in training.panels] == [
+        "images trained on",
+        "reward calls",
+        "seconds of training",
+    ]
 
 
 def test_equal_costs_by_hand() -> None:

@@ -44,7 +44,7 @@ def test_n_in_n_out_for_any_batching_and_order(name: str, weights: object) -> No
     alone = torch.cat([reward.score([image], [prompt]) for image, prompt in zip(images, PROMPTS, strict=True)])
     assert close(scores, alone, name)
     assert close(scores.flip(0), reward.score(images[::-1], PROMPTS[::-1]), name)
-    reward.chunk = 4
+    reward.fits.size = 4
     assert close(scores, reward.score(images, PROMPTS), name)
     assert reward.score([], []).shape == (0,)
     with pytest.raises(ValueError, match="6 images for 3 prompts"):
@@ -58,7 +58,7 @@ def test_the_tensor_path_too(name: str, weights: object) -> None:
     x = torch.rand(5, 3, 48, 48, generator=torch.Generator().manual_seed(0)).requires_grad_()
     scores = reward.score_differentiable(x, PROMPTS[:5])
     assert scores.shape == (5,) and scores.requires_grad
-    reward.chunk = 2
+    reward.fits.size = 2
     assert close(scores, reward.score_differentiable(x, PROMPTS[:5]), name)
     (row,) = torch.autograd.grad(scores[3], x)
     assert row[3].abs().max() > 0 and row[[0, 1, 2, 4]].abs().max() == 0
@@ -91,7 +91,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(
     """With room for two pictures, chunks of 16 become ... 3, 1; the scores are those without the error."""
     reward, images = made(name), pictures()
     expected, sizes = reward.score(images, PROMPTS), []
-    reward.chunk = 16
+    reward.fits.size = 16
     judge = type(reward).judge
 
     def tight(self: NeuralReward, pixels: Tensor, prompts: list[str]) -> Tensor:
@@ -115,15 +115,15 @@ def test_no_room_for_one_picture_is_an_error(weights: object, monkeypatch: pytes
         raise torch.OutOfMemoryError("no room at all")
 
     monkeypatch.setattr(type(reward), "judge", none)
-    with pytest.raises(RunError, match="one image"):
+    with pytest.raises(RunError, match="in the reward clip_l14, one image at a time"):
         reward.score(pictures(), PROMPTS)
 
 
 def test_the_first_chunk_is_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 10 GB free, 80 % for pictures of 500 MB each: 16; never fewer than one, never more than MOST."""
+    """Of 10 GB, 80 % for pictures of 500 MB each: 16; never fewer than one, never more than MOST."""
     import os
 
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 10**7, "SC_PAGE_SIZE": 1000}[name])
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 10**7, "SC_PAGE_SIZE": 1000}[name])
     cpu = torch.device("cpu")
     assert _neural.first_chunk(cpu, 500) == 16
     assert _neural.first_chunk(cpu, 50_000) == 1
@@ -141,7 +141,7 @@ def test_text_is_read_once_and_the_cache_is_bounded(weights: object, monkeypatch
     image = natural(0, 32, 32)
     first = reward.score([image] * 3, ["a", "b", "a"])
     assert read == ["a", "b"]
-    assert torch.equal(first[0], first[2])
+    assert close(first[0], first[2], "pickscore") and not close(first[0], first[1], "pickscore")
     reward.score([image] * 2, ["a", "c"])
     reward.score([image] * 2, ["d", "a"])
     assert read == ["a", "b", "c", "d"]
@@ -159,7 +159,7 @@ def test_the_prompt_plays_no_part_in_the_aesthetic_reward_only(weights: object) 
     image = natural(0, 40, 40)
     for name in LEARNED:
         a, b = made(name).score([image, image], ["a cat", "zebra"])
-        assert (a == b) == (name == "aesthetic"), name
+        assert close(a, b, name) == (name == "aesthetic"), name  # two rows of a batch may round differently
 
 
 def test_html_in_a_prompt_is_read_as_the_authors_read_it(weights: object) -> None:
@@ -167,7 +167,7 @@ def test_html_in_a_prompt_is_read_as_the_authors_read_it(weights: object) -> Non
     image = natural(0, 40, 40)
     for name, same in (("hpsv2.1", True), ("clip_h14", True), ("clip_l14", True), ("pickscore", False)):
         a, b = made(name).score([image, image], ["a &#98; c", "a b c"])
-        assert (a == b) == same, name
+        assert close(a, b, name) == same, name
 
 
 def test_tokens_are_open_clips() -> None:

@@ -116,6 +116,8 @@ def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "is normalised by mean" in capsys.readouterr().out
     saved = json.loads((run / "ensemble.json").read_text())
     assert saved["reward"] == MIX and saved["statistics"]["shapes-colour"]["images"] == 32
+    # forwards of the calibration's 32 images and of two fixed evaluations of 2 images, each of 20 guided steps
+    assert json.loads((run / "done.json").read_text())["eval_forwards"] == (32 + 2 * 2) * 20 * 2
     (tmp_path / "p.txt").write_text("a red circle\na blue square\na green triangle\n")
     evaluate = ["eval", "--model", "shapes", "--adapter", str(run), "--prompts", str(tmp_path / "p.txt")]
     evaluate += ["--rewards", f"{MIX},shapes-colour", "--images-per-prompt", "2", "--store", str(store)]

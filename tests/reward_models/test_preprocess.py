@@ -85,7 +85,7 @@ def cubic(old: int, new: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("old", "new"), [(64, 28), (512, 224), (20, 28), (51, 40), (1024, 224)])
 def test_the_matrix_is_the_formula(old: int, new: int) -> None:
-    assert np.abs(p.weights(old, new, torch.device("cpu")).numpy() - cubic(old, new)).max() < 1e-6
+    assert np.abs(p.weights(old, new).numpy() - cubic(old, new)).max() < 1e-6
 
 
 @pytest.mark.parametrize("size", SIZES)

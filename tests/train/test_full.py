@@ -12,7 +12,7 @@ from benchbench.config import TrainConfig
 from benchbench.diffusion import backbones
 from benchbench.diffusion.full import load_unet, train_all
 from benchbench.diffusion.policy import Policy, make_policy
-from benchbench.errors import CorruptError, UsageError
+from benchbench.errors import CorruptError
 from benchbench.store import runs
 from benchbench.train import loop
 from benchbench.train.loop import Trainer, train
@@ -32,7 +32,26 @@ def test_the_default_names_no_run_anew(configure) -> None:
     assert configure("tailorpo").digest == configure("tailorpo", "train.finetune=lora").digest
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_the_reference_in_half_precision_has_the_bits_of_one_in_float32(dtype: str, tiny_sd: Path) -> None:
+    """It keeps what autocast would round at each use: half the memory of its linear and convolution layers."""
+    import copy
+
+    policy = make_policy(backbones.load(str(tiny_sd), "cpu", dtype, "fp32"), 20, 1.0, 5.0)
+    whole = copy.deepcopy(policy.backbone.unet)
+    whole.forward = torch.autocast("cpu", backbones.DTYPES[dtype])(whole.forward)
+    train_all(policy)
+    kinds = {p.dtype for name, p in policy.reference.named_parameters() if "norm" not in name}
+    assert kinds == {backbones.DTYPES[dtype]} and all(
+        p.dtype is torch.float32 for name, p in policy.reference.named_parameters() if "norm" in name
+    )
+    with torch.no_grad():
+        found = policy.reference_predict(X, torch.tensor([900, 20]), policy.encode(["cat", "dog"]))
+        wanted = whole(X, torch.tensor([900, 20]), policy.encode(["cat", "dog"]).text).sample.float()
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
 def test_policy_and_reference_are_equal_until_the_first_update(dtype: str, tiny_sd: Path) -> None:
     """To the bit, in any precision; then the policy moves, in fp32, and the reference stays what it was."""
     policy = make_policy(backbones.load(str(tiny_sd), "cpu", dtype, "fp32"), 20, 1.0, 5.0)
@@ -128,15 +147,10 @@ def test_killed_between_the_weights_and_the_mark_it_ends_well(
     assert runs.read(out).state == "complete" and not list(out.glob(".*.unet"))
 
 
-def test_fp16_is_refused_before_anything_is_loaded(configure, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="fp16") as error:
-        train(configure("tailorpo", *FULL, "train.dtype=fp16"), tmp_path / "run", say=quiet)
-    assert "bf16" in error.value.remedy and not (tmp_path / "run").exists()
-
-
-def test_bf16_trains_with_weights_in_fp32(configure, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_half_precision_trains_with_weights_in_fp32(dtype: str, configure, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    out = train(configure("tailorpo", *FULL, "train.dtype=bf16", samples=8), tmp_path / "run", say=quiet)
+    out = train(configure("tailorpo", *FULL, f"train.dtype={dtype}", samples=8), tmp_path / "run", say=quiet)
     state = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}

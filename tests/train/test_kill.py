@@ -70,7 +70,7 @@ method.collect = collect
 from benchbench.train import offline
 offline.Reader.encode = inside("reading", offline.Reader.encode)  # latents are there, no Batch
 loop.torch.optim.AdamW.step = inside("optimiser", loop.torch.optim.AdamW.step)
-checkpoint.save = inside("checkpoint", checkpoint.save)
+checkpoint.save_file = inside("checkpoint", checkpoint.save_file)
 loop.train(config, Path(sys.argv[2]), resume=True)
 """
 

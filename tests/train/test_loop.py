@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from benchbench.config import RunConfig
@@ -42,6 +42,10 @@ def test_every_method_trains(method: str, configure, tmp_path: Path) -> None:
     assert any(float(t.abs().sum()) > 0 for name, t in adapter(run).items() if "lora_B" in name or "lora.up" in name)
     per_sample = {"ddpo": (20, 5), "d3po": (25, 5), "tailorpo": (30, 5), "tailorpo-g": (35, 10)}[method]
     assert (done["unet_evals"], done["unet_grads"]) == (32 * per_sample[0], 32 * per_sample[1])
+    assert done["latent_forwards"] == (32 * 5 * 2 if method == "tailorpo-g" else 0)
+    # three fixed evaluations of 4 images and 20 steps; a gradient counts as 2.2, of weights and of latents
+    assert done["nfe"] == pytest.approx(3 * 4 * 20 + 32 * (per_sample[0] + 2.2 * per_sample[1]))
+    assert [r["nfe"] for r in rows if r["samples"] == 0] == [4 * 20]
 
 
 def test_spo_trains_with_any_reward_where_told_so(configure, tmp_path: Path) -> None:
@@ -139,9 +143,7 @@ def test_out_of_memory_halves_the_micro_batch(configure, tmp_path: Path, monkeyp
     said: list[str] = []
     monkeypatch.setattr(Trainer, "_step", step)
     train(configure("tailorpo", samples=8), tmp_path / "run", say=said.append)
-    assert [line for line in said if "memory" in line] == [
-        f"out of memory: going on with {n} rows at a time" for n in (20, 10, 5)
-    ]
+    assert [line for line in said if "memory" in line] == ["out of memory in training: going on with 5 rows at a time"]
 
 
 def test_out_of_memory_at_one_row_stops_keeping_activations(
@@ -163,13 +165,22 @@ def test_out_of_memory_at_one_row_stops_keeping_activations(
     said: list[str] = []
     monkeypatch.setattr(TailorPO, "loss", full)
     small = train(config, tmp_path / "small", say=said.append)
-    assert [line for line in said if "memory" in line] == [
-        "out of memory: going on without keeping activations (gradient checkpointing)"
-    ]
+    (line,) = (line for line in said if "memory" in line)
+    assert line.endswith("going on with one row at a time, without keeping activations (gradient checkpointing)")
     for name, value in adapter(small).items():
         torch.testing.assert_close(value, adapter(plain)[name], atol=1e-5, rtol=1e-4)
     done = json.loads((small / "done.json").read_text())
-    assert (done["unet_evals"], done["unet_grads"]) == (8 * 30, 8 * 5)
+    assert (done["unet_evals"], done["unet_grads"], done["checkpointed_forwards"]) == (8 * 30, 8 * 5, 8 * 5 * 2)
+    assert done["nfe"] == pytest.approx(8 * (30 + 5 * (2.2 + 0.74)))
+
+
+def test_without_fixed_evaluations_there_is_none_at_all(configure, tmp_path: Path) -> None:
+    """Neither at the start nor at the end, no scores of the base model, and nothing of them in the cost."""
+    run = train(configure("ddpo", "train.eval_every=0", samples=16), tmp_path / "run", say=lambda _: None)
+    done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
+    assert [row["samples"] for row in rows] == [8, 16] and not any("eval.reward" in row for row in rows)
+    assert not (run / "base_scores.json").exists()
+    assert done["eval_forwards"] == 0 and done["nfe"] == pytest.approx(16 * (20 + 2.2 * 5))
 
 
 def test_a_row_says_how_fast_it_was(configure, tmp_path: Path) -> None:
@@ -233,9 +244,9 @@ def test_damaged_checkpoints(configure, tmp_path: Path) -> None:
     train(config, out, say=lambda _: None)
     (out / "done.json").unlink()
     newest, older = sorted((out / "checkpoints").iterdir(), reverse=True)
-    raw = bytearray((newest / "adapter.safetensors").read_bytes())
+    raw = bytearray((newest / "adapter-000.safetensors").read_bytes())
     raw[-3] ^= 1
-    (newest / "adapter.safetensors").write_bytes(raw)
+    (newest / "adapter-000.safetensors").write_bytes(raw)
     said: list[str] = []
     whole = adapter(out)
     train(config, out, resume=True, say=said.append)
@@ -278,10 +289,10 @@ def test_checkpoint_of_another_model(configure, tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_full_disk(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> bytes:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save", full)
+    monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(RunError, match="disk is full"):
         train(configure("tailorpo", samples=16), tmp_path / "run", say=lambda _: None)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())

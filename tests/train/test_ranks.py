@@ -16,6 +16,9 @@ from benchbench.train.metrics import read_metrics
 from tests.ranks import run_ranks
 
 ADAPTER = "pytorch_lora_weights.safetensors"
+ROUNDING = 1e-3
+"""The largest gap between two adapters whose gradients were summed in another order. DDPO's rows cancel each other and
+Adam divides by what is left, which makes 1e-4 of the rounding on some processors; one lost row makes a gap of 0.9."""
 CODE = """
 from pathlib import Path
 from benchbench.config import RunConfig
@@ -62,7 +65,7 @@ def test_uneven_rollouts_give_the_parameters_of_one_process(configure, tmp_path:
     results = together(3, tmp_path / "ranks", config, tmp_path / "three")
     assert all("value" in result for result in results), results
     assert not any(result["value"] for result in results[1:])  # only the first speaks
-    assert gap(one, tmp_path / "three") < 1e-4
+    assert gap(one, tmp_path / "three") < ROUNDING
     assert costs(one) == costs(tmp_path / "three")
     rows, expected = read_metrics(tmp_path / "three"), read_metrics(one)
     assert len(rows) == len(expected)
@@ -85,7 +88,7 @@ import errno
 from benchbench.train import checkpoint
 def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
-checkpoint.save = full
+checkpoint.save_file = full
 """
 NO_ROOM = """
 plain = Trainer._step
@@ -104,7 +107,7 @@ Trainer._step = step
         # two candidates of 8 samples are 8 + 8 rows: row 1 of process 1 is row 9, the second candidate of sample 1
         (NAN, ["RunError", r"shapes-colour gave nan at step 19 for prompt '\w+', sample 1, seed 0"]),
         (FULL, ["RunError", "disk is full"]),
-        (NO_ROOM.format(limit=0), ["RunError", "out of memory with one row at a time"]),
+        (NO_ROOM.format(limit=0), ["NoMemoryError", "out of memory in training, one row at a time"]),
     ],
 )
 def test_an_error_of_one_process_ends_all(patch: str, error: list[str], configure, tmp_path: Path) -> None:
@@ -120,7 +123,7 @@ def test_out_of_memory_on_one_process_changes_rounding_only(configure, tmp_path:
     config = configure("tailorpo", "train.eval_every=0", samples=8)
     one = train(config, tmp_path / "one", say=lambda line: None)
     together(2, tmp_path / "ranks", config, tmp_path / "two", patch=NO_ROOM.format(limit=3))
-    assert gap(one, tmp_path / "two") < 1e-4
+    assert gap(one, tmp_path / "two") < ROUNDING
 
 
 STOP = """
@@ -151,4 +154,25 @@ def test_resuming_with_as_many_processes_and_with_fewer(configure, tmp_path: Pat
 
     assert rows(whole) == rows(out)  # none lost, none twice
     train(config, tmp_path / "other", resume=True, say=lambda line: None)
-    assert gap(whole, tmp_path / "other") < 1e-4 and costs(whole) == costs(tmp_path / "other")
+    assert gap(whole, tmp_path / "other") < ROUNDING and costs(whole) == costs(tmp_path / "other")
+
+
+OVERFLOW = """
+plain = Trainer._step
+def step(self, batch):
+    sums = plain(self, batch)
+    if rank == 1 and self.state.samples == 8:
+        self.parts.parameters[-1].grad.fill_(float("inf"))
+    return sums
+Trainer._step = step
+"""
+
+
+@pytest.mark.slow
+def test_an_overflow_of_one_process_skips_the_step_of_all(configure, tmp_path: Path) -> None:
+    """In fp16 the summed gradient decides: weights stay the same on both, which every checkpoint checks."""
+    config = configure("tailorpo", "train.dtype=fp16", "train.eval_every=0", samples=24)
+    together(2, tmp_path / "ranks", config, tmp_path / "run", patch=OVERFLOW)
+    rows = read_metrics(tmp_path / "run")
+    assert [row["skipped_steps"] for row in rows] == [0, 1, 0]
+    assert [row["loss_scale"] for row in rows] == [2.0**16, 2.0**15, 2.0**15]

@@ -47,24 +47,40 @@ class Model:
 
 
 def load(folder: Path, device: str, dtype: torch.dtype, reference: bool, lr: float = 3e-5) -> Model:
-    """A Stable Diffusion folder, ready to be trained: the reference is a deep copy made before the adapter."""
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
-    from peft import LoraConfig
+    """A Stable Diffusion folder, ready to be trained."""
+    from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, safety_checker=None)
     pipe.to(device)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.requires_grad_(False).eval()
-    ref = copy.deepcopy(pipe.unet) if reference else None
-    pipe.unet.add_adapter(LoraConfig(r=4, lora_alpha=4, init_lora_weights="gaussian", target_modules=TARGETS))
-    trained = [p for p in pipe.unet.parameters() if p.requires_grad]
+    return made(pipe.unet, pipe.vae, pipe.text_encoder, pipe.tokenizer, pipe.scheduler.config, device, reference, lr)
+
+
+def made(
+    unet: Any,
+    vae: Any,
+    text_encoder: Any,
+    tokenizer: Any,
+    scheduler_config: Any,
+    device: str,
+    reference: bool,
+    lr: float = 3e-5,
+) -> Model:
+    """A model of frozen networks on the device: the reference is a deep copy made before the adapter."""
+    from diffusers import DDIMScheduler
+    from peft import LoraConfig
+
+    ref = copy.deepcopy(unet) if reference else None
+    unet.add_adapter(LoraConfig(r=4, lora_alpha=4, init_lora_weights="gaussian", target_modules=TARGETS))
+    trained = [p for p in unet.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.data = parameter.data.float()
-    scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    scheduler = DDIMScheduler.from_config(scheduler_config)
     scheduler.set_timesteps(20, device=device)
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(device)
     optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=1e-4)
-    return Model(pipe.unet, ref, pipe.vae, pipe.text_encoder, pipe.tokenizer, scheduler, optimizer, device)
+    return Model(unet, ref, vae, text_encoder, tokenizer, scheduler, optimizer, device)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """TailorPO as Algorithm 1 reads, for which there is no released code: every quantity is worked out where it is named.
 
 The two candidates are judged one after the other, the next step asks the network again, and winner and loser have
-forwards of their own in policy and reference: 70 evaluations a sample, a gradient counted as three.
+forwards of their own in policy and reference: 62 evaluations a sample, a gradient counted as 2.2.
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ from tests.bench.apart import Apart
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import SAMPLER, Setting, quiet
 
-IMAGES = 64
+IMAGES = {"cpu": 64, "cuda": 32}
 
 
 def measure(setting: Setting) -> list[Row]:
     """Into PNG on one side, into the store on the other; the weights are in memory already on both."""
-    gpu = setting.device == "cuda"
+    gpu, images = setting.device == "cuda", IMAGES[setting.device]
     ours = generator(setting, compiled=gpu, channels_last=gpu)
 
     def own(count: int) -> None:
@@ -25,11 +25,11 @@ def measure(setting: Setting) -> list[Row]:
             ours(store, count)
 
     batches = (1, 8, 64) if setting.device == "cpu" else (1, 8, 16, 32)
-    own(IMAGES if gpu else min(8, IMAGES))  # compiled for the batches that are timed
-    with Apart(sys.modules[__name__], setting, IMAGES, batches) as theirs:
-        times = alternate(theirs.cases() | {"ours": lambda: own(IMAGES)}, setting.rounds)
+    own(images if gpu else min(8, images))  # compiled for the batches that are timed
+    with Apart(sys.modules[__name__], setting, images, batches) as theirs:
+        times = alternate(theirs.cases() | {"ours": lambda: own(images)}, setting.rounds)
     bars = {1: 5.0, 8: 1.5, 64: 1.0} if setting.device == "cpu" else {1: 3.0}
-    rows = [seconds("generate", f"{IMAGES} images, {name}", found) for name, found in times.items()]
+    rows = [seconds("generate", f"{images} images, {name}", found) for name, found in times.items()]
     rows += [ratio("generate", f"{b} a call / ours", times[f"{b} a call"], times["ours"], bars.get(b)) for b in batches]
     if gpu:
         best = min(batches, key=lambda b: min(times[f"{b} a call"].wall))
@@ -98,5 +98,5 @@ def _peak(setting: Setting, walls: list[float]) -> list[Row]:
         a @ a
     torch.cuda.synchronize()
     peak = 50 * 2 * 8192**3 / (time.perf_counter() - start) / 1e12
-    shares = tuple(100 * IMAGES * 34.6 / wall / peak for wall in walls)
+    shares = tuple(100 * IMAGES["cuda"] * 34.6 / wall / peak for wall in walls)
     return [Row("generate", f"share of the measured peak of {peak:.0f} TFLOP/s", "%", shares, least=45.0)]

@@ -6,11 +6,12 @@ from tests.bench.measure import Row, alternate
 from tests.bench.parts.generation import generator
 from tests.bench.setting import Setting
 
-IMAGES = 64
+IMAGES = {"cpu": 64, "cuda": 16}
 
 
 def measure(setting: Setting) -> list[Row]:
     """Milliseconds an image; a flat column means that the time grows in proportion and no faster."""
+    images = IMAGES[setting.device]
     walks = {steps: generator(setting, steps) for steps in (2, 5, 10, 20)}
 
     def make(steps: int, count: int, batch: int | None) -> None:
@@ -20,9 +21,9 @@ def measure(setting: Setting) -> list[Row]:
     for steps in walks:
         make(steps, 8, None)
     cases: dict[str, tuple[int, int, int | None]] = {}
-    cases |= {f"{count} images of 5 steps": (5, count, None) for count in (IMAGES // 4, IMAGES, 4 * IMAGES)}
-    cases |= {f"{IMAGES} images of 5 steps, {batch} at a time": (5, IMAGES, batch) for batch in (1, 8, 32)}
-    cases |= {f"{IMAGES} images of {steps} steps": (steps, IMAGES, None) for steps in (2, 10, 20)}
+    cases |= {f"{count} images of 5 steps": (5, count, None) for count in (images // 4, images, 4 * images)}
+    cases |= {f"{images} images of 5 steps, {batch} at a time": (5, images, batch) for batch in (1, 8, 32)}
+    cases |= {f"{images} images of {steps} steps": (steps, images, None) for steps in (2, 10, 20)}
     times = alternate({name: lambda c=case: make(*c) for name, case in cases.items()}, 2)
     return [
         Row(

@@ -6,14 +6,15 @@ from benchbench.api import PromptSet
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import Setting, quiet
 
-PROMPTS, IMAGES = 45, 5
+PROMPTS, IMAGES = {"cpu": 45, "cuda": 8}, {"cpu": 5, "cuda": 2}
 
 
 def measure(setting: Setting) -> list[Row]:
-    """45 prompts with five images each, two rewards."""
+    """A few images of each of a few prompts, two rewards."""
     from benchbench.evaluate.run import evaluate
 
-    prompts: PromptSet = setting.prompts(PROMPTS)
+    count, each = PROMPTS[setting.device], IMAGES[setting.device]
+    prompts: PromptSet = setting.prompts(count)
 
     def run(store: object) -> None:
         evaluate(
@@ -22,7 +23,7 @@ def measure(setting: Setting) -> list[Row]:
             prompts,
             [setting.reward, "shapes-colour"],
             store=store,  # type: ignore[arg-type]
-            images_per_prompt=IMAGES,
+            images_per_prompt=each,
             device=setting.device,
             say=quiet,
         )
@@ -33,7 +34,7 @@ def measure(setting: Setting) -> list[Row]:
     rounds, again = iter(stores), iter(stores)
     times = alternate({"first": lambda: run(next(rounds)), "again": lambda: run(next(again))}, setting.rounds, False)
     return [
-        seconds("repeat", f"an evaluation of {PROMPTS * IMAGES} images with two rewards", times["first"]),
+        seconds("repeat", f"an evaluation of {count * each} images with two rewards", times["first"]),
         seconds("repeat", "the same again", times["again"]),
         ratio("repeat", "first / again", times["first"], times["again"], 50.0),
     ]

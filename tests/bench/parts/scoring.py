@@ -11,12 +11,14 @@ from tests.bench.apart import Apart
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import Setting, quiet
 
-IMAGES = 256
+IMAGES = {"cpu": 256, "cuda": 32}
 
 
 def measure(setting: Setting) -> list[Row]:
     """Everything that a user waits for, loading the weights included."""
     from benchbench.evaluate.measure import measure as evaluate
+
+    images = IMAGES[setting.device]
 
     def own(count: int) -> None:
         with setting.fresh() as store:
@@ -31,10 +33,10 @@ def measure(setting: Setting) -> list[Row]:
                 say=quiet,
             )
 
-    own(min(8, IMAGES))
-    with Apart(sys.modules[__name__], setting, IMAGES) as theirs:
-        times = alternate(theirs.cases() | {"ours": lambda: own(IMAGES)}, setting.rounds)
-    rows = [seconds("score", f"{IMAGES} images and scores, {name}", found) for name, found in times.items()]
+    own(min(8, images))
+    with Apart(sys.modules[__name__], setting, images) as theirs:
+        times = alternate(theirs.cases() | {"ours": lambda: own(images)}, setting.rounds)
+    rows = [seconds("score", f"{images} images and scores, {name}", found) for name, found in times.items()]
     for (name, found), bar in zip(list(times.items())[:2], (2.0, 1.4), strict=True):
         rows.append(ratio("score", f"{name} / ours", found, times["ours"], bar if setting.device == "cpu" else None))
     return rows

@@ -12,8 +12,11 @@ from tests.bench.parts.generation import generator
 from tests.bench.parts.training import trainer
 from tests.bench.setting import Setting
 
-IMAGES = 64
-TIMES = 3  # each round: short, and a core that is slower for a moment sways the shares of two that work side by side
+IMAGES = {"cpu": 64, "cuda": 16}
+TIMES = {
+    "cpu": 3,
+    "cuda": 1,
+}  # each round: short, and a core that is slower for a moment sways the shares of two that work side by side
 
 
 def measure(setting: Setting) -> list[Row]:
@@ -25,11 +28,16 @@ def measure(setting: Setting) -> list[Row]:
     stores = count()
 
     def images() -> None:
-        ours(setting.work / f"unet-{next(stores)}", IMAGES)
+        ours(setting.work / f"unet-{next(stores)}", IMAGES[setting.device])
 
     backbone = ours.model._backbone
     rows = _shares(
-        setting, f"generating {IMAGES} images", images, backbone.unet, {"decoder": backbone.vae.decoder}, 95.0
+        setting,
+        f"generating {IMAGES[setting.device]} images",
+        images,
+        backbone.unet,
+        {"decoder": backbone.vae.decoder},
+        95.0,
     )
     rollout, trained = trainer(setting, "tailorpo")
     rollout()
@@ -44,7 +52,7 @@ def _shares(setting: Setting, what: str, run: Any, unet: Any, others: dict[str, 
     names = ("UNet", *others, "everything else")
     shares: dict[str, list[float]] = {name: [] for name in names}
     of_cpu: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(TIMES * setting.rounds):
+    for _ in range(TIMES[setting.device] * setting.rounds):
         clocks = {name: Clock(module) for name, module in {"UNet": unet, **others}.items()}
         for clock in clocks.values():
             clock.__enter__()

@@ -1,0 +1,1 @@
+"""The machine: memory, precision, and CUDA that is only pretended."""

@@ -1,0 +1,66 @@
+"""What the results hold for: the device, its driver, the versions, the commit and the command."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("benchbench", "methods", "reward_models", "prompts", "tests/gpu", "tests/bench")
+
+
+def about(device: str) -> dict[str, Any]:
+    """JSON-able; what is not known is None."""
+    import torch
+
+    from benchbench.record import git, packages
+
+    found: dict[str, Any] = {"device": "CPU", "driver": None, "memory_mib": None}
+    if device == "fake":
+        found["device"] = "a pretended GPU"
+    if device.startswith("cuda"):
+        found = _nvidia() or {"device": torch.cuda.get_device_name(), "driver": None, "memory_mib": None}
+    commit = git() or {}
+    return found | {
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "python": platform.python_version(),
+        "packages": packages(),
+        "commit": commit.get("commit"),
+        "changed": commit.get("dirty"),
+        "sources": sources(),
+        "command": "python -m tests.gpu " + " ".join(sys.argv[1:]),
+    }
+
+
+def sources() -> str:
+    """16 hex digits of the Python and YAML files that run: what tells two copies apart where there is no git."""
+    total = hashlib.sha256()
+    for folder in SOURCES:
+        files = (p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".yaml"} and p.is_file())
+        for path in sorted(files):
+            total.update(f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def file_name(found: dict[str, Any]) -> str:
+    """``nvidia-h100-80gb-hbm3-2025-01-31.jsonl``."""
+    device = "".join(c if c.isalnum() else "-" for c in str(found["device"]).lower())
+    return f"{device}-{datetime.now(UTC).date().isoformat()}.jsonl"
+
+
+def _nvidia() -> dict[str, Any] | None:
+    """From the driver's own tool, so that this process takes no memory of the device."""
+    fields = "name,driver_version,memory.total"
+    words = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
+        name, driver, memory = (word.strip() for word in done.stdout.splitlines()[0].split(","))
+        return {"device": name, "driver": driver, "memory_mib": int(memory)}
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None

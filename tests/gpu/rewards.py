@@ -1,0 +1,112 @@
+"""The learned rewards with random weights in their released layouts, drawn on the device: aesthetic, PickScore, SPM.
+
+At real size they have the networks of the released files; at tiny size they are read from small files that are written.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from benchbench import registry
+from benchbench.reward_models import _adaln, _clip, _weights, step_aware
+from tests.bench import rewards as released
+from tests.gpu.here import Here
+from tests.reward_models import checkpoints
+
+LEARNED = ("aesthetic", "imagereward", "hpsv2.1", "pickscore", "clip_h14", "clip_l14", "spm")
+LARGEST = 0.02  # deviation of a weight: at the small checkpoints' 0.08 a tower of real size saturates
+
+
+class OnDevice(checkpoints.Random):
+    """Draws a checkpoint's tensors on the device, in seconds where a CPU would take minutes."""
+
+    device = "cpu"
+
+    def __init__(self, seed: int) -> None:
+        self.state = checkpoints.State()
+        torch.manual_seed(seed)
+
+    def put(self, name: str, *shape: int, scale: float = 0.08, shift: float = 0.0) -> None:
+        self.state[name] = torch.randn(shape, device=self.device).mul_(min(scale, LARGEST)).add_(shift)
+
+
+@contextmanager
+def random_weights(here: Here) -> Iterator[None]:
+    """Within the block making a learned reward by its name gives it random weights, in whatever way it is made."""
+    with ExitStack() as undo:
+        enter = undo.enter_context
+        enter(mock.patch.dict(os.environ, {"BENCH_WEIGHTS": str(files(here))}))
+        for name in LEARNED:
+            kind = registry.get("rewards", name)
+            enter(mock.patch.object(kind, "assets", tuple(replace(asset, sha256={}) for asset in kind.assets)))
+        place = files(here) / "CLIP-ViT-H-14-laion2B-s32B-b79K"
+        enter(mock.patch.object(step_aware, "files", lambda: (place / "model.safetensors", place)))
+        enter(mock.patch.object(step_aware.SPM, "missing", classmethod(lambda cls: None)))
+        enter(mock.patch.object(step_aware.SPM, "__init__", _spm(here)))
+        if not here.tiny:
+            enter(mock.patch.object(OnDevice, "device", here.device))
+            enter(mock.patch.object(checkpoints, "Random", OnDevice))
+            for module in (_clip, _weights):
+                enter(mock.patch.object(module, "read", released.state))
+        yield
+
+
+def files(here: Here) -> Path:
+    """The small files, with the tokenizers that both sizes use; written once, in a folder that is moved when whole."""
+    folder, partial = here.work / "weights", here.work / "weights-partial"
+    if not folder.is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        checkpoints.write(partial).rename(folder)
+    return folder
+
+
+def _spm(here: Here) -> Any:
+    """How SPO's judge is made without its file: its own constructor, with a network that has just been drawn."""
+    from transformers import CLIPModel
+
+    plain = step_aware.SPM.__init__
+
+    def make(self: Any, device: Any = "cpu") -> None:
+        def clip(config: Any) -> Any:
+            with torch.device(device):
+                return CLIPModel(config)
+
+        with (
+            mock.patch("transformers.CLIPModel", clip),
+            mock.patch.object(step_aware, "config", _small if here.tiny else step_aware.config),
+            mock.patch.object(torch, "load", lambda *_, **__: {}),
+            mock.patch.object(_adaln.StepAwareCLIP, "load", lambda *_: None),
+        ):
+            plain(self, device)
+        _settle(self.network)
+
+    return make
+
+
+def _settle(network: Any) -> None:
+    """Moves the layers that know the timestep off where they begin, where it does not count."""
+    with torch.no_grad():
+        for parameter in network.added().values():
+            parameter.add_(LARGEST * torch.randn_like(parameter))
+
+
+def _small() -> Any:
+    """A CLIP of the tiny tokenizer's words."""
+    from transformers import CLIPConfig
+
+    both = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    words = len(checkpoints.CLIP_WORDS)
+    ends = {"bos_token_id": words - 2, "eos_token_id": words - 1, "pad_token_id": words - 1}
+    text = both | ends | {"vocab_size": words, "max_position_embeddings": checkpoints.LENGTH}
+    vision = both | {"patch_size": 8, "image_size": checkpoints.SIDE}
+    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=checkpoints.DIM)

@@ -1,0 +1,35 @@
+"""Every method on SD 1.5, and TailorPO on SDXL, trains on fake CUDA tensors, and no walk copies or reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.gpu import child, runs
+from tests.gpu.here import Here
+from tests.gpu.outcome import read
+from tests.gpu.steps import pretended
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pretended")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "method"), [*(("sd15", method) for method in (*runs.ONLINE, *runs.OFFLINE)), ("sdxl", "tailorpo")]
+)
+def test_a_method_trains_on_a_pretended_gpu(
+    model: str, method: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in child.environment(work).items():
+        monkeypatch.setenv(name, value)
+    here = Here("cuda", "fake", work, work / f"{model}-{method}.jsonl")
+    with here.part(method) as found:
+        pretended.one(here, model, method, found)
+    part = read(here.findings)[0][method]
+    assert "error" not in part and "failed" not in part, part
+    assert part["copies_in_the_walk"] == part["reads_in_the_walk"] == 0
+    assert part["tflop"] > 1 and part["weights_gib"] < part["peak_gib"] < 40

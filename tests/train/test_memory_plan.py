@@ -1,0 +1,125 @@
+"""How a run is cut to fit: the rule against made-up lines, the counts on small models, and the real sizes (slow)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchbench.config import RunConfig, load
+from benchbench.train import memory_estimate, memory_plan
+from benchbench.train.dry import sizes
+from benchbench.train.memory_estimate import Estimate, Line
+from benchbench.train.memory_plan import GIB, MemoryPlan, plan, plans, reserve
+
+OFFLINE = ("diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo")
+METHODS = ("ddpo", "d3po", "tailorpo", "tailorpo-g", "spo", *OFFLINE)
+
+
+def configured(method: str, model: str, reward: str = "aesthetic", *words: str) -> RunConfig:
+    pairs = "pickapic_v2" if method in OFFLINE else None
+    return load(method, model, reward, "animals", 10_000, 0, None, words, pairs)
+
+
+def fitted(lines: dict[tuple[str, bool], Line], budget: int, method: str = "d3po", *words: str) -> MemoryPlan:
+    """The rule alone: a batch of 20 rows, walks of 40 samples, 16 images decoded at a time, 2 samples guided."""
+    most = {"train": 16, "walk": 40, "judge": 16, "guide": 2}
+    stub: Any = SimpleNamespace(rows=20, update=105, most=most.__getitem__, line=lambda part, on=False: lines[part, on])
+    return memory_plan._fitted(configured(method, "sd15", "aesthetic", *words), stub, budget)
+
+
+LINES = {
+    ("train", False): Line(100, 40),
+    ("train", True): Line(100, 5),
+    ("walk", False): Line(100, 2),
+    ("judge", False): Line(100, 3),
+    ("guide", False): Line(100, 90),
+    ("guide", True): Line(100, 30),
+}
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (740, MemoryPlan(16, False, None, 40, 16, 740)),  # 100 + 16 x 40
+        (739, MemoryPlan(8, False, None, 40, 16, 420)),
+        (180, MemoryPlan(2, False, None, 40, 16, 180)),  # two rows without checkpointing, and not sixteen with it
+        (179, MemoryPlan(8, True, None, 20, 16, 148)),  # with it 16 rows take 180
+        (104, MemoryPlan(1, True, None, 2, 1, 105, fits=False)),
+    ],
+)
+def test_the_rule(budget: int, expected: MemoryPlan) -> None:
+    assert fitted(LINES, budget) == expected
+
+
+def test_guidance_is_cut_by_samples_and_checkpointed_where_one_does_not_fit() -> None:
+    assert fitted(LINES, 739, "tailorpo-g").guidance_rows == 2
+    assert fitted(LINES, 200, "tailorpo-g").guidance_rows == 1
+    checkpointed = fitted(LINES, 185, "tailorpo-g")  # one guided sample takes 190 without checkpointing, 130 with it
+    assert (checkpointed.gradient_checkpointing, checkpointed.guidance_rows) == (True, 2)
+
+
+def test_on_a_cpu_nothing_is_cut() -> None:
+    run = configured("tailorpo", "no/such-model-here", "aesthetic", "train.micro_batch=7")
+    assert plan(run, None) == MemoryPlan(7, False)
+
+
+def test_what_is_left_free() -> None:
+    assert reserve(24 * GIB) == 2.25 * GIB
+    assert reserve(100 * GIB) == 7 * GIB
+
+
+@pytest.mark.parametrize("method", ["d3po", "diffusion-dpo"])
+def test_memory_is_a_straight_line_in_the_rows(method: str, tiny_sd: Path) -> None:
+    """A third number of rows lies on it within 2 %. Measured directly, between the two that the line is through."""
+    run = configured(method, str(tiny_sd), "jpeg_compressibility", "train.micro_batch=16")
+    with Estimate(run, "bf16") as estimate:
+        line, fake = estimate.line("train"), estimate._open()
+        assert line.at(6) == pytest.approx(fake.base + fake.train(6), rel=0.02)
+        assert line.row > 0
+
+
+@pytest.mark.parametrize("method", ["ddpo", "d3po", "tailorpo-g", "diffusion-kto"])
+def test_more_memory_is_never_a_smaller_plan(method: str, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_plan, "reserve", lambda total: 0)
+    run = configured(method, str(tiny_sd), "jpeg_compressibility", "train.batch=8")
+    most = plan(run, GIB)
+    assert most.fits and not most.gradient_checkpointing and most.micro_batch == run.train.micro_batch
+    assert most.peak_bytes is not None and (most.guidance_rows is not None) == (method == "tailorpo-g")
+    made = plans(run, [most.peak_bytes * percent // 100 for percent in (100, 90, 80, 70, 60, 50, 40, 30)])
+    order = [(p.fits, not p.gradient_checkpointing, p.micro_batch, p.walk_rows, p.decode_rows) for p in made]
+    assert order[0][:3] == (True, True, run.train.micro_batch)
+    assert [o[:3] for o in order] == sorted((o[:3] for o in order), reverse=True)
+    assert json.loads(json.dumps(asdict(made[0]))) == asdict(made[0])
+
+
+def test_counting_again_takes_no_time(tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = configured("ddpo", str(tiny_sd), "jpeg_compressibility", "train.batch=6")
+    first = plan(run, GIB)
+    monkeypatch.setattr(memory_estimate.Estimate, "_open", None)
+    assert plan(run, GIB) == first
+
+
+def test_what_a_rollout_asks_for() -> None:
+    """SPO walks four candidates of each of its 40 samples and judges them at once; its pairs come 40 at a time."""
+    found = sizes(configured("spo", "sd15", "spm"))
+    assert (len(found.batch), found.walked, found.judged) == (40, 160, 160)
+
+
+@pytest.mark.long
+def test_the_defaults_of_every_method_fit_24_gb_on_sd15() -> None:
+    for method in METHODS:
+        found = plan(configured(method, "sd15", "spm" if method == "spo" else "aesthetic"), 24 * GIB)
+        assert found.fits and found.peak_bytes is not None and found.peak_bytes < 22 * GIB, (method, found)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["tailorpo", "tailorpo-g"])
+def test_sdxl_fits_24_and_80_gb(method: str) -> None:
+    small, large = plans(configured(method, "sdxl"), [24 * GIB, 80 * GIB])
+    assert small.fits and large.fits
+    assert small.gradient_checkpointing

@@ -1,0 +1,178 @@
+"""What a run decides from the device at its start, keeps in run.json, and takes up again when it is resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchbench.config import load
+from benchbench.errors import CorruptError, MissingError, RunError, UsageError
+from benchbench.methods.tailorpo import TailorPO
+from benchbench.train import memory_child, resolved
+from benchbench.train.loop import Trainer, train
+from benchbench.train.memory_plan import MemoryPlan, plans
+from benchbench.train.resolved import Resolved, agreed, resolve
+
+ADAPTER = "pytorch_lora_weights.safetensors"
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def decided(out: Path) -> dict[str, Any]:
+    return json.loads((out / "run.json").read_text())["resolved"]
+
+
+def interrupted_after(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Trainer._rollout
+
+    def rollout(self: Trainer):
+        if self.state.samples == samples:
+            raise KeyboardInterrupt
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "_rollout", rollout)
+
+
+@pytest.mark.parametrize(
+    ("method", "major", "wanted"),
+    [
+        ("tailorpo", 9, "bf16"),
+        ("tailorpo", 7, "fp16"),  # a card without bf16
+        ("ddpo", 9, "fp32"),
+        ("diffusion-kto", 9, "fp16"),
+    ],
+)
+def test_auto_is_the_method_s_on_a_gpu(
+    method: str, major: int, wanted: str, monkeypatch: pytest.MonkeyPatch, configure
+) -> None:
+    """And TF32 for rewards where the card has it; the memory plan is asked with the card's whole memory."""
+    card = type("Card", (), {"total_memory": 24 * 2**30, "major": major, "minor": 0})
+    asked: list[Any] = []
+
+    def planned(config: Any, totals: list[int], dtype: str | None = None) -> list[MemoryPlan]:
+        asked.append((totals, dtype))
+        return [MemoryPlan(4, True, 2, 8, 8, 20 * 2**30)]
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (major, 0))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: major >= 8)
+    monkeypatch.setattr(resolved, "plans_apart", planned)
+    config = load(method, "shapes", "shapes-colour", "animals", 32, 0, "shapes", [])
+    found = resolve(config, torch.device("cuda"))
+    assert (found.dtype, found.reward_dtype) == (wanted, "tf32" if major >= 8 else "fp32")
+    assert asked == [([24 * 2**30], wanted)]
+    assert (found.micro_batch, found.gradient_checkpointing, found.guidance_rows, found.walk_rows) == (4, True, 2, 8)
+    assert "4 rows at a time" in found.words and "20.0 GiB" in found.words and "twice" in found.words
+
+
+def test_a_plan_that_cannot_be_counted_leaves_the_settings(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is too small is found while training, so a fault of the estimate ends no run."""
+
+    monkeypatch.setattr(memory_child, "SECONDS", 0.01)
+    config = configure("tailorpo")
+    with pytest.raises(RunError, match="could not be counted"):
+        memory_child.plans_apart(config, [2**34])
+    found = resolve(config, torch.device("cpu"), total_bytes=2**34)
+    assert (found.micro_batch, found.gradient_checkpointing, found.peak_bytes) == (40, False, None)
+
+
+def test_a_plan_made_apart_is_the_plan(configure) -> None:
+    """In a process that sees no GPU; an error of it comes back as it is."""
+    config = configure("tailorpo", reward="jpeg_compressibility")
+    assert memory_child.plans_apart(config, [2**34, 2**35], "bf16") == plans(config, [2**34, 2**35], "bf16")
+    with pytest.raises(MissingError, match="no-such-model"):
+        memory_child.plans_apart(config.model_copy(update={"model": "no/no-such-model"}), [2**34])
+
+
+def test_on_a_cpu_nothing_is_cut(configure) -> None:
+    found = resolve(configure("ddpo"), torch.device("cpu"))
+    assert (found.dtype, found.reward_dtype, found.micro_batch, found.words) == ("fp32", "fp32", 40, "")
+
+
+@pytest.mark.parametrize("name", ["dtype", "reward_dtype"])
+def test_tf32_is_refused_where_there_is_none(name: str, configure, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"train.{name}=tf32 cannot be used on cpu") as error:
+        train(configure("tailorpo", f"train.{name}=tf32"), tmp_path / "run", say=quiet)
+    assert "fp32" in error.value.remedy and not (tmp_path / "run").exists()
+
+
+def test_how_memory_is_used_is_no_part_of_a_run_s_identity(
+    configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted at 40 rows and resumed with 3 asked for and other checkpoints: it is the same run, and keeps 40."""
+    one, other = configure("tailorpo", samples=16), configure("tailorpo", "train.micro_batch=3", samples=16)
+    saved = other.train.model_copy(update={"save_every": 5, "save_minutes": 1.0})
+    another = other.model_copy(update={"train": saved})
+    assert one.digest == other.digest == another.digest
+    assert one.digest != configure("tailorpo", "train.dtype=bf16", samples=16).digest
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupted_after(8, patch)
+        train(one, tmp_path / "run", say=quiet)
+    train(another, tmp_path / "run", resume=True, say=quiet)
+    train(one, tmp_path / "whole", say=quiet)
+    assert decided(tmp_path / "run")["micro_batch"] == 40
+    assert (tmp_path / "run" / ADAPTER).read_bytes() == (tmp_path / "whole" / ADAPTER).read_bytes()
+
+
+def test_a_resumed_run_keeps_its_precision(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun in bf16, as ``auto`` is on a GPU, and resumed where ``auto`` is fp32."""
+    config = configure("tailorpo", "train.eval_every=0", samples=16)
+    began: list[str] = []
+    build = Trainer.__init__
+
+    def init(self: Trainer, config: Any, chosen: Resolved, *rest: Any) -> None:
+        began.append(chosen.dtype)
+        build(self, config, chosen, *rest)
+
+    monkeypatch.setattr(Trainer, "__init__", init)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("benchbench.train.loop.resolve", lambda *_: Resolved("bf16", "fp32", 16))
+        interrupted_after(8, patch)
+        train(config, tmp_path / "run", say=quiet)
+    train(config, tmp_path / "run", resume=True, say=quiet)
+    assert began == ["bf16", "bf16"] and decided(tmp_path / "run")["dtype"] == "bf16"
+
+
+def test_out_of_memory_is_remembered(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The micro-batch that fitted is the resumed run's first one, which does not fail again."""
+    config = configure("tailorpo", "train.eval_every=0", samples=16)
+    loss, failed = TailorPO.loss, []
+
+    def full(self: Any, policy: Any, batch: Any, *rest: Any) -> Any:
+        if len(batch) > 10:
+            failed.append(len(batch))
+            raise torch.OutOfMemoryError("no room")
+        return loss(self, policy, batch, *rest)
+
+    monkeypatch.setattr(TailorPO, "loss", full)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupted_after(8, patch)
+        train(config, tmp_path / "run", say=quiet)
+    assert failed == [40, 20] and decided(tmp_path / "run")["micro_batch"] == 10
+    train(config, tmp_path / "run", resume=True, say=quiet)
+    assert failed == [40, 20]
+
+
+def test_processes_agree_on_the_smallest_parts() -> None:
+    cards = [
+        Resolved("bf16", "tf32", 8, False, 16, 16, None, 30 * 2**30),
+        Resolved("bf16", "tf32", 4, True, 16, 8, None, 20 * 2**30),
+    ]
+    found = agreed([asdict(card) for card in cards])
+    assert (found.micro_batch, found.gradient_checkpointing, found.walk_rows, found.decode_rows) == (4, True, 16, 8)
+    assert found.guidance_rows is None and found.identity == ["bf16", "tf32"]
+
+
+def test_a_run_json_that_does_not_say(tmp_path: Path) -> None:
+    assert resolved.read(tmp_path) is None
+    for text in ("{", "{}", '{"resolved": {"dtype": "fp32"}}', "[]"):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(CorruptError, match="in which precision"):
+            resolved.read(tmp_path)
