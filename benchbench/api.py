@@ -66,7 +66,7 @@ class PreparedReward(Reward):
 
     @abstractmethod
     def prepare(self, images: Sequence[Image]) -> torch.Tensor:
-        """What is judged of N images, [N, ...] in the host's memory; several threads may ask at once."""
+        """Prepares N images for ``score_prepared``: [N, ...] in the host's memory. Threads may call it side by side."""
 
     @abstractmethod
     def score_prepared(self, prepared: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
@@ -230,7 +230,7 @@ LARGE_LOGIT = 100.0
 
 @dataclass(frozen=True)
 class Precision:
-    """What ``train.dtype=auto`` means for a method on a GPU, and why. On a CPU it is always fp32.
+    """The meaning of ``train.dtype=auto`` for a method on a GPU, with its reason. On a CPU it is always fp32.
 
     ``half`` is bf16, or fp16 on a card that has no bf16; ``tf32`` is float32 weights with TF32 products.
     """
@@ -347,7 +347,7 @@ class OfflineMethod(Method):
 
     @classmethod
     def logit_scale(cls, cfg: Any) -> float | None:
-        """What its loss multiplies a difference of mean squared errors by before a sigmoid. None: there is no logit."""
+        """The factor on a difference of mean squared errors before the sigmoid; None for a loss without a logit."""
         return None
 
     @classmethod

@@ -59,7 +59,7 @@ def where() -> str:
 
 
 def memory() -> Rows:
-    """What a method that trains an adapter and one that trains every weight take by default, under ``MEMORY``."""
+    """Returns rows under ``MEMORY``: the default of a method that trains an adapter, and of one for all weights."""
     from benchbench import config
     from benchbench.report.progress import progress
     from benchbench.train import memory_table
@@ -90,7 +90,7 @@ def _version(library: str) -> str:
 
 
 def broken_torch() -> str | None:
-    """What is wrong with torch, or None where it loads."""
+    """Returns the reason why torch does not load, or None."""
     try:
         import torch  # noqa: F401
     except Exception as error:  # a torch that does not load is what a doctor is for

@@ -107,7 +107,7 @@ class NeuralReward(PreparedReward):
 
 
 def first_chunk(device: Any, megabytes: int) -> int:
-    """How many images at a time the device's memory less a reserve holds, each with its activations for a gradient.
+    """Returns the number of images that the device's memory less a reserve holds, with activations for a gradient.
 
     The memory is all that the device has and not what is free of it now, so that every run has the same parts, and with
     them the same rounding.

@@ -1,4 +1,4 @@
-"""What a reward has made of a prompt, kept on its device."""
+"""Keeps a reward's tensors of each prompt on its device."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2"
 
 
 class Reads(TorchDispatchMode):
-    """Where a tensor's value was read: on a GPU each of these waits until the device has done all that was asked."""
+    """Notes each read of a tensor's value: on a GPU it would wait for all work that was launched."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Reads(TorchDispatchMode):
 
 
 class Waits(TorchDispatchMode):
-    """Where tensors without values would make the host wait: values that are read, and copies to or from the device.
+    """Notes what would make the host wait: values that are read, and copies to or from the device.
 
     A copy that says ``non_blocking`` is let pass: ``hand_over`` alone says so, and pins what it copies. Where a value
     is wanted the answer is zero, and no rows where rows are counted. Enter it after a FakeTensorMode.

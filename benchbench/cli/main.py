@@ -112,14 +112,14 @@ def _unexpected(error: Exception) -> RunError:
     if out_of_memory(error):
         return NoMemoryError("out of memory", why(error), f"{REMEDY}, or ask for fewer at a time")
     return RunError(
-        "this should not have happened",
+        "internal error (please report it)",
         f"{type(error).__name__}: {error}",
-        "run it again with BENCH_DEBUG=1 for the traceback, and report it",
+        "run it again with BENCH_DEBUG=1 for the traceback, which belongs into the report",
     )
 
 
 def _fail(error: BenchError, everywhere: bool = False) -> int:
-    """Of the processes of one run one a machine says an error, which they share, unless nobody else may know it."""
+    """Prints the error and returns its exit code. Local rank 0 speaks for all, unless only this process may know it."""
     if os.environ.get("BENCH_DEBUG"):
         traceback.print_exc()
     if everywhere or launch.speaks():

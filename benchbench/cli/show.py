@@ -135,7 +135,7 @@ def _preset(name: str) -> None:
 
 
 def _precision(name: str, preset: str) -> list[object]:
-    """What train.dtype=auto means on a GPU, and why."""
+    """Returns the row that says what train.dtype=auto means on a GPU, and why."""
     from benchbench import config
 
     made = config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset)

@@ -1,4 +1,4 @@
-"""What a run has computed, in counted evaluations of the UNet and calls of the reward."""
+"""Counts what a run computes: evaluations of the UNet and calls of the reward."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ less than 1 because neither the last layer of a checkpointed block nor the layer
 
 @dataclass
 class Cost:
-    """What has been computed, per sample and not per call. One guided evaluation is two forwards of the UNet.
+    """Counters of computed work, per sample and not per call. One guided evaluation is two forwards of the UNet.
 
     Each of several processes counts what it computes itself; pairs are those of the whole rollout, on every process.
     """
@@ -64,6 +64,6 @@ class Cost:
 
 
 def summed(each: Sequence[dict[str, int]]) -> Cost:
-    """What all processes of a run have computed, from the fields of each one's Cost."""
+    """Adds up the Cost of all processes of a run, each given as a dictionary of its fields."""
     total = {name: sum(one[name] for one in each) for name in each[0]}
     return Cost(**{**total, "pairs": each[0]["pairs"]})

@@ -1,4 +1,4 @@
-"""What makes networks faster or smaller: always, where it changes no number, and on GPUs where it is asked for."""
+"""Makes networks faster or smaller: always where no number changes, and on GPUs where the settings ask for it."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def _groups(unet: Any) -> Iterator[list[Any]]:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether the layer's adapter is W + s B A and nothing else: no DoRA, no bias, no dropout."""
+    """Returns True where the layer's adapter is W + s B A and nothing else: no DoRA, no bias, no dropout."""
     return (
         ADAPTER in layer.lora_A
         and ADAPTER not in layer.lora_variant

@@ -114,7 +114,7 @@ class Policy:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """What is computed within the block counts as forwards of an evaluation, and as nothing else."""
+        """Counts all work within the block as forwards of an evaluation, and as nothing else."""
         own, self.cost = self.cost, Cost()
         try:
             yield
@@ -153,7 +153,7 @@ class Policy:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """What an attempt that fails has counted is taken back, since the same is computed again."""
+        """Takes back the counts of an attempt that fails, since the same work is done again."""
         before = replace(self.cost)
         try:
             yield
@@ -186,7 +186,7 @@ class Policy:
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
-        """What is computed within the block is not charged to the run: checks before the first step."""
+        """Does not charge the work within the block to the run: checks before the first step use it."""
         own, self.cost = self.cost, Cost()
         try:
             yield

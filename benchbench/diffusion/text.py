@@ -17,7 +17,7 @@ from benchbench.noise import hand_over
 Embedding = tuple[Tensor, Tensor | None]
 """Of one prompt: [L, D], and SDXL's pooled projection [P]."""
 _COMPANY: WeakKeyDictionary[Any, dict[int, bool]] = WeakKeyDictionary()
-"""What ``_company_matters`` has found, by text encoder and number of threads."""
+"""The answers of ``_company_matters``, by text encoder and number of threads."""
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def encode(backbone: Backbone, prompts: list[str]) -> list[Embedding]:
 
 
 def _company_matters(backbone: Backbone) -> bool:
-    """Whether this processor's kernels round a prompt otherwise beside others; tried once for a number of threads.
+    """Tries once per number of threads whether this CPU rounds a prompt differently when others are read with it.
 
     It was seen on processors without AVX-512, for two prompts as for many.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchbench.train.dry import Price
 
 SECONDS_PER_EVALUATION = 0.0037
-"""Of the shapes UNet and what goes with it, on one core of the machine that made results/shapes.
+"""The time of one evaluation of the shapes UNet, with decoding and scoring, on one core; see results/shapes.
 
 The trainings there with a cheap reward took 0.0033 to 0.0037, with their gradients counted as ``Cost.nfe`` counts them.
 """

@@ -46,7 +46,7 @@ class Price:
     decodes: int = 0
     reward_calls: int = 0
     gradient: str = "lora"
-    """What the gradients are of: a name in ``benchbench.diffusion.cost.GRADIENT``."""
+    """The kind of gradient that is counted: a name in ``benchbench.diffusion.cost.GRADIENT``."""
 
     @property
     def nfe(self) -> float:

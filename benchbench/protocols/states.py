@@ -55,7 +55,7 @@ class Probe:
 
     @cached_property
     def finishing(self) -> Splitter:
-        """How many walks are finished at a time."""
+        """The number of walks that are finished at a time."""
         return Splitter("finishing walks", self.policy.backbone.batch_size, row="walk")
 
 

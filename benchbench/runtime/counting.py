@@ -1,4 +1,4 @@
-"""What a device is asked for while a block of code runs: live memory, kernels, bytes, copies and questions."""
+"""Counts what a block of code asks of a device: live memory, kernels, bytes, copies and value reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 BLOCK = 512  # bytes: PyTorch's CUDA allocator gives out memory in multiples of it
 DEVICE_OF: Any = torch.ops.prim.device.default  # PyTorch asks each fake tensor several times an operation
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero"}
-"""What has to know values: on a GPU each of these waits until the device has done all that was asked of it."""
+"""Operations that read values: on a GPU each of them waits for all work that was launched before."""
 
 
 class LiveMemory(TorchDispatchMode):
@@ -113,7 +113,7 @@ def _by_mask(indices: Any) -> bool:
 
 
 def _launches(func: Any, given: list[Tensor], made: list[Tensor]) -> bool:
-    """Whether the operation is more than another look at memory that is there, or memory nobody has written to yet."""
+    """Returns True for an operation that launches a kernel: not for a view, nor for memory that stays unwritten."""
     name = func.overloadpacket.__name__
     if name.startswith(("empty", "new_empty")) or name in (
         "lift_fresh",

@@ -23,7 +23,7 @@ OWNED = 3  # references to a gradient that nobody but its buffer holds: the list
 
 
 class _Saved:
-    """What a node keeps for the backward pass; the walk empties it."""
+    """The tensors that a node keeps for the backward pass; the walk empties this list."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor: Tensor | None = tensor
@@ -72,7 +72,7 @@ class _Walk:
 
     @staticmethod
     def _dependencies(roots: Sequence[Any]) -> dict[Any, int]:
-        """How many nodes hand a gradient to each node."""
+        """Counts the nodes that hand a gradient to each node."""
         waiting, stack = dict.fromkeys(roots, 0), list(dict.fromkeys(roots))
         while stack:
             for after, _ in stack.pop().next_functions:

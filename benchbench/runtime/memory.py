@@ -1,4 +1,4 @@
-"""What happens when the memory is too small: the rows are halved, and the computation goes on.
+"""Handles out of memory: the rows are halved, and the computation goes on.
 
 This is only for rows that do not see each other, so that computing them in parts changes nothing but rounding. Where
 nothing fails, a function is called as often, and with as many rows, as it would be without a splitter.
@@ -69,7 +69,7 @@ class Splitter:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def parts(self, run: Callable[[slice], T], rows: int) -> Iterator[tuple[slice, T]]:
-        """Each part of the rows and what ``run`` gave for it, in order. Errors: NoMemoryError."""
+        """Yields each part of the rows and the result of ``run`` for it, in order. Errors: NoMemoryError."""
         start = 0
         while True:
             part = slice(start, start + min(self.size or rows, rows - start))
@@ -92,7 +92,7 @@ class Splitter:
                 return found.pop()
 
     def _attempt(self, run: Callable[[], T], size: int) -> list[T]:
-        """What ``run`` gave, as the only item; nothing where the memory was too small and can be tried again."""
+        """Returns the result of ``run`` as the only item, or an empty list after out of memory that may be retried."""
         try:
             with _mark_graph(self.graph):
                 found = [run()]
@@ -140,7 +140,7 @@ def _mark_graph(graph: bool) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that there was too little memory, of a GPU or of the machine."""
+    """Returns True for an error that reports too little memory, of a GPU or of the machine."""
     torch = sys.modules.get("torch")  # where it was never imported, the error is not one of its own
     if isinstance(error, MemoryError | NoMemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True

@@ -1,4 +1,4 @@
-"""How exactly a GPU multiplies float32 matrices: as float32, or as TF32, which keeps 10 bits of each factor.
+"""Sets how exactly a GPU multiplies float32 matrices: as float32, or as TF32, which keeps 10 bits of each factor.
 
 PyTorch uses TF32 for cuDNN's convolutions unless it is told otherwise, so a score in float32 would not be exact.
 

@@ -92,7 +92,7 @@ def _decode(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is asked of the device at a time, before anything is cut to fit."""
+    """The largest parts that a run asks of the device at a time, before anything is cut to fit."""
 
     batch: Batch
     """The largest batch of an optimiser step, with latents of 4x8x8."""
@@ -116,7 +116,7 @@ class _Rollout:
         self.count = max(1, config.train.batch // self.method.images(self.cfg))
 
     def batches(self) -> Iterator[Batch]:
-        """Of each optimiser step; to be read without gradient."""
+        """Yields the batch of each optimiser step; call it without gradient."""
         if isinstance(self.method, OfflineMethod):
             yield _read(self.method, self.policy, self.count, self.cfg, self.noise)
             return
@@ -159,7 +159,7 @@ def fixed_evaluations(config: RunConfig, rollout: Price) -> int:
 
 @torch.no_grad()
 def sizes(config: RunConfig) -> Sizes:
-    """What one rollout asks of the device at a time. Its optimiser steps are left out, which changes no size."""
+    """Returns what one rollout asks of the device at a time. Optimiser steps are left out: they change no size."""
     rollout = _Rollout(config)
     batch = max(rollout.batches(), key=len)
     return Sizes(batch, rollout.policy.most, rollout.judge.most)

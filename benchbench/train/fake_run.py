@@ -54,7 +54,7 @@ class FakeRun:
         self.first, self.updating = self.first - self.base, self.updating - self.base
 
     def _enlarged(self, small: Batch) -> Batch:
-        """The same kind of batch with latents of the model's size; a field that is another field stays it."""
+        """Returns this kind of batch with latents of the model's size; a field that is another field stays it."""
         made: dict[int, Any] = {}
         values = {f.name: getattr(small, f.name) for f in fields(small)}
         for value in values.values():

@@ -1,4 +1,4 @@
-"""What rounding does to a run's first optimiser step: measured once, logged, and compared with what it must not reach.
+"""Measures once what rounding does to a run's first optimiser step, and compares it with the clip or the logit.
 
 | logged | meaning |
 |---|---|

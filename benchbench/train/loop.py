@@ -141,7 +141,7 @@ class Trainer:
 
     @property
     def micro_batch(self) -> int:
-        """How many rows' gradients are computed at a time."""
+        """The number of rows whose gradients are computed at a time."""
         assert self.room.size
         return self.room.size
 
@@ -197,7 +197,7 @@ class Trainer:
 
     @property
     def evaluates(self) -> bool:
-        """Whether the run looks at fixed prompts and noise at all: at its start, now and then, and at its end."""
+        """True for a run that evaluates on fixed prompts and noise: at its start, now and then, and at its end."""
         return self.config.train.eval_every > 0
 
     def _evaluation_is_due(self, samples: int, updates: int) -> bool:

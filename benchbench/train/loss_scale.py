@@ -24,7 +24,7 @@ MOST_SKIPPED = 10  # steps in a row; more than the scale's start can explain
 
 @dataclass
 class LossScale:
-    """What the loss is multiplied by before the backward pass. In other precisions than fp16 it is not used."""
+    """The factor on the loss before the backward pass. Only fp16 uses it."""
 
     enabled: bool
     scale: float = 2.0**16
@@ -44,7 +44,7 @@ class LossScale:
             torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], 1.0 / self.scale)
 
     def accept(self, finite: bool, where: str) -> bool:
-        """Whether the optimiser takes this step; moves the scale.
+        """Returns True where the optimiser may take this step, and moves the scale.
 
         Errors: RunError after MOST_SKIPPED steps in a row with a gradient that is not finite.
         """

@@ -23,7 +23,7 @@ SECONDS = 600  # SDXL takes two minutes on a slow core
 
 
 def plans_apart(config: RunConfig, totals: Sequence[int], dtype: str | None = None) -> list[MemoryPlan]:
-    """What ``memory_plan.plans`` gives. Errors: its own; RunError where the process fails or takes too long."""
+    """Returns what ``memory_plan.plans`` returns. Errors: its own, and RunError for a process that fails or is late."""
     asked = {"config": config.model_dump(mode="json"), "totals": list(totals), "dtype": dtype}
     words, env = [sys.executable, "-m", "benchbench.train.memory_child"], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     try:

@@ -1,4 +1,4 @@
-"""How much of a GPU's memory a training run takes, counted on fake tensors before anything is loaded.
+"""Estimates a training run's GPU memory, counted on fake tensors before anything is loaded.
 
 The code that is counted is the code that trains: method, loss, adapter, optimiser, sampler and decoder. Memory grows in
 a straight line with the rows that are worked on at a time, so each part is counted at one row and at the most it may
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass
 class _Kept:
-    """What has been counted for one setting in this process."""
+    """The counts of one setting, kept in this process."""
 
     sizes: Sizes
     base: int = 0  # bytes between two optimiser steps; 0: not counted yet
@@ -111,7 +111,7 @@ class Estimate:
         return self.shared[part]
 
     def _count(self, part: Part, checkpointing: bool) -> Line:
-        """What lies above all that stays."""
+        """Returns the memory of a part above what is alive between optimiser steps."""
         fake, most = self._open(), self.most(part)
         fake.checkpoint(checkpointing)
         counted = part == "train" and not checkpointing  # by the first optimiser step
@@ -139,7 +139,7 @@ class Estimate:
 
     @property
     def reward(self) -> RewardMemory:
-        """Of the reward that the run is trained on, which an offline method loads for its evaluations."""
+        """The memory of the run's reward, which an offline method loads for its evaluations."""
         return reward_memory(registry.get("rewards", self.config.reward))
 
 

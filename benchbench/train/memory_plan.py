@@ -1,4 +1,4 @@
-"""How a training run is cut to fit a device, decided once from the memory that the device has.
+"""Plans how a training run is cut to fit a device, once, from the memory that the device has.
 
 The plan is a function of the settings, the model's architecture and the total memory alone, never of what happens to be
 free: a run that is resumed, or repeated beside another program, is cut in the same way.
@@ -37,7 +37,7 @@ class MemoryPlan:
 
 
 def reserve(total_bytes: int) -> int:
-    """What is left free: the larger of 2.25 GiB and 7 %.
+    """Returns the bytes that stay free: the larger of 2.25 GiB and 7 %.
 
     A CUDA context takes about half a GiB, the workspaces of cuDNN and cuBLAS up to one, a desktop some more. What
     PyTorch's allocator holds in pieces that fit nothing grows with the memory in use, by a few per cent.

@@ -1,4 +1,4 @@
-"""What a run decides at its start from the device at hand, writes into run.json, and keeps when it is resumed."""
+"""Decides precision and memory use at a run's start from its device; run.json keeps them for resumptions."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Resolved:
 
     @property
     def identity(self) -> list[str]:
-        """What a checkpoint must agree with beside the settings."""
+        """The values that a checkpoint must agree with beside the settings."""
         return [self.dtype, self.reward_dtype]
 
     @property
     def words(self) -> str:
-        """How the run was cut to fit, for people; empty on a CPU, where nothing is cut."""
+        """Describes how the run was cut to fit; empty on a CPU, where nothing is cut."""
         if self.peak_bytes is None:
             return ""
         kept = ", activations computed twice (gradient checkpointing)" if self.gradient_checkpointing else ""
@@ -117,12 +117,12 @@ def agreed(each: Sequence[Mapping[str, Any]]) -> Resolved:
 
 
 def has_tf32(device: torch.device) -> bool:
-    """Whether float32 products on this device can take TF32's ten bits of mantissa."""
+    """Returns True for a device whose float32 products can take TF32's ten bits of mantissa."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def read(out: Path) -> Resolved | None:
-    """What the run in the folder ``out`` decided when it began; None where it has not begun. Errors: CorruptError."""
+    """Reads what the run in ``out`` decided when it began; None where it has not begun. Errors: CorruptError."""
     try:
         there: Mapping[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
         return Resolved(**there[KEY])

@@ -1,4 +1,4 @@
-"""What a reward takes of the device's memory, from what its class says, without its weights."""
+"""Estimates a reward's memory from what its class says, without its weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RewardMemory:
 
 
 def reward_memory(kind: type[Reward]) -> RewardMemory:
-    """Of a reward in fp32; of an ensemble, the sum of its members'. A plug-in's weights are as large as its files."""
+    """Returns a reward's memory in fp32, for an ensemble its members' sum. A plug-in's weights count as its files."""
     if issubclass(kind, ensemble.Ensemble):
         members = [reward_memory(member) for member in kind.kinds.values()]
         return RewardMemory(*(sum(getattr(m, f) for m in members) for f in ("weights", "gradient", "plain")))

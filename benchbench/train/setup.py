@@ -197,7 +197,7 @@ def rate(train: TrainConfig, updates: int) -> float:
 
 
 def run_key(config: RunConfig, resolved: Resolved, model_hash: str, pairs_hash: str | None = None) -> str:
-    """What a checkpoint must agree with to be resumed: settings, precisions, weights, and pairs where there are any."""
+    """Returns the key that a checkpoint must carry to be resumed: a hash of settings, precisions, weights and pairs."""
     return digest([config.digest, *resolved.identity, model_hash, *([pairs_hash] if pairs_hash else [])])
 
 

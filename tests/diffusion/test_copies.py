@@ -88,7 +88,7 @@ class Judge(StepReward):
 
 
 def walk(policy: Policy, reward: Reward, method: str, words: list[str], prompts: list[str]) -> list[list[str]]:
-    """What makes the GPU wait from the start of a walk to the end of each of its judgements."""
+    """Lists what makes the GPU wait between the start of a walk and the end of each judgement."""
     config = load(method, "shapes", "shapes-colour", "shapes-simple", 16, 0, "shapes", words)
     samples = [Sample(prompt, i) for i, prompt in enumerate(prompts)]
     policy.encode(prompts)
@@ -100,7 +100,7 @@ def walk(policy: Policy, reward: Reward, method: str, words: list[str], prompts:
 
 @pytest.fixture
 def reward(request: pytest.FixtureRequest, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reward:
-    """One of the learned rewards, by name."""
+    """Makes one of the learned rewards, by name."""
     if request.param == "spm":
         write_tiny_spm(tmp_path, monkeypatch)
     made: Reward = registry.get("rewards", request.param)()

@@ -1,4 +1,4 @@
-"""What the results hold for: the device, its driver, the versions, the commit and the command."""
+"""Describes what the results hold for: device, driver, versions, commit and command."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.gpu.plan import named
 
 
 def environment(work: Path) -> dict[str, str]:
-    """What every step's process has in its environment beside its own: no network, caches in ``work``.
+    """Returns the environment of every step's process: no network, caches in ``work``.
 
     The compiler's cache is shared by all steps, so that what one has compiled the next one finds.
     """

@@ -1,4 +1,4 @@
-"""What a step is given: the device, the size of the models, a folder to work in, and a place for its findings."""
+"""Gives a step its device, the size of its models, a folder to work in, and a place for its findings."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Here:
 
     @property
     def tiny(self) -> bool:
-        """Whether this only tries out the step itself."""
+        """True where only the step itself is tried out."""
         return self.size == "tiny"
 
     @property
     def cuda(self) -> bool:
-        """Whether the device is a GPU that is there."""
+        """True for a GPU that is there."""
         return self.device.startswith("cuda") and self.size != "fake"
 
     @contextmanager
@@ -75,7 +75,7 @@ class Here:
             torch.cuda.synchronize()
 
     def seconds(self, run: Callable[[], object]) -> float:
-        """How long ``run`` takes, the device's work included."""
+        """Returns the seconds that ``run`` takes, the device's work included."""
         self.synchronise()
         started = time.perf_counter()
         run()

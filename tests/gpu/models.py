@@ -61,7 +61,7 @@ def without_files(here: Here) -> Iterator[None]:
 def pretend(
     model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
 ) -> Backbone:
-    """As ``backbones.load``, with fake weights and real tokenizers; within ``fake_cuda`` only."""
+    """Loads as ``backbones.load`` does, with fake weights and real tokenizers; within ``fake_cuda`` only."""
     from benchbench.runtime.fake import fake_backbone
 
     made = fake_backbone(model, backbones.pick_dtype(dtype, torch.device("cuda")), unet_dtype)
@@ -71,7 +71,7 @@ def pretend(
 def load(
     model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
 ) -> Backbone:
-    """As ``backbones.load``, with weights drawn by seed 0: those of a folder are the same in every precision."""
+    """Loads as ``backbones.load`` does, with weights drawn by seed 0, the same in every precision."""
     root = Path(model)
     where = backbones.pick_device(str(device) if device is not None else None)
     name, xl = backbones.pick_dtype(dtype, where), models.is_xl(root)

@@ -1,4 +1,4 @@
-"""Which steps the acceptance run has, in which order, and how many seconds each may take."""
+"""Lists the steps of the acceptance run in their order, with the seconds that each may take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a GPU's time goes into, by kinds of kernels."""
+"""Splits a GPU's time by kinds of kernels."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def files(here: Here) -> Path:
 
 
 def _spm(here: Here) -> Any:
-    """How SPO's judge is made without its file: its own constructor, with a network that has just been drawn."""
+    """Makes SPO's judge without its file: its own constructor, with a network that has just been drawn."""
     from transformers import CLIPModel
 
     plain = step_aware.SPM.__init__

@@ -36,7 +36,7 @@ def page(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def wrong(line: Mapping[str, Any]) -> list[str]:
-    """Where the step was cut, how it ended, and each part's error or failed checks."""
+    """Says where the step was cut, how it ended, and each part's error or failed checks."""
     said = [line[key] for key in ("cut", "error") if key in line]
     for name, part in line["parts"].items():
         said += [f"{name}: {check}" for check in part.get("failed", [])]

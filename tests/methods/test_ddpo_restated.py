@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {"steps": (20, 12, 2), "minibatch": 2, "inner_epochs"
 
 
 def rounding_by_shape(policy: Policy, size: float) -> None:
-    """What a GPU does: a forward of n rows is off by something that n decides, in every row alike."""
+    """Imitates a GPU: a forward of n rows is off by something that n decides, in every row alike."""
     plain = policy._network
 
     def network(x: torch.Tensor, tau: torch.Tensor, cond: Any) -> torch.Tensor:
@@ -37,7 +37,7 @@ def collect(policy: Policy, method: DDPO, cfg: DDPOConfig) -> list[Transitions]:
 
 
 def largest_log_ratio(policy: Policy, batch: Transitions, cfg: DDPOConfig) -> float:
-    """Of an update that takes ``rows_at_once`` rows at a time, before anything was learned."""
+    """Returns the largest log-ratio of an update in parts of ``rows_at_once`` rows, before anything was learned."""
     assert policy.rows_at_once
     found = []
     for i in range(0, len(batch), policy.rows_at_once):

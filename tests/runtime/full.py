@@ -12,7 +12,7 @@ CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't 
 
 
 def no_room() -> torch.OutOfMemoryError:
-    """What PyTorch raises on a GPU."""
+    """Returns the error that PyTorch raises on a GPU."""
     return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
 
 

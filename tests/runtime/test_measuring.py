@@ -43,7 +43,7 @@ def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 def test_measuring_goes_on_in_parts(
     name: str, where: str, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same rows in the same order; where one image is too many, one clear error."""
+    """Rows and their order stay the same; where one image is too many, one clear error."""
     expected = measure(name, tiny_sd, tmp_path / "whole")
     most = PLACES[where][2]
     tried = fill_up(where, most, monkeypatch)

@@ -20,7 +20,7 @@ CUDA = torch.device("cuda")
 
 
 def flags() -> tuple[bool, bool]:
-    """Whether matrix products and cuDNN's convolutions may use TF32."""
+    """Returns whether matrix products and cuDNN's convolutions may use TF32."""
     conv: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     return torch.backends.cuda.matmul.fp32_precision == "tf32", conv.fp32_precision == "tf32"
 
@@ -94,7 +94,7 @@ class Seen:
 
 
 class Plain:
-    """Of a policy, what judging and guiding need."""
+    """Stands in for a policy: it has what judging and guiding need."""
 
     def __init__(self) -> None:
         from benchbench.diffusion.policy import Cost

@@ -65,7 +65,7 @@ def fill_up(where: str, policy: Policy, module: Any, most: int, monkeypatch: pyt
 def test_looking_goes_on_in_parts(
     look: Any, module: Any, where: str, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same numbers and the same cost; where one image is too many, one clear error."""
+    """Numbers and cost stay the same; where one image is too many, one clear error."""
     monkeypatch.setattr(calibration, "IMAGES", 12)
     policy = make_policy(policy.backbone, 4, 1.0, 5.0)
     expected, cost = look(policy, tmp_path / "whole"), policy.cost
@@ -88,7 +88,7 @@ def test_a_whole_evaluation_is_taken_in_the_batches_that_it_was(policy: Policy, 
 def test_pictures_are_encoded_in_parts(
     method: str, offline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same adapter within rounding where the autoencoder has room for three pictures."""
+    """The adapter stays the same within rounding where the autoencoder has room for three pictures."""
     config = offline(method, "train.eval_every=0", samples=16)
     plain = train(config, tmp_path / "plain", device="cpu", say=lambda line: None)
     tried = room_for(3, AutoencoderKL, "encode", monkeypatch, lambda self, pictures: len(pictures))

@@ -1,4 +1,4 @@
-"""How far rounding moves what a loss is made of, after a few updates: ``python -m tests.train.precision_table``.
+"""Measures what rounding does to a loss's logit after a few updates: ``python -m tests.train.precision_table``.
 
 Trains an adapter on the shapes model in a precision, always on the same batch, and compares the logit (of losses on
 given images) or the log-ratio (of DDPO) with those of float32 at the same adapter. TF32 is imitated by rounding the

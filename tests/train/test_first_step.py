@@ -1,4 +1,4 @@
-"""What rounding does to the first step of a run: logged for every run in half precision, and warned of."""
+"""The first step's rounding is logged for every run in half precision, and warned of."""
 
 from __future__ import annotations
 

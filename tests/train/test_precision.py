@@ -43,7 +43,7 @@ def test_fp16_gradients_are_those_of_fp32(method: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["tailorpo", "diffusion-dpo"])
 def test_fp16_gradients_of_every_weight(method: str) -> None:
-    """The same where the whole UNet is trained, under autocast, with weights in float32."""
+    """They are where the whole UNet is trained too, under autocast, with weights in float32."""
     run, exact, half = precision.config(method), precision.policy("fp32", True), precision.policy("fp16", True)
     algorithm, rows = precision.batch(run, half)
     cfg, factor = run.method_config, precision.D / 16_384

@@ -1,4 +1,4 @@
-"""What a run decides from the device at its start, keeps in run.json, and takes up again when it is resumed."""
+"""A run decides from its device at its start, keeps that in run.json, and takes it up again when it is resumed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ MEAN_DIFFERENCE, LARGEST_DIFFERENCE = 0.5, 8  # of 255, between ours and plain d
 
 
 def run(here: Here) -> None:
-    """What needs no compiling first, so that a cut leaves it; the profile last."""
+    """Runs the parts without compiling first, so that a cut leaves them, and the profile last."""
     kept = Kept(here, Bench("sd15", here.device, 1, here.fresh("images"), str(models.written(here))))
     with here.part("plain diffusers") as found:
         diffusers(kept, found)
@@ -55,7 +55,7 @@ class Bench(Setting):
 
 
 class Kept:
-    """What several parts use: models that are loaded once, and the images a second of each way."""
+    """Holds what several parts use: models that are loaded once, and the images a second of each way."""
 
     def __init__(self, here: Here, setting: Setting) -> None:
         self.here, self.setting = here, setting
@@ -78,7 +78,7 @@ class Kept:
         return generator(self.setting, compiled=self.here.cuda, channels_last=True)
 
     def store(self, kind: str) -> Path:
-        """Where the images of one way are."""
+        """Returns the folder of one way's images."""
         return self.setting.work / kind
 
 
@@ -133,7 +133,7 @@ def scores(kept: Kept, found: Found) -> None:
 
 
 def share(kept: Kept, found: Found) -> None:
-    """Of the matrix multiplication peak; below 40 % the three largest other costs of one batch."""
+    """Returns the share of the matrix multiplication peak; below 40 % also the three largest other costs."""
     here, kind = kept.here, "compiled" if "compiled" in kept.speeds else "eager"
     found["peak_tflops"] = peak(here, kept.setting.torch_dtype())
     found["of"], found["percent_of_peak"] = kind, 100 * kept.speeds[kind] * TFLOP / found["peak_tflops"]

@@ -49,7 +49,7 @@ def compare(here: Here, method: str, found: Found, baseline: dict[str, float]) -
 
 
 def compiled(here: Here, found: Found, baseline: dict[str, float]) -> None:
-    """The same of ours with ``train.compile`` and ``train.channels_last``; the first rollout compiles."""
+    """Times ours with ``train.compile`` and ``train.channels_last``; the first rollout compiles."""
     fast = FAST if here.cuda else FAST[:1]
     made = runs.trainer(here, "tailorpo", *runs.words("tailorpo", images(here)), *fast, dtype=dtype(here))
     try:
@@ -63,7 +63,7 @@ def compiled(here: Here, found: Found, baseline: dict[str, float]) -> None:
 
 
 def images(here: Here) -> int:
-    """Of one rollout, the same on both sides."""
+    """Returns the images of one rollout, the same on both sides."""
     return 2 if here.tiny else IMAGES
 
 

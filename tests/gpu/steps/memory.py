@@ -74,7 +74,7 @@ def watched(here: Here, gib: float, found: Found) -> Iterator[None]:
 
 
 def failures(here: Here) -> int:
-    """How often an allocation of this process has failed."""
+    """Returns how often an allocation of this process has failed."""
     return int(torch.cuda.memory_stats().get("num_ooms", 0)) if here.cuda else 0
 
 

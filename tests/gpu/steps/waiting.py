@@ -49,7 +49,7 @@ def look(here: Here, made: Trainer, found: Found) -> None:
 
 
 def rollout(made: Trainer, number: int) -> None:
-    """What the method does before its first batch."""
+    """Collects the method's first batch."""
     prompts, per = made.parts.prompts.prompts, made.parts.method.images(made.parts.cfg)
     samples = [Sample(prompts[i], number * IMAGES + i, i) for i in range(IMAGES // per)]
     with torch.no_grad():
@@ -83,7 +83,7 @@ def calls(after: Callable[[int], None]) -> Iterator[Counter[str]]:
 
 
 def places(here: Here, made: Trainer, last: int) -> list[str]:
-    """Where the walk waits: file and line, or the operation; empty where it does not."""
+    """Returns where the walk waits, as file and line or operation; empty where it does not."""
     if not here.cuda:
         with Reads() as reads:
             seen: list[str] = []
