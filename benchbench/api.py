@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from benchbench.assets import Asset
     from benchbench.diffusion.guidance import StepReward
     from benchbench.diffusion.policy import Policy
+    from benchbench.hub.assets import Asset
 
 Metrics = Mapping[str, "float | torch.Tensor"]
 

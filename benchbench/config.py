@@ -13,10 +13,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from benchbench import ensemble, registry
+from benchbench import registry
 from benchbench.api import Method, MethodConfig, Settings, later
 from benchbench.errors import UsageError
-from benchbench.store.keys import digest
+from benchbench.rewards import mix
+from benchbench.runtime.hashing import digest
 
 PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 
@@ -109,8 +110,8 @@ class RunConfig(Settings):
     @field_validator("reward", mode="before")
     @classmethod
     def _mix(cls, value: Any) -> Any:
-        mixed = isinstance(value, Mapping) or (isinstance(value, str) and ensemble.is_ensemble(value))
-        return ensemble.canonical(value) if mixed else value
+        mixed = isinstance(value, Mapping) or (isinstance(value, str) and mix.is_ensemble(value))
+        return mix.canonical(value) if mixed else value
 
     @property
     def method_class(self) -> type[Method]:
@@ -180,7 +181,7 @@ def load(
         errors.append(f"--seed {seed}: must not be negative")
     if cls.data == "offline" and pairs is None:
         if model == "shapes":
-            from benchbench.train.pairs import SHAPES as pairs
+            from benchbench.pairs.open import SHAPES as pairs
         else:
             errors.append("--pairs is missing: it learns from pairs of images, as pickapic_v2 (see docs/pairs.md)")
     if cls.data == "online" and pairs is not None:
@@ -235,7 +236,7 @@ def all_presets(method: str) -> dict[str, Any] | None:
 
 def default_preset(method: str, model: str) -> str:
     """``shapes`` on that model, ``released-sdxl`` on SDXL where the method has it, else ``released``."""
-    from benchbench.diffusion.models import split
+    from benchbench.hub.models import split
 
     if model == "shapes":
         return "shapes"

@@ -32,7 +32,7 @@ def names(kind: Kind) -> list[str]:
 def get(kind: Kind, name: str) -> Any:
     """The object behind a name: a Method or Reward class, or a function that makes a PromptSet."""
     if kind == "rewards" and "=" in name:
-        from benchbench import ensemble
+        from benchbench.rewards import mix as ensemble
 
         return ensemble.make(name)
     entry = _find(kind, name)
@@ -87,7 +87,7 @@ def require_reward(name: str) -> Any:
 def resolve_reward(name: str, model_is_shapes: bool) -> tuple[str, str | None]:
     """The registered name of a reward on a kind of model, and a note to print where it is another one."""
     if "=" in name:
-        from benchbench import ensemble
+        from benchbench.rewards import mix as ensemble
 
         mix = ensemble.weights(ensemble.canonical(name))
         found = [(resolve_reward(member, model_is_shapes), weight) for member, weight in mix.items()]

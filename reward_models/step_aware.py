@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchbench.api import StepScorer
-from benchbench.assets import Asset
 from benchbench.errors import CorruptError, MissingError
+from benchbench.hub.assets import Asset
 from benchbench.noise import hand_over
 
 from ._clip_reward import H14_TOKENIZER

@@ -11,7 +11,7 @@ def model(named: str | None, device: str | None) -> tuple[str, str]:
     """The model and why: the named one, else sd15 where it can run well, else the embedded one."""
     if named:
         return named, "as named"
-    from benchbench.diffusion import models
+    from benchbench.hub import models
 
     if models.missing("sd15"):
         return "shapes", "no --model, and sd15's weights are not here"
@@ -26,7 +26,7 @@ def model(named: str | None, device: str | None) -> tuple[str, str]:
 
 def reward(named: str | None, model_name: str, method: str | None = None) -> tuple[str, str | None]:
     """The reward, and a note where it is not the one named; some methods have a default of their own."""
-    from benchbench.diffusion import models
+    from benchbench.hub import models
 
     shapes = models.is_shapes(model_name)
     own = "" if named or method is None else registry.get("methods", method).default_reward
@@ -48,7 +48,7 @@ def judges(model_name: str, trained_on: list[str]) -> tuple[list[str], list[str]
 
     Those of the shapes world judge its images and no others; file sizes judge nothing.
     """
-    from benchbench.diffusion import models
+    from benchbench.hub import models
 
     shapes = models.is_shapes(model_name)
     here, missing = registry.present_rewards()
@@ -60,7 +60,7 @@ def judges(model_name: str, trained_on: list[str]) -> tuple[list[str], list[str]
 
 def prompts(named: str | None, model_name: str) -> str:
     """The prompt set to train on."""
-    from benchbench.diffusion import models
+    from benchbench.hub import models
 
     return named or ("shapes-simple" if models.is_shapes(model_name) else "animals")
 
@@ -68,7 +68,7 @@ def prompts(named: str | None, model_name: str) -> str:
 def samples(named: int | None, model_name: str, method: str, preset: str | None) -> int:
     """How many images to train on: the preset's number, else the paper's 10,000, or on the embedded model minutes."""
     from benchbench import config
-    from benchbench.diffusion import models
+    from benchbench.hub import models
 
     if named is not None:
         return named

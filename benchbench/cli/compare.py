@@ -35,8 +35,8 @@ def compare(
     """
     from benchbench import prompts as prompt_sets
     from benchbench import registry
-    from benchbench.diffusion import models
     from benchbench.evaluate.compare import compare, sides
+    from benchbench.hub import models
     from benchbench.prompts.words import check_known
     from benchbench.report import folder
     from benchbench.report.table import details, interval, number

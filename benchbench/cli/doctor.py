@@ -8,21 +8,21 @@ from benchbench.cli.ui import say, table
 
 def doctor(store: Store = None) -> None:
     """Check this machine: versions, device, disk, caches, what is missing, and plug-ins that do not load."""
-    from benchbench import doctor
+    from benchbench.cli import doctor_checks
     from benchbench.store import root
 
     say("checking this machine; nothing is changed")
-    table(["what", "state"], doctor.machine(root(store)))
+    table(["what", "state"], doctor_checks.machine(root(store)))
     say("")
-    table(["model, checkpoint, reward or prompts", "state"], doctor.assets())
-    problems = doctor.plugins()
+    table(["model, checkpoint, reward or prompts", "state"], doctor_checks.assets())
+    problems = doctor_checks.plugins()
     say("")
     for kind, name, error in problems:
         say(f"the {kind} plug-in {name!r} does not load: {error}")
     if not problems:
         say("every plug-in loads")
-    if doctor.broken_torch():
+    if doctor_checks.broken_torch():
         return
-    say("\ncounting the memory that training sd15 takes, on " + doctor.where())
-    table(doctor.MEMORY, doctor.memory())
+    say("\ncounting the memory that training sd15 takes, on " + doctor_checks.where())
+    table(doctor_checks.MEMORY, doctor_checks.memory())
     say("for other methods, models and settings: bench train --method METHOD --model MODEL --dry-run")

@@ -48,7 +48,7 @@ def evaluate(
     """Generate, score and tabulate a model and its adapters; makes only what the store does not hold."""
     from benchbench import prompts as prompt_sets
     from benchbench import registry
-    from benchbench.diffusion import models
+    from benchbench.hub import models
     from benchbench.prompts.words import check_known
     from benchbench.store import root
 

@@ -21,9 +21,9 @@ def fetch(
     shards: Annotated[str, typer.Option(help="Which shards of the pairs: 0-3,7 or all.")] = "",
 ) -> None:
     """Fetch models, prompt sets, rewards, checkpoints and pairs; the only command that uses the network."""
-    from benchbench import fetch
-    from benchbench.fetch_pairs import fetch_pairs
-    from benchbench.train.pair_shards import SOURCES
+    from benchbench.fetch import files
+    from benchbench.fetch.pairs import fetch_pairs
+    from benchbench.hub.pickapic import SOURCES
 
     if not (models or prompts or rewards or checkpoints or pairs):
         every = "--models, --prompts, --rewards, --checkpoints or --pairs"
@@ -33,15 +33,15 @@ def fetch(
         raise typer.BadParameter(f"pairs come in shards ({sizes}); name both", param_hint="--pairs and --shards")
     for name in words(models):
         say(f"fetching the model {name} into the Hugging Face cache")
-        say(f"{name}: {fetch.model(name)}")
+        say(f"{name}: {files.model(name)}")
     for name in words(prompts):
         say(f"fetching the prompts {name} into the cache")
-        say(f"{name}: {fetch.prompt_set(name)}")
+        say(f"{name}: {files.prompt_set(name)}")
     for name in reward_words(rewards):
-        say(f"{name}: {fetch.reward(name)}")
+        say(f"{name}: {files.reward(name)}")
     for name in words(checkpoints):
         say(f"fetching the checkpoint {name} into the Hugging Face cache")
-        say(f"{name}: {fetch.checkpoint(name)}")
+        say(f"{name}: {files.checkpoint(name)}")
     for name in words(pairs):
         say(f"fetching shards {shards} of the pairs {name} into the Hugging Face cache")
         say(f"{name}: {fetch_pairs(name, shards)}")

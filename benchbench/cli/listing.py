@@ -77,18 +77,18 @@ def _prompts() -> list[list[object]]:
 
 
 def _models() -> list[list[object]]:
-    from benchbench.diffusion import models
+    from benchbench.hub import models
 
     known = {"shapes": ("embedded",), **models.aliases()}
     return [[name, models.missing(name) or "yes", ", ".join(ids)] for name, ids in known.items()]
 
 
 def _checkpoints() -> list[list[object]]:
-    from benchbench.diffusion.released import RELEASED
-    from benchbench.store import layouts
+    from benchbench.hub import weights
+    from benchbench.hub.released import RELEASED
 
     return [
-        [name, known.method, known.base, layouts.missing(name) or "yes", known.what, known.licence, known.repo]
+        [name, known.method, known.base, weights.missing(name) or "yes", known.what, known.licence, known.repo]
         for name, known in RELEASED.items()
     ]
 
@@ -102,6 +102,6 @@ def _runs(store: Any) -> list[list[object]]:
 
 
 def _tables() -> list[list[object]]:
-    from benchbench.papers import spec
+    from benchbench.reproduce import spec
 
     return [[name, found.title, ", ".join(found.tracks)] for name in spec.names() if (found := spec.load(name))]

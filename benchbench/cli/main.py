@@ -31,8 +31,8 @@ from benchbench.cli import (
     train_spm,
 )
 from benchbench.errors import BenchError, NoMemoryError, RunError
+from benchbench.runtime import launch
 from benchbench.runtime.memory import REMEDY, out_of_memory, why
-from benchbench.train import launch
 
 SEVERAL = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""

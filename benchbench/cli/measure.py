@@ -34,7 +34,7 @@ def measure(
     """Measure a protocol of the papers on a model and its runs; makes only what the store does not hold."""
     from benchbench import prompts as prompt_sets
     from benchbench import registry
-    from benchbench.diffusion import models
+    from benchbench.hub import models
     from benchbench.protocols import PROTOCOLS
     from benchbench.protocols.run import run, settings_of
     from benchbench.report import folder

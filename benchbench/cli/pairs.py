@@ -31,7 +31,7 @@ def make(
     """Make pairs of a base model's images, preferred by a reward; what exists is not made again."""
     from benchbench import prompts as prompt_sets
     from benchbench import registry
-    from benchbench.diffusion import models
+    from benchbench.hub import models
     from benchbench.store import root
 
     chosen, why = choice.model(model, device)
@@ -42,7 +42,7 @@ def make(
     if note:
         say(note)
 
-    from benchbench.train.pair_maker import SEED, make_pairs
+    from benchbench.evaluate.make_pairs import SEED, make_pairs
 
     numbers = integers(seeds, "--seeds") if seeds else [SEED]
     with resumable():
@@ -72,9 +72,9 @@ def check(
 ) -> None:
     """Read every pair, name each row that cannot be used, and say what the captions and pictures are like."""
     from benchbench.errors import CorruptError
+    from benchbench.pairs.check import check as read
+    from benchbench.pairs.open import open_pairs
     from benchbench.store import root
-    from benchbench.train.pair_check import check as read
-    from benchbench.train.pairs import open_pairs
 
     say(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes, into {root(store)}")
     opened = open_pairs(pairs, root(store), nodup=nodup, say=say)

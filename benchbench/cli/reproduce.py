@@ -28,7 +28,7 @@ def reproduce(
     store: Store = None,
 ) -> None:
     """Reproduce a published table: train, evaluate, and set the numbers beside the paper's."""
-    from benchbench.papers.reproduce import reproduce
+    from benchbench.reproduce.run import reproduce
     from benchbench.store import root
 
     checkpoints = pairs_of(checkpoint or [], "--checkpoint", "tailorpo=RUN")

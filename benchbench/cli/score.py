@@ -23,7 +23,7 @@ def score(
     """Score images from anywhere, as CSV with units and versions; generates nothing."""
     from benchbench import prompts as prompt_sets
     from benchbench import registry
-    from benchbench.evaluate import folder
+    from benchbench.evaluate import score_folder
 
     chosen: list[str] = []
     found: list[Path] = []
@@ -35,8 +35,8 @@ def score(
             _say(note)
         all_at_once(*(lambda name=name: registry.require_reward(name) for name in names))
 
-    all_at_once(check_rewards, lambda: prompt_sets.load(prompts), lambda: found.extend(folder.find(images)))
-    texts = folder.pair(found, prompt_sets.load(prompts))
+    all_at_once(check_rewards, lambda: prompt_sets.load(prompts), lambda: found.extend(score_folder.find(images)))
+    texts = score_folder.pair(found, prompt_sets.load(prompts))
 
     from benchbench.diffusion.backbones import pick_device
 
@@ -44,9 +44,9 @@ def score(
     target = str(out) if out else "standard output"
     _say(f"scoring {len(found)} images of {images} with {', '.join(chosen)} on {where}; CSV into {target}")
     kinds = [registry.get("rewards", name) for name in chosen]
-    text = folder.score_folder(found, texts, kinds, device=where, say=_say).to_csv(index=False)
+    text = score_folder.score_folder(found, texts, kinds, device=where, say=_say).to_csv(index=False)
     if out:
-        from benchbench.store.files import write_atomic
+        from benchbench.runtime.files import write_atomic
 
         write_atomic(out, text.encode())
     else:

@@ -25,7 +25,7 @@ def build(
     quick: Annotated[bool, typer.Option("--quick", help="Works, but has learned nothing; about a minute.")] = False,
 ) -> None:
     """Train the shapes model and its rewards again from seeds."""
-    from benchbench.shapes.build import build
+    from benchbench.shapes_build.build import build
 
     say(f"building the shapes world into {out} from seed {seed}; the full build takes up to an hour on two cores")
     with resumable():

@@ -96,7 +96,7 @@ def _prompts(name: str) -> None:
 
 
 def _model(name: str) -> None:
-    from benchbench.diffusion import models
+    from benchbench.hub import models
 
     ids = models.aliases().get(name, ())
     rows: list[list[object]] = [["hub ids", ", ".join(ids)]] if ids else []
@@ -147,7 +147,7 @@ def _precision(name: str, preset: str) -> list[object]:
 def _price(name: str, preset: str) -> list[list[object]]:
     """Effective batch and cost of a preset, counted over a network that does nothing; they do not depend on GPUs."""
     from benchbench import config
-    from benchbench.train.dry import price
+    from benchbench.train.cost_estimate import price
 
     p = price(config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset))
     facts = {

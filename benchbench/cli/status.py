@@ -54,10 +54,10 @@ def _progress(path: Path, config: dict[str, Any]) -> str:
 
 
 def _table(name: str, track: str, seeds: list[int], store: Path) -> list[object]:
-    from benchbench.papers import estimate
-    from benchbench.papers.plan import plan
-    from benchbench.papers.spec import load, track_of
-    from benchbench.report.progress import duration
+    from benchbench.reproduce import estimate
+    from benchbench.reproduce.plan import plan
+    from benchbench.reproduce.spec import load, track_of
+    from benchbench.runtime.progress import duration
 
     spec = load(name)
     cells = plan(spec, track, track_of(spec, track), store, seeds=seeds)

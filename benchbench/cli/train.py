@@ -56,9 +56,9 @@ def train(
     """Train a LoRA adapter with a method against a reward."""
     from benchbench import config, registry
     from benchbench import prompts as prompt_sets
-    from benchbench.diffusion import models
+    from benchbench.hub import models
+    from benchbench.runtime import launch
     from benchbench.store import root, runs
-    from benchbench.train import launch
 
     where = launch.place()
     chosen, why = choice.model(model, device)

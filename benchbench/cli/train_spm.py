@@ -31,11 +31,11 @@ def train_spm(
 
     from benchbench.diffusion import backbones
     from benchbench.errors import UsageError
+    from benchbench.pairs.open import open_pairs
     from benchbench.shapes import WEIGHTS
-    from benchbench.shapes.recipe.spm import make
+    from benchbench.shapes_build.spm import make
     from benchbench.store import root
-    from benchbench.train.pairs import open_pairs
-    from benchbench.train.spm import SPMConfig
+    from benchbench.train.preference_model import SPMConfig
 
     if out.exists():
         raise UsageError(f"{out} is there already", "nothing is overwritten", "choose another --out")

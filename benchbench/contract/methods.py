@@ -19,8 +19,8 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.noise import Noise, Sample
-from benchbench.train.offline import Reader
-from benchbench.train.pairs import RawPair
+from benchbench.pairs.open import RawPair
+from benchbench.train.pair_batches import Reader
 
 STEPS = 4
 NOISE = Noise(0, "check")

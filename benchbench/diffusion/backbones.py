@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from benchbench.diffusion import models
-from benchbench.diffusion.allocator import keep_freed_memory
-from benchbench.diffusion.faster import keep_signature
+from benchbench.diffusion.compile import keep_signature
 from benchbench.errors import CorruptError, UsageError
+from benchbench.hub import models
+from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.precision import exact_fp32
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

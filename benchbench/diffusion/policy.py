@@ -20,9 +20,9 @@ from benchbench.diffusion.cost import Cost
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.schedule import Index, Schedule, Step
 from benchbench.diffusion.text import Embedding
+from benchbench.runtime.distributed import World
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.precision import tf32
-from benchbench.world import World
 
 TEXTS_AT_A_TIME = 64
 TEXTS_KEPT = 512  # prompts: most sets whole, and memory flat in larger ones; in fp32 120 MB of SD 1.5, 320 of SDXL

@@ -11,8 +11,8 @@ from torch import Tensor
 from benchbench.api import Cond
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
-from benchbench.diffusion.side_by_side import side_by_side
 from benchbench.noise import Noise, Sample
+from benchbench.runtime.cpu_threads import side_by_side
 
 Draw = Callable[[int], Tensor]  # k -> standard normal [N, C, h, w]
 Choice = tuple[Tensor, Step | None]  # the next latents, and their own step where it is known already

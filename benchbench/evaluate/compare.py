@@ -9,9 +9,9 @@ from typing import Any
 
 from benchbench.api import PromptSet
 from benchbench.errors import UsageError
-from benchbench.evaluate import side_by_side
+from benchbench.evaluate import compare_report
 from benchbench.evaluate.measure import BASE, measure
-from benchbench.evaluate.run import sections
+from benchbench.evaluate.report import sections
 from benchbench.report import folder
 from benchbench.report.sections import Page
 from benchbench.report.table import Table
@@ -83,14 +83,19 @@ def compare(
     }
     differences = {name: difference(ours, theirs) for name, (ours, theirs) in by_reward.items()}
     verdicts = judge(differences)
-    table = side_by_side.table(one.label, other.label, by_reward, differences, verdicts, measured, prompts.name)
+    table = compare_report.table(one.label, other.label, by_reward, differences, verdicts, measured, prompts.name)
     labels = (one.label, other.label)
     first, *rest = sections(measured, table)
     page = Page(
         title=f"{one.label} and {other.label} on {prompts.name}",
         intro=f"{_named(one)} less {_named(other)}, on the model {measured.protocol.model}: the same prompts, samples "
         "and noise for both.",
-        sections=(first, side_by_side.bars(labels, by_reward), side_by_side.pairs(labels, by_reward, measured), *rest),
+        sections=(
+            first,
+            compare_report.bars(labels, by_reward),
+            compare_report.pairs(labels, by_reward, measured),
+            *rest,
+        ),
     )
     out = folder.write(store, f"compare-{one.label}-{other.label}-{prompts.name}", page)
     return Comparison(differences, verdicts, table, out)

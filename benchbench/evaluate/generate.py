@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.api import PromptSet
-from benchbench.evaluate.fill import fill
-from benchbench.evaluate.spent import Spent
-from benchbench.evaluate.subject import Drawing, Subject
+from benchbench.evaluate.draw_missing import fill
+from benchbench.evaluate.eval_cost import Spent
+from benchbench.evaluate.row import Drawing, Subject
 from benchbench.noise import Noise, Sample
-from benchbench.report.progress import progress
-from benchbench.store.files import Say, locked, sweep
+from benchbench.runtime.files import Say, locked, sweep
+from benchbench.runtime.hashing import GenerationKey
+from benchbench.runtime.progress import progress
 from benchbench.store.images import Entry, Images
-from benchbench.store.keys import GenerationKey
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from benchbench.api import PromptSet, Reward
 from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import rows as rows_of
+from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.generate import Generation, generate
+from benchbench.evaluate.protocol import Protocol
+from benchbench.evaluate.row import Model, Subject
 from benchbench.evaluate.score import score
-from benchbench.evaluate.spent import Spent
-from benchbench.evaluate.subject import Model, Subject
 from benchbench.prompts.words import too_long
-from benchbench.protocols.protocol import Protocol
-from benchbench.record import record
-from benchbench.store.files import Say
+from benchbench.runtime.files import Say
+from benchbench.runtime.provenance import record
 from benchbench.store.runs import Run
 
 BASE = "base"
@@ -63,7 +63,8 @@ def measure(
     their names. Errors: UsageError, MissingError, CorruptError (an adapter that is damaged or of another model),
     RunError.
     """
-    from benchbench.diffusion import backbones, models
+    from benchbench.diffusion import backbones
+    from benchbench.hub import models
 
     kinds: list[type[Reward]] = [registry.require_reward(name) for name in dict.fromkeys(rewards)]
     sizes = {"prompts": len(prompts), "rewards": len(kinds), "images per prompt": images_per_prompt}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError, UsageError
-from benchbench.store.files import Say
-from benchbench.store.layouts import check_fit
+from benchbench.hub.weights import check_fit
+from benchbench.runtime.files import Say
 from benchbench.store.runs import Adapter, adapter
 
 Trainings = dict[int, Adapter | None]  # by training seed; the base model is a training of its own

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchbench import ensemble
 from benchbench.api import Reward
-from benchbench.ensemble import Ensemble
 from benchbench.errors import RunError
-from benchbench.evaluate.ahead import read_ahead
+from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.generate import Generation
-from benchbench.evaluate.spent import Spent
+from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.noise import Sample
-from benchbench.report.progress import Progress, progress
-from benchbench.runtime.scoring import Score, scoring
+from benchbench.rewards import mix
+from benchbench.rewards.mix import Ensemble
+from benchbench.rewards.scoring import Score, scoring
+from benchbench.runtime.files import Say, locked, sweep
+from benchbench.runtime.progress import Progress, progress
 from benchbench.store import scores as store_scores
-from benchbench.store.files import Say, locked, sweep
 from benchbench.store.scores import Scores
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def _mix(
     """An ensemble's rows from its members' rows, normalised on the first row of the table, which is the base model."""
     scores = [{name: frame[frame.reward == name].score.to_numpy() for name in kind.kinds} for frame in found]
     first = [s for s, g in zip(scores, generations, strict=True) if g.label == generations[0].label]
-    statistics = ensemble.measured({name: [v for s in first for v in s[name]] for name in kind.kinds})
+    statistics = mix.measured({name: [v for s in first for v in s[name]] for name in kind.kinds})
     of = f"images of {generations[0].label}"
-    ensemble.tell(kind.name, statistics, of, say)
+    mix.tell(kind.name, statistics, of, say)
     name = re.sub(r"[^\w.-]+", "_", kind.name)
-    ensemble.save(store / "scores" / generations[0].images.id / f"ensemble-{name}.json", kind.name, statistics, of)
+    mix.save(store / "scores" / generations[0].images.id / f"ensemble-{name}.json", kind.name, statistics, of)
     member = next(iter(kind.kinds))
     return [
         frame[frame.reward == member]
@@ -101,7 +101,7 @@ class _Lazy:
     def made(self) -> Reward:
         """The reward itself, whose scores are exact float32 whatever the flags of the process were."""
         if self._made is None:
-            from benchbench.diffusion.allocator import keep_freed_memory
+            from benchbench.runtime.allocator import keep_freed_memory
             from benchbench.runtime.precision import exact_fp32
 
             if self.device == "cpu":

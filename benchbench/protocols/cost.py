@@ -30,9 +30,9 @@ from benchbench.errors import MissingError, RunError, UsageError
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
-from benchbench.store.files import Say
 from benchbench.store.measurements import Measurements
 
 MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
@@ -78,8 +78,9 @@ class TrainingCost(Measurement[CostSettings]):
 
         Errors: UsageError (a run is named: what is measured is a method), those of training.
         """
-        from benchbench.diffusion import backbones, models
-        from benchbench.record import device_name, packages, record
+        from benchbench.diffusion import backbones
+        from benchbench.hub import models
+        from benchbench.runtime.provenance import device_name, packages, record
 
         if run is not None:
             raise UsageError("the cost of a run cannot be measured", "it was trained already", "see its done.json")
@@ -121,7 +122,7 @@ class TrainingCost(Measurement[CostSettings]):
 
     def cost(self, settings: CostSettings, steps: int) -> Price:
         """Counted by a dry rollout of an online method; nothing is decoded in the count."""
-        from benchbench.train.dry import price
+        from benchbench.train.cost_estimate import price
 
         made = configs.load(
             settings.method, "shapes", "shapes-colour", "shapes-simple", 1_000_000, 0, settings.preset,
@@ -207,9 +208,9 @@ def main() -> None:
     import torch
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
-    from benchbench.record import device_name
+    from benchbench.runtime.provenance import device_name
+    from benchbench.store.metrics import read_metrics
     from benchbench.train.loop import train
-    from benchbench.train.metrics import read_metrics
 
     made, device, store = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     steps = [0]  # of the optimiser so far, at the end of each iteration

@@ -17,8 +17,8 @@ from torch import Tensor
 from benchbench import registry
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
+from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
-from benchbench.store.files import Say
 from benchbench.store.measurements import Measurements
 
 NAME = "diversity"

@@ -16,8 +16,8 @@ from benchbench.config import SamplerConfig
 from benchbench.diffusion.cost import GRADIENT
 from benchbench.errors import UsageError
 from benchbench.report.table import Table
+from benchbench.runtime.files import Say
 from benchbench.stats.intervals import LEVEL
-from benchbench.store.files import Say
 from benchbench.store.runs import Adapter, adapter
 
 if TYPE_CHECKING:
@@ -174,9 +174,10 @@ def target(
     say: Say,
 ) -> Target:
     """Resolves names to hashes and loads no weights. Errors: those of names, runs and models."""
-    from benchbench.diffusion import backbones, models
-    from benchbench.ensemble import Ensemble
+    from benchbench.diffusion import backbones
     from benchbench.evaluate.rows import check_model
+    from benchbench.hub import models
+    from benchbench.rewards.mix import Ensemble
 
     kind: type[Reward] = registry.require_reward(reward)
     if issubclass(kind, Ensemble):

@@ -20,10 +20,10 @@ from benchbench.protocols.diversity import diversity
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.runtime.files import Say
 from benchbench.stats import intervals, paired
 from benchbench.stats.intervals import LEVEL
 from benchbench.store import runs
-from benchbench.store.files import Say
 
 SHAPES = ("shapes-colour", "shapes-aesthetic", "shapes-clip", "shapes-pref", "shapes-oracle")
 CLIPS = {True: "shapes-clip", False: "clip_h14"}  # the evaluation CLIP, on shapes and elsewhere

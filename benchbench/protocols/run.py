@@ -16,11 +16,11 @@ from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.measurement import Measurement, MeasureSettings
-from benchbench.record import record
 from benchbench.report import derived, folder
 from benchbench.report.sections import Page, Records, Section, Tables
 from benchbench.report.table import Table
-from benchbench.store.files import Say
+from benchbench.runtime.files import Say
+from benchbench.runtime.provenance import record
 from benchbench.store.runs import adapter
 
 
@@ -71,7 +71,8 @@ def run(
 
     Errors: those of the protocol.
     """
-    from benchbench.diffusion import backbones, models
+    from benchbench.diffusion import backbones
+    from benchbench.hub import models
 
     protocol = PROTOCOLS[name]
     settings = settings_of(protocol, quick, overrides)

@@ -22,17 +22,17 @@ from benchbench.api import Cond, PromptSet
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
+from benchbench.diffusion.load_finetuned import with_weights
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import Draws, Visit, rollout
 from benchbench.diffusion.schedule import Step, check_steps
-from benchbench.diffusion.tuned import with_weights
 from benchbench.errors import UsageError
 from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_known
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Run, Target, target
-from benchbench.record import record
+from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
-from benchbench.store.files import Say
+from benchbench.runtime.provenance import record
 from benchbench.store.measurements import Measurements
 
 REALM = "measure"  # of the noise: states are never an evaluation's images, nor a training's

@@ -21,10 +21,10 @@ from benchbench.errors import UsageError
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.proportions import share, wilson
-from benchbench.store.files import Say
 
 OUTCOMES = ("win", "draw", "lose")
 SAME = ["prompt_index", "prompt", "sample", "eval_seed", "reward", "version", "unit"]

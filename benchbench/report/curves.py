@@ -36,7 +36,7 @@ def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
 
     Runs of one label on one reward are its seeds; without a label (by folder) a run is called by its method.
     """
-    from benchbench.train.metrics import read_metrics
+    from benchbench.store.metrics import read_metrics
 
     by_reward: dict[str, dict[str, list[pd.DataFrame]]] = {}
     for run in runs:

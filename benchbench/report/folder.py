@@ -16,8 +16,8 @@ from benchbench.errors import CorruptError, MissingError
 from benchbench.report import grids, page
 from benchbench.report.latex import latex
 from benchbench.report.sections import Grid, Page, Records, Tables, Text
-from benchbench.store.files import write_atomic
-from benchbench.store.keys import digest
+from benchbench.runtime.files import write_atomic
+from benchbench.runtime.hashing import digest
 
 DATA = "page.json"
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from benchbench.report import grids, plots, table
 from benchbench.report.sections import Curves, Page, Panel, Section, StepCurves, StepPanel
-from benchbench.store.files import write_atomic
+from benchbench.runtime.files import write_atomic
 
 
 def render(title: str, intro: str, sections: Sequence[Section], out: Path, quick: bool = False) -> Path:

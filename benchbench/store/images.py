@@ -23,8 +23,8 @@ from PIL import Image
 
 from benchbench.errors import CorruptError
 from benchbench.noise import Sample
-from benchbench.store.files import Say, write_atomic
-from benchbench.store.keys import GenerationKey
+from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.hashing import GenerationKey
 
 DESCRIPTION = 0x010E  # EXIF ImageDescription: plain ASCII, which the JSON is
 BLACK = 4  # an image whose brightest value is at most this, of 255, is black

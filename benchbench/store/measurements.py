@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchbench.report.progress import progress
-from benchbench.store.files import Say, locked, sweep, write_atomic
-from benchbench.store.keys import digest
+from benchbench.runtime.files import Say, locked, sweep, write_atomic
+from benchbench.runtime.hashing import digest
+from benchbench.runtime.progress import progress
 
 Compute = Callable[[int, int], pd.DataFrame]  # rows of units start..stop-1
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, RunError
-from benchbench.store import layouts
-from benchbench.store.files import Say, locked
-from benchbench.store.keys import digest
-from benchbench.store.layouts import ADAPTER, Weights
+from benchbench.hub import weights as layouts
+from benchbench.hub.weights import ADAPTER, Weights
+from benchbench.runtime.files import Say, locked
+from benchbench.runtime.hashing import digest
 
 KEPT = "kept"
 State = Literal["complete", "resumable", "damaged"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchbench.api import Reward
-from benchbench.store.files import Say, write_atomic
+from benchbench.runtime.files import Say, write_atomic
 
 COLUMNS = {
     "prompt_index": "int64",

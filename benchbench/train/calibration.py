@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchbench import ensemble
 from benchbench.api import PromptSet, Reward
 from benchbench.diffusion.decode import to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.rewards import mix
+from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
-from benchbench.store.files import Say
 
 IMAGES = 32
 FILE = "ensemble.json"
@@ -23,10 +23,10 @@ FILE = "ensemble.json"
 @torch.no_grad()
 def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, say: Say) -> None:
     """Of an ensemble, on images of the untrained policy; a resumed run reads what its first start wrote."""
-    if not isinstance(reward, ensemble.Ensemble):
+    if not isinstance(reward, mix.Ensemble):
         return
     if (out / FILE).is_file():
-        reward.statistics = ensemble.read(out / FILE)
+        reward.statistics = mix.read(out / FILE)
     else:
         n = len(prompts)
         samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(IMAGES)]
@@ -39,5 +39,5 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, say
         with policy.evaluating():
             images = [image for _, part in fits.parts(make, IMAGES) for image in part]
         reward.calibrate(images, [sample.prompt for sample in samples])
-        ensemble.save(out / FILE, reward.name, reward.statistics, "images of the base model")
-    ensemble.tell(reward.name, reward.statistics, "images of the base model", say)
+        mix.save(out / FILE, reward.name, reward.statistics, "images of the base model")
+    mix.tell(reward.name, reward.statistics, "images of the base model", say)

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchbench.errors import CorruptError
-from benchbench.store.files import write_atomic, writing
-from benchbench.store.keys import file_sha256
+from benchbench.runtime.files import write_atomic, writing
+from benchbench.runtime.hashing import file_sha256
 
 KEEP = 2
 FILE_BYTES = 2**30  # of one file, and so of host memory

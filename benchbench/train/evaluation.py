@@ -15,9 +15,9 @@ from benchbench.diffusion.decode import to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.rewards.scoring import scoring
+from benchbench.runtime.files import write_atomic
 from benchbench.runtime.memory import Splitter
-from benchbench.runtime.scoring import scoring
-from benchbench.store.files import write_atomic
 
 BASE = "base_scores.json"
 

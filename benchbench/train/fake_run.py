@@ -10,15 +10,15 @@ from torch import Tensor
 
 from benchbench.api import Batch, Cond
 from benchbench.config import RunConfig
+from benchbench.diffusion.compile import speed_up
 from benchbench.diffusion.decode import Decoder
-from benchbench.diffusion.faster import speed_up
-from benchbench.diffusion.full import train_all
+from benchbench.diffusion.fake_cuda import LiveMemory, fake_backbone
+from benchbench.diffusion.finetuned import train_all
 from benchbench.diffusion.guidance import StepReward, guide
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import make_policy
 from benchbench.noise import Noise
-from benchbench.runtime.fake import LiveMemory, fake_backbone
-from benchbench.train.dry import Sizes
+from benchbench.train.cost_estimate import Sizes
 from benchbench.train.reward_memory import Ballast, RewardMemory
 from benchbench.train.setup import make_optimizer
 

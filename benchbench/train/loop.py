@@ -17,26 +17,27 @@ from benchbench.api import Batch
 from benchbench.config import RunConfig
 from benchbench.diffusion.backbones import pick_device
 from benchbench.diffusion.cost import Cost, summed
-from benchbench.diffusion.full import save_unet
+from benchbench.diffusion.finetuned import save_unet
 from benchbench.diffusion.lora import save_adapter
 from benchbench.errors import RunError
+from benchbench.hub.weights import Weights
 from benchbench.noise import Noise, Sample
-from benchbench.report.progress import Progress, progress
+from benchbench.runtime import launch
+from benchbench.runtime.distributed import World
+from benchbench.runtime.files import writing
+from benchbench.runtime.interrupt import Interrupt
 from benchbench.runtime.memory import Splitter, recompute_activations
-from benchbench.store.files import writing
-from benchbench.store.layouts import Weights
+from benchbench.runtime.progress import Progress, progress
+from benchbench.store.metrics import Metrics
 from benchbench.store.runs import KEPT
-from benchbench.train import checkpoint, launch
+from benchbench.train import checkpoint
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.first_step import measure_rounding
-from benchbench.train.interrupt import Interrupt
 from benchbench.train.invariants import check_start
 from benchbench.train.loss_scale import LossScale
-from benchbench.train.metrics import Metrics
 from benchbench.train.resolved import Resolved, agreed, read, remember, resolve
 from benchbench.train.setup import Parts, Say, build, check, claim, rate, run_key, write_run
-from benchbench.world import World
 
 
 def train(

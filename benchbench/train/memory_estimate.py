@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from benchbench import registry
 from benchbench.config import RunConfig
 from benchbench.diffusion.decode import MOST
-from benchbench.train.dry import Sizes, sizes
+from benchbench.train.cost_estimate import Sizes, sizes
 from benchbench.train.reward_memory import RewardMemory, reward_memory
 
 Part = Literal["train", "walk", "judge", "guide"]
@@ -121,7 +121,7 @@ class Estimate:
 
     def _images(self) -> int:
         """Images that are made at a time in the evaluations of a run."""
-        from benchbench.runtime.fake_models import settings
+        from benchbench.diffusion.fake_models import settings
 
         parts = settings(self.config.model)
         side = parts["unet"]["sample_size"] * 2 ** (len(parts["vae"]["block_out_channels"]) - 1)
@@ -129,7 +129,7 @@ class Estimate:
 
     def _open(self) -> Any:
         if self._run is None:
-            from benchbench.runtime.fake import LiveMemory, fake_cuda
+            from benchbench.diffusion.fake_cuda import LiveMemory, fake_cuda
             from benchbench.train.fake_run import FakeRun
 
             self._stack.enter_context(fake_cuda())
@@ -145,7 +145,7 @@ class Estimate:
 
 def _keys(config: RunConfig, dtype: str) -> tuple[str, str]:
     """Equal for runs whose parts without gradient take the same memory, and for runs that take the same in all."""
-    from benchbench.runtime.fake_models import settings
+    from benchbench.diffusion.fake_models import settings
 
     train = {name: getattr(config.train, name) for name in COUNTED}
     common = [settings(config.model), dtype, config.reward, train, config.sampler.model_dump()]

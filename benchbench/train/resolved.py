@@ -14,8 +14,8 @@ import torch
 from benchbench.config import RunConfig
 from benchbench.diffusion.backbones import pick_dtype
 from benchbench.errors import CorruptError, RunError, UsageError
+from benchbench.runtime.files import Say, write_atomic
 from benchbench.runtime.precision import Precision
-from benchbench.store.files import Say, write_atomic
 from benchbench.train.memory_child import plans_apart
 from benchbench.train.memory_plan import MemoryPlan
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from benchbench import ensemble
 from benchbench.api import Reward, StepScorer
+from benchbench.rewards import mix
 
 PARAMETERS = {
     "aesthetic": 305,
@@ -39,7 +39,7 @@ class RewardMemory:
 
 def reward_memory(kind: type[Reward]) -> RewardMemory:
     """Returns a reward's memory in fp32, for an ensemble its members' sum. A plug-in's weights count as its files."""
-    if issubclass(kind, ensemble.Ensemble):
+    if issubclass(kind, mix.Ensemble):
         members = [reward_memory(member) for member in kind.kinds.values()]
         return RewardMemory(*(sum(getattr(m, f) for m in members) for f in ("weights", "gradient", "plain")))
     weights = 4_000_000 * PARAMETERS[kind.name] if kind.name in PARAMETERS else sum(_size(a.size) for a in kind.assets)

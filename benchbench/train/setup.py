@@ -14,20 +14,21 @@ from benchbench import prompts as prompt_sets
 from benchbench import registry
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig, PromptSet, Reward, StepScorer
 from benchbench.config import RunConfig, TrainConfig
-from benchbench.diffusion import backbones, models
-from benchbench.diffusion.faster import recompute_activations, speed_up
-from benchbench.diffusion.full import train_all
+from benchbench.diffusion import backbones
+from benchbench.diffusion.compile import recompute_activations, speed_up
+from benchbench.diffusion.finetuned import train_all
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import UsageError
+from benchbench.hub import models
+from benchbench.pairs.open import check_reference, open_pairs
 from benchbench.prompts.words import check_known, too_long
-from benchbench.record import record
+from benchbench.runtime.files import write_atomic
+from benchbench.runtime.hashing import digest
+from benchbench.runtime.provenance import record
 from benchbench.store import root
-from benchbench.store.files import write_atomic
-from benchbench.store.keys import digest
-from benchbench.train.offline import Reader
-from benchbench.train.pairs import check_reference, open_pairs
+from benchbench.train.pair_batches import Reader
 from benchbench.train.resolved import Resolved
 
 Say = Callable[[str], None]

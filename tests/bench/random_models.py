@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchbench.diffusion.known_configs import CLIP_G, CLIP_L, SCHEDULER, SD15_UNET, SD_VAE, SDXL_UNET, SDXL_VAE
+from benchbench.hub.known_configs import CLIP_G, CLIP_L, SCHEDULER, SD15_UNET, SD_VAE, SDXL_UNET, SDXL_VAE
 
 
 def write(folder: Path, model: str, device: str = "cuda") -> Path:

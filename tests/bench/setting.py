@@ -32,7 +32,7 @@ class Setting:
     @property
     def root(self) -> Path:
         """The model's folder."""
-        from benchbench.diffusion import models
+        from benchbench.hub import models
 
         return models.folder(self.folder)
 

@@ -89,7 +89,7 @@ def _about(args: argparse.Namespace) -> dict[str, Any]:
     """What the numbers hold for: a record of something else is not gone on with."""
     import torch
 
-    from benchbench.record import record
+    from benchbench.runtime.provenance import record
 
     gpu = torch.cuda.is_available()
     args.model = args.model or ("sd15" if gpu else "shapes")
@@ -163,7 +163,7 @@ def _part(args: argparse.Namespace) -> int:
     """In the process of one part: its rows, as JSON in the last line of standard output."""
     import torch
 
-    from benchbench.report.progress import duration
+    from benchbench.runtime.progress import duration
 
     torch.set_num_threads(args.threads)
     gpu, started = torch.cuda.is_available(), time.monotonic()
@@ -196,7 +196,7 @@ def _show(record: dict[str, Any], out: Path) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    from benchbench.store.files import write_atomic
+    from benchbench.runtime.files import write_atomic
 
     write_atomic(path, text.encode())
 

@@ -132,7 +132,7 @@ def test_a_file_with_another_hash_than_the_known_one_is_refused(bench: Bench, hu
 
 def test_prompts_that_are_not_on_the_hub(bench: Bench, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """SPO's come from its repository, at a commit; offline nothing is asked."""
-    from benchbench import fetch
+    from benchbench.fetch import files as fetch
 
     assert "HF_HUB_OFFLINE" in bench("fetch", "--prompts", "spo-4k").err
     asked: list[str] = []

@@ -10,7 +10,7 @@ import pytest
 from benchbench import prompts
 from tests.cli.conftest import Bench
 from tests.cli.test_fetch import Hub, hub  # noqa: F401  # a fixture
-from tests.train.pair_folders import picture, rows, write_parquet, write_pickapic
+from tests.pairs.pair_folders import picture, rows, write_parquet, write_pickapic
 
 REPO = "liuhuohuo2/pick-a-pic-v2"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchbench import doctor, registry
-from benchbench.cli import ui
+from benchbench import registry
+from benchbench.cli import doctor_checks, ui
 from tests.cli.conftest import Bench
 from tests.registry.plugin import write_plugin
 
@@ -75,7 +75,7 @@ def test_the_doctor_names_device_disk_and_how_to_get_what_is_missing(
     files = {"reward.py": "import no_such_library\n"}
     site = write_plugin(tmp_path / "site", "sick", files, {"benchbench.rewards": {"sick": "sick.reward:Sick"}})
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setattr(doctor, "TRAININGS", {})  # counting takes a while; see the next test
+    monkeypatch.setattr(doctor_checks, "TRAININGS", {})  # counting takes a while; see the next test
     ran = bench("doctor")
     assert ran.code == 0
     for said in (
@@ -93,6 +93,6 @@ def test_the_doctor_names_device_disk_and_how_to_get_what_is_missing(
 
 @pytest.mark.long
 def test_the_doctor_counts_the_memory_of_an_adapter_and_of_every_weight() -> None:
-    rows = doctor.memory()
+    rows = doctor_checks.memory()
     assert [row[0] for row in rows] == ["tailorpo"] * 3 + ["diffusion-dpo"] * 3
-    assert all(len(row) == len(doctor.MEMORY) and row[-1] == "yes" for row in rows)
+    assert all(len(row) == len(doctor_checks.MEMORY) and row[-1] == "yes" for row in rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbench.diffusion import models
+from benchbench.hub import models
 from tests.cli.conftest import Bench
 
 

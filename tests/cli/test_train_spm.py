@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchbench.shapes.build import sha256
+from benchbench.shapes_build.build import sha256
 from tests.cli.conftest import Bench
-from tests.train.pair_folders import rows, write_parquet
+from tests.pairs.pair_folders import rows, write_parquet
 
 
 @pytest.mark.slow

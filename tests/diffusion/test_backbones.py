@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchbench.diffusion import backbones, models
+from benchbench.diffusion import backbones
 from benchbench.diffusion.lora import add_lora, load_adapter, save_adapter
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
 from benchbench.errors import CorruptError, MissingError, UsageError
+from benchbench.hub import models
 from benchbench.noise import Noise, Sample
 from tests.tiny import write_tiny_sd
 

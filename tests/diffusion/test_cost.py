@@ -16,9 +16,9 @@ from benchbench.api import Cond
 from benchbench.diffusion.cost import CHECKPOINTING, GRADIENT, Cost, summed
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, guide
-from benchbench.diffusion.known_configs import SD15_UNET, SD_VAE, SDXL_UNET
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy
+from benchbench.hub.known_configs import SD15_UNET, SD_VAE, SDXL_UNET
 from tests.methods.rewards import Brightness
 
 

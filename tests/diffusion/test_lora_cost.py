@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchbench.diffusion.fake_cuda import fake_backbone, fake_cuda
 from benchbench.diffusion.lora import add_lora
 from benchbench.runtime.counting import Counted
-from benchbench.runtime.fake import fake_backbone, fake_cuda
 
 ROWS = 4
 

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchbench.api import Cond, StepPairs
-from benchbench.diffusion import backbones, models
+from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import Draws, generate
 from benchbench.diffusion.sample import sample
 from benchbench.diffusion.schedule import Schedule
 from benchbench.errors import MissingError, UsageError
+from benchbench.hub import models
 from benchbench.noise import Noise, Sample
 from tests.tiny_xl import write_tiny_sdxl
 

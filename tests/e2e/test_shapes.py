@@ -9,8 +9,8 @@ import pytest
 from benchbench import config
 from benchbench.api import PromptSet
 from benchbench.evaluate.measure import measure
+from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
-from benchbench.train.metrics import read_metrics
 
 
 def test_a_prompt_over_the_token_limit_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 
 from benchbench.api import PromptSet, Reward
-from benchbench.evaluate.subject import Drawing, Subject
+from benchbench.evaluate.row import Drawing, Subject
 from benchbench.noise import Noise, Sample
 
 PROMPTS = PromptSet("fake", ("a cat", "a dog", "a cat"), "made here", "none")

@@ -10,9 +10,9 @@ import pytest
 
 from benchbench.diffusion import backbones
 from benchbench.errors import UsageError
-from benchbench.evaluate import side_by_side
+from benchbench.evaluate import compare_report
 from benchbench.evaluate.compare import Comparison, compare, sides
-from benchbench.evaluate.side_by_side import apart
+from benchbench.evaluate.compare_report import apart
 from benchbench.report.folder import DATA
 from benchbench.report.sections import Page
 from tests.evaluate.test_evaluate import PROMPTS, REWARD, write_run
@@ -88,8 +88,8 @@ def test_twelve_prompts_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
         generations = {"a": [One], "b": [One]}
 
-    monkeypatch.setattr(side_by_side, "_images", lambda found, index: (f"p{index}", ("", "")))
-    pairs = side_by_side.pairs(("a", "b"), {"r": (ours, theirs)}, Measured)  # type: ignore[arg-type]
+    monkeypatch.setattr(compare_report, "_images", lambda found, index: (f"p{index}", ("", "")))
+    pairs = compare_report.pairs(("a", "b"), {"r": (ours, theirs)}, Measured)  # type: ignore[arg-type]
     assert len(pairs.pairs) == 12 and pairs.pairs[0].prompt == "p28" and "18 prompts are left out" in pairs.caption
 
 

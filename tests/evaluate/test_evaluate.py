@@ -10,12 +10,13 @@ import pytest
 from benchbench import evaluate as package
 from benchbench.api import PromptSet
 from benchbench.config import SamplerConfig
-from benchbench.diffusion import backbones, models
+from benchbench.diffusion import backbones
 from benchbench.diffusion.lora import add_lora, save_adapter
 from benchbench.errors import CorruptError, UsageError
 from benchbench.evaluate import EvalResult, evaluate
 from benchbench.evaluate.measure import measure
-from benchbench.store.keys import file_sha256
+from benchbench.hub import models
+from benchbench.runtime.hashing import file_sha256
 from tests.tiny import write_tiny_sd
 
 PROMPTS = PromptSet("letters", ("a cat", "a dog", "an <b>eel</b>"), "made here", "none")

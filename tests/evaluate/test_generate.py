@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from benchbench.errors import RunError
+from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.generate import Generation, generate
-from benchbench.evaluate.spent import Spent
 from benchbench.noise import Noise
 from benchbench.store.images import Images
 from tests.evaluate.fakes import PROMPTS, Generator, picture
@@ -59,9 +59,9 @@ def test_a_batch_that_lacks_an_image_is_drawn_whole_and_no_other(tmp_path: Path)
 
 @pytest.fixture
 def two_rows_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchbench.diffusion import side_by_side
+    from benchbench.runtime import cpu_threads
 
-    monkeypatch.setattr(side_by_side, "FEWEST", 2)
+    monkeypatch.setattr(cpu_threads, "FEWEST", 2)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -70,7 +70,7 @@ def test_what_is_made_again_is_the_same_to_the_bit(tmp_path: Path, two_rows_a_th
     threads are cut in two; drawn without their company they may round otherwise."""
     from benchbench import prompts
     from benchbench.api import PromptSet
-    from benchbench.evaluate.subject import Model
+    from benchbench.evaluate.row import Model
 
     sampler = {"steps": 4, "eta": 1.0, "guidance_scale": 5.0}
     model = Model("shapes", sampler, "cpu", "fp32", lambda _: None)

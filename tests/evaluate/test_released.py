@@ -11,18 +11,17 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from benchbench import lock
 from benchbench.api import PromptSet
 from benchbench.diffusion import backbones
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.evaluate import evaluate
+from benchbench.evaluate.row import Model
 from benchbench.evaluate.rows import check_model
-from benchbench.evaluate.subject import Model
+from benchbench.hub import lock, weights
 from benchbench.noise import Noise, Sample
-from benchbench.store import layouts
-from benchbench.store.keys import file_sha256
+from benchbench.runtime.hashing import file_sha256
 from benchbench.store.runs import adapter
 from tests.evaluate.released import ALPHA, RANK, WEIGHTS, cached, merged, write_lora
 from tests.tiny import write_tiny_sd
@@ -201,8 +200,8 @@ def test_by_name_and_by_hub_id(base: Path, tuned: Path, tmp_path: Path, monkeypa
 
 
 def test_every_released_checkpoint_is_of_a_known_base() -> None:
-    from benchbench.diffusion.models import aliases
-    from benchbench.diffusion.released import RELEASED
+    from benchbench.hub.models import aliases
+    from benchbench.hub.released import RELEASED
 
     assert {known.base for known in RELEASED.values()} <= set(aliases())
     assert len({known.repo for known in RELEASED.values()}) == len(RELEASED)
@@ -229,4 +228,4 @@ def test_sdxl_in_a_table_with_a_lora_and_a_unet(tmp_path: Path) -> None:
 def test_what_holds_no_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel"}))
     (tmp_path / "other.safetensors").write_bytes(b"\xff" * 20)
-    assert layouts.find(tmp_path) is None and layouts.find(tmp_path / "config.json") is None
+    assert weights.find(tmp_path) is None and weights.find(tmp_path / "config.json") is None

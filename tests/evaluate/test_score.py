@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from benchbench.errors import CorruptError, RunError
+from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.score import score
-from benchbench.evaluate.spent import Spent
 from benchbench.store.scores import Scores
 from tests.evaluate.fakes import Generator, Mean
 from tests.evaluate.test_generate import run

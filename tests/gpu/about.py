@@ -18,7 +18,7 @@ def about(device: str) -> dict[str, Any]:
     """JSON-able; what is not known is None."""
     import torch
 
-    from benchbench.record import git, packages
+    from benchbench.runtime.provenance import git, packages
 
     found: dict[str, Any] = {"device": "CPU", "driver": None, "memory_mib": None}
     if device == "fake":

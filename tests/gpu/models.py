@@ -17,8 +17,9 @@ from unittest import mock
 
 import torch
 
-from benchbench.diffusion import backbones, models
+from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import DTYPES, Backbone
+from benchbench.hub import models
 from tests.bench import random_models
 from tests.gpu.here import Here
 
@@ -62,7 +63,7 @@ def pretend(
     model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
 ) -> Backbone:
     """Loads as ``backbones.load`` does, with fake weights and real tokenizers; within ``fake_cuda`` only."""
-    from benchbench.runtime.fake import fake_backbone
+    from benchbench.diffusion.fake_cuda import fake_backbone
 
     made = fake_backbone(model, backbones.pick_dtype(dtype, torch.device("cuda")), unet_dtype)
     return replace(made, **_tokenizers(Path(model)))

@@ -92,7 +92,7 @@ def picture_pairs(here: Here, model: str) -> Path:
     import numpy as np
     from PIL import Image
 
-    from benchbench.diffusion.models import image_size
+    from benchbench.hub.models import image_size
 
     side = image_size(models.folder(here, model))
     folder = here.work / f"pairs-{side}"

@@ -19,9 +19,11 @@ import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from benchbench import doctor, fetch, prompts, registry
+from benchbench import prompts, registry
+from benchbench.cli import doctor_checks
 from benchbench.cli.main import main
 from benchbench.errors import CorruptError, MissingError
+from benchbench.fetch import files as fetch
 from tests.reward_models.conftest import LEARNED, natural
 
 REPOS = {
@@ -213,7 +215,7 @@ def test_missing_weights_end_in_one_message(
 
 def test_the_doctor_says_what_is_here(hub: Hub) -> None:
     fetch.reward("clip_l14")
-    rows = {str(row[0]): str(row[1]) for row in doctor.assets()}
+    rows = {str(row[0]): str(row[1]) for row in doctor_checks.assets()}
     assert rows["reward clip_l14"] == "here"
     assert "bench fetch --rewards pickscore" in rows["reward pickscore"]
 

@@ -129,7 +129,7 @@ def test_right_prompts_beat_wrong_ones(kind: type[Reward], attribute: str) -> No
 
 def test_aesthetic_follows_the_hidden_rule() -> None:
     """On 300 fresh drawings, correlation above .8 with the rule that it never saw without noise."""
-    from benchbench.shapes.recipe import taste
+    from benchbench.shapes_build import taste
 
     drawn = draw_many(300, 33)[1]
     scores = make(ShapesAesthetic).score([Image.fromarray(image) for image in drawn], [""] * 300)

@@ -10,7 +10,7 @@ import torch
 from benchbench.reward_models.shapes_pref import ShapesPref
 from benchbench.reward_models.shapes_spm import ShapesSPM
 from benchbench.shapes import WEIGHTS
-from benchbench.shapes.build import sha256
+from benchbench.shapes_build.build import sha256
 
 PROMPTS = ["a red ring", "a blue cross", "a green square"]
 

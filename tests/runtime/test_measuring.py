@@ -14,11 +14,11 @@ from PIL import Image
 
 from benchbench import registry
 from benchbench.errors import NoMemoryError
-from benchbench.evaluate.folder import score_folder
+from benchbench.evaluate.score_folder import score_folder
 from benchbench.reward_models.shapes_colour import ShapesColour
+from tests.evaluate.test_make_pairs import make
 from tests.protocols.test_measuring import SETTINGS, measure
 from tests.runtime.full import no_room, room_for
-from tests.train.test_pair_maker import make
 
 PLACES = {
     "network": (UNet2DConditionModel, "forward", 4),

@@ -14,8 +14,8 @@ from benchbench.diffusion.policy import make_policy
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.precision import arithmetic
+from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
-from benchbench.train.metrics import read_metrics
 from tests.gpu.models import move_adapter
 from tests.tiny import write_tiny_sd
 

@@ -98,7 +98,7 @@ class Plain:
 
     def __init__(self) -> None:
         from benchbench.diffusion.policy import Cost
-        from benchbench.world import World
+        from benchbench.runtime.distributed import World
 
         self.world, self.cost, self.attempt = World(), Cost(), nullcontext
 

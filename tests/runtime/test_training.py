@@ -20,11 +20,11 @@ from benchbench.train import calibration, evaluation
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.loop import train
-from benchbench.train.spm import Drawn, backward
+from benchbench.train.preference_model import Drawn, backward
 from tests.runtime.full import room_for
 from tests.train.test_loop import adapter
 from tests.train.test_offline import offline, pairs
-from tests.train.test_spm import Bias
+from tests.train.test_preference_model import Bias
 
 __all__ = ["offline", "pairs"]
 PROMPTS = PromptSet("two", ("a cat", "a dog"), "made here", "none")

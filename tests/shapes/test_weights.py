@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from benchbench.shapes import MODEL, WEIGHTS, oracle
-from benchbench.shapes.build import sha256
 from benchbench.shapes.captions import simple_prompts
-from benchbench.shapes.recipe.tokenizer import LENGTH
+from benchbench.shapes_build.build import sha256
+from benchbench.shapes_build.tokenizer import LENGTH
 
 
 @pytest.fixture(scope="module")

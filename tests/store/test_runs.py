@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchbench.errors import CorruptError, MissingError, RunError
+from benchbench.runtime.hashing import file_sha256
 from benchbench.store import root, runs
-from benchbench.store.keys import file_sha256
 
 
 def make(store: Path, name: str, done: bool = True) -> Path:

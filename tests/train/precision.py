@@ -13,7 +13,7 @@ from benchbench.api import Batch, ImagePairs, Images, OfflineMethod, Transitions
 from benchbench.config import RunConfig, load
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
-from benchbench.diffusion.full import train_all
+from benchbench.diffusion.finetuned import train_all
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from benchbench.store.metrics import read_metrics
 from benchbench.train.first_step import measure_rounding
 from benchbench.train.loop import train
-from benchbench.train.metrics import read_metrics
 from tests.train import precision
 from tests.train.precision import NOISE
 

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 from benchbench.config import load
+from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
-from benchbench.train.metrics import read_metrics
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 PHASES = {

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 from benchbench.config import RunConfig
 from benchbench.errors import CorruptError, RunError, UsageError
+from benchbench.store.metrics import read_metrics
 from benchbench.train import checkpoint, loop
 from benchbench.train.loop import Trainer, train
-from benchbench.train.metrics import read_metrics
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 

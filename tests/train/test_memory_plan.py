@@ -12,7 +12,7 @@ import pytest
 
 from benchbench.config import RunConfig, load
 from benchbench.train import memory_estimate, memory_plan
-from benchbench.train.dry import sizes
+from benchbench.train.cost_estimate import sizes
 from benchbench.train.memory_estimate import Estimate, Line
 from benchbench.train.memory_plan import GIB, MemoryPlan, plan, plans, reserve
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from benchbench.config import RunConfig, load
 from benchbench.errors import RunError, UsageError
+from benchbench.store.metrics import read_metrics
 from benchbench.train.evaluation import win_rate
 from benchbench.train.loop import Trainer, train
-from benchbench.train.metrics import read_metrics
 from benchbench.train.setup import make_optimizer, rate
 from tests.train.conftest import SMALL
 

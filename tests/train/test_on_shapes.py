@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchbench.config import load
+from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
-from benchbench.train.metrics import read_metrics
 
 SHORT = ["train.eval_every=0", "train.batch=4"]
 WATCHED = {"loss", "implicit_accuracy", "margin", "clamped", "grad_norm"}

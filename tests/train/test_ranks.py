@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
-from benchbench.train.metrics import read_metrics
 from tests.ranks import run_ranks
 
 ADAPTER = "pytorch_lora_weights.safetensors"

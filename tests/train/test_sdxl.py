@@ -12,8 +12,8 @@ import torch
 from benchbench.config import load
 from benchbench.diffusion import backbones
 from benchbench.diffusion.lora import load_adapter
+from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
-from benchbench.train.metrics import read_metrics
 from tests.tiny_xl import write_tiny_sdxl
 
 SMALL = ["train.batch=2", "train.eval_images=2", "train.lr=1e-3", "train.lora_rank=2", "train.lora_alpha=2"]

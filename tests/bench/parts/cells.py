@@ -14,21 +14,21 @@ def measure(setting: Setting) -> list[Row]:
     """Cells an hour, two at a time over one at a time; start included. Nothing on a GPU or a single core."""
     if setting.device != "cpu" or (os.cpu_count() or 1) < 2:
         return []
-    from benchbench.papers import pool
+    from benchbench.runtime import jobs
 
     count = iter(range(1000))
 
-    def task() -> pool.Task:
+    def task() -> jobs.Task:
         n = next(count)
         words = ["benchbench", "train", "--method", "tailorpo", "--model", "shapes", "--samples", str(SAMPLES)]
         words += ["--set", "train.eval_every=0", "--seed", str(n), "--out", str(setting.work / f"cell-{n}")]
-        return pool.Task(f"cell {n}", words, 1.0, setting.work / f"cell-{n}.log")
+        return jobs.Task(f"cell {n}", words, 1.0, setting.work / f"cell-{n}.log")
 
     # told that half the cores are for another cell, a cell takes one thread
     times = alternate(
         {
-            "one": lambda: pool.run([task()], os.cpu_count() or 2, "one cell"),
-            "two": lambda: pool.run([task(), task()], max(2, (os.cpu_count() or 2)), "two cells"),
+            "one": lambda: jobs.run([task()], os.cpu_count() or 2, "one cell"),
+            "two": lambda: jobs.run([task(), task()], max(2, (os.cpu_count() or 2)), "two cells"),
         },
         2,
     )

@@ -56,13 +56,13 @@ def baselines(setting: Setting, images: int, batches: Sequence[int]) -> dict[str
 def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) -> Any:  # type: ignore[assignment]
     """A function of (store, images, batch): our images of so many prompts, the weights kept between calls."""
     from benchbench.evaluate.generate import generate
-    from benchbench.evaluate.subject import Model
+    from benchbench.evaluate.row import Model
 
     sampler = SAMPLER | {"steps": steps}
     model = Model(setting.folder, sampler, setting.device, setting.dtype, lambda _: None, **options)
 
     def make(store: Path, count: int, batch: int | None = None) -> Any:
-        from benchbench.diffusion import models
+        from benchbench.hub import models
 
         return generate(
             model.subject("base", None),

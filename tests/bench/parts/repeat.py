@@ -11,7 +11,7 @@ PROMPTS, IMAGES = {"cpu": 45, "cuda": 8}, {"cpu": 5, "cuda": 2}
 
 def measure(setting: Setting) -> list[Row]:
     """A few images of each of a few prompts, two rewards."""
-    from benchbench.evaluate.run import evaluate
+    from benchbench.evaluate.report import evaluate
 
     count, each = PROMPTS[setting.device], IMAGES[setting.device]
     prompts: PromptSet = setting.prompts(count)

@@ -14,8 +14,8 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchbench.diffusion.fake_cuda import Counted, LiveMemory, fake_cuda
 from benchbench.noise import Noise
-from benchbench.runtime.fake import Counted, LiveMemory, fake_cuda
 from benchbench.train.loop import Trainer
 from tests.gpu import models, rewards, runs
 from tests.gpu.here import Found, Here

@@ -1,0 +1,121 @@
+"""What this machine has, for ``bench doctor``. Each function gives rows to print; none changes anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchbench import prompts, registry
+from benchbench.train.memory_table import COLUMNS
+
+Rows = list[list[object]]
+MEMORY = ("method", *COLUMNS)
+TRAININGS = {"tailorpo": None, "diffusion-dpo": "pickapic_v2"}
+"""Methods whose memory is counted, and the pairs that they learn from."""
+LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub")
+
+
+def machine(store: Path) -> Rows:
+    """Python, libraries, device, cores, memory, disk and caches."""
+    from benchbench import __version__
+
+    existing = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    rows: Rows = [["benchbench", __version__], ["Python", platform.python_version()]]
+    rows += [[name, _version(name)] for name in LIBRARIES]
+    rows += [
+        ["device", _device()],
+        ["cores", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"],
+        ["memory", _memory()],
+        ["store", f"{store}, {free / 1e9:.1f} GB free"],
+        ["cache of prompts and locks", prompts.cache_folder()],
+        ["cache of models", _hub_cache()],
+    ]
+    return rows
+
+
+def assets() -> Rows:
+    """Every model, released checkpoint, reward and prompt set: here, or the command that gets it."""
+    from benchbench.hub import models, weights
+    from benchbench.hub.released import RELEASED
+
+    present, skipped = registry.present_rewards()
+    rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
+    rows += [[f"checkpoint {name}", weights.missing(name) or "here"] for name in RELEASED]
+    rows += [[f"reward {name}", _reward_state(name, skipped.get(name))] for name in registry.names("rewards")]
+    rows += [[f"prompts {name}", prompts.missing(name) or "here"] for name in prompts.names()]
+    return rows
+
+
+def where() -> str:
+    """The cards that ``memory`` is about. Needs a torch that loads."""
+    from benchbench.train.memory_table import cards
+
+    return ", ".join(card.name for card in cards())
+
+
+def memory() -> Rows:
+    """Returns rows under ``MEMORY``: the default of a method that trains an adapter, and of one for all weights."""
+    from benchbench import config
+    from benchbench.runtime.progress import progress
+    from benchbench.train import memory_table
+
+    rows: Rows = []
+    with progress(len(TRAININGS), "memory", "methods") as bar:
+        for method, pairs in TRAININGS.items():
+            run = config.load(method, "sd15", "aesthetic", "animals", 10_000, 0, pairs=pairs)
+            rows += [[method, *row] for row in memory_table.rows(run, memory_table.cards())]
+            bar.advance()
+    return rows
+
+
+def plugins() -> list[tuple[str, str, str]]:
+    """(kind, name, error) of every plug-in that does not load."""
+    return [(registry.ONE[kind], name, error) for kind, name, error in registry.broken()]
+
+
+def _reward_state(name: str, missing: str | None) -> str:
+    return f"{missing}: bench fetch --rewards {name}" if missing else "here"
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def broken_torch() -> str | None:
+    """Returns the reason why torch does not load, or None."""
+    try:
+        import torch  # noqa: F401
+    except Exception as error:  # a torch that does not load is what a doctor is for
+        return f"torch does not load: {error}"
+    return None
+
+
+def _device() -> str:
+    wrong = broken_torch()
+    if wrong:
+        return wrong
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu (no CUDA device)"
+    return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
+    except (AttributeError, ValueError):
+        return "unknown"
+
+
+def _hub_cache() -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.HF_HUB_CACHE}{' (offline: HF_HUB_OFFLINE is set)' if constants.HF_HUB_OFFLINE else ''}"

@@ -1,0 +1,204 @@
+"""Makes preference pairs: images of a base model, of which a reward says which it prefers.
+
+    pairs/<name>-<digest>/record.json     written first: what the digest is made of; last: counts, the parquet's sha256
+    pairs/<name>-<digest>/pairs.parquet   caption, winner and loser (WebP bytes), their scores, prompt and samples
+
+The digest is made of everything that decides the pairs, so that pairs which exist are never made again. Images and
+scores go through the image and score stores: what was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchbench.errors import UsageError
+from benchbench.noise import Sample
+from benchbench.runtime.files import Say, locked, sweep, write_atomic, writing
+from benchbench.runtime.hashing import digest, file_sha256
+
+if TYPE_CHECKING:
+    from benchbench.api import PromptSet
+    from benchbench.config import SamplerConfig
+    from benchbench.evaluate.measure import Measured
+
+SCHEMA = 1  # raised when the same key would mean other pairs
+SEED = 900_000
+"""Of the images. No evaluation uses it by default: the images that are trained on are none that is judged later."""
+GROUP = 8  # rows of a row group, which is what reading one row costs
+
+
+def make_pairs(
+    model: str,
+    prompts: PromptSet,
+    reward: str,
+    store: Path,
+    images_per_prompt: int,
+    *,
+    seeds: Sequence[int] = (SEED,),
+    sampler: SamplerConfig | None = None,
+    device: str | None = None,
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    out: Path | None = None,
+    say: Say = print,
+) -> Path:
+    """The folder of the pairs, ``out`` or one in the store named by what they are; made unless it is there.
+
+    Of the K images of a prompt (and seed), each meets the next one and the last meets the first: K pairs, one for
+    K = 2. An equal score makes no pair. Errors: UsageError, MissingError, CorruptError, RunError.
+    """
+    from benchbench.config import SamplerConfig
+
+    if images_per_prompt < 2:
+        raise UsageError("a pair needs two images", f"{images_per_prompt} a prompt were asked for", "give 2 or more")
+    sampler = sampler or SamplerConfig()
+    key = _key(model, prompts, reward, images_per_prompt, seeds, sampler, device, dtype)
+    folder = out or store / "pairs" / f"{prompts.name}-{digest(key)}"
+    with locked(folder.parent / f"{folder.name}.lock", say):
+        if _made(folder, key, say):
+            return folder
+        count = len(prompts) * images_per_prompt * len(seeds)
+        say(f"making pairs of {count} images of {prompts.name} by {model}, judged by {reward}; into {folder}")
+
+        from benchbench.evaluate.measure import measure
+
+        options: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+        measured = measure(
+            model,
+            {"base": []},
+            prompts,
+            [reward],
+            store=store,
+            images_per_prompt=images_per_prompt,
+            eval_seeds=seeds,
+            sampler=sampler,
+            say=say,
+            **options,
+        )
+        _record(folder, {"key": key})
+        counts = _write(folder, measured)
+        sha256 = file_sha256(folder / "pairs.parquet")
+        _record(folder, {"key": key, **counts, "sha256": sha256, "made": measured.record})
+    say(f"{counts['pairs']} pairs ({counts['ties']} ties left out) are in {folder}")
+    return folder
+
+
+def _key(
+    model: str,
+    prompts: PromptSet,
+    reward: str,
+    images: int,
+    seeds: Sequence[int],
+    sampler: SamplerConfig,
+    device: str | None,
+    dtype: str,
+) -> dict[str, Any]:
+    """Everything that decides the pairs, JSON-able."""
+    from benchbench import registry
+    from benchbench.diffusion import backbones
+    from benchbench.hub import models
+
+    kind = registry.require_reward(reward)
+    return {
+        "schema": SCHEMA,
+        "model": models.content_hash(models.folder(model)),
+        "sampler": sampler.model_dump(mode="json"),
+        "dtype": backbones.pick_dtype(dtype, backbones.pick_device(device)),
+        "prompts": [prompts.name, prompts.hash],
+        "reward": [kind.name, kind.version],
+        "images_per_prompt": images,
+        "seeds": list(seeds),
+    }
+
+
+def _made(folder: Path, key: dict[str, Any], say: Say) -> bool:
+    """Whether the folder holds the pairs of the key. Errors: UsageError where it holds something else."""
+    try:
+        found = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        ours = found["key"] == key
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = not any(folder.glob("[!.]*"))
+        found = {}
+    if not ours:
+        raise UsageError(
+            f"{folder} holds something else", "nothing is overwritten", "choose another --out, or remove that folder"
+        )
+    if "sha256" not in found:
+        return False  # nothing yet, or what an interrupted making left
+    pairs = folder / "pairs.parquet"
+    if pairs.is_file() and file_sha256(pairs) == found["sha256"]:
+        return True
+    say(f"warning: {pairs} is not the file that was made; it is made again")
+    return False
+
+
+def _record(folder: Path, facts: dict[str, Any]) -> None:
+    write_atomic(folder / "record.json", (json.dumps(facts, indent=1) + "\n").encode())
+
+
+def meetings(count: int) -> Iterator[tuple[int, int]]:
+    """Which of a prompt's images meet: each the next one, the last the first."""
+    return ((i, (i + 1) % count) for i in range(count if count > 2 else 1))
+
+
+def _write(folder: Path, measured: Measured) -> dict[str, int]:
+    """Writes pairs.parquet, a row group at a time; counts of images, pairs and ties."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"caption": pa.string(), "winner": pa.binary(), "loser": pa.binary()}
+    columns |= dict.fromkeys(("winner_score", "loser_score"), pa.float64())
+    columns |= dict.fromkeys(("prompt_index", "seed", "winner_sample", "loser_sample"), pa.int64())
+    schema = pa.schema(list(columns.items()))
+    path = folder / "pairs.parquet"
+    temporary = folder / f".{path.name}.{os.getpid()}.tmp"
+    counts = {"images": sum(len(g.entries) for g in measured.generations["base"]), "pairs": 0, "ties": 0}
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder, path.name)
+        try:
+            with pq.ParquetWriter(temporary, schema) as writer:
+                rows = _rows(measured, counts)
+                while group := list(islice(rows, GROUP)):
+                    writer.write_table(pa.Table.from_pylist(group, schema))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return counts
+
+
+def _rows(measured: Measured, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """The rows of pairs.parquet, by seed, prompt and image."""
+    frame = measured.frames["base"]
+    for generation in measured.generations["base"]:
+        own = frame[frame.eval_seed == generation.seed]
+        score = dict(zip(zip(own.prompt_index, own["sample"], strict=True), own.score, strict=True))
+        by_prompt: dict[int, list[Sample]] = {}
+        for item in generation.entries:
+            by_prompt.setdefault(item.index, []).append(item)
+        for items in by_prompt.values():
+            for first, second in meetings(len(items)):
+                pair = sorted((items[first], items[second]), key=lambda item: -score[item.index, item.number])
+                scores = [float(score[item.index, item.number]) for item in pair]
+                if scores[0] == scores[1]:
+                    counts["ties"] += 1
+                    continue
+                counts["pairs"] += 1
+                for item in pair:
+                    generation.images.read(item)  # checks it
+                yield {
+                    "caption": pair[0].prompt,
+                    "winner": generation.images.path(pair[0]).read_bytes(),
+                    "loser": generation.images.path(pair[1]).read_bytes(),
+                    "winner_score": scores[0],
+                    "loser_score": scores[1],
+                    "prompt_index": pair[0].index,
+                    "seed": generation.seed,
+                    "winner_sample": pair[0].number,
+                    "loser_sample": pair[1].number,
+                }

@@ -1,0 +1,43 @@
+"""What all rows of a table have in common: the model, the sampler, the prompts, how many images, which seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from benchbench.runtime.hashing import digest
+
+
+class Protocol(BaseModel):
+    """Two tables with the same ``digest`` may be compared; the digest says nothing of device or batch size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    model: str
+    model_hash: str
+    sampler: dict[str, Any]
+    dtype: str
+    prompts: str
+    prompts_hash: str
+    prompt_count: int
+    images_per_prompt: int
+    eval_seeds: tuple[int, ...]
+    rewards: dict[str, str]
+    """Version by name."""
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits; what a model is called does not matter."""
+        return digest(self.model_dump(exclude={"model"}))
+
+    def describe(self) -> str:
+        """The protocol in a sentence, for captions."""
+        settings = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in self.sampler.items())
+        seeds = ", ".join(map(str, self.eval_seeds))
+        images = f"{self.images_per_prompt} image{'s' if self.images_per_prompt > 1 else ''}"
+        return (
+            f"{self.model} ({self.dtype}), sampler {settings}; {self.prompt_count} prompts of {self.prompts}, "
+            f"{images} each, evaluation seed{'s' if len(self.eval_seeds) > 1 else ''} {seeds}"
+        )

@@ -1,0 +1,1 @@
+"""Files that others made: models, weights, released checkpoints, and where they lie on this machine."""

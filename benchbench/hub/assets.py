@@ -1,0 +1,122 @@
+"""Files that others made and we do not ship: which, where they may lie, and whether they are the right ones.
+
+Looked for in this order, for each hub id in its order: a local copy under ``$BENCH_WEIGHTS``, if that is set (in a
+folder ``OWNER/NAME`` or ``NAME``; a single file also directly), then the Hugging Face cache, then, for what is fetched
+from elsewhere, our own cache. Nothing here uses the network, and nothing imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchbench.errors import CorruptError, MissingError
+
+LOCAL = "BENCH_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """Files of one repository. ``files`` has, for each file that is needed, the names it may have, best first."""
+
+    what: str
+    repos: tuple[str, ...]
+    """Hub ids that hold the same files, tried in order."""
+    files: tuple[tuple[str, ...], ...]
+    size: str = ""
+    licence: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Known hashes by file name, whole or as ``first...last`` digits; others are recorded when they are first used."""
+    url: str = ""
+    """Where the one file can be had besides the hub."""
+
+    def find(self) -> tuple[Path, ...] | None:
+        """The files, in the order of ``files`` and all from one place, or None."""
+        return next((paths for _, paths in self._places() if paths), None)
+
+    def missing(self) -> str | None:
+        """What is missing and where it was looked for, or None."""
+        if self.find():
+            return None
+        names = ", ".join(names[0] for names in self.files)
+        local = os.environ.get(LOCAL)
+        where = f"${LOCAL} ({local})" if local else f"${LOCAL} (not set)"
+        size = f", {self.size}" if self.size else ""
+        return f"{self.what} ({names} of {' or '.join(self.repos)}{size}) is neither in {where} nor in {_cache()}"
+
+    def paths(self) -> tuple[Path, ...]:
+        """The files, checked against the known hashes and the lock. Errors: MissingError, CorruptError."""
+        for repo, found in self._places():
+            if found:
+                for path in found:
+                    self.check(repo, path, content_hash(path))
+                return found
+        raise MissingError(f"{self.what} is not on this machine", str(self.missing()), "bench fetch --rewards")
+
+    def check(self, repo: str, path: Path, found: str) -> None:
+        """Errors: CorruptError for a file with another hash than the known one, or than at its first use."""
+        from benchbench.hub.lock import agree
+
+        first, _, last = self.sha256.get(path.name, "").partition("...")
+        if not (found.startswith(first) and found.endswith(last)):
+            raise CorruptError(
+                f"{path} is not the file that {self.what} means",
+                f"its sha256 is {found}, expected {self.sha256[path.name]}",
+                "delete it, and fetch again what needed it: bench fetch --rewards",
+            )
+        agree(f"file {repo} {path.name}", found)
+
+    def _places(self) -> list[tuple[str, tuple[Path, ...] | None]]:
+        local = os.environ.get(LOCAL)
+        places: list[tuple[str, tuple[Path, ...] | None]] = []
+        for repo in self.repos:
+            if local:
+                root = Path(local).expanduser()
+                folders = [root / repo, root / repo.split("/")[-1], *([root] if len(self.files) == 1 else [])]
+                places += [(repo, self._in(folder)) for folder in folders]
+            places.append((repo, self._cached(repo)))
+        if self.url:
+            places.append((self.url, self._in(own_folder())))
+        return places
+
+    def _in(self, folder: Path) -> tuple[Path, ...] | None:
+        found = [next((folder / n for n in names if (folder / n).is_file()), None) for names in self.files]
+        return tuple(path for path in found if path) if all(found) else None
+
+    def _cached(self, repo: str) -> tuple[Path, ...] | None:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = []
+        for names in self.files:
+            hits = (try_to_load_from_cache(repo, name) for name in names)
+            found.append(next((Path(hit) for hit in hits if isinstance(hit, str)), None))
+        return tuple(path for path in found if path) if all(found) else None
+
+
+def own_folder() -> Path:
+    """Where a file that does not come from the hub is kept."""
+    from benchbench import prompts
+
+    return prompts.cache_folder() / "weights"
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file. A large file of the Hugging Face cache is named by its own sha256, which is taken as it is."""
+    blob = path.resolve().name
+    return blob if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob) else computed_hash(path)
+
+
+def computed_hash(path: Path) -> str:
+    """sha256 of a file, from its bytes; seconds for each GB."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cache() -> str:
+    from huggingface_hub import constants
+
+    return f"the Hugging Face cache ({constants.HF_HUB_CACHE})"

@@ -1,0 +1,44 @@
+"""The lock file: what was fetched first is what every later run uses, or an error says what changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchbench.errors import CorruptError
+from benchbench.runtime.files import locked, write_atomic
+
+
+def holds(value: str) -> bool:
+    """Whether this value was recorded for anything. Errors: CorruptError for a lock file that is damaged."""
+    return value in _read().values()
+
+
+def agree(key: str, value: str) -> None:
+    """Records the value the first time and refuses another one later. Errors: CorruptError."""
+    path = _path()
+    with locked(path.with_suffix(".lock"), print):
+        lock = _read()
+        if lock.get(key, value) != value:
+            raise CorruptError(
+                f"{key} has changed since it was first fetched",
+                f"recorded {lock[key]}, now {value}",
+                f"to accept the change, delete its line in {path}",
+            )
+        if key not in lock:
+            write_atomic(path, (json.dumps({**lock, key: value}, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _path() -> Path:
+    from benchbench import prompts
+
+    return prompts.cache_folder() / "lock.json"
+
+
+def _read() -> dict[str, str]:
+    path = _path()
+    try:
+        lock: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise CorruptError(f"{path} is damaged", str(error), "delete it; the next fetch records anew") from error
+    return lock

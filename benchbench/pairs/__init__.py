@@ -1,0 +1,1 @@
+"""Preference data: reading pairs of images, never making them."""

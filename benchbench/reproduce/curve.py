@@ -1,0 +1,51 @@
+"""Reward against training samples, from what the trainings logged on fixed noise: TailorPO's Figure 4."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+
+from benchbench.report import curves
+from benchbench.report.sections import Section
+from benchbench.report.table import Cell, Column, Table
+from benchbench.reproduce import page_sections
+from benchbench.reproduce.plan import Plan
+from benchbench.store import runs
+from benchbench.store.metrics import read_metrics
+
+
+def tables(cells: Plan) -> tuple[list[Table], list[Section]]:
+    """A table and curves for each reward: rows are methods, columns how many samples were trained on."""
+    made: list[Table] = []
+    shown: list[Section] = []
+    for reward in cells.rewards:
+        here = [t for t in cells.trainings if t.config.reward == reward]
+        seen: dict[str, dict[int, list[float]]] = {}
+        for training in here:
+            row = seen.setdefault(training.row, {})
+            for line in read_metrics(training.out):
+                if "eval.reward" in line:
+                    row.setdefault(line["samples"], []).append(line["eval.reward"])
+        columns = sorted({samples for row in seen.values() for samples in row})
+        images = here[0].config.train.eval_images if here else 0
+        made.append(
+            Table(
+                name=f"{cells.spec.id.replace(':', '-')}-{reward}",
+                title=f"{reward} against training samples",
+                caption=f"Mean of {reward} over {images} images of {cells.track.train_prompts}, on the same noise for "
+                f"all rows, after so many training samples. In brackets: one standard deviation around the mean of "
+                f"{len(cells.seeds)} training seeds, as in the paper's figure.",
+                rows=tuple(seen),
+                columns=tuple(Column(key=str(samples)) for samples in columns),
+                cells={row: {str(n): _cell(values) for n, values in found.items()} for row, found in seen.items()},
+                quick=cells.quick,
+            )
+        )
+        shown += curves.from_runs([runs.read(t.out) for t in here], page_sections.labels(cells))
+    return made, shown
+
+
+def _cell(values: list[float]) -> Cell:
+    mean = fmean(values)
+    spread = stdev(values) if len(values) > 1 else None
+    band = {} if spread is None else {"low": mean - spread, "high": mean + spread}
+    return Cell(value=mean, seeds=len(values), **band)

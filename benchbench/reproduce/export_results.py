@@ -1,0 +1,46 @@
+"""Copies reports of paper tables and of protocols out of a store: ``python -m benchbench.reproduce.export_results STORE
+results/shapes``.
+
+Of each table on the shapes track, and of each protocol on the shapes world's prompts, the newest report that is not a
+quick one: its words, its CSV files and the records of its runs, without the pictures, into a folder of its name.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from benchbench.protocols import PROTOCOLS
+from benchbench.report.folder import DATA
+from benchbench.reproduce import spec
+from benchbench.runtime.files import write_atomic
+
+
+def checkin(store: Path, results: Path) -> list[str]:
+    """Returns what was copied; what the store has no report of stays as it is."""
+    copied = []
+    tables = {table: (table.replace(":", "-"), "shapes") for table in spec.names()}
+    protocols = {name: (name, "shapes-*") for name in PROTOCOLS}
+    for name, (stem, where) in (tables | protocols).items():
+        found = (path.parent for path in (store / "reports").glob(f"{stem}-{where}-[0-9a-f]*/{DATA}"))
+        reports = [folder for folder in found if "-QUICK-" not in folder.name]
+        if not reports:
+            continue
+        newest = max(reports, key=lambda folder: (folder / DATA).stat().st_mtime)
+        shutil.rmtree(results / stem, ignore_errors=True)
+        (results / stem).mkdir(parents=True)
+        page = json.loads((newest / DATA).read_text(encoding="utf-8"))
+        records = {k: v for s in page["sections"] if s["kind"] == "records" for k, v in s["records"].items()}
+        text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # where it lay is nobody's business
+        write_atomic(results / stem / "record.json", f"{text}\n".encode())
+        for file in [newest / "report.md", *newest.glob("*.csv")]:
+            if not file.stem.endswith("-published"):  # these are in results/published
+                shutil.copy(file, results / stem / file.name)
+        copied.append(name)
+    return copied
+
+
+if __name__ == "__main__":
+    print("\n".join(checkin(Path(sys.argv[1]), Path(sys.argv[2]))))

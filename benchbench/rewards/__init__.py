@@ -1,0 +1,1 @@
+"""From a reward's name to its class, and scoring with it."""

@@ -1,0 +1,142 @@
+"""Makes the shapes world again from its seeds: model, rewards, record."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from benchbench.errors import CorruptError, RunError
+
+from .job import facts, is_done
+from .plan import STAGES
+
+PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow")
+SHIPPED = {"model": "ship", "clip": "ship", "pref": "ship", "aesthetic.safetensors": "ship", "spm": "spm"}
+"""What a build leaves, and the stage that made it."""
+Say = Callable[[str], None]
+
+
+def build(out: Path, seed: int = 0, jobs: int = 2, say: Say = print, quick: bool = False) -> dict[str, Any]:
+    """Builds everything into `out` and returns the record; stages that ended before are not run again.
+
+    `jobs` stages run at a time, each in a process of its own on one thread. `quick` builds something that works but
+    has learned nothing, in about a minute.
+    """
+    out = Path(out)
+    _claim(out, {"recipe": 1, "seed": seed, "quick": quick})
+    if (out / "record.json").is_file():
+        say(f"{out} holds this build already")
+        return json.loads((out / "record.json").read_text())
+    work = out / "work"
+    started = time.monotonic()
+    _run_stages(work, seed, jobs, quick, say)
+    for name, stage in SHIPPED.items():
+        _copy(work / stage / name, out / name)
+    _copy(work / "measure" / "samples.png", out / "samples.png")
+    record = _record(out, work, seed, quick)
+    record["seconds_of_this_run"] = round(time.monotonic() - started, 1)
+    _write(out / "record.json", json.dumps(record, indent=2) + "\n")
+    shutil.rmtree(work)
+    return record
+
+
+def _claim(out: Path, identity: dict[str, Any]) -> None:
+    """Marks the folder as this build's, or refuses one that is something else's."""
+    mark = out / "build.json"
+    if mark.is_file():
+        found = json.loads(mark.read_text())
+        if found != identity:
+            raise CorruptError(
+                f"{out} holds another build", f"it is {found}, wanted is {identity}", "give an empty folder"
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise CorruptError(f"{out} is not empty", "it holds files that no build made", "give an empty folder")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        _write(mark, json.dumps(identity) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    part = target.with_name(target.name + ".part")
+    if source.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, part)
+    else:
+        shutil.copyfile(source, part)
+    os.replace(part, target)
+
+
+def _run_stages(work: Path, seed: int, jobs: int, quick: bool, say: Say) -> None:
+    """Starts every stage whose needs are met, at most `jobs` at a time, until all have ended or one has failed."""
+    work.mkdir(exist_ok=True)
+    running: dict[str, tuple[subprocess.Popen[bytes], IO[str]]] = {}
+    try:
+        while running or not all(is_done(work, stage) for stage in STAGES):
+            for stage, needs in STAGES.items():
+                ready = stage not in running and not is_done(work, stage) and all(is_done(work, n) for n in needs)
+                if ready and len(running) < jobs:
+                    say(f"{stage}: started")
+                    log = (work / f"{stage}.log").open("w")
+                    running[stage] = _start(stage, work, seed, quick, log), log
+            time.sleep(0.2)
+            for stage, (process, output) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                output.close()
+                del running[stage]
+                if not is_done(work, stage):
+                    tail = (work / f"{stage}.log").read_text()[-1500:]
+                    raise RunError(f"stage {stage} failed", tail, "run the same command again: it goes on from here")
+                say(f"{stage}: done in {facts(work, stage)['seconds']:.0f} s")
+    finally:
+        for process, output in running.values():
+            process.terminate()
+            process.wait()
+            output.close()
+
+
+def _start(stage: str, work: Path, seed: int, quick: bool, log: IO[str]) -> subprocess.Popen[bytes]:
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "benchbench.shapes_build.plan", stage, str(work), str(seed)]
+    command += ["quick"] * quick
+    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | one_thread)
+
+
+def sha256(path: Path) -> str:
+    """The file's hash, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _record(out: Path, work: Path, seed: int, quick: bool) -> dict[str, Any]:
+    stages = {stage: facts(work, stage) for stage in STAGES}
+    files = sorted(p for name in SHIPPED for p in [out / name, *(out / name).rglob("*")] if p.is_file())
+    return {
+        "seed": seed,
+        "quick": quick,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "processor_threads_per_stage": 1,
+        "seconds": {stage: noted["seconds"] for stage, noted in stages.items()},
+        "cpu_seconds": sum(noted["cpu_seconds"] for noted in stages.values()),
+        "parameters": stages["ship"]["parameters"],
+        "stages": {stage: noted for stage, noted in stages.items() if stage not in ("ship", "measure")},
+        "measured": stages["measure"],
+        "bytes": sum(path.stat().st_size for path in files),
+        "files": {path.relative_to(out).as_posix(): sha256(path) for path in files},
+    }

@@ -1,0 +1,90 @@
+"""Stage: a small convolutional net that names the attributes of pictures.
+
+Its inner features serve the autoencoder as a perceptual distance (the part that LPIPS plays for Stable Diffusion's
+autoencoder, arXiv:2112.10752) and the text tower as its image side. It is not shipped.
+"""
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchbench.shapes.captions import ATTRIBUTES
+
+from .data import VALUES, batches, degrade, pool, schedule
+from .job import Facts, Job
+
+
+class Features(nn.Module):
+    """Three levels of features, a summary of 128 numbers, and one linear head an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            [
+                nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU()),
+                nn.Sequential(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()),
+                nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, 2, 1), nn.ReLU()),
+            ]
+        )
+        self.summary = nn.Sequential(nn.Conv2d(64, 96, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(96 * 16, 128))
+        self.heads = nn.ModuleList([nn.Linear(128, len(VALUES[name])) for name in ATTRIBUTES])
+
+    def levels(self, pixels: Tensor) -> list[Tensor]:
+        """Features of pictures [N, 3, 32, 32] in [0, 1] at 32, 16 and 8 pixels a side."""
+        x, found = 2 * pixels - 1, []
+        for block in self.blocks:
+            x = block(x)
+            found.append(x)
+        return found
+
+    def summarise(self, pixels: Tensor) -> Tensor:
+        """[N, 128]."""
+        return self.summary(self.levels(pixels)[-1])
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """One [N, values] of logits an attribute."""
+        summary = F.relu(self.summarise(pixels))
+        return [head(summary) for head in self.heads]
+
+    def distance(self, pixels: Tensor, others: Tensor) -> Tensor:
+        """Mean squared difference of channel-normalised features, summed over levels; a scalar."""
+        with torch.no_grad():
+            right = self.levels(others)
+        left = self.levels(pixels)
+        gaps = [F.normalize(a, dim=1) - F.normalize(b, dim=1) for a, b in zip(left, right, strict=True)]
+        return torch.stack([gap.square().sum(1).mean() for gap in gaps]).sum()
+
+
+def attribute_loss(logits: list[Tensor], labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the attributes."""
+    return torch.stack([F.cross_entropy(part, labels[:, i]) for i, part in enumerate(logits)]).mean()
+
+
+def load(job: Job) -> Features:
+    """The trained net, frozen."""
+    net = Features()
+    net.load_state_dict(load_file(job.of("features") / "features.safetensors"))
+    return net.requires_grad_(False).eval()
+
+
+def run(job: Job) -> Facts:
+    """Trains on drawings, some of them blurred or noisy."""
+    data = pool(job.scale(16000, 1000), job.seed)
+    held = pool(500, job.seed + 1)
+    net, steps = Features(), job.scale(2500, 40)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
+    rate = schedule(optimiser, steps)
+    for step, index in enumerate(batches(len(data.scenes), 64, steps), 1):
+        loss = attribute_loss(net(degrade(data.pixels(index))), data.labels[index])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        rate.step()
+        job.log(step, steps, loss=loss.item())
+    with torch.no_grad():
+        logits = net(held.images.float() / 255)
+    guesses = torch.stack([part.argmax(1) for part in logits], dim=1)
+    right = dict(zip(ATTRIBUTES, (guesses == held.labels).float().mean(0).tolist(), strict=True))
+    save_file(net.state_dict(), job.folder / "features.safetensors")
+    return {"steps": steps, "loss": loss.item(), "held_out_accuracy": right}

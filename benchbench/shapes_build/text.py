@@ -1,0 +1,93 @@
+"""Stage: the pipeline's text tower, trained contrastively on captions and frozen afterwards.
+
+Its image side is the feature net, which is not shipped. Linear heads on the text side make sure that the summary
+holds every attribute that the caption states.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from benchbench.shapes.captions import ATTRIBUTES, stated
+
+from . import features, tokenizer
+from .data import VALUES, batches, captions_of, pool, schedule
+from .job import Facts, Job
+
+
+def config(vocabulary: int, **more: int) -> CLIPTextConfig:
+    """Two layers of width 96; `vocabulary` tokens, the last two of which mark start and end."""
+    return CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=96,
+        intermediate_size=192,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=tokenizer.LENGTH,
+        bos_token_id=vocabulary - 2,
+        eos_token_id=vocabulary - 1,
+        pad_token_id=vocabulary - 1,
+        **more,
+    )
+
+
+def stated_labels(captions: list[str]) -> Tensor:
+    """[N, 5]: the index of each attribute's value, -100 where the caption does not state it."""
+    rows = []
+    for caption in captions:
+        said = stated(caption)
+        rows.append([VALUES[name].index(said[name]) if name in said else -100 for name in ATTRIBUTES])
+    return torch.tensor(rows)
+
+
+def contrastive(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's loss (arXiv:2103.00020): each picture to its caption among the batch's, and the reverse."""
+    logits = scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
+    target = torch.arange(len(logits))
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def load(job: Job) -> CLIPTextModel:
+    """The trained text tower, frozen."""
+    return CLIPTextModel.from_pretrained(job.of("text") / "text_encoder").requires_grad_(False).eval()
+
+
+def run(job: Job) -> Facts:
+    """Trains the text tower and saves it with its tokenizer."""
+    words = tokenizer.make()
+    data = pool(job.scale(10000, 600), job.seed)
+    with torch.no_grad():
+        judge = features.load(job)
+        seen = torch.cat([judge.summarise(p.float() / 255) for p in data.images.split(500)])
+    captions = captions_of(data.scenes, job.seed)
+    tokens, labels = tokenizer.encode(words, captions), stated_labels(captions)
+
+    tower = CLIPTextModel(config(len(words)))
+    image_side, text_side = nn.Linear(128, 64), nn.Linear(96, 64)
+    heads = nn.ModuleList([nn.Linear(96, len(VALUES[name])) for name in ATTRIBUTES])
+    scale = nn.Parameter(torch.tensor(2.5))
+    parameters = [*tower.parameters(), *image_side.parameters(), *text_side.parameters(), *heads.parameters(), scale]
+    steps = job.scale(1500, 20)
+    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
+    rate = schedule(optimiser, steps)
+    for step, index in enumerate(batches(len(captions) - 500, 96, steps), 1):
+        summary = tower(tokens[index]).pooler_output
+        pairing = contrastive(image_side(seen[index]), text_side(summary), scale)
+        naming = sum(F.cross_entropy(head(summary), labels[index, i]) for i, head in enumerate(heads)) / len(heads)
+        loss = pairing + naming
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        rate.step()
+        job.log(step, steps, loss=loss.item(), pairing=pairing.item())
+
+    accuracy = {}
+    with torch.no_grad():
+        summary = tower.eval()(tokens[-500:]).pooler_output
+        for i, name in enumerate(ATTRIBUTES):
+            said = labels[-500:, i] >= 0
+            accuracy[name] = (heads[i](summary).argmax(1) == labels[-500:, i])[said].float().mean().item()
+    tower.save_pretrained(job.folder / "text_encoder")
+    words.save_pretrained(job.folder / "tokenizer")
+    return {"steps": steps, "loss": loss.item(), "tokens": len(words), "held_out_accuracy": accuracy}

@@ -1,0 +1,78 @@
+"""The tokenizer: byte-pair encoding learned from the words that captions are made of."""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+from transformers import CLIPTokenizer
+
+from benchbench.shapes.captions import PLACES
+from benchbench.shapes.drawing import COLOURS, SHAPES, SIZES
+
+LENGTH = 20
+"""Tokens of a prompt, with the start and end marks."""
+END = "</w>"
+
+
+def words() -> list[str]:
+    """Every word of the captions, each once, in alphabetical order."""
+    places = itertools.chain.from_iterable(place.split() for place in PLACES.values())
+    return sorted({"a", "an", "on", "background", *places, *COLOURS, *SHAPES, *SIZES})
+
+
+def learn_merges(corpus: list[str]) -> list[tuple[str, str]]:
+    """Merges in the order learned, until every word is one token; among equally frequent pairs the first by name."""
+    pieces = [(*word[:-1], word[-1] + END) for word in corpus]
+    merges: list[tuple[str, str]] = []
+    while True:
+        pairs = Counter(pair for piece in pieces for pair in itertools.pairwise(piece))
+        if not pairs:
+            return merges
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        pieces = [_join(piece, best) for piece in pieces]
+
+
+def _join(piece: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    joined: list[str] = []
+    for part in piece:
+        if joined and (joined[-1], part) == pair:
+            joined[-1] += part
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+def _byte_symbols() -> list[str]:
+    """The 256 printable stand-ins for bytes, as in GPT-2's byte-level encoding: printable ones stand for themselves."""
+    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    spare = itertools.count(256)
+    return [chr(byte) if byte in kept else chr(next(spare)) for byte in range(256)]
+
+
+def make() -> CLIPTokenizer:
+    """A CLIP tokenizer: bytes, bytes that end a word, merges in their order, and the marks of start and end."""
+    merges = learn_merges(words())
+    symbols = _byte_symbols()
+    entries = [*symbols, *(s + END for s in symbols), *(a + b for a, b in merges)]
+    entries += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {entry: number for number, entry in enumerate(dict.fromkeys(entries))}
+    return CLIPTokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        bos_token="<|startoftext|>",
+        eos_token="<|endoftext|>",
+        unk_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        model_max_length=LENGTH,
+    )
+
+
+def encode(tokenizer: CLIPTokenizer, prompts: list[str]):  # type: ignore[no-untyped-def]
+    """Token ids of prompts, int64 [N, 20]."""
+    return tokenizer(prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt").input_ids
+
+
+def save(folder: Path) -> None:
+    """Writes the tokenizer as a folder that `from_pretrained` reads."""
+    make().save_pretrained(folder)

@@ -1,0 +1,103 @@
+"""Stage: the autoencoder, 32x32 pixels to 4x8x8 latents and back."""
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from benchbench.shapes import oracle
+from benchbench.shapes.drawing import draw_many
+
+from . import features
+from .data import batches, pool, schedule, to_tensor, to_uint8
+from .job import Facts, Job
+
+KL = 2e-3
+"""Weight of the Kullback-Leibler term, per pixel and channel of the picture."""
+PERCEPTUAL = 0.15
+"""Weight of the perceptual distance."""
+
+
+def make() -> AutoencoderKL:
+    """An untrained autoencoder: two halvings, 16 to 64 channels, about 0.7 million parameters."""
+    return AutoencoderKL(
+        block_out_channels=[16, 32, 64],
+        down_block_types=["DownEncoderBlock2D"] * 3,
+        up_block_types=["UpDecoderBlock2D"] * 3,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=32,
+    )
+
+
+def load(job: Job) -> AutoencoderKL:
+    """The trained autoencoder, frozen."""
+    return AutoencoderKL.from_pretrained(job.of("vae")).requires_grad_(False).eval()
+
+
+def _slopes(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    return pixels[..., 1:, :] - pixels[..., :-1, :], pixels[..., 1:] - pixels[..., :-1]
+
+
+@torch.no_grad()
+def reconstruct(vae: AutoencoderKL, pixels: Tensor, noise: float = 0.0, size: int = 100) -> Tensor:
+    """Pictures [N, 3, 32, 32] in [0, 1] through the autoencoder; `noise` is added to latents, in their own sd."""
+    parts = []
+    for part in pixels.split(size):
+        latents = vae.encode(2 * part - 1).latent_dist.mode()
+        if noise:
+            sd = noise * torch.rand(len(part), 1, 1, 1) / vae.config.scaling_factor
+            latents = latents + sd * torch.randn_like(latents)
+        parts.append((vae.decode(latents).sample / 2 + 0.5).clamp(0, 1))
+    return torch.cat(parts)
+
+
+def check(vae: AutoencoderKL, seed: int, count: int = 500) -> Facts:
+    """The oracle's hit rates on reconstructed drawings, and their peak signal-to-noise ratio in dB."""
+    scenes, images = draw_many(count, seed)
+    pixels = to_tensor(images).float() / 255
+    again = reconstruct(vae, pixels)
+    return oracle.hit_rates(to_uint8(again), scenes) | {
+        "psnr_db": float(-10 * torch.log10((again - pixels).square().mean()))
+    }
+
+
+def run(job: Job) -> Facts:
+    """Small batches and many steps: with large batches and few steps it stays blurred."""
+    data = pool(job.scale(24000, 1000), job.seed)
+    judge = features.load(job)
+    vae = make().to(memory_format=torch.channels_last)
+    steps = job.scale(11000, 30)
+    optimiser = torch.optim.AdamW(vae.parameters(), lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+    rate = schedule(optimiser, steps, warm_up=200)
+    for step, index in enumerate(batches(len(data.scenes), 16, steps), 1):
+        pixels = data.pixels(index).contiguous(memory_format=torch.channels_last)
+        posterior = vae.encode(2 * pixels - 1).latent_dist
+        again = vae.decode(posterior.sample()).sample / 2 + 0.5
+        error = (again - pixels).abs().mean() + 2 * (again - pixels).square().mean()
+        edges = sum((a - b).abs().mean() for a, b in zip(_slopes(again), _slopes(pixels), strict=True))
+        perceptual = judge.distance(again, pixels)
+        spread = posterior.kl().mean() / pixels[0].numel()
+        loss = error + 0.5 * edges + PERCEPTUAL * perceptual + KL * spread
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimiser.step()
+        rate.step()
+        job.log(step, steps, loss=loss.item(), error=error.item(), perceptual=perceptual.item(), kl=spread.item() * 12)
+        if step % 2000 == 0:
+            job.say(f"vae after {step}: {check(vae.eval(), job.seed + 2, 200)}")
+            vae.train()
+    vae = vae.to(memory_format=torch.contiguous_format).requires_grad_(False).eval()
+    with torch.no_grad():
+        sample = data.images[:2000].float() / 127.5 - 1
+        latents = torch.cat([vae.encode(part).latent_dist.sample() for part in sample.split(100)])
+    vae.register_to_config(scaling_factor=round(1.0 / latents.std().item(), 5))
+    vae.save_pretrained(job.folder)
+    return {
+        "steps": steps,
+        "loss": loss.item(),
+        "kl_nats_per_latent": spread.item() * 12,
+        "latent_sd": latents.std().item(),
+        "held_out": check(vae, job.seed + 2),
+    }

@@ -1,0 +1,106 @@
+"""From a stream of pairs to the batches of an offline method: encoded, with their captions, each draw by its number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchbench.api import Batch, ImagePairs, Images, Metrics, OfflineMethod, PairsConfig
+from benchbench.diffusion.backbones import Backbone
+from benchbench.diffusion.guidance import StepReward
+from benchbench.diffusion.policy import Policy
+from benchbench.noise import Noise, Sample
+from benchbench.pairs.open import PairItem, PairSet, PairStream
+from benchbench.runtime.files import write_atomic
+from benchbench.runtime.memory import Splitter
+
+BAD_ROWS = "bad_rows.json"
+
+
+class Reader:
+    """Collects for an offline method what an online one rolls out: a Batch of draws, named by sample numbers.
+
+    Pictures become latents by a draw of the VAE's posterior times its scaling factor, as in the released code, with
+    noise by (seed, draw, side). Rows that had to be skipped are listed in the run's folder.
+    """
+
+    def __init__(self, method: OfflineMethod, cfg: PairsConfig, pairs: PairSet, seed: int, backbone: Backbone) -> None:
+        self.method, self.pairs, self.backbone = method, pairs, backbone
+        self.winners = method.winners(cfg)
+        flip: Any = {"independent": True, "joint": "joint", "none": False}[cfg.flip]
+        self.stream = PairStream(
+            pairs,
+            Noise(seed, "pairs"),
+            backbone.image_size,
+            caption_dropout=cfg.caption_dropout,
+            flip=flip,
+            same_size=cfg.flip == "joint",
+        )
+        self.encoding = Splitter("encoding pictures", row="picture")
+        self.out: Path | None = None
+
+    def collect(
+        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
+    ) -> Iterator[tuple[Batch, Metrics]]:
+        """One Batch of the draws that the samples' numbers name; numbers follow each other."""
+        first, size = samples[0].number, self.backbone.batch_size
+        parts = []
+        for start in range(first, first + len(samples), size):
+            items = self.stream.batch(start, min(start + size, first + len(samples)))
+            parts.append(self._batch(policy, items, noise))
+        batch, metrics = self.method.prepare(policy, type(parts[0]).cat(parts), cfg, noise)
+        policy.cost.pairs += 0 if self.winners is not None else len(batch)
+        if policy.world.main:
+            self._report()
+        yield batch, {**metrics, "bad_rows": float(len(self.stream.bad))}
+
+    def _batch(self, policy: Policy, items: Sequence[PairItem], noise: Noise) -> Any:
+        draws = [item.draw for item in items]
+        cond = policy.encode([item.caption for item in items])
+        draw = torch.tensor(draws)  # stays on the host, where noise is drawn by it
+
+        def encoded(pictures: list[Tensor], side: str) -> Tensor:
+            def share(rows: slice) -> Tensor:
+                def fits(some: slice) -> Tensor:
+                    own = slice(rows.start + some.start, rows.start + some.stop)
+                    return self.encode(torch.stack(pictures[own]), draws[own], noise, side)
+
+                return self.encoding(fits, rows.stop - rows.start)
+
+            return policy.world.rows(len(draws), self.backbone.latent_shape, share)
+
+        if self.winners is None:
+            x_w = encoded([item.winner for item in items], "winner")
+            x_l = encoded([item.loser for item in items], "loser")
+            return ImagePairs(x_w, x_l, cond, draw)
+        won = [noise.integer(2**53, "label", d) < self.winners * 2**53 for d in draws]
+        pictures = [item.winner if w else item.loser for item, w in zip(items, won, strict=True)]
+        label = torch.tensor([1.0 if w else -1.0 for w in won], device=self.backbone.device)
+        return Images(encoded(pictures, "winner"), cond, draw, label)
+
+    def encode(self, pictures: Tensor, draws: Sequence[int], noise: Noise, side: str) -> Tensor:
+        """Scaled latents, float32 [N, C, h, w], of pictures [N, 3, H, W] in [-1, 1]."""
+        vae = self.backbone.vae
+        posterior = vae.encode(pictures.to(self.backbone.device, vae.dtype)).latent_dist
+        rows = [Sample("", d) for d in draws]
+        z = noise.normal(rows, "vae", side, shape=self.backbone.latent_shape, device=self.backbone.device)
+        return (posterior.mean.float() + posterior.std.float() * z) * vae.config.scaling_factor
+
+    def _report(self) -> None:
+        """bad_rows.json: every row skipped so far, also before a resumption."""
+        if self.out is None or not self.stream.bad:
+            return
+        file = self.out / BAD_ROWS
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        rows = {(row["draw"], row["row"]): row for row in [*before, *(bad._asdict() for bad in self.stream.bad)]}
+        if len(rows) > len(before):
+            write_atomic(file, json.dumps([rows[key] for key in sorted(rows)], indent=1).encode())
+
+    def close(self) -> None:
+        """Ends the threads that decode ahead."""
+        self.stream.close()

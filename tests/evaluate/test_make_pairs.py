@@ -1,0 +1,127 @@
+"""Pairs that a base model's images and a reward make: who meets whom, who wins, and that nothing is made twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from benchbench import registry
+from benchbench.api import PromptSet
+from benchbench.config import SamplerConfig
+from benchbench.errors import UsageError
+from benchbench.evaluate import make_pairs as pair_maker
+from benchbench.evaluate import measure as measuring
+from benchbench.evaluate.make_pairs import make_pairs, meetings
+from benchbench.evaluate.row import Model
+from benchbench.pairs.open import open_pairs
+
+PROMPTS = PromptSet("two", ("red circle", "blue square"), "", "")
+SAMPLER = SamplerConfig(steps=2)
+
+
+def make(store: Path, images: int = 3, **options: Any) -> Path:
+    options = {"sampler": SAMPLER, "device": "cpu", "say": lambda line: None, **options}
+    return make_pairs("shapes", PROMPTS, "shapes-colour", store, images, **options)
+
+
+def test_who_meets_whom() -> None:
+    """Of 4: 0-1, 1-2, 2-3, 3-0; of 2 once: 0-1. Each image of K > 2 is in two pairs."""
+    assert list(meetings(4)) == [(0, 1), (1, 2), (2, 3), (3, 0)] and list(meetings(2)) == [(0, 1)]
+
+
+def test_pairs_are_the_rewards_choices(tmp_path: Path) -> None:
+    """2 prompts of 3 images: 6 pairs. The reward, asked again about the two pictures, prefers the winner."""
+    folder = make(tmp_path)
+    pairs = open_pairs(str(folder), tmp_path)
+    record = json.loads((folder / "record.json").read_text())
+    assert (record["images"], record["pairs"], record["ties"], len(pairs)) == (6, 6, 0, 6)
+    assert list(pairs.captions()) == ["red circle"] * 3 + ["blue square"] * 3 and pairs.name == folder.name
+    reward = registry.get("rewards", "shapes-colour")("cpu")
+    rows = pq.read_table(folder / "pairs.parquet").to_pylist()
+    for i, row in enumerate(rows):
+        raw = pairs[i]
+        winner, loser = reward.score([raw.winner, raw.loser], [raw.caption] * 2).tolist()
+        assert winner > loser and (winner, loser) == pytest.approx((row["winner_score"], row["loser_score"]))
+        assert {row["winner_sample"], row["loser_sample"]} == set(list(meetings(3))[i % 3])
+
+
+def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time nothing is opened. A torn file is made again from the stored images, without the model."""
+    said: list[str] = []
+    folder = make(tmp_path, say=said.append)
+    before = (folder / "pairs.parquet").read_bytes()
+    assert any("making pairs of 6 images" in line for line in said)
+
+    def never(*args: object) -> None:
+        raise AssertionError("it was made again")
+
+    monkeypatch.setattr(Model, "_open", never)
+    with monkeypatch.context() as stricter:
+        stricter.setattr(measuring, "measure", never)
+        assert make(tmp_path) == folder
+    (folder / "pairs.parquet").write_bytes(before[:100])
+    said.clear()
+    assert make(tmp_path, say=said.append) == folder and "is made again" in said[0]
+    assert (folder / "pairs.parquet").read_bytes() == before
+    (folder / ".pairs.parquet.1.tmp").write_bytes(b"left by a kill")
+    (folder / "pairs.parquet").unlink()
+    (folder / "record.json").write_text(json.dumps({"key": json.loads((folder / "record.json").read_text())["key"]}))
+    make(tmp_path)
+    assert (folder / "pairs.parquet").read_bytes() == before and len(list(folder.iterdir())) == 2
+
+
+def test_other_settings_are_other_pairs(tmp_path: Path) -> None:
+    two, three, steps = make(tmp_path, 2), make(tmp_path, 3), make(tmp_path, 2, sampler=SamplerConfig(steps=3))
+    seed = make(tmp_path, 2, seeds=(5,))
+    assert len({two, three, steps, seed}) == 4
+    assert len(open_pairs(str(two), tmp_path)) == 2
+
+
+def test_ties_make_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reward of one value: 6 meetings, 6 ties, and a set with nothing in it, which is refused."""
+    kind = registry.get("rewards", "shapes-colour")
+    monkeypatch.setattr(kind, "score", lambda self, images, prompts: torch.ones(len(images)))
+    folder = make(tmp_path)
+    assert json.loads((folder / "record.json").read_text())["ties"] == 6
+    with pytest.raises(UsageError, match="no pair"):
+        open_pairs(str(folder), tmp_path)
+
+
+def test_nothing_of_a_users_is_overwritten(tmp_path: Path) -> None:
+    """A folder with a file in it, and one that holds other pairs."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "pairs.parquet").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="something else"):
+        make(tmp_path, out=mine)
+    assert (mine / "pairs.parquet").read_bytes() == b"mine"
+    own = make(tmp_path, 2, out=tmp_path / "own")
+    with pytest.raises(UsageError, match="something else"):
+        make(tmp_path, 3, out=own)
+    assert make(tmp_path, 2, out=own) == own
+    with pytest.raises(UsageError, match="two images"):
+        make(tmp_path, 1)
+
+
+def test_the_images_are_not_those_of_an_evaluation(tmp_path: Path) -> None:
+    """Their seed is none that evaluations use by default (0), and so are the pictures."""
+    made, judged = open_pairs(str(make(tmp_path)), tmp_path), open_pairs(str(make(tmp_path, seeds=(0,))), tmp_path)
+    assert pair_maker.SEED != 0
+    assert not np.array_equal(np.asarray(made[0].winner), np.asarray(judged[0].winner))
+
+
+def test_a_reference_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """made:FILE:REWARD:IMAGES; twice is one set with one hash."""
+    monkeypatch.setattr("benchbench.config.SamplerConfig", lambda: SAMPLER)
+    file = tmp_path / "mine.txt"
+    file.write_text("red circle\n")
+    first, second = (
+        open_pairs(f"made:{file}:shapes-colour:4", tmp_path, device="cpu", say=lambda line: None) for _ in range(2)
+    )
+    assert len(first) == 4 and first.name.startswith("mine-") and first.hash == second.hash

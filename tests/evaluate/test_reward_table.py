@@ -1,0 +1,113 @@
+"""The reward table: cells, differences, captions."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchbench.evaluate.protocol import Protocol
+from benchbench.evaluate.reward_table import reward_table
+
+SETTINGS: dict[str, Any] = {
+    "name": "reward-table",
+    "model": "shapes",
+    "model_hash": "m",
+    "sampler": {"steps": 20, "eta": 1.0},
+    "dtype": "fp32",
+    "prompts": "simple",
+    "prompts_hash": "p",
+    "prompt_count": 12,
+    "images_per_prompt": 2,
+    "eval_seeds": (0, 1),
+    "rewards": {"colour": "1"},
+}
+PROTOCOL = Protocol(**SETTINGS)
+
+
+def frame(lift: float, reward: str = "colour", seed: int = 0) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "prompt_index": p, "prompt": f"p{p}", "sample": s, "eval_seed": e, "reward": reward, "version": "1",
+            "unit": "points", "score": p + 0.1 * s + lift * (1 + p % 2), "image_sha256": "", "train_seed": seed,
+        }
+        for p in range(12) for s in range(2) for e in range(2)
+    )  # fmt: skip
+
+
+def test_cells_and_differences() -> None:
+    """Scores are p + 0.1 s: mean 5.55. A lift of 1 adds 1 to even prompts and 2 to odd ones: 1.5."""
+    table = reward_table({"base": frame(0), "ours": frame(1)}, PROTOCOL, published={("ours", "colour"): 6.66})
+    base, ours = table.cells["base"]["colour"], table.cells["ours"]["colour"]
+    assert (base.value, base.images, base.prompts) == (pytest.approx(5.55), 48, 12)
+    assert (base.difference, base.gain, base.published) == (None, None, None)
+    assert ours.value == pytest.approx(7.05) and ours.difference == pytest.approx(1.5) and ours.published == 6.66
+    assert ours.difference_low is not None and ours.difference_high is not None
+    assert 1 < ours.difference_low < 1.5 < ours.difference_high < 2
+    assert ours.gain == pytest.approx(1.5 / frame(0).score.std())
+    assert table.best("colour") == "ours"
+
+
+def test_differences_are_judged_together() -> None:
+    """A lift of 1 has the same sign on all 12 prompts: p = 2/4096, times 2 for two comparisons; none has p = 1."""
+    table = reward_table({"base": frame(0), "up": frame(1), "same": frame(0)}, PROTOCOL)
+    up, same = table.cells["up"]["colour"], table.cells["same"]["colour"]
+    assert (up.p, up.p_holm, up.significant) == (pytest.approx(2 / 4096), pytest.approx(4 / 4096), True)
+    assert (same.p, same.p_holm, same.significant, same.detectable) == (1, 1, False, None)
+    assert up.detectable is None and table.cells["base"]["colour"].p is None
+    assert "Holm's correction for the 2 comparisons" in table.caption and "permutation test" in table.caption
+
+
+def test_what_is_not_significant_says_what_would_be() -> None:
+    noise = frame(0)
+    noise["score"] += [0.3 * (-1) ** p for p in noise.prompt_index]
+    table = reward_table({"base": frame(0), "noise": noise}, PROTOCOL)
+    cell = table.cells["noise"]["colour"]
+    assert "n.s.: not significant" in table.caption
+    assert cell.significant is False and cell.detectable is not None and cell.detectable_gain is not None
+    assert cell.detectable_gain == pytest.approx(cell.detectable / frame(0).score.std())
+
+
+def test_a_row_may_lack_a_reward() -> None:
+    table = reward_table({"base": frame(0), "ours": frame(1, "other")}, PROTOCOL)
+    assert table.get("ours", "colour") is None and table.get("base", "other") is None
+    assert [c.key for c in table.columns] == ["colour", "other"]
+
+
+def test_the_caption_says_what_was_compared() -> None:
+    caption = reward_table({"base": frame(0), "ours": frame(1)}, PROTOCOL).caption
+    for words in ("steps 20", "12 prompts of simple", "2 images each", "seeds 0, 1", "version 1, in points",
+                  "95% interval by bootstrap over prompts", "difference to base", PROTOCOL.digest):  # fmt: skip
+        assert words in caption
+
+
+def test_several_trainings_are_one_row() -> None:
+    rows = {"base": frame(0), "ours": pd.concat([frame(1, seed=0), frame(2, seed=1)])}
+    table = reward_table(rows, PROTOCOL)
+    assert table.cells["ours"]["colour"].seeds == 2
+    assert "over prompts and up to 2 trainings of a row" in table.caption
+    assert "by a paired two-level t-test over trainings and prompts. n.s." in table.caption
+
+
+def test_an_interval_of_fractions_stays_between_none_and_all() -> None:
+    """Two trainings, of which one has every score 1 and the other 0.5: Student's t with one degree of freedom would
+    reach from 0.75 far beyond 1; of a share it ends there."""
+
+    def right(score: float, seed: int) -> pd.DataFrame:
+        return frame(0, seed=seed).assign(score=score, unit="fraction of stated attributes")
+
+    table = reward_table({"ours": pd.concat([right(1.0, 0), right(0.5, 1)])}, PROTOCOL, base=None)
+    found = table.cells["ours"]["colour"]
+    assert found.value == 0.75 and found.low is not None and found.high is not None
+    assert 0 <= found.low < 0.75 < found.high <= 1
+    assert "of fractions Wilson's for clustered samples" in table.caption
+
+
+def test_quick_is_in_caption_and_file_name() -> None:
+    table = reward_table({"base": frame(0)}, PROTOCOL, quick=True)
+    assert table.full_caption.startswith("QUICK") and table.stem == "rewards-QUICK"
+
+
+def test_the_digest_is_of_what_matters() -> None:
+    assert Protocol(**{**SETTINGS, "model": "a copy of it"}).digest == PROTOCOL.digest
+    for key, value in {"model_hash": "n", "dtype": "bf16", "eval_seeds": (0,), "rewards": {"colour": "2"}}.items():
+        assert Protocol(**{**SETTINGS, key: value}).digest != PROTOCOL.digest

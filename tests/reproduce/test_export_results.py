@@ -1,0 +1,31 @@
+"""Reports of tables are copied out of a store without their pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from benchbench.report import folder
+from benchbench.reproduce.export_results import checkin
+from tests.report.pages import PAGE
+
+
+def test_the_newest_whole_report_of_each_table(tmp_path: Path) -> None:
+    """Of spo:3 there are an old report, a newer one and a quick one: the newer one is taken. Then a protocol's."""
+    results = tmp_path / "results"
+    assert checkin(tmp_path, results) == []
+    old = folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"title": "old"}))
+    os.utime(old / "page.json", (0, 0))
+    folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"title": "new"}))
+    folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"quick": True}))
+    folder.write(tmp_path, "cost-shapes-simple", PAGE)
+    folder.write(tmp_path, "cost-shapes-simple", PAGE.model_copy(update={"quick": True, "title": "quick"}))
+    folder.write(tmp_path, "cost-animals", PAGE)  # of another world
+    assert checkin(tmp_path, results) == ["spo:3", "cost"]
+    assert "# quick" not in (results / "cost" / "report.md").read_text(encoding="utf-8")
+    assert sorted(path.name for path in results.iterdir()) == ["cost", "spo-3"]
+    assert (results / "spo-3" / "report.md").read_text(encoding="utf-8").startswith("# new\n")
+    records = next(section.records for section in PAGE.sections if section.kind == "records")
+    assert json.loads((results / "spo-3" / "record.json").read_text(encoding="utf-8")) == records
+    assert {path.suffix for path in (results / "spo-3").iterdir()} == {".md", ".csv", ".json"}

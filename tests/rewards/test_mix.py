@@ -1,0 +1,136 @@
+"""Weighted mixtures: their arithmetic, and training and evaluating with one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchbench import config, registry
+from benchbench.cli.main import main
+from benchbench.cli.options import reward_words
+from benchbench.errors import RunError, UsageError
+from benchbench.rewards import mix as ensemble
+from benchbench.rewards.mix import Statistics
+from tests.reward_models.conftest import natural
+
+MIX = "jpeg_compressibility=-0.5,shapes-colour=2"
+
+
+def test_one_spelling_for_each_mix() -> None:
+    assert ensemble.canonical("shapes-colour=2.0, jpeg_compressibility=-.5") == MIX
+    assert ensemble.canonical({"shapes-colour": 2, "jpeg_compressibility": -0.5}) == MIX
+    assert ensemble.weights(MIX) == {"jpeg_compressibility": -0.5, "shapes-colour": 2.0}
+    assert registry.get("rewards", "shapes-colour=2,jpeg_compressibility=-0.5").name == MIX
+
+
+@pytest.mark.parametrize(
+    ("mix", "said"),
+    [
+        ("a=1,a=2", "twice"),
+        ("a=", "not a name"),
+        ("a=1,b", "not a name"),
+        ("=1", "not a name"),
+        ("a=nan", "not a name"),
+        ("a=0", "not a name"),
+    ],
+)
+def test_a_bad_mix_is_refused(mix: str, said: str) -> None:
+    with pytest.raises(UsageError, match="not a mix") as caught:
+        ensemble.canonical(mix)
+    assert said in caught.value.cause
+
+
+def test_a_member_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UsageError, match="pikscore"):
+        registry.get("rewards", "pikscore=1,aesthetic=1")
+
+
+def test_neighbours_with_weights_are_one_ensemble() -> None:
+    assert reward_words("a,b=1,c=2,d,e=3") == ["a", "b=1,c=2", "d", "e=3"]
+
+
+def test_its_facts_are_its_members() -> None:
+    kind = registry.get("rewards", MIX)
+    assert not kind.differentiable and kind.trainable
+    assert registry.get("rewards", "aesthetic=1,pickscore=1").differentiable
+    assert not registry.get("rewards", "shapes-oracle=1,shapes-colour=1").trainable
+    assert "PickScore" in registry.get("rewards", "aesthetic=1,pickscore=1").missing()
+    name, note = registry.resolve_reward("aesthetic=1,jpeg_compressibility=1", True)
+    assert name == "jpeg_compressibility=1,shapes-aesthetic=1" and note
+
+
+def test_weighted_sum_of_normalised_scores_by_hand() -> None:
+    """2 (5 - 3) / 4 - .5 (-1 - 1) / 2 = 1 + .5 = 1.5; and 2 (3 - 3) / 4 - .5 (1 - 1) / 2 = 0."""
+    kind = registry.get("rewards", MIX)
+    statistics = {"shapes-colour": Statistics(3, 4, 9), "jpeg_compressibility": Statistics(1, 2, 9)}
+    scores = {"shapes-colour": torch.tensor([5.0, 3.0]), "jpeg_compressibility": torch.tensor([-1.0, 1.0])}
+    assert kind.combine(scores, statistics).tolist() == pytest.approx([1.5, 0.0])
+
+
+def test_calibration_makes_mean_zero_and_then_stays() -> None:
+    """Over the images that it was calibrated on the mean is 0; other images and batches do not move the scale."""
+    reward = registry.get("rewards", MIX)()
+    images = [natural(i, 32, 32) for i in range(6)]
+    with pytest.raises(RunError, match="calibrated"):
+        reward.score(images, [""] * 6)
+    reward.calibrate(images, [""] * 6)
+    together = reward.score(images, [""] * 6)
+    assert together.mean().item() == pytest.approx(0, abs=1e-5)
+    alone = torch.cat([reward.score([image], [""]) for image in images])
+    assert torch.allclose(together, alone, atol=1e-5)
+    with pytest.raises(RunError, match="all 3 images"):
+        reward.calibrate(images[:1] * 3, [""] * 3)
+
+
+def test_its_gradient_is_the_weighted_sum_of_gradients() -> None:
+    reward = registry.get("rewards", "shapes-colour=2")()
+    reward.statistics = {"shapes-colour": Statistics(1.0, 4.0, 2)}
+    x = torch.rand(2, 3, 32, 32).requires_grad_()
+    (mixed,) = torch.autograd.grad(reward.score_differentiable(x, ["", ""]).sum(), x)
+    (plain,) = torch.autograd.grad(
+        registry.get("rewards", "shapes-colour")().score_differentiable(x, ["", ""]).sum(), x
+    )
+    assert torch.allclose(mixed, plain * 2 / 4)
+
+
+def test_a_mapping_in_a_config_is_the_same_run() -> None:
+    """YAML's mapping and the command line's string have one digest."""
+    runs = [
+        config.load("ddpo", "shapes", mix, "shapes-simple", 4, 0)
+        for mix in ({"shapes-colour": 2, "jpeg_compressibility": -0.5}, "shapes-colour=2,jpeg_compressibility=-0.5")
+    ]
+    assert runs[0].reward == MIX
+    assert runs[0].digest == runs[1].digest
+
+
+def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The statistics are printed and saved; in the table the base model's mean is 0, and members are scored once."""
+    run, store = tmp_path / "run", tmp_path / "store"
+    train = ["train", "--model", "shapes", "--method", "ddpo", "--reward", MIX, "--samples", "4", "--out", str(run)]
+    train += ["--set", "train.eval_images=2", "train.batch=4", "--store", str(store)]
+    assert main(train) == 0, capsys.readouterr().err
+    assert "is normalised by mean" in capsys.readouterr().out
+    saved = json.loads((run / "ensemble.json").read_text())
+    assert saved["reward"] == MIX and saved["statistics"]["shapes-colour"]["images"] == 32
+    # forwards of the calibration's 32 images and of two fixed evaluations of 2 images, each of 20 guided steps
+    assert json.loads((run / "done.json").read_text())["eval_forwards"] == (32 + 2 * 2) * 20 * 2
+    (tmp_path / "p.txt").write_text("a red circle\na blue square\na green triangle\n")
+    evaluate = ["eval", "--model", "shapes", "--adapter", str(run), "--prompts", str(tmp_path / "p.txt")]
+    evaluate += ["--rewards", f"{MIX},shapes-colour", "--images-per-prompt", "2", "--store", str(store)]
+    assert main(evaluate) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert MIX in out and "images of base" in out
+    [file] = (store / "scores").rglob("ensemble-*.json")
+    statistics = json.loads(file.read_text())["statistics"]
+    base = pd.read_parquet(next(file.parent.glob("shapes-colour*.parquet"))).score
+    assert statistics["shapes-colour"]["mean"] == pytest.approx(base.mean())
+    assert statistics["shapes-colour"]["deviation"] == pytest.approx(np.std(base))
+    assert main(evaluate) == 0
+    again = capsys.readouterr().out
+    told = [[line for line in text.splitlines() if not line.startswith("made ")] for text in (out, again)]
+    assert told[0] == told[1] and "made 0 images" in again

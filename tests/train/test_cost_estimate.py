@@ -1,0 +1,60 @@
+"""The counted price of a setting, against the counts that methods.md derives."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+import pytest
+
+from benchbench.config import load
+from benchbench.train.cost_estimate import Price, fixed_evaluations, price
+
+
+@pytest.mark.parametrize(
+    ("method", "preset", "words", "expected"),
+    [
+        # 20 images, one optimiser step each with its 20 steps; 20 evaluations and 20 with gradient an image
+        ("ddpo", "released", [], Price(20, 20, 20, 20, 20, 1, 64)),
+        # 20 pairs; an image's 20 steps are evaluated in the rollout and by the reference, and once with gradient
+        ("d3po", "released", ["train.batch=40"], Price(40, 20, 20, 40, 20, 1, 84)),
+        # 20 steps + 2 x 5 look-aheads - 5 reused + 5 of the reference = 30, 5 with gradient, 10 rewards
+        ("tailorpo", "released", [], Price(2, 1, 10, 30, 5, 10, 41)),
+        # inside the rollout nothing is reused: 35 evaluations, 5 optimiser steps of 2 pairs
+        ("tailorpo", "paper", [], Price(2, 5, 2, 35, 5, 10, 46)),
+        # guided: the 5 look-aheads are not reused either, 5 gradients and 5 rewards more
+        ("tailorpo-g", "released", [], Price(2, 1, 10, 35, 10, 15, 57)),
+        # 65 evaluations + 16 of the reference, 16 with gradient, 64 decodes; 40 x 16 pairs in minibatches of 40
+        ("spo", "released", [], Price(40, 16, 40, 81, 16, 64, 116.2)),
+        # 2048 pairs in one step; an image is seen once by policy and reference, without guidance: a half each
+        ("diffusion-dpo", "released", [], Price(4096, 1, 2048, 0.5, 0.5, 0, 2.035)),
+        ("dspo", "released-sdxl", [], Price(4096, 1, 2048, 0.5, 0.5, 0, 2.035)),
+        ("sft", "released", [], Price(2048, 1, 2048, 0, 0.5, 0, 1.535)),
+        # KTO looks at the batch beforehand, with policy and reference, for its reference point
+        ("diffusion-kto", "released", [], Price(8, 1, 8, 1, 0.5, 0, 2.535)),
+        ("mapo", "released", [], Price(32, 1, 16, 0, 0.5, 0, 1.535)),
+    ],
+)
+def test_price(method: str, preset: str, words: list[str], expected: Price) -> None:
+    """The last number: the evaluations, plus 2.2 for each gradient of an adapter and 3.07 for each of all weights."""
+    config = load(method, "shapes", "shapes-colour", "shapes-simple", 400, 0, preset, words)
+    assert astuple(price(config)) == pytest.approx(astuple(expected))
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "looks"),
+    [
+        ("tailorpo", ["train.eval_every=0"], 0),
+        ("tailorpo", ["train.eval_every=96"], 6),  # at 0, 96, 192, 288, 384 and 400
+        ("tailorpo", ["train.eval_every=100"], 5),  # at 400 once
+        ("tailorpo", ["train.eval_every=1000"], 2),
+        ("tailorpo", ["train.eval_every=96", "train.batch=150"], 4),  # at 0 and where rollouts end: 150, 300, 400
+        ("tailorpo", ["train.eval_steps=60"], 5),  # 200 steps: at 0, 60, 120, 180 and 200
+        ("tailorpo", ["train.eval_every=0", "train.eval_steps=60"], 0),
+        ("ddpo", ["train.eval_steps=60"], 8),  # 20 rollouts of 20 steps, 400: at 0, 60, 120, ..., 360 and 400
+        ("ddpo", ["train.eval_steps=15"], 21),  # every rollout passes one
+    ],
+)
+def test_fixed_evaluations(method: str, words: list[str], looks: int) -> None:
+    """Of 400 samples, 45 images of 20 steps each time. A released rollout: 2 samples and a step, DDPO's 20 and 20."""
+    config = load(method, "shapes", "shapes-colour", "shapes-simple", 400, 0, "released", words)
+    assert fixed_evaluations(config, price(config)) == looks * 45 * 20
