@@ -1,3 +1,5 @@
 """benchbench: a benchmark suite for aligning text-to-image diffusion models with preferences."""
 
-__version__ = "0.1.0"
+from benchbench.version import __version__
+
+__all__ = ["__version__"]

@@ -13,11 +13,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from benchbench import registry
-from benchbench.api import Method, MethodConfig, Settings, later
+from benchbench import defaults, registry
+from benchbench.api import Method, MethodConfig
 from benchbench.errors import UsageError
 from benchbench.rewards import mix
 from benchbench.runtime.hashing import digest
+from benchbench.types import Settings, later
 
 PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 
@@ -110,7 +111,7 @@ class RunConfig(Settings):
     @field_validator("reward", mode="before")
     @classmethod
     def _mix(cls, value: Any) -> Any:
-        mixed = isinstance(value, Mapping) or (isinstance(value, str) and mix.is_ensemble(value))
+        mixed = isinstance(value, Mapping) or (isinstance(value, str) and mix.is_mix(value))
         return mix.canonical(value) if mixed else value
 
     @property
@@ -180,9 +181,8 @@ def load(
     if seed < 0:
         errors.append(f"--seed {seed}: must not be negative")
     if cls.data == "offline" and pairs is None:
-        if model == "shapes":
-            from benchbench.pairs.open import SHAPES as pairs
-        else:
+        pairs = defaults.of(model).pairs
+        if pairs is None:
             errors.append("--pairs is missing: it learns from pairs of images, as pickapic_v2 (see docs/pairs.md)")
     if cls.data == "online" and pairs is not None:
         errors.append(f"--pairs {pairs}: it makes its own images and reads no pairs; leave --pairs away")
@@ -235,13 +235,10 @@ def all_presets(method: str) -> dict[str, Any] | None:
 
 
 def default_preset(method: str, model: str) -> str:
-    """``shapes`` on that model, ``released-sdxl`` on SDXL where the method has it, else ``released``."""
-    from benchbench.hub.models import split
-
-    if model == "shapes":
-        return "shapes"
-    sdxl = split(model)[0] == "sdxl" and "released-sdxl" in (all_presets(method) or {})
-    return "released-sdxl" if sdxl else "released"
+    """The model's own preset where the method has it, else ``released``: not every method has one for SDXL."""
+    own = defaults.of(model).preset
+    presets = all_presets(method)
+    return own if presets is None or own in presets else "released"
 
 
 def value(raw: str) -> Any:

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, e
 from pathlib import Path
 from typing import Any, Literal
 
-from benchbench.errors import BenchError, MissingError, UsageError
+from benchbench.errors import BenchError, UsageError
 
 Kind = Literal["methods", "rewards", "prompts"]
 GROUPS: tuple[Kind, ...] = ("methods", "rewards", "prompts")
@@ -31,10 +31,6 @@ def names(kind: Kind) -> list[str]:
 
 def get(kind: Kind, name: str) -> Any:
     """The object behind a name: a Method or Reward class, or a function that makes a PromptSet."""
-    if kind == "rewards" and "=" in name:
-        from benchbench.rewards import mix as ensemble
-
-        return ensemble.make(name)
     entry = _find(kind, name)
     try:
         return entry.load()
@@ -73,44 +69,9 @@ def broken() -> list[tuple[Kind, str, str]]:
     return found
 
 
-def require_reward(name: str) -> Any:
-    """The class of a reward whose weights are here. Errors: UsageError, MissingError naming the command to get them."""
-    cls = get("rewards", name)
-    missing = cls.missing()
-    if missing:
-        raise MissingError(
-            f"the reward {name} has no weights on this machine", missing, f"bench fetch --rewards {name}"
-        )
-    return cls
-
-
-def resolve_reward(name: str, model_is_shapes: bool) -> tuple[str, str | None]:
-    """The registered name of a reward on a kind of model, and a note to print where it is another one."""
-    if "=" in name:
-        from benchbench.rewards import mix as ensemble
-
-        mix = ensemble.weights(ensemble.canonical(name))
-        found = [(resolve_reward(member, model_is_shapes), weight) for member, weight in mix.items()]
-        notes = [note for (_, note), _ in found if note]
-        return ensemble.canonical(",".join(f"{real}={w}" for (real, _), w in found)), "; ".join(notes) or None
-    own = f"shapes-{name}"
-    if model_is_shapes and own in names("rewards"):
-        return own, f"on the shapes model the reward {name!r} is {own!r}"
-    _find("rewards", name)
-    return name, None
-
-
-def present_rewards() -> tuple[list[str], dict[str, str]]:
-    """``--rewards all``: the rewards whose weights are here, and for the others why not."""
-    skipped: dict[str, str] = {}
-    for name in names("rewards"):
-        try:
-            missing = get("rewards", name).missing()
-        except BenchError as error:
-            missing = error.cause
-        if missing:
-            skipped[name] = missing
-    return [name for name in names("rewards") if name not in skipped], skipped
+def require(kind: Kind, name: str) -> None:
+    """Raises UsageError for a name that nothing has."""
+    _find(kind, name)
 
 
 def unknown(what: str, name: str, known: Iterable[str], remedy: str) -> UsageError:

@@ -8,9 +8,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from benchbench.api import Metrics
-from benchbench.diffusion.schedule import Step
-from benchbench.noise import Noise, Sample, hand_over
+from benchbench.api import Metrics, Noise, Sample, Step, hand_over
 
 
 def rank(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond, ImagePairs, Metrics
-from benchbench.diffusion.policy import Policy
-from benchbench.noise import Noise, Sample, hand_over
+from benchbench.api import Cond, ImagePairs, Metrics, Noise, Policy, Sample, hand_over
 
 
 def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:

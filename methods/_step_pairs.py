@@ -7,9 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchbench.api import Metrics, StepPairs
-from benchbench.diffusion.policy import Policy
-from benchbench.train.losses import pair_dpo
+from benchbench.api import Metrics, Policy, StepPairs, pair_dpo
 
 LogProb = Literal["mean", "sum"]
 """Of a step's log-density over its latent dimensions: the released codes' mean, or the papers' sum."""

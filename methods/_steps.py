@@ -9,10 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchbench.api import StepPairs, Transitions
-from benchbench.diffusion.schedule import Schedule, check_steps
-from benchbench.errors import UsageError
-from benchbench.noise import Noise
+from benchbench.api import Noise, Schedule, StepPairs, Transitions, UsageError, check_steps
 
 Count = Annotated[int, Field(ge=1)]
 Steps = Literal["all"] | Count | tuple[int, ...]

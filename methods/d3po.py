@@ -11,11 +11,20 @@ from collections.abc import Iterator, Sequence
 import torch
 from pydantic import Field
 
-from benchbench.api import Method, MethodConfig, Metrics, Need, StepPairs
-from benchbench.diffusion.guidance import StepReward
-from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws, Visit, rollout
-from benchbench.noise import Noise, Sample
+from benchbench.api import (
+    Draws,
+    Method,
+    MethodConfig,
+    Metrics,
+    Need,
+    Noise,
+    Policy,
+    Sample,
+    StepPairs,
+    StepReward,
+    Visit,
+    rollout,
+)
 
 from ._candidates import rank
 from ._step_pairs import LogProb, step_pair_loss

@@ -12,12 +12,20 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from benchbench.api import Method, MethodConfig, Metrics, Precision, Transitions
-from benchbench.diffusion.guidance import StepReward
-from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws, rollout
-from benchbench.noise import Noise, Sample
-from benchbench.train.losses import ppo_clip
+from benchbench.api import (
+    Draws,
+    Method,
+    MethodConfig,
+    Metrics,
+    Noise,
+    Policy,
+    Precision,
+    Sample,
+    StepReward,
+    Transitions,
+    ppo_clip,
+    rollout,
+)
 
 from ._advantage import PromptStats, whole_batch
 from ._step_pairs import LogProb, dimensions

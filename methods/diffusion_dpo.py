@@ -11,10 +11,17 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
-from benchbench.api import ImagePairs, Metrics, Need, OfflineMethod, PairsConfig
-from benchbench.diffusion.policy import Policy
-from benchbench.noise import Noise
-from benchbench.train.losses_offline import diffusion_dpo, pair_logit
+from benchbench.api import (
+    ImagePairs,
+    Metrics,
+    Need,
+    Noise,
+    OfflineMethod,
+    PairsConfig,
+    Policy,
+    diffusion_dpo,
+    pair_logit,
+)
 
 from ._denoising import predict_pairs, watch
 

@@ -11,10 +11,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from benchbench.api import Images, Metrics, Need, OfflineMethod, PairsConfig
-from benchbench.diffusion.policy import Policy
-from benchbench.noise import Noise
-from benchbench.train.losses_offline import kto
+from benchbench.api import Images, Metrics, Need, Noise, OfflineMethod, PairsConfig, Policy, kto
 
 from ._denoising import mse, noised, whole
 

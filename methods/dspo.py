@@ -10,10 +10,19 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 
-from benchbench.api import ImagePairs, Metrics, Need, OfflineMethod, PairsConfig
-from benchbench.diffusion.policy import Policy
-from benchbench.noise import Noise
-from benchbench.train.losses_offline import dspo_energy, dspo_reference, dspo_score, pair_logit
+from benchbench.api import (
+    ImagePairs,
+    Metrics,
+    Need,
+    Noise,
+    OfflineMethod,
+    PairsConfig,
+    Policy,
+    dspo_energy,
+    dspo_reference,
+    dspo_score,
+    pair_logit,
+)
 
 from ._denoising import predict_pairs, watch
 

@@ -10,10 +10,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from benchbench.api import Flip, ImagePairs, Metrics, OfflineMethod, PairsConfig
-from benchbench.diffusion.policy import Policy
-from benchbench.noise import Noise
-from benchbench.train.losses_offline import mapo, phi
+from benchbench.api import Flip, ImagePairs, Metrics, Noise, OfflineMethod, PairsConfig, Policy, mapo, phi
 
 from ._denoising import predict_pairs
 

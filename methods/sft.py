@@ -6,9 +6,7 @@ from typing import Any
 
 import torch
 
-from benchbench.api import Images, Metrics, OfflineMethod, PairsConfig
-from benchbench.diffusion.policy import Policy
-from benchbench.noise import Noise
+from benchbench.api import Images, Metrics, Noise, OfflineMethod, PairsConfig, Policy
 
 from ._denoising import mse, noised
 

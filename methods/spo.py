@@ -14,12 +14,22 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from benchbench.api import Method, MethodConfig, Metrics, Need, StepPairs
-from benchbench.diffusion.guidance import StepReward, look_ahead
-from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws, Visit, rollout
-from benchbench.diffusion.schedule import Schedule
-from benchbench.noise import Noise, Sample
+from benchbench.api import (
+    Draws,
+    Method,
+    MethodConfig,
+    Metrics,
+    Need,
+    Noise,
+    Policy,
+    Sample,
+    Schedule,
+    StepPairs,
+    StepReward,
+    Visit,
+    look_ahead,
+    rollout,
+)
 
 from ._candidates import any_of, means
 from ._step_pairs import LogProb, step_pair_loss

@@ -14,11 +14,21 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, model_validator
 
-from benchbench.api import Method, MethodConfig, Metrics, Need, StepPairs
-from benchbench.diffusion.guidance import StepReward, guide, look_ahead
-from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws, rollout
-from benchbench.noise import Noise, Sample
+from benchbench.api import (
+    Draws,
+    Method,
+    MethodConfig,
+    Metrics,
+    Need,
+    Noise,
+    Policy,
+    Sample,
+    StepPairs,
+    StepReward,
+    guide,
+    look_ahead,
+    rollout,
+)
 
 from ._candidates import any_of, either, means, rank
 from ._step_pairs import LogProb, step_pair_loss

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from benchbench import registry
 from benchbench.api import PromptSet
 from benchbench.errors import CorruptError, MissingError
+from benchbench.runtime.files import cache_folder
 
 from .files import SUFFIXES, read
 
-__all__ = ["Entry", "Fetch", "cache_folder", "find", "index", "load", "missing", "names"]
+__all__ = ["Entry", "Fetch", "find", "index", "load", "missing", "names"]
 
 HERE = Path(__file__).parent
 
@@ -90,14 +91,6 @@ def missing(name: str) -> str | None:
     if entry is None or entry.file or _fetched(name).is_file():
         return None
     return f"not fetched: bench fetch --prompts {name}"
-
-
-def cache_folder() -> Path:
-    """Where fetched prompts and the lock of fetched revisions are: $BENCH_CACHE, else the user's cache folder."""
-    own = os.environ.get("BENCH_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchbench"
 
 
 @functools.cache

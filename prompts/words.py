@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchbench import defaults
 from benchbench.api import PromptSet
 from benchbench.errors import UsageError
 
@@ -19,8 +20,10 @@ def too_long(prompts: PromptSet, tokenizer: Any) -> list[str]:
     ]
 
 
-def check_known(prompts: PromptSet) -> None:
-    """Raises UsageError for a word that the shapes model has never seen, which would mean nothing to it."""
+def check_vocabulary(prompts: PromptSet, model: str) -> None:
+    """Raises UsageError for a word that a model with a small vocabulary has never seen: it would mean nothing to it."""
+    if not defaults.of(model).limited_vocabulary:
+        return
     known = shapes_words()
     strange = {word: prompt for prompt in prompts.prompts for word in _words(prompt) if word not in known}
     if strange:

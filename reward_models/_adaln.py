@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from benchbench.errors import CorruptError
+from benchbench.api import CorruptError
 
 FREQUENCIES, MAX_PERIOD = 128, 10_000.0
 ADDED = ("t_embedder.", "adaLN_modulation.")

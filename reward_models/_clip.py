@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from benchbench.noise import hand_over
+from benchbench.api import hand_over
 
 from ._prompts import exactly, look_up
 from ._weights import State, fill, layers, need, read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from benchbench.hub.assets import Asset
+from benchbench.api import Asset
 
 from ._neural import NeuralReward
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.noise import hand_over
+from benchbench.api import hand_over
 
 
 def constant(make: Callable[..., Tensor], *sizes: Any, like: Tensor) -> Tensor:

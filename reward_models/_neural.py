@@ -7,8 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchbench.api import PreparedReward
-from benchbench.errors import MissingError
+from benchbench.api import MissingError, PreparedReward
 from benchbench.runtime.memory import Splitter
 
 if TYPE_CHECKING:

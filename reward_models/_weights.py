@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from benchbench.errors import CorruptError
+from benchbench.api import CorruptError
 
 State = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)

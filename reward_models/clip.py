@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from benchbench.hub.assets import Asset
+from benchbench.api import Asset
 
 from ._clip_reward import H14_TOKENIZER, TOKENIZER_FILES, ClipReward
 

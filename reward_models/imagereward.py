@@ -6,8 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from benchbench.hub.assets import Asset
-from benchbench.noise import hand_over
+from benchbench.api import Asset, hand_over
 
 from ._neural import NeuralReward
 

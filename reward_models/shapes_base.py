@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from benchbench.api import Reward
-from benchbench.errors import MissingError
+from benchbench.api import MissingError, Reward
 from benchbench.shapes import WEIGHTS
 
 if TYPE_CHECKING:

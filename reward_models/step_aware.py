@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchbench.api import StepScorer
-from benchbench.errors import CorruptError, MissingError
-from benchbench.hub.assets import Asset
-from benchbench.noise import hand_over
+from benchbench.api import Asset, CorruptError, MissingError, StepScorer, hand_over
 
 from ._clip_reward import H14_TOKENIZER
 

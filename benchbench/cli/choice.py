@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from benchbench import registry
+from benchbench import defaults, registry
 from benchbench.cli.options import reward_words
 from benchbench.cli.ui import all_at_once
+from benchbench.rewards import lookup
 
 
 def model(named: str | None, device: str | None) -> tuple[str, str]:
@@ -26,17 +27,14 @@ def model(named: str | None, device: str | None) -> tuple[str, str]:
 
 def reward(named: str | None, model_name: str, method: str | None = None) -> tuple[str, str | None]:
     """The reward, and a note where it is not the one named; some methods have a default of their own."""
-    from benchbench.hub import models
-
-    shapes = models.is_shapes(model_name)
     own = "" if named or method is None else registry.get("methods", method).default_reward
-    return registry.resolve_reward(named or own or ("shapes-colour" if shapes else "aesthetic"), shapes)
+    return lookup.resolve(named or own or defaults.of(model_name).reward, model_name)
 
 
 def rewards(text: str, model_name: str) -> tuple[list[str], list[str]]:
     """The rewards of ``a,b`` or ``all``, and notes on what was left out or renamed; names every wrong one at once."""
     if text == "all":
-        present, skipped = registry.present_rewards()
+        present, skipped = lookup.present()
         return present, [f"skipped {name}: {why}" for name, why in skipped.items()]
     chosen: list[tuple[str, str | None]] = []
     all_at_once(*(lambda word=word: chosen.append(reward(word, model_name)) for word in reward_words(text)))
@@ -48,31 +46,24 @@ def judges(model_name: str, trained_on: list[str]) -> tuple[list[str], list[str]
 
     Those of the shapes world judge its images and no others; file sizes judge nothing.
     """
-    from benchbench.hub import models
-
-    shapes = models.is_shapes(model_name)
-    here, missing = registry.present_rewards()
-    fitting = [name for name in here if name.startswith("shapes-") == shapes and not name.startswith("jpeg_")]
-    away = [name for name in missing if name.startswith("shapes-") == shapes]
-    note = [f"left out, since their weights are not here: {', '.join(away)}"] if away and not shapes else []
+    here, missing = lookup.present()
+    fitting = [name for name in here if lookup.fits(name, model_name) and not name.startswith("jpeg_")]
+    away = [name for name in missing if lookup.fits(name, model_name)]
+    note = [f"left out, since their weights are not here: {', '.join(away)}"] if away else []
     return list(dict.fromkeys([*trained_on, *fitting])), note
 
 
 def prompts(named: str | None, model_name: str) -> str:
     """The prompt set to train on."""
-    from benchbench.hub import models
-
-    return named or ("shapes-simple" if models.is_shapes(model_name) else "animals")
+    return named or defaults.of(model_name).prompts
 
 
 def samples(named: int | None, model_name: str, method: str, preset: str | None) -> int:
     """How many images to train on: the preset's number, else the paper's 10,000, or on the embedded model minutes."""
     from benchbench import config
-    from benchbench.hub import models
 
     if named is not None:
         return named
-    shapes = models.is_shapes(model_name)
     presets = config.all_presets(method) or {}
     entry = (presets.get(preset or config.default_preset(method, model_name)) or {}).get("samples")
-    return int(entry["value"]) if entry else (384 if shapes else 10_000)
+    return int(entry["value"]) if entry else defaults.of(model_name).samples

@@ -9,6 +9,7 @@ import typer
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, Store, integers
 from benchbench.cli.ui import all_at_once, resumable, say
+from benchbench.rewards import lookup
 
 
 def compare(
@@ -34,10 +35,9 @@ def compare(
     Model and prompts are those that the runs were trained with, unless others are named.
     """
     from benchbench import prompts as prompt_sets
-    from benchbench import registry
     from benchbench.evaluate.compare import compare, sides
     from benchbench.hub import models
-    from benchbench.prompts.words import check_known
+    from benchbench.prompts.words import check_vocabulary
     from benchbench.report import folder
     from benchbench.report.table import details, interval, number
     from benchbench.store import root
@@ -55,12 +55,11 @@ def compare(
         found, said = choice.rewards(rewards, model_name) if rewards else choice.judges(model_name, trained)
         chosen.extend(found)
         notes.extend(said)
-        all_at_once(*(lambda name=name: registry.require_reward(name) for name in found))
+        all_at_once(*(lambda name=name: lookup.require(name) for name in found))
 
     def check_prompts() -> None:
         found = prompt_sets.load(prompt_set)
-        if models.is_shapes(model_name):
-            check_known(found)
+        check_vocabulary(found, model_name)
 
     all_at_once(check_rewards, check_prompts, lambda: models.folder(model_name))
     say(

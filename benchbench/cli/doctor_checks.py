@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchbench import prompts, registry
+from benchbench.rewards import lookup
+from benchbench.runtime.files import cache_folder
 from benchbench.train.memory_table import COLUMNS
 
 Rows = list[list[object]]
@@ -20,7 +22,7 @@ LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "huggin
 
 def machine(store: Path) -> Rows:
     """Python, libraries, device, cores, memory, disk and caches."""
-    from benchbench import __version__
+    from benchbench.version import __version__
 
     existing = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
@@ -31,7 +33,7 @@ def machine(store: Path) -> Rows:
         ["cores", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"],
         ["memory", _memory()],
         ["store", f"{store}, {free / 1e9:.1f} GB free"],
-        ["cache of prompts and locks", prompts.cache_folder()],
+        ["cache of prompts and locks", cache_folder()],
         ["cache of models", _hub_cache()],
     ]
     return rows
@@ -42,7 +44,7 @@ def assets() -> Rows:
     from benchbench.hub import models, weights
     from benchbench.hub.released import RELEASED
 
-    present, skipped = registry.present_rewards()
+    present, skipped = lookup.present()
     rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
     rows += [[f"checkpoint {name}", weights.missing(name) or "here"] for name in RELEASED]
     rows += [[f"reward {name}", _reward_state(name, skipped.get(name))] for name in registry.names("rewards")]

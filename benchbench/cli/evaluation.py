@@ -9,6 +9,7 @@ import typer
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, Store, integers
 from benchbench.cli.ui import all_at_once, resumable, say
+from benchbench.rewards import lookup
 
 
 def evaluate(
@@ -47,9 +48,8 @@ def evaluate(
 ) -> None:
     """Generate, score and tabulate a model and its adapters; makes only what the store does not hold."""
     from benchbench import prompts as prompt_sets
-    from benchbench import registry
     from benchbench.hub import models
-    from benchbench.prompts.words import check_known
+    from benchbench.prompts.words import check_vocabulary
     from benchbench.store import root
 
     model_name, why = choice.model(model, device)
@@ -61,12 +61,11 @@ def evaluate(
         found, said = choice.rewards(rewards, model_name)
         chosen.extend(found)
         notes.extend(said)
-        all_at_once(*(lambda name=name: registry.require_reward(name) for name in found))
+        all_at_once(*(lambda name=name: lookup.require(name) for name in found))
 
     def check_prompts() -> None:
         found = prompt_sets.load(prompts)
-        if models.is_shapes(model_name):
-            check_known(found)
+        check_vocabulary(found, model_name)
 
     all_at_once(check_rewards, check_prompts, lambda: models.folder(model_name))
     rows = ", ".join(["base", *(adapter or [])])

@@ -11,6 +11,7 @@ from benchbench import registry
 from benchbench.cli.options import Store
 from benchbench.cli.ui import table
 from benchbench.errors import BenchError
+from benchbench.rewards import lookup
 
 
 class What(StrEnum):
@@ -46,7 +47,7 @@ def list_names(what: Annotated[What, typer.Argument(show_default=False)], store:
 
 
 def _rewards() -> list[list[object]]:
-    skipped = registry.present_rewards()[1]
+    skipped = lookup.present()[1]
     return [
         [name, _here(name, skipped.get(name)), registry.summary("rewards", name)] for name in registry.names("rewards")
     ]
@@ -56,7 +57,7 @@ def _here(name: str, missing: str | None) -> str:
     if missing is None:
         return "yes"
     try:
-        fetched = bool(registry.get("rewards", name).assets)
+        fetched = bool(lookup.get(name).assets)
     except BenchError:  # a plug-in that does not load
         fetched = False
     return f"no: bench fetch --rewards {name}" if fetched else f"no: {missing}"

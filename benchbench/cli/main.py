@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from benchbench import __version__
 from benchbench.cli import (
     check,
     compare,
@@ -33,6 +32,7 @@ from benchbench.cli import (
 from benchbench.errors import BenchError, NoMemoryError, RunError
 from benchbench.runtime import launch
 from benchbench.runtime.memory import REMEDY, out_of_memory, why
+from benchbench.version import __version__
 
 SEVERAL = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""

@@ -11,6 +11,7 @@ from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import all_at_once, resumable, say
 from benchbench.protocols import WHERE
+from benchbench.rewards import lookup
 
 Protocol = StrEnum("Protocol", {name.replace("-", "_"): name for name in WHERE})  # type: ignore[misc]
 
@@ -33,7 +34,6 @@ def measure(
 ) -> None:
     """Measure a protocol of the papers on a model and its runs; makes only what the store does not hold."""
     from benchbench import prompts as prompt_sets
-    from benchbench import registry
     from benchbench.hub import models
     from benchbench.protocols import PROTOCOLS
     from benchbench.protocols.run import run, settings_of
@@ -44,7 +44,7 @@ def measure(
     prompts_name = choice.prompts(prompts, chosen)
     reward_name, note = choice.reward(reward, chosen)
     all_at_once(
-        lambda: registry.require_reward(reward_name),
+        lambda: lookup.require(reward_name),
         lambda: models.folder(chosen),
         lambda: prompt_sets.load(prompts_name),
         lambda: settings_of(PROTOCOLS[protocol.value], quick, settings or []),

@@ -10,10 +10,9 @@ import typer
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, RewardName, Store, integers
 from benchbench.cli.ui import all_at_once, resumable, say
+from benchbench.rewards import lookup
 
 app = typer.Typer(help="Preference pairs for offline methods.", no_args_is_help=True)
-PREFERENCE = {True: "shapes-pref", False: "pickscore"}
-"""What judges where no reward is named, on the shapes model and on others: the model of people's preferences."""
 
 
 @app.command()
@@ -29,15 +28,15 @@ def make(
     device: Device = None,
 ) -> None:
     """Make pairs of a base model's images, preferred by a reward; what exists is not made again."""
+    from benchbench import defaults
     from benchbench import prompts as prompt_sets
-    from benchbench import registry
     from benchbench.hub import models
     from benchbench.store import root
 
     chosen, why = choice.model(model, device)
     name = choice.prompts(prompts, chosen)
-    judge, note = choice.reward(reward or PREFERENCE[models.is_shapes(chosen)], chosen)
-    all_at_once(lambda: models.folder(chosen), lambda: prompt_sets.load(name), lambda: registry.require_reward(judge))
+    judge, note = choice.reward(reward or defaults.of(chosen).preference_reward, chosen)
+    all_at_once(lambda: models.folder(chosen), lambda: prompt_sets.load(name), lambda: lookup.require(judge))
     say(f"pairs of {images} images for each prompt of {name} by the model {chosen} ({why}), judged by {judge}")
     if note:
         say(note)
@@ -72,12 +71,13 @@ def check(
 ) -> None:
     """Read every pair, name each row that cannot be used, and say what the captions and pictures are like."""
     from benchbench.errors import CorruptError
+    from benchbench.evaluate.make_pairs import find_or_make
     from benchbench.pairs.check import check as read
     from benchbench.pairs.open import open_pairs
     from benchbench.store import root
 
-    say(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes, into {root(store)}")
-    opened = open_pairs(pairs, root(store), nodup=nodup, say=say)
+    say(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes")
+    opened = open_pairs(find_or_make(pairs, root(store), say=say), nodup=nodup)
     found = read(opened, lambda bad: say(f"bad: {bad}"))
     for line in found.lines(opened):
         say(line)

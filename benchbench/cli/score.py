@@ -11,6 +11,7 @@ import typer
 from benchbench.cli import choice
 from benchbench.cli.options import Device
 from benchbench.cli.ui import all_at_once
+from benchbench.rewards import lookup
 
 
 def score(
@@ -22,7 +23,6 @@ def score(
 ) -> None:
     """Score images from anywhere, as CSV with units and versions; generates nothing."""
     from benchbench import prompts as prompt_sets
-    from benchbench import registry
     from benchbench.evaluate import score_folder
 
     chosen: list[str] = []
@@ -33,7 +33,7 @@ def score(
         chosen.extend(names)
         for note in notes:
             _say(note)
-        all_at_once(*(lambda name=name: registry.require_reward(name) for name in names))
+        all_at_once(*(lambda name=name: lookup.require(name) for name in names))
 
     all_at_once(check_rewards, lambda: prompt_sets.load(prompts), lambda: found.extend(score_folder.find(images)))
     texts = score_folder.pair(found, prompt_sets.load(prompts))
@@ -43,7 +43,7 @@ def score(
     where = str(pick_device(device))
     target = str(out) if out else "standard output"
     _say(f"scoring {len(found)} images of {images} with {', '.join(chosen)} on {where}; CSV into {target}")
-    kinds = [registry.get("rewards", name) for name in chosen]
+    kinds = [lookup.get(name) for name in chosen]
     text = score_folder.score_folder(found, texts, kinds, device=where, say=_say).to_csv(index=False)
     if out:
         from benchbench.runtime.files import write_atomic

@@ -13,6 +13,7 @@ from benchbench import registry
 from benchbench.cli.options import Store
 from benchbench.cli.ui import say, table
 from benchbench.errors import MissingError
+from benchbench.rewards import lookup
 
 
 class Kind(StrEnum):
@@ -62,7 +63,7 @@ def _method(name: str) -> None:
 
 
 def _reward(name: str) -> None:
-    cls = registry.get("rewards", name)
+    cls = lookup.get(name)
     low, high = cls.range
     say(f"{name}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
     rows = [

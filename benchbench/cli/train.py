@@ -11,6 +11,7 @@ import typer
 from benchbench.cli import choice
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import all_at_once, resumable, say, table
+from benchbench.rewards import lookup
 
 if TYPE_CHECKING:
     from benchbench.config import RunConfig
@@ -54,7 +55,7 @@ def train(
     device: Device = None,
 ) -> None:
     """Train a LoRA adapter with a method against a reward."""
-    from benchbench import config, registry
+    from benchbench import config
     from benchbench import prompts as prompt_sets
     from benchbench.hub import models
     from benchbench.runtime import launch
@@ -70,7 +71,7 @@ def train(
     if dry_run:
         return _plan(configure(choice.reward(reward, chosen, method)[0]), device)
     all_at_once(
-        lambda: registry.require_reward(choice.reward(reward, chosen, method)[0]),
+        lambda: lookup.require(choice.reward(reward, chosen, method)[0]),
         lambda: models.folder(chosen),
         lambda: prompt_sets.load(prompts_name),
         lambda: configure(reward or ""),

@@ -31,6 +31,7 @@ def train_spm(
 
     from benchbench.diffusion import backbones
     from benchbench.errors import UsageError
+    from benchbench.evaluate.make_pairs import find_or_make
     from benchbench.pairs.open import open_pairs
     from benchbench.shapes import WEIGHTS
     from benchbench.shapes_build.spm import make
@@ -45,7 +46,9 @@ def train_spm(
         raise UsageError(f"--pairs {pairs} is too few", "two are the least to train on", "leave --pairs out for 8000")
     what = f"{count} pairs" if count else f"the pairs {pairs}"
     say(f"training shapes-spm on {what}, {steps} steps of {batch}, seed {seed}; into {out}")
-    opened = None if count else open_pairs(pairs, root(store), ties=True, skip_bad=bad_rows == "skip", say=say)
+    opened = None
+    if not count:
+        opened = open_pairs(find_or_make(pairs, root(store), say=say), ties=True, skip_bad=bad_rows == "skip")
     torch.manual_seed(seed)
     backbone = backbones.load("shapes", "cpu")
     facts = make(out, backbone, WEIGHTS / "pref", config, count, held_out, seed, False, say, opened)

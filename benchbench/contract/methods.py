@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchbench import registry
-from benchbench.api import Batch, Method, MethodConfig, OfflineMethod, PairsConfig, StepScorer
+from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
 from benchbench.contract.base import Check, need
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
@@ -20,7 +19,9 @@ from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.noise import Noise, Sample
 from benchbench.pairs.open import RawPair
+from benchbench.rewards import lookup
 from benchbench.train.pair_batches import Reader
+from benchbench.types import Batch, StepScorer
 
 STEPS = 4
 NOISE = Noise(0, "check")
@@ -35,7 +36,7 @@ class _Trial:
         backbone = backbones.load("shapes", "cpu")
         self.policy: Policy = make_policy(backbone, STEPS, 1.0, 5.0)
         add_lora(backbone.unet, 2, 2.0, seed=0)
-        reward = _Judge() if "step_scorer" in cls.needs(self.cfg) else registry.get("rewards", "shapes-colour")()
+        reward = _Judge() if "step_scorer" in cls.needs(self.cfg) else lookup.get("shapes-colour")()
         self.reward = StepReward(Decoder(backbone), reward, self.policy)
 
     def collect(self, samples: Sequence[Sample]) -> list[tuple[Batch, dict[str, Any]]]:

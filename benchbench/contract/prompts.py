@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchbench.api import PromptSet
 from benchbench.contract.base import Check, need
+from benchbench.types import PromptSet
 
 
 def checks(name: str, make: Any) -> Iterator[Check]:

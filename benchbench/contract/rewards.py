@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchbench.api import Reward, StepScorer
 from benchbench.contract.base import Broken, Check, need
+from benchbench.types import Reward, StepScorer
 
 PROMPTS = ("a red circle", "a blue square", "a green ring")
 SIZE = 32

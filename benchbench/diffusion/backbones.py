@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from benchbench.defaults import split_model
 from benchbench.diffusion.compile import keep_signature
 from benchbench.errors import CorruptError, UsageError
 from benchbench.hub import models
@@ -35,10 +36,6 @@ class Backbone:
     text_encoder_2: Any = None  # of SDXL
     tokenizer_2: Any = None
     zeros_for_empty: bool = False  # guidance goes away from zeros, not from the empty prompt's encoding
-
-    @property
-    def is_shapes(self) -> bool:
-        return models.is_shapes(self.name)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -108,7 +105,7 @@ def load(
     exact_fp32()
     name = pick_dtype(dtype, where)
     kind = DTYPES[name]
-    vae = models.split(model)[1]
+    vae = split_model(model)[1]
     vae_root = models.vae_folder(vae) if vae else root / "vae"
 
     def part(cls: Any, folder: Path, dtype: torch.dtype) -> Any:

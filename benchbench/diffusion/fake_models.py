@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchbench.defaults import split_model
 from benchbench.diffusion.backbones import DTYPES, Backbone
 from benchbench.errors import CorruptError, MissingError
 from benchbench.hub import models
@@ -24,7 +25,7 @@ def settings(model: str) -> Settings:
 
     Errors: MissingError for a model that is neither here nor known, CorruptError for a config.json that cannot be read.
     """
-    base, vae = models.split(model)
+    base, vae = split_model(model)
     try:
         root = models.folder(base)
     except MissingError:

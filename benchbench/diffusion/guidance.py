@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond, Reward, StepScorer
 from benchbench.diffusion.decode import Decoder, quantise, to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
 from benchbench.errors import RunError
 from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.runtime.precision import Precision, arithmetic
+from benchbench.types import Cond, Reward, StepScorer
 
 CONSTANT = 2 / 255  # an image whose values span less than this shows nothing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchbench.defaults import split_model
 from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.finetuned import load_unet
@@ -23,7 +24,7 @@ def with_weights(backbone: Backbone, weights: Weights | None) -> Backbone:
     if weights is None:
         return backbone
     if weights.kind == "pipeline":
-        vae = models.split(backbone.name)[1]
+        vae = split_model(backbone.name)[1]
         name = f"{weights.path}{models.OTHER_VAE}{vae}" if vae else str(weights.path)
         return backbones.load(name, backbone.device, backbone.dtype)
     if weights.kind == "unet":

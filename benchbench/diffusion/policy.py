@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond
 from benchbench.diffusion import text
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.cost import Cost
@@ -23,6 +22,7 @@ from benchbench.diffusion.text import Embedding
 from benchbench.runtime.distributed import World
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.precision import tf32
+from benchbench.types import Cond
 
 TEXTS_AT_A_TIME = 64
 TEXTS_KEPT = 512  # prompts: most sets whole, and memory flat in larger ones; in fp32 120 MB of SD 1.5, 320 of SDXL

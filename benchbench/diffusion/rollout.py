@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.cpu_threads import side_by_side
+from benchbench.types import Cond
 
 Draw = Callable[[int], Tensor]  # k -> standard normal [N, C, h, w]
 Choice = tuple[Tensor, Step | None]  # the next latents, and their own step where it is known already

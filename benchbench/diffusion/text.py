@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond
 from benchbench.diffusion.backbones import Backbone
 from benchbench.noise import hand_over
+from benchbench.types import Cond
 
 Embedding = tuple[Tensor, Tensor | None]
 """Of one prompt: [L, D], and SDXL's pooled projection [P]."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchbench.api import PromptSet
 from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.measure import BASE, measure
@@ -18,6 +17,7 @@ from benchbench.report.table import Table
 from benchbench.stats.multiple import Verdict, judge
 from benchbench.stats.paired import Difference, difference
 from benchbench.store.runs import adapter
+from benchbench.types import PromptSet
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbench.api import PromptSet
 from benchbench.evaluate.draw_missing import fill
 from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.row import Drawing, Subject
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.files import Say, locked, sweep
-from benchbench.runtime.hashing import GenerationKey
 from benchbench.runtime.progress import progress
 from benchbench.store.images import Entry, Images
+from benchbench.store.keys import GenerationKey
+from benchbench.types import PromptSet
 
 
 @dataclass(frozen=True)

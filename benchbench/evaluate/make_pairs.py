@@ -16,20 +16,60 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchbench import defaults
+from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
 from benchbench.noise import Sample
+from benchbench.pairs.open import files_of
+from benchbench.rewards import lookup
 from benchbench.runtime.files import Say, locked, sweep, write_atomic, writing
 from benchbench.runtime.hashing import digest, file_sha256
 
 if TYPE_CHECKING:
-    from benchbench.api import PromptSet
     from benchbench.config import SamplerConfig
     from benchbench.evaluate.measure import Measured
+    from benchbench.types import PromptSet
 
+MADE = "made:"  # how a reference to pairs begins that we make
 SCHEMA = 1  # raised when the same key would mean other pairs
 SEED = 900_000
 """Of the images. No evaluation uses it by default: the images that are trained on are none that is judged later."""
 GROUP = 8  # rows of a row group, which is what reading one row costs
+
+
+def find_or_make(
+    reference: str, store: Path, *, model: str = "shapes", device: str | None = None, say: Say = print
+) -> str:
+    """Returns what ``open_pairs`` opens: a reference as it is, or the folder of ``made:PROMPTS:REWARD:IMAGES``.
+
+    Such pairs are of images of the base ``model``, and are made unless they are in the store.
+    """
+    if not reference.startswith(MADE):
+        return reference
+    prompts_name, reward, images = _parse(reference)
+    return str(make_pairs(model, prompt_sets.load(prompts_name), reward, store, images, device=device, say=say))
+
+
+def check_reference(reference: str) -> None:
+    """Refuses what cannot be opened or made, before anything slow happens. Errors: UsageError, MissingError."""
+    if not reference.startswith(MADE):
+        files_of(reference)
+        return
+    prompts_name, reward, _ = _parse(reference)
+    prompt_sets.load(prompts_name)
+    lookup.require(reward)
+
+
+def _parse(reference: str) -> tuple[str, str, int]:
+    """Prompts, reward and images a prompt of ``made:PROMPTS:REWARD:IMAGES``. Errors: UsageError."""
+    words = reference.removeprefix(MADE).rsplit(":", 2)
+    if len(words) != 3 or not words[2].isdecimal() or int(words[2]) < 2:
+        raise UsageError(
+            f"{reference!r} does not say which pairs to make",
+            "it is not of the form made:PROMPTS:REWARD:IMAGES with 2 images or more",
+            f"for example {defaults.SHAPES.pairs}",
+        )
+    return words[0], words[1], int(words[2])
 
 
 def make_pairs(
@@ -99,11 +139,10 @@ def _key(
     dtype: str,
 ) -> dict[str, Any]:
     """Everything that decides the pairs, JSON-able."""
-    from benchbench import registry
     from benchbench.diffusion import backbones
     from benchbench.hub import models
 
-    kind = registry.require_reward(reward)
+    kind = lookup.require(reward)
     return {
         "schema": SCHEMA,
         "model": models.content_hash(models.folder(model)),

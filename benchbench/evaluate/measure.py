@@ -9,8 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from benchbench import registry
-from benchbench.api import PromptSet, Reward
 from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import rows as rows_of
@@ -20,9 +18,11 @@ from benchbench.evaluate.protocol import Protocol
 from benchbench.evaluate.row import Model, Subject
 from benchbench.evaluate.score import score
 from benchbench.prompts.words import too_long
+from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.runtime.provenance import record
 from benchbench.store.runs import Run
+from benchbench.types import PromptSet, Reward
 
 BASE = "base"
 
@@ -66,7 +66,7 @@ def measure(
     from benchbench.diffusion import backbones
     from benchbench.hub import models
 
-    kinds: list[type[Reward]] = [registry.require_reward(name) for name in dict.fromkeys(rewards)]
+    kinds: list[type[Reward]] = [lookup.require(name) for name in dict.fromkeys(rewards)]
     sizes = {"prompts": len(prompts), "rewards": len(kinds), "images per prompt": images_per_prompt}
     sizes |= {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1}
     if min(sizes.values()) < 1:

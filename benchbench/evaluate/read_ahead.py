@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from benchbench.api import PreparedReward, Reward
+from benchbench.types import PreparedReward, Reward
 
 if TYPE_CHECKING:
     from PIL.Image import Image

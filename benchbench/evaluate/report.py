@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from benchbench.api import PromptSet
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.evaluate.reward_table import reward_table
@@ -17,6 +16,7 @@ from benchbench.report import curves, folder, grids
 from benchbench.report.sections import Page, Records, Section, Tables, Text
 from benchbench.report.table import Table
 from benchbench.store.runs import adapter
+from benchbench.types import PromptSet
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchbench.api import Reward
 from benchbench.errors import RunError
 from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.generate import Generation
@@ -25,6 +24,7 @@ from benchbench.runtime.files import Say, locked, sweep
 from benchbench.runtime.progress import Progress, progress
 from benchbench.store import scores as store_scores
 from benchbench.store.scores import Scores
+from benchbench.types import Reward
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from benchbench.api import PromptSet, Reward
 from benchbench.errors import CorruptError, MissingError, RunError, UsageError
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
@@ -18,6 +17,7 @@ from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import Say
 from benchbench.runtime.progress import progress
+from benchbench.types import PromptSet, Reward
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 BATCH = 64  # images that are open at a time; a reward may take fewer at once

@@ -10,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchbench import prompts, registry
+from benchbench import defaults, prompts, registry
+from benchbench.defaults import split_model
 from benchbench.errors import BenchError, CorruptError, MissingError
 from benchbench.hub import assets, models, weights
 from benchbench.hub.lock import agree
 from benchbench.hub.released import PIPELINE, RELEASED, ROOT
-from benchbench.runtime.files import write_atomic
+from benchbench.rewards import lookup
+from benchbench.runtime.files import cache_folder, write_atomic
+from benchbench.runtime.hashing import cached_sha256, file_sha256
 
 # What a StableDiffusionPipeline or an SDXL one needs, each weight once: full precision, safetensors.
 MODEL_FILES = (
@@ -36,7 +39,7 @@ VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 def model(name: str) -> Path:
     """The folder of a model, fetched unless it is here; of ``MODEL+vae=ID`` both are fetched."""
-    name, vae = models.split(name)
+    name, vae = split_model(name)
     if vae:
         try:
             models.vae_folder(vae)
@@ -44,7 +47,7 @@ def model(name: str) -> Path:
             _snapshot(f"the VAE {vae!r}", (vae,), "model", "main", VAE_FILES, ())
     if models.missing(name) is None:
         return models.folder(name)
-    if models.is_shapes(name):
+    if defaults.of(name).embedded is not None:
         models.folder(name)  # raises: it is shipped, not fetched
     ids = models.aliases().get(name, (name,))
     folder = _snapshot(f"the model {name!r}", ids, "model", "main", MODEL_FILES, NOT_NEEDED)
@@ -69,7 +72,7 @@ def checkpoint(name: str) -> Path:
         folder = _snapshot(f"the checkpoint {name!r}", (repo,), "model", "main", wanted, unwanted)
         for file in sorted(folder.rglob("*")):
             if file.suffix in {".safetensors", ".bin"}:
-                agree(f"file {repo} {file.relative_to(folder)}", assets.content_hash(file))
+                agree(f"file {repo} {file.relative_to(folder)}", cached_sha256(file))
         with suppress(MissingError):
             if weights.find(folder):
                 return folder
@@ -93,7 +96,7 @@ def prompt_set(name: str) -> str:
 
 def reward(name: str) -> str:
     """Fetches what a reward needs; each file's hash is checked, and recorded the first time."""
-    cls = registry.get("rewards", name)
+    cls = lookup.get(name)
     for asset in cls.assets:
         if asset.missing():
             _fetch_asset(asset)
@@ -129,7 +132,7 @@ def _fetch_files(asset: assets.Asset, place: str) -> None:
         path = assets.own_folder() / asset.files[0][0]
         write_atomic(path, _get(asset.url))
         try:
-            asset.check(place, path, assets.computed_hash(path))
+            asset.check(place, path, file_sha256(path))
         except CorruptError:
             path.unlink()
             raise
@@ -143,13 +146,13 @@ def _fetch_files(asset: assets.Asset, place: str) -> None:
         wanted.append(there[0])
     folder = download(place, "model", "main", wanted, ())
     for name in wanted:
-        asset.check(place, folder / name, assets.computed_hash(folder / name))
+        asset.check(place, folder / name, file_sha256(folder / name))
 
 
 def _fetch_prompts(name: str, source: prompts.Fetch, count: int) -> None:
     files = _prompt_files(name, source)
     for path in files:
-        found_hash = assets.computed_hash(path)
+        found_hash = file_sha256(path)
         if not found_hash.startswith(source.sha256):
             raise CorruptError(
                 f"the file of {name!r} is not the expected one",
@@ -163,18 +166,18 @@ def _fetch_prompts(name: str, source: prompts.Fetch, count: int) -> None:
             f"{len(found)} prompts in {', '.join(path.name for path in files) or 'no file'}, {count} expected",
             "report it; until then give the prompts as a file",
         )
-    from benchbench.api import PromptSet
+    from benchbench.types import PromptSet
 
     agree(f"prompts {name}", PromptSet(name, tuple(found), "", "").hash)
     lines = "".join(json.dumps({"prompt": text}, ensure_ascii=False) + "\n" for text in found)
-    write_atomic(prompts.cache_folder() / "prompts" / f"{name}.jsonl", lines.encode())
+    write_atomic(cache_folder() / "prompts" / f"{name}.jsonl", lines.encode())
 
 
 def _prompt_files(name: str, source: prompts.Fetch) -> list[Path]:
     if not source.url:
         folder = _snapshot(f"the prompts {name!r}", source.repos, "dataset", source.revision, source.files, ())
         return sorted(path for pattern in source.files for path in folder.glob(pattern))
-    path = prompts.cache_folder() / "prompts" / "sources" / source.url.rsplit("/", 1)[-1]
+    path = cache_folder() / "prompts" / "sources" / source.url.rsplit("/", 1)[-1]
     try:
         write_atomic(path, _get(source.url))
     except OSError as error:

@@ -7,14 +7,15 @@ from elsewhere, our own cache. Nothing here uses the network, and nothing import
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbench.errors import CorruptError, MissingError
+from benchbench.hub.lock import agree
+from benchbench.runtime.files import cache_folder
+from benchbench.runtime.hashing import cached_sha256
 
 LOCAL = "BENCH_WEIGHTS"
 
@@ -53,14 +54,12 @@ class Asset:
         for repo, found in self._places():
             if found:
                 for path in found:
-                    self.check(repo, path, content_hash(path))
+                    self.check(repo, path, cached_sha256(path))
                 return found
         raise MissingError(f"{self.what} is not on this machine", str(self.missing()), "bench fetch --rewards")
 
     def check(self, repo: str, path: Path, found: str) -> None:
         """Errors: CorruptError for a file with another hash than the known one, or than at its first use."""
-        from benchbench.hub.lock import agree
-
         first, _, last = self.sha256.get(path.name, "").partition("...")
         if not (found.startswith(first) and found.endswith(last)):
             raise CorruptError(
@@ -99,21 +98,7 @@ class Asset:
 
 def own_folder() -> Path:
     """Where a file that does not come from the hub is kept."""
-    from benchbench import prompts
-
-    return prompts.cache_folder() / "weights"
-
-
-def content_hash(path: Path) -> str:
-    """sha256 of a file. A large file of the Hugging Face cache is named by its own sha256, which is taken as it is."""
-    blob = path.resolve().name
-    return blob if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob) else computed_hash(path)
-
-
-def computed_hash(path: Path) -> str:
-    """sha256 of a file, from its bytes; seconds for each GB."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return cache_folder() / "weights"
 
 
 def _cache() -> str:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from benchbench.errors import CorruptError
-from benchbench.runtime.files import locked, write_atomic
+from benchbench.runtime.files import cache_folder, locked, write_atomic
 
 
 def holds(value: str) -> bool:
@@ -30,9 +30,7 @@ def agree(key: str, value: str) -> None:
 
 
 def _path() -> Path:
-    from benchbench import prompts
-
-    return prompts.cache_folder() / "lock.json"
+    return cache_folder() / "lock.json"
 
 
 def _read() -> dict[str, str]:

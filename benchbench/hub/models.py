@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+from benchbench import defaults
+from benchbench.defaults import OTHER_VAE, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
-from benchbench.hub import assets
+from benchbench.runtime.hashing import cached_sha256, text_sha256
 
 # The first id is asked first; the others are copies of the same weights.
 HUB_IDS: dict[str, tuple[str, ...]] = {
@@ -27,23 +28,11 @@ XL_PARTS = (*PARTS, "text_encoder_2", "tokenizer_2")
 XL = "StableDiffusionXLPipeline"
 KINDS = ("StableDiffusionPipeline", XL)
 WEIGHTS = ("diffusion_pytorch_model", "model", "pytorch_model")
-OTHER_VAE = "+vae="  # sdxl+vae=madebyollin/sdxl-vae-fp16-fix is SDXL with that decoder
 
 
 def aliases() -> dict[str, tuple[str, ...]]:
     """Short names of hub models and the ids tried in order."""
     return dict(HUB_IDS)
-
-
-def is_shapes(model: str) -> bool:
-    """Whether the name means the embedded model."""
-    return split(model)[0] == "shapes"
-
-
-def split(model: str) -> tuple[str, str]:
-    """The model, and the hub id or folder of the VAE that replaces its own, empty where none does."""
-    base, _, vae = model.partition(OTHER_VAE)
-    return base, vae
 
 
 def vae_folder(vae: str) -> Path:
@@ -66,19 +55,18 @@ def folder(model: str) -> Path:
     ``MODEL+vae=OTHER`` is MODEL's folder, once OTHER's is here too. Errors: UsageError for a name that can be none of
     these, MissingError for weights that are not here.
     """
-    model, vae = split(model)
+    model, vae = split_model(model)
     if vae:
         vae_folder(vae)
-    if is_shapes(model):
-        from benchbench.shapes import MODEL
-
-        if not (MODEL / "model_index.json").is_file():
+    embedded = defaults.of(model).embedded
+    if embedded is not None:
+        if not (embedded / "model_index.json").is_file():
             raise MissingError(
-                "the shapes model is not in this installation",
-                f"{MODEL} holds no model_index.json",
+                f"the {model} model is not in this installation",
+                f"{embedded} holds no model_index.json",
                 "install the package again, or make it again: bench shapes build --out FOLDER",
             )
-        return MODEL
+        return embedded
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / "model_index.json").is_file():
@@ -165,23 +153,23 @@ def variant(base: Path) -> str | None:
 
 def content_hash(root: Path) -> str:
     """sha256 over the names and contents of the files that define the model; 64 hex digits."""
-    total = hashlib.sha256()
+    listed = []
     for part, files in weight_files(root).items():
         for path in files:
-            total.update(f"{part}/{path.name} {assets.content_hash(path)}\n".encode())
+            listed.append(f"{part}/{path.name} {cached_sha256(path)}\n")
     if is_xl(root):
-        total.update(f"empty prompt as zeros: {zeros_for_empty(root)}\n".encode())
-    return total.hexdigest()
+        listed.append(f"empty prompt as zeros: {zeros_for_empty(root)}\n")
+    return text_sha256("".join(listed))
 
 
 def model_hash(model: str) -> str:
     """The content hash of a model by name, with that of the VAE that replaces its own."""
-    own, vae = content_hash(folder(model)), split(model)[1]
+    own, vae = content_hash(folder(model)), split_model(model)[1]
     if not vae:
         return own
     root = vae_folder(vae)
-    other = "".join(assets.content_hash(path) for path in (root / "config.json", *weights(root)))
-    return hashlib.sha256(f"{own} vae {other}".encode()).hexdigest()
+    other = "".join(cached_sha256(path) for path in (root / "config.json", *weights(root)))
+    return text_sha256(f"{own} vae {other}")
 
 
 def image_size(root: Path) -> int:

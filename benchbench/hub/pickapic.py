@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.errors import MissingError, UsageError
-from benchbench.runtime.files import write_atomic
+from benchbench.runtime.files import cache_folder, write_atomic
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,4 @@ def paths(name: str, wanted: list[int] | None = None) -> list[Path]:
 
 
 def _memory(name: str) -> Path:
-    from benchbench import prompts
-
-    return prompts.cache_folder() / "pairs" / f"{name}.json"
+    return cache_folder() / "pairs" / f"{name}.json"

@@ -11,7 +11,6 @@ Imports no torch.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, UsageError
-from benchbench.hub import assets, lock, models
+from benchbench.hub import lock, models
 from benchbench.hub.released import RELEASED
+from benchbench.runtime.hashing import cached_sha256, text_sha256
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 OLD_ADAPTER = "pytorch_lora_weights.bin"
@@ -53,11 +53,11 @@ class Weights:
     def hash(self) -> str:
         """sha256 of the LoRA's bytes, or over the names and bytes of everything that defines the network."""
         if self.kind == "lora":
-            return assets.content_hash(self.path)
+            return cached_sha256(self.path)
         if self.kind == "pipeline":
             return models.content_hash(self.path)
-        listed = [f"{path.name} {assets.content_hash(path)}\n" for path in (self.path / "config.json", *self.files)]
-        return hashlib.sha256("".join(listed).encode()).hexdigest()
+        listed = [f"{path.name} {cached_sha256(path)}\n" for path in (self.path / "config.json", *self.files)]
+        return text_sha256("".join(listed))
 
 
 def find(path: Path) -> Weights | None:
@@ -67,7 +67,7 @@ def find(path: Path) -> Weights | None:
     """
     found = _find(path)
     for file in found.files if found else ():
-        if file.suffix == ".bin" and not lock.holds(assets.content_hash(file)):
+        if file.suffix == ".bin" and not lock.holds(cached_sha256(file)):
             raise CorruptError(
                 f"{file} is a pickle that nobody vouches for",
                 "its sha256 is not among those that bench fetch recorded, and a pickle can run code",

@@ -17,7 +17,7 @@ from benchbench.errors import CorruptError, UsageError
 from benchbench.noise import Noise
 from benchbench.pairs.dataset import BadRow, RawPair, decode, text
 from benchbench.pairs.tables import Table, open_table
-from benchbench.runtime.hashing import canonical
+from benchbench.runtime.hashing import bytes_sha256, canonical, text_sha256
 
 OWN = ("caption", "winner", "loser")
 PICKAPIC = ("caption", "jpg_0", "jpg_1", "label_0")
@@ -48,7 +48,7 @@ class PairFiles:
             raise UsageError(f"there is no pair in {name}", f"of its rows are {self.counts}", "name other files")
         files = [[hash_of(t.path), _pictures(t, hash_of) if o else ""] for t, o in self._both()]
         kept = {"files": files, "nodup": nodup, "ties": ties}
-        self.hash = hashlib.sha256(canonical(kept).encode()).hexdigest()
+        self.hash = text_sha256(canonical(kept))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -167,12 +167,12 @@ def _pictures(table: Table, hash_of: Hash) -> str:
     sides = [side for side in ("winner", "loser") if side in table.texts]
     if not sides:
         return ""  # pictures in the rows themselves, which the table's own hash covers
-    found = hashlib.sha256()
-    for row, values in enumerate(table.scan(sides)):
-        for value in values.values():
-            if isinstance(value, str):
-                found.update(_file_hash(_inside(table, table.place(row), value), hash_of).encode())
-    return found.hexdigest()
+    return bytes_sha256(
+        _file_hash(_inside(table, table.place(row), value), hash_of).encode()
+        for row, values in enumerate(table.scan(sides))
+        for value in values.values()
+        if isinstance(value, str)
+    )
 
 
 def _file_hash(path: Path, hash_of: Hash) -> str:

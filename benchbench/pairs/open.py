@@ -14,63 +14,27 @@ from benchbench.hub import pickapic
 from benchbench.pairs.dataset import BadRow, PairSet, RawPair
 from benchbench.pairs.files import PairFiles
 from benchbench.pairs.stream import PairItem, PairStream, SkippedRow
-from benchbench.runtime.files import Say
-from benchbench.runtime.hash_cache import Hashes
+from benchbench.runtime.hashing import HashCache
 
-__all__ = ["SHAPES", "BadRow", "PairItem", "PairSet", "PairStream", "RawPair", "SkippedRow", "open_pairs"]
+__all__ = ["BadRow", "PairItem", "PairSet", "PairStream", "RawPair", "SkippedRow", "files_of", "open_pairs"]
 
-SHAPES = "made:shapes-simple:shapes-pref:32"
-"""What an offline method trains on in the shapes world where nothing is named: 1440 images, as many pairs."""
 SPLIT = re.compile(r"(.+)-\d+-of-\d+")
 
 
-def open_pairs(
-    reference: str,
-    store: Path,
-    *,
-    nodup: bool = False,
-    skip_bad: bool = True,
-    ties: bool = False,
-    model: str = "shapes",
-    device: str | None = None,
-    say: Say = print,
-) -> PairFiles:
+def open_pairs(reference: str, *, nodup: bool = False, skip_bad: bool = True, ties: bool = False) -> PairFiles:
     """The pairs that ``reference`` names.
 
     A file, a folder or a pattern of files; ``pickapic_v1`` or ``pickapic_v2``, fetched shards (``pickapic_v2:0-3``:
-    these); ``made:PROMPTS:REWARD:IMAGES``, pairs of images of the base ``model``, made unless they are in the store.
-    ``nodup`` keeps one pair a caption, ``ties`` also those where neither was preferred. Errors: UsageError (unknown, or
-    a column is missing), MissingError (not fetched), CorruptError.
+    these). ``nodup`` keeps one pair a caption, ``ties`` also those where neither was preferred. Errors: UsageError
+    (unknown, or a column is missing), MissingError (not fetched), CorruptError.
     """
-    name, paths = _files(reference, store, model, device, say)
-    hashes = Hashes(store / "pairs" / "hashes.json")
-    try:
-        return PairFiles(name, paths, hashes, nodup=nodup, skip_bad=skip_bad, ties=ties)
-    finally:
-        hashes.save()
+    name, paths = files_of(reference)
+    with HashCache() as sha256:
+        return PairFiles(name, paths, sha256, nodup=nodup, skip_bad=skip_bad, ties=ties)
 
 
-def check_reference(reference: str) -> None:
-    """Refuses what cannot be opened, before anything slow happens. Errors: UsageError, MissingError."""
-    if not reference.startswith("made:"):
-        _files(reference, Path(), "", None, print)
-        return
-    from benchbench import prompts
-
-    prompts_name, reward, _ = _parse(reference)
-    prompts.load(prompts_name)
-    registry.require_reward(reward)
-
-
-def _files(reference: str, store: Path, model: str, device: str | None, say: Say) -> tuple[str, Sequence[Path]]:
-    """The set's name and its files."""
-    if reference.startswith("made:"):
-        from benchbench import prompts
-        from benchbench.evaluate.make_pairs import make_pairs
-
-        prompts_name, reward, images = _parse(reference)
-        folder = make_pairs(model, prompts.load(prompts_name), reward, store, images, device=device, say=say)
-        return folder.name, [folder / "pairs.parquet"]
+def files_of(reference: str) -> tuple[str, Sequence[Path]]:
+    """Returns the set's name and its files. Errors: UsageError, MissingError."""
     name, colon, shards = reference.partition(":")
     if name in pickapic.SOURCES:
         return name, pickapic.paths(name, pickapic.numbers(shards) if colon else None)
@@ -105,15 +69,3 @@ def _refuse_mixtures(reference: str, found: Sequence[Path]) -> None:
             f"there are {', '.join(what)}",
             f"name one: '{Path(reference) / (what[0] + '-*' if len(splits) > 1 else '*' + what[0])}'",
         )
-
-
-def _parse(reference: str) -> tuple[str, str, int]:
-    """Prompts, reward and images a prompt of ``made:PROMPTS:REWARD:IMAGES``. Errors: UsageError."""
-    words = reference.removeprefix("made:").rsplit(":", 2)
-    if len(words) != 3 or not words[2].isdecimal() or int(words[2]) < 2:
-        raise UsageError(
-            f"{reference!r} does not say which pairs to make",
-            "it is not of the form made:PROMPTS:REWARD:IMAGES with 2 images or more",
-            f"for example {SHAPES}",
-        )
-    return words[0], words[1], int(words[2])

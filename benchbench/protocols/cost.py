@@ -25,7 +25,6 @@ import pandas as pd
 from pydantic import Field
 
 from benchbench import config as configs
-from benchbench.api import PromptSet
 from benchbench.errors import MissingError, RunError, UsageError
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run
 from benchbench.protocols.step_table import said
@@ -34,6 +33,7 @@ from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.measurements import Measurements
+from benchbench.types import PromptSet
 
 MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
 PLAIN = {"unet_evals": "plain_evals", "unet_grads": "plain_grads"}

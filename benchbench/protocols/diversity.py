@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchbench import registry
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
+from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
 from benchbench.store.measurements import Measurements
@@ -28,9 +28,9 @@ BATCH = 32
 def diversity(generations: Sequence[Generation], clip: str, *, store: Path, device: str, say: Say) -> pd.DataFrame:
     """A row a prompt with the columns of scores, ``reward`` being "diversity"; seeds are images like any others.
 
-    Errors: UsageError for one image a prompt; those of ``registry.require_reward``.
+    Errors: UsageError for one image a prompt; those of ``lookup.require``.
     """
-    kind: Any = registry.require_reward(clip)
+    kind: Any = lookup.require(clip)
     items = [(g, item) for g in generations for item in g.entries]
     prompts = {item.index: item.prompt for _, item in items}
     if len(items) < 2 * len(prompts):

@@ -44,7 +44,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from benchbench import registry
-from benchbench.api import Method, StepPairs
+from benchbench.api import Method
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy
 from benchbench.errors import UsageError
@@ -55,6 +55,7 @@ from benchbench.protocols.step_table import Shown, said, step_table
 from benchbench.report.table import Table
 from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.stats.intervals import LEVEL
+from benchbench.types import StepPairs
 
 STEP = 1e-3  # |h g| / |theta|: central differences err by its square, float32 rounding is 1e4 times smaller than it
 RANK, ALPHA = 4, 4.0  # of a fresh adapter, as in training

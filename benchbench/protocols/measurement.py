@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
-from benchbench import registry
-from benchbench.api import PromptSet, Reward, Settings
 from benchbench.config import SamplerConfig
 from benchbench.diffusion.cost import GRADIENT
 from benchbench.errors import UsageError
 from benchbench.report.table import Table
+from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.runs import Adapter, adapter
+from benchbench.types import PromptSet, Reward, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +179,7 @@ def target(
     from benchbench.hub import models
     from benchbench.rewards.mix import Ensemble
 
-    kind: type[Reward] = registry.require_reward(reward)
+    kind: type[Reward] = lookup.require(reward)
     if issubclass(kind, Ensemble):
         raise UsageError(
             f"{reward} cannot be measured by this protocol",

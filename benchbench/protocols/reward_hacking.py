@@ -13,20 +13,18 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from benchbench import registry
-from benchbench.api import PromptSet
+from benchbench import defaults
 from benchbench.errors import MissingError, UsageError
 from benchbench.protocols.diversity import diversity
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.stats import intervals, paired
 from benchbench.stats.intervals import LEVEL
 from benchbench.store import runs
-
-SHAPES = ("shapes-colour", "shapes-aesthetic", "shapes-clip", "shapes-pref", "shapes-oracle")
-CLIPS = {True: "shapes-clip", False: "clip_h14"}  # the evaluation CLIP, on shapes and elsewhere
+from benchbench.types import PromptSet
 
 
 class HackingSettings(MeasureSettings):
@@ -80,8 +78,8 @@ class RewardHacking(Measurement[HackingSettings]):
         rows: dict[str, list[str | Path]] = {"0": []}
         rows |= {str(samples): [folder] for samples, folder in folders.items()}
         rows[str(aim.adapter.run.done.get("samples", max(folders)))] = [run]
-        shapes = model == "shapes"
-        names = settings.rewards or (SHAPES if shapes else tuple(registry.present_rewards()[0]))
+        base = defaults.of(model)
+        names = settings.rewards or base.hacking_rewards or tuple(lookup.present()[0])
         found = measure(
             model,
             rows,
@@ -98,7 +96,7 @@ class RewardHacking(Measurement[HackingSettings]):
         where = str(backbones.pick_device(device))
         frames = []
         for label, frame in found.frames.items():
-            spread = diversity(found.generations[label], CLIPS[shapes], store=store, device=where, say=say)
+            spread = diversity(found.generations[label], base.evaluation_clip, store=store, device=where, say=say)
             both = pd.concat([frame.drop(columns="train_seed"), spread], ignore_index=True)
             frames.append(both.assign(samples=int(label)))
         return pd.concat(frames, ignore_index=True)

@@ -11,7 +11,6 @@ import pandas as pd
 from pydantic import ValidationError
 
 from benchbench import config
-from benchbench.api import PromptSet
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE
 from benchbench.protocols import PROTOCOLS
@@ -22,6 +21,7 @@ from benchbench.report.table import Table
 from benchbench.runtime.files import Say
 from benchbench.runtime.provenance import record
 from benchbench.store.runs import adapter
+from benchbench.types import PromptSet
 
 
 @dataclass(frozen=True)

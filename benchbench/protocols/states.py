@@ -18,7 +18,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchbench.api import Cond, PromptSet
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
@@ -28,12 +27,13 @@ from benchbench.diffusion.rollout import Draws, Visit, rollout
 from benchbench.diffusion.schedule import Step, check_steps
 from benchbench.errors import UsageError
 from benchbench.noise import Noise, Sample
-from benchbench.prompts.words import check_known
+from benchbench.prompts.words import check_vocabulary
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Run, Target, target
 from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
 from benchbench.store.measurements import Measurements
+from benchbench.types import Cond, PromptSet
 
 REALM = "measure"  # of the noise: states are never an evaluation's images, nor a training's
 
@@ -99,8 +99,7 @@ class StateMeasurement(Measurement[S]):
         """Rows by state and step. Errors: UsageError, MissingError, CorruptError, RunError (a reward not finite)."""
         aim = target(model, run, prompts, reward, settings, store, device, self.precision(dtype, device), say)
         check_steps(settings.steps, aim.sampler.steps)
-        if model == "shapes":
-            check_known(prompts)
+        check_vocabulary(prompts, model)
         self.refuse(aim, settings)
         key = {"schema": self.schema, "settings": self.key_settings(settings), **aim.key()}
         kept = Measurements(store, self.name, key)

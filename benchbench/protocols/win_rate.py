@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from benchbench.api import PromptSet
 from benchbench.errors import UsageError
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
@@ -25,6 +24,7 @@ from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.proportions import share, wilson
+from benchbench.types import PromptSet
 
 OUTCOMES = ("win", "draw", "lose")
 SAME = ["prompt_index", "prompt", "sample", "eval_seed", "reward", "version", "unit"]

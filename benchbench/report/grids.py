@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
+from benchbench.noise import Sample
 from benchbench.report.sections import Grid, GridRow
-
-if TYPE_CHECKING:
-    from benchbench.evaluate.generate import Generation
 
 SMALL = 64  # pixels: up to here an image is kept as it is, and shown with its pixels visible
 SIDE = 256  # pixels: what larger images are reduced to on a page
@@ -22,7 +20,27 @@ ROWS = 16  # of a grid: with six prompts each, a page of large images stays belo
 MARGIN, LABEL, CELL, LINE = 8, 110, 128, 14  # pixels of a contact sheet
 
 
-def grid(generations: Sequence[Generation], title: str = "Samples", caption: str = "") -> Grid:
+class ImageRow(Protocol):
+    """The images of one row, as an evaluation has them: ``entries`` in order, and ``images.read`` for each of them."""
+
+    @property
+    def label(self) -> str:
+        """The name of the row."""
+
+    @property
+    def seed(self) -> int:
+        """The evaluation seed of the images."""
+
+    @property
+    def entries(self) -> Mapping[Sample, object]:
+        """The images' identities, by prompt and sample number."""
+
+    @property
+    def images(self) -> Any:
+        """An object whose ``read`` returns the image of an entry."""
+
+
+def grid(generations: Sequence[ImageRow], title: str = "Samples", caption: str = "") -> Grid:
     """A row a generation, all with the same evaluation seed: sample 0 of up to six prompts spread over the set.
 
     What is left out is counted in the caption, so that a page stays small whatever was evaluated.

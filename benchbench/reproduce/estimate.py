@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from benchbench import defaults
 from benchbench.config import RunConfig
 from benchbench.protocols import PROTOCOLS
 from benchbench.reproduce.measurement_job import IMAGES
@@ -15,24 +16,19 @@ from benchbench.runtime.progress import duration
 if TYPE_CHECKING:
     from benchbench.train.cost_estimate import Price
 
-SECONDS_PER_EVALUATION = 0.0037
-"""The time of one evaluation of the shapes UNet, with decoding and scoring, on one core; see results/shapes.
-
-The trainings there with a cheap reward took 0.0033 to 0.0037, with their gradients counted as ``Cost.nfe`` counts them.
-"""
-
 
 def training_seconds(config: RunConfig) -> float:
     """Seconds of one core; 0 for a model without figures."""
-    return _training(config) * SECONDS_PER_EVALUATION if config.model == "shapes" else 0.0
+    return _training(config) * (defaults.of(config.model).seconds_per_evaluation or 0.0)
 
 
 def seconds(cells: Plan) -> float:
     """Of the work left, on one core: every training that is not done, and every measurement. 0: no figures."""
-    if cells.track.model != "shapes":
+    each = defaults.of(cells.track.model).seconds_per_evaluation
+    if each is None:
         return 0.0
     train = sum(training_seconds(t.config) for t in cells.trainings if not t.done)
-    return train + evaluations(cells)[1] * SECONDS_PER_EVALUATION
+    return train + evaluations(cells)[1] * each
 
 
 def once(measurements: Sequence[Measurement]) -> list[Measurement]:

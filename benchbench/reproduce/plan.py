@@ -8,11 +8,12 @@ from pathlib import Path
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
-from benchbench.api import StepScorer
 from benchbench.config import RunConfig, default_preset, load, preset_values
 from benchbench.errors import BenchError, UsageError
 from benchbench.reproduce.spec import Block, Row, Spec, Track
+from benchbench.rewards import lookup
 from benchbench.store import runs
+from benchbench.types import StepScorer
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def trained_on(row: Row, track: Track, group: str = "") -> str:
     if row.reward is None:
         return track.train_reward or group
     ours = {column: reward for reward, column in track.rewards.items()}
-    return ours.get(row.reward) or registry.resolve_reward(row.reward, track.model == "shapes")[0]
+    return ours.get(row.reward) or lookup.resolve(row.reward, track.model)[0]
 
 
 def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: Path) -> Training:
@@ -185,7 +186,7 @@ def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: 
 
 
 def _cannot(config: RunConfig) -> str | None:
-    needs, judge = config.method_class.needs(config.method_config), registry.get("rewards", config.reward)
+    needs, judge = config.method_class.needs(config.method_config), lookup.get(config.reward)
     if "reward_gradient" in needs and not judge.differentiable:
         return "it follows the reward's gradient, and this reward has none"
     if "step_scorer" in needs and not issubclass(judge, StepScorer):
@@ -202,12 +203,12 @@ def missing(cells: Plan) -> Iterator[str]:
     wanted = [*cells.rewards, *(t.config.reward for t in cells.trainings), *filter(None, [cells.track.gold])]
     for name in dict.fromkeys(wanted):
         try:
-            registry.require_reward(name)
+            lookup.require(name)
         except BenchError as error:
             yield f"{error.problem}: {error.remedy}"
     learnt = [*(t.config.pairs for t in cells.trainings), cells.track.pairs if cells.spec.protocol == "cost" else None]
     for pairs in dict.fromkeys(filter(None, learnt)):
-        from benchbench.pairs.open import check_reference
+        from benchbench.evaluate.make_pairs import check_reference
 
         try:
             check_reference(pairs)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from benchbench import registry
-from benchbench.api import Reward
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import Say, write_atomic
+from benchbench.types import Reward
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ class Statistics(NamedTuple):
     images: int
 
 
-def is_ensemble(text: str) -> bool:
+def is_mix(text: str) -> bool:
     """Whether a reward's name is a mix of others."""
     return "=" in text
 

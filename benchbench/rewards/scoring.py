@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from benchbench.api import PreparedReward, Reward
 from benchbench.runtime.memory import Splitter
+from benchbench.types import PreparedReward, Reward
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -22,6 +22,14 @@ Say = Callable[[str], None]
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+def cache_folder() -> Path:
+    """Returns the folder of what is fetched or remembered: $BENCH_CACHE, else a folder in the user's cache."""
+    own = os.environ.get("BENCH_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchbench"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turns an error of the file system into a RunError that names the path, and the free space on a full disk."""

@@ -3,10 +3,10 @@
 Importing this package imports no torch.
 """
 
-import os
 from pathlib import Path
 
-WEIGHTS: Path = Path(os.environ.get("BENCH_SHAPES_WEIGHTS") or Path(__file__).parent / "weights")
-"""What a build made: model/, clip/, pref/, spm/, aesthetic.safetensors, record.json, samples.png."""
+from benchbench.defaults import SHAPES_WEIGHTS as WEIGHTS
+
+__all__ = ["MODEL", "WEIGHTS"]
 MODEL: Path = WEIGHTS / "model"
 """The text-to-image pipeline, a folder in diffusers' layout."""

@@ -1,6 +1,5 @@
 """Makes the shapes world again from its seeds: model, rewards, record."""
 
-import hashlib
 import json
 import os
 import platform
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchbench.errors import CorruptError, RunError
+from benchbench.runtime.hashing import file_sha256
 
 from .job import facts, is_done
 from .plan import STAGES
@@ -119,11 +119,6 @@ def _start(stage: str, work: Path, seed: int, quick: bool, log: IO[str]) -> subp
     return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | one_thread)
 
 
-def sha256(path: Path) -> str:
-    """The file's hash, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _record(out: Path, work: Path, seed: int, quick: bool) -> dict[str, Any]:
     stages = {stage: facts(work, stage) for stage in STAGES}
     files = sorted(p for name in SHIPPED for p in [out / name, *(out / name).rglob("*")] if p.is_file())
@@ -138,5 +133,5 @@ def _record(out: Path, work: Path, seed: int, quick: bool) -> dict[str, Any]:
         "stages": {stage: noted for stage, noted in stages.items() if stage not in ("ship", "measure")},
         "measured": stages["measure"],
         "bytes": sum(path.stat().st_size for path in files),
-        "files": {path.relative_to(out).as_posix(): sha256(path) for path in files},
+        "files": {path.relative_to(out).as_posix(): file_sha256(path) for path in files},
     }

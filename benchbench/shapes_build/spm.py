@@ -4,7 +4,6 @@ Only the layers that a plain CLIP does not have are trained: the image tower sta
 is small. Held out, it is compared with shapes-pref on the same predictions.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import CLIPModel
 from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import Backbone
 from benchbench.pairs.dataset import PairSet
+from benchbench.runtime.hashing import file_sha256
 from benchbench.train.preference_model import Pairs, SPMConfig, compare, train_spm
 
 from . import tokenizer
@@ -92,7 +92,7 @@ def make(
     }
     facts["at_t_of_500_and_more"] = noisy(right)
     record = {"seed": seed, "quick": quick, "torch": torch.__version__} | facts
-    record["files"] = {"spm/spm.safetensors": hashlib.sha256(file.read_bytes()).hexdigest()}
+    record["files"] = {"spm/spm.safetensors": file_sha256(file)}
     (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n")
     return facts
 

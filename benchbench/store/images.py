@@ -9,7 +9,6 @@ An image that does not decode, or whose pixels or place differ from what it says
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import struct
@@ -24,7 +23,8 @@ from PIL import Image
 from benchbench.errors import CorruptError
 from benchbench.noise import Sample
 from benchbench.runtime.files import Say, write_atomic
-from benchbench.runtime.hashing import GenerationKey
+from benchbench.runtime.hashing import bytes_sha256
+from benchbench.store.keys import GenerationKey
 
 DESCRIPTION = 0x010E  # EXIF ImageDescription: plain ASCII, which the JSON is
 BLACK = 4  # an image whose brightest value is at most this, of 255, is black
@@ -142,7 +142,7 @@ class Images:
 
 def pixel_hash(pixels: np.ndarray) -> str:
     """sha256 of uint8 [H, W, 3] with its shape, 64 hexadecimal digits."""
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return bytes_sha256([repr(pixels.shape).encode(), pixels.tobytes()])
 
 
 def blank(pixels: np.ndarray) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchbench.api import Reward
 from benchbench.runtime.files import Say, write_atomic
+from benchbench.types import Reward
 
 COLUMNS = {
     "prompt_index": "int64",

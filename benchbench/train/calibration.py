@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchbench.api import PromptSet, Reward
 from benchbench.diffusion.decode import to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
@@ -15,6 +14,7 @@ from benchbench.noise import Noise, Sample
 from benchbench.rewards import mix
 from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
+from benchbench.types import PromptSet, Reward
 
 IMAGES = 32
 FILE = "ensemble.json"

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchbench.api import Batch, Cond, ImagePairs, Images, OfflineMethod, StepScorer
+from benchbench.api import OfflineMethod
 from benchbench.config import RunConfig
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Index, Schedule
 from benchbench.noise import Noise, Sample
+from benchbench.types import Batch, Cond, ImagePairs, Images, StepScorer
 
 SHAPE = (4, 8, 8)
 SD15 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchbench import registry
-from benchbench.api import PromptSet, Reward
+from benchbench import defaults
 from benchbench.diffusion.decode import to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.rewards import lookup
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.memory import Splitter
+from benchbench.types import PromptSet, Reward
 
 BASE = "base_scores.json"
 
@@ -34,8 +35,9 @@ class FixedEvaluation:
         n = len(prompts)
         self.samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(images)]
         self.rewards: dict[str, Reward] = {"reward": reward}
-        if policy.backbone.is_shapes:
-            self.rewards["oracle"] = registry.get("rewards", "shapes-oracle")(policy.backbone.device)
+        gold = defaults.of(policy.backbone.name).gold_reward
+        if gold is not None:
+            self.rewards["oracle"] = lookup.get(gold)(policy.backbone.device)
         self.score = {name: scoring(judge) for name, judge in self.rewards.items()}
         self.fits = Splitter("in the fixed evaluation", policy.backbone.batch_size, row="image")
 

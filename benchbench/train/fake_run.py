@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import Batch, Cond
 from benchbench.config import RunConfig
 from benchbench.diffusion.compile import speed_up
 from benchbench.diffusion.decode import Decoder
@@ -21,6 +20,7 @@ from benchbench.noise import Noise
 from benchbench.train.cost_estimate import Sizes
 from benchbench.train.reward_memory import Ballast, RewardMemory
 from benchbench.train.setup import make_optimizer
+from benchbench.types import Batch, Cond
 
 STEP = 1  # a denoising step: all take the same memory
 

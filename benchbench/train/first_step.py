@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from benchbench.api import Batch, ImagePairs, Images, Method, OfflineMethod, StepPairs, Transitions
+from benchbench.api import Method, OfflineMethod
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise
+from benchbench.types import Batch, ImagePairs, Images, StepPairs, Transitions
 
 Say = Callable[[str], None]
 HALF = (torch.float16, torch.bfloat16)

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from benchbench.api import Batch, ImagePairs, Images, Method, OfflineMethod, StepPairs, Transitions
+from benchbench.api import Method, OfflineMethod
 from benchbench.diffusion.policy import Policy
 from benchbench.errors import RunError
 from benchbench.noise import Noise
+from benchbench.types import Batch, ImagePairs, Images, StepPairs, Transitions
 
 ROWS = 4  # rows looked at; the invariant is about the network, not the sample
 # |log ratio| between two evaluations of one policy: batch shapes differ, so rounding does. It was measured to reach

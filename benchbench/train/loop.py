@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import Batch
 from benchbench.config import RunConfig
 from benchbench.diffusion.backbones import pick_device
 from benchbench.diffusion.cost import Cost, summed
@@ -38,6 +37,7 @@ from benchbench.train.invariants import check_start
 from benchbench.train.loss_scale import LossScale
 from benchbench.train.resolved import Resolved, agreed, read, remember, resolve
 from benchbench.train.setup import Parts, Say, build, check, claim, rate, run_key, write_run
+from benchbench.types import Batch
 
 
 def train(

@@ -13,9 +13,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from benchbench import registry
 from benchbench.config import RunConfig
 from benchbench.diffusion.decode import MOST
+from benchbench.rewards import lookup
 from benchbench.train.cost_estimate import Sizes, sizes
 from benchbench.train.reward_memory import RewardMemory, reward_memory
 
@@ -140,7 +140,7 @@ class Estimate:
     @property
     def reward(self) -> RewardMemory:
         """The memory of the run's reward, which an offline method loads for its evaluations."""
-        return reward_memory(registry.get("rewards", self.config.reward))
+        return reward_memory(lookup.get(self.config.reward))
 
 
 def _keys(config: RunConfig, dtype: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import Batch, ImagePairs, Images, Metrics, OfflineMethod, PairsConfig
+from benchbench.api import Metrics, OfflineMethod, PairsConfig
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
@@ -18,6 +18,7 @@ from benchbench.noise import Noise, Sample
 from benchbench.pairs.open import PairItem, PairSet, PairStream
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.memory import Splitter
+from benchbench.types import Batch, ImagePairs, Images
 
 BAD_ROWS = "bad_rows.json"
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from benchbench.api import Reward, StepScorer
 from benchbench.rewards import mix
+from benchbench.types import Reward, StepScorer
 
 PARAMETERS = {
     "aesthetic": 305,

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from benchbench import prompts as prompt_sets
-from benchbench import registry
-from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig, PromptSet, Reward, StepScorer
+from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
 from benchbench.config import RunConfig, TrainConfig
 from benchbench.diffusion import backbones
 from benchbench.diffusion.compile import recompute_activations, speed_up
@@ -21,15 +20,18 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import UsageError
+from benchbench.evaluate.make_pairs import check_reference, find_or_make
 from benchbench.hub import models
-from benchbench.pairs.open import check_reference, open_pairs
-from benchbench.prompts.words import check_known, too_long
+from benchbench.pairs.open import open_pairs
+from benchbench.prompts.words import check_vocabulary, too_long
+from benchbench.rewards import lookup
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.provenance import record
 from benchbench.store import root
 from benchbench.train.pair_batches import Reader
 from benchbench.train.resolved import Resolved
+from benchbench.types import PromptSet, Reward, StepScorer
 
 Say = Callable[[str], None]
 
@@ -51,7 +53,7 @@ class Parts:
 
 def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
     """Everything that needs no weights. Errors: UsageError, MissingError."""
-    method, reward = config.method_class, registry.get("rewards", config.reward)
+    method, reward = config.method_class, lookup.get(config.reward)
     cfg = config.method_config
     if not reward.trainable:
         raise UsageError(
@@ -79,12 +81,11 @@ def check(config: RunConfig) -> tuple[type[Method], type[Reward], PromptSet]:
             f"use --samples {-(-config.samples // per) * per}",
         )
     prompts = prompt_sets.load(config.prompts)
-    if models.is_shapes(config.model):
-        check_known(prompts)
+    check_vocabulary(prompts, config.model)
     if config.pairs is not None:
         check_reference(config.pairs)
     models.folder(config.model)
-    registry.require_reward(config.reward)
+    lookup.require(config.reward)
     return method, reward, prompts
 
 
@@ -134,15 +135,8 @@ def build(
     cfg, pairs = config.method_config, None
     if config.pairs is not None:
         assert isinstance(cfg, PairsConfig)
-        pairs = open_pairs(
-            config.pairs,
-            store or root(None),
-            nodup=cfg.nodup,
-            skip_bad=skip_bad,
-            model=config.model,
-            device=str(device),
-            say=say,
-        )
+        found = find_or_make(config.pairs, store or root(None), model=config.model, device=str(device), say=say)
+        pairs = open_pairs(found, nodup=cfg.nodup, skip_bad=skip_bad)
     full = config.train.finetune == "full"
     backbone = backbones.load(config.model, device, resolved.dtype, "fp32" if full else None)
     for line in too_long(prompts, backbone.tokenizer):

@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchbench.rewards import lookup
+
 NAMES = ["aesthetic", "clip_l14", "imagereward", "clip_h14", "pickscore", "hpsv2.0", "hpsv2.1", "jpeg_compressibility"]
 HEADER = ["reward", "device", "images/s", "images/s with gradient", "peak memory, GB", "weights, GB", "batch"]
 
@@ -38,13 +40,12 @@ def measure(name: str) -> list[str]:
     """One row of the table."""
     import torch
 
-    from benchbench import registry
     from benchbench.reward_models import _clip, _weights
     from tests.reward_models import checkpoints
     from tests.reward_models.conftest import natural
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = registry.get("rewards", name)
+    kind = lookup.get(name)
     size = 0
 
     def read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchbench.rewards import lookup
+
 STEPS, ETA, GUIDANCE = 20, 1.0, 5.0
 SAMPLER = {"steps": STEPS, "eta": ETA, "guidance_scale": GUIDANCE}
 
@@ -75,6 +77,5 @@ class Setting:
 
     def load_reward(self) -> Any:
         """A new instance, its weights read from disk."""
-        from benchbench import registry
 
-        return registry.get("rewards", self.reward)(self.device)
+        return lookup.get(self.reward)(self.device)

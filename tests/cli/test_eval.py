@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchbench.rewards import lookup
 from tests.cli.conftest import Bench
 
 
@@ -62,7 +63,7 @@ def test_all_rewards_says_what_it_skips(bench: Bench, argv: list[object], monkey
     names = {"jpeg_compressibility", "shapes-clip"}
     listed = registry.names
     monkeypatch.setattr(registry, "names", lambda kind: [n for n in listed(kind) if kind != "rewards" or n in names])
-    monkeypatch.setattr(registry.get("rewards", "shapes-clip"), "missing", classmethod(lambda cls: "no weights here"))
+    monkeypatch.setattr(lookup.get("shapes-clip"), "missing", classmethod(lambda cls: "no weights here"))
     argv[argv.index("jpeg_compressibility")] = "all"
     ran = bench(*argv)
     assert ran.code == 0, ran.err

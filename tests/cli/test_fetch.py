@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from benchbench import prompts
+from benchbench.runtime.files import cache_folder
 from tests.cli.conftest import Bench
 
 PICKAPIC = "pickapic-anonymous/pickapic_v1"
@@ -94,7 +95,7 @@ def test_other_prompts_than_expected_are_refused(bench: Bench, hub: Hub) -> None
 def test_a_change_on_the_hub_is_refused(bench: Bench, hub: Hub, what: str) -> None:
     write_pickapic(hub, [f"prompt {i}" for i in range(500)])
     assert bench("fetch", "--prompts", "pickapic").code == 0
-    (prompts.cache_folder() / "prompts" / "pickapic_v1.validation_unique.jsonl").unlink()
+    (cache_folder() / "prompts" / "pickapic_v1.validation_unique.jsonl").unlink()
     if what == "revision":
         hub.sha = "b" * 40
     else:
@@ -182,7 +183,7 @@ def test_a_model_is_fetched_without_what_it_does_not_need(bench: Bench, hub: Hub
     got = {str(path.relative_to(hub.root / "cache" / repo)) for path in (hub.root / "cache" / repo).rglob("*.*")}
     wanted = {str(path.relative_to(tiny_sd)) for path in tiny_sd.rglob("*.*")}
     assert got == wanted
-    lock = json.loads((prompts.cache_folder() / "lock.json").read_text())
+    lock = json.loads((cache_folder() / "lock.json").read_text())
     assert lock == {f"model {repo} main": "a" * 40}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbench import prompts
+from benchbench.runtime.files import cache_folder
 from tests.cli.conftest import Bench
 from tests.cli.test_fetch import Hub, hub  # noqa: F401  # a fixture
 from tests.pairs.pair_folders import picture, rows, write_parquet, write_pickapic
@@ -70,7 +70,7 @@ def test_shards_are_fetched_hashed_and_opened_by_name(bench: Bench, hub: Hub) ->
     assert "shards 0, 2 of 0 to 2 are here" in ran.out
     got = sorted(path.name for path in (hub.root / "cache").rglob("*.parquet"))
     assert [name[:11] for name in got] == ["train-00000", "train-00002"]
-    lock = json.loads((prompts.cache_folder() / "lock.json").read_text())
+    lock = json.loads((cache_folder() / "lock.json").read_text())
     assert sum(key.startswith(f"pairs {REPO} data/train-") for key in lock) == 2
     assert "2 pairs can be used" in bench("pairs", "check", "pickapic_v2").out
     assert "1 pairs can be used" in bench("pairs", "check", "pickapic_v2:2").out

@@ -8,6 +8,7 @@ import pytest
 
 from benchbench import registry
 from benchbench.cli import doctor_checks, ui
+from benchbench.rewards import lookup
 from tests.cli.conftest import Bench
 from tests.registry.plugin import write_plugin
 
@@ -43,7 +44,7 @@ def test_a_method_shows_every_setting_with_its_origin(bench: Bench, name: str) -
 @pytest.mark.parametrize("name", registry.names("rewards"))
 def test_a_reward_shows_unit_range_version(bench: Bench, name: str) -> None:
     out = bench("show", "reward", name).out
-    cls = registry.get("rewards", name)
+    cls = lookup.get(name)
     assert f"version\t{cls.version}" in out
     assert f"unit\t{cls.unit}" in out
 

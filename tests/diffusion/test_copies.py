@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchbench import registry
 from benchbench.api import Reward
 from benchbench.config import load
 from benchbench.diffusion import backbones
@@ -25,6 +24,7 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.noise import Noise, Sample, hand_over
+from benchbench.rewards import lookup
 from tests.diffusion.tiny_spm import write_tiny_spm
 from tests.waiting import Waits
 
@@ -103,7 +103,7 @@ def reward(request: pytest.FixtureRequest, weights: Path, tmp_path: Path, monkey
     """Makes one of the learned rewards, by name."""
     if request.param == "spm":
         write_tiny_spm(tmp_path, monkeypatch)
-    made: Reward = registry.get("rewards", request.param)()
+    made: Reward = lookup.get(request.param)()
     return made
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchbench import registry
 from benchbench.config import load
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
+from benchbench.rewards import lookup
 from tests.waiting import Reads
 
 SAMPLES = [Sample("cat", i) for i in range(2)]
@@ -56,7 +56,7 @@ def test_a_rollout_reads_nothing_inside_the_walk(
     """Of methods that judge inside the walk."""
     config = load(method, "shapes", "shapes-colour", "shapes-simple", 16, 0, "shapes", words)
     cfg = config.method_config
-    judge = StepReward(Decoder(tuned.backbone), registry.get("rewards", "shapes-colour")(), tuned)
+    judge = StepReward(Decoder(tuned.backbone), lookup.get("shapes-colour")(), tuned)
     tuned.encode(["cat"])
     reads.found.clear()
     with torch.no_grad():

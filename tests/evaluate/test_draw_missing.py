@@ -15,8 +15,8 @@ from benchbench.evaluate.draw_missing import fill
 from benchbench.evaluate.row import Drawing
 from benchbench.noise import Noise, Sample
 from benchbench.runtime import cpu_threads
-from benchbench.runtime.hashing import GenerationKey
 from benchbench.store.images import Images
+from benchbench.store.keys import GenerationKey
 
 ITEMS = [Sample("a cat", 0, i) for i in range(8)]
 

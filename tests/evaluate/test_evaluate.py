@@ -69,7 +69,7 @@ def test_from_weights_to_a_report_and_then_for_nothing(
     assert "an &lt;b&gt;eel&lt;/b&gt;" in page and "<b>eel" not in page
     assert "Training on jpeg_compressibility" in page and first.table.protocol in page
 
-    kind = package.measure.registry.require_reward(REWARD)
+    kind = package.measure.lookup.require(REWARD)
     monkeypatch.setattr(backbones, "load", lambda *_: pytest.fail("the model was loaded"))
     monkeypatch.setattr(kind, "__init__", lambda *_: pytest.fail("the reward was loaded"))
     again = run(model, tmp_path, ["ddpo-1"], say=said.append)

@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from benchbench import registry
 from benchbench.api import PromptSet
 from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import make_pairs as pair_maker
 from benchbench.evaluate import measure as measuring
-from benchbench.evaluate.make_pairs import make_pairs, meetings
+from benchbench.evaluate.make_pairs import find_or_make, make_pairs, meetings
 from benchbench.evaluate.row import Model
 from benchbench.pairs.open import open_pairs
+from benchbench.rewards import lookup
 
 PROMPTS = PromptSet("two", ("red circle", "blue square"), "", "")
 SAMPLER = SamplerConfig(steps=2)
@@ -38,11 +38,11 @@ def test_who_meets_whom() -> None:
 def test_pairs_are_the_rewards_choices(tmp_path: Path) -> None:
     """2 prompts of 3 images: 6 pairs. The reward, asked again about the two pictures, prefers the winner."""
     folder = make(tmp_path)
-    pairs = open_pairs(str(folder), tmp_path)
+    pairs = open_pairs(str(folder))
     record = json.loads((folder / "record.json").read_text())
     assert (record["images"], record["pairs"], record["ties"], len(pairs)) == (6, 6, 0, 6)
     assert list(pairs.captions()) == ["red circle"] * 3 + ["blue square"] * 3 and pairs.name == folder.name
-    reward = registry.get("rewards", "shapes-colour")("cpu")
+    reward = lookup.get("shapes-colour")("cpu")
     rows = pq.read_table(folder / "pairs.parquet").to_pylist()
     for i, row in enumerate(rows):
         raw = pairs[i]
@@ -80,17 +80,17 @@ def test_other_settings_are_other_pairs(tmp_path: Path) -> None:
     two, three, steps = make(tmp_path, 2), make(tmp_path, 3), make(tmp_path, 2, sampler=SamplerConfig(steps=3))
     seed = make(tmp_path, 2, seeds=(5,))
     assert len({two, three, steps, seed}) == 4
-    assert len(open_pairs(str(two), tmp_path)) == 2
+    assert len(open_pairs(str(two))) == 2
 
 
 def test_ties_make_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reward of one value: 6 meetings, 6 ties, and a set with nothing in it, which is refused."""
-    kind = registry.get("rewards", "shapes-colour")
+    kind = lookup.get("shapes-colour")
     monkeypatch.setattr(kind, "score", lambda self, images, prompts: torch.ones(len(images)))
     folder = make(tmp_path)
     assert json.loads((folder / "record.json").read_text())["ties"] == 6
     with pytest.raises(UsageError, match="no pair"):
-        open_pairs(str(folder), tmp_path)
+        open_pairs(str(folder))
 
 
 def test_nothing_of_a_users_is_overwritten(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_nothing_of_a_users_is_overwritten(tmp_path: Path) -> None:
 
 def test_the_images_are_not_those_of_an_evaluation(tmp_path: Path) -> None:
     """Their seed is none that evaluations use by default (0), and so are the pictures."""
-    made, judged = open_pairs(str(make(tmp_path)), tmp_path), open_pairs(str(make(tmp_path, seeds=(0,))), tmp_path)
+    made, judged = open_pairs(str(make(tmp_path))), open_pairs(str(make(tmp_path, seeds=(0,))))
     assert pair_maker.SEED != 0
     assert not np.array_equal(np.asarray(made[0].winner), np.asarray(judged[0].winner))
 
@@ -122,6 +122,7 @@ def test_a_reference_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file = tmp_path / "mine.txt"
     file.write_text("red circle\n")
     first, second = (
-        open_pairs(f"made:{file}:shapes-colour:4", tmp_path, device="cpu", say=lambda line: None) for _ in range(2)
+        open_pairs(find_or_make(f"made:{file}:shapes-colour:4", tmp_path, device="cpu", say=lambda line: None))
+        for _ in range(2)
     )
     assert len(first) == 4 and first.name.startswith("mine-") and first.hash == second.hash

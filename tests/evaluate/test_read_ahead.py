@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchbench import registry
 from benchbench.api import PreparedReward
 from benchbench.errors import CorruptError
 from benchbench.evaluate import score_folder
 from benchbench.evaluate.read_ahead import BATCHES, read_ahead
+from benchbench.rewards import lookup
 from benchbench.rewards.scoring import scoring
 from tests.evaluate.fakes import Mean
 from tests.reward_models.conftest import LEARNED, natural, weights, weights_folder
@@ -117,7 +117,7 @@ def test_closing_early_reads_no_further() -> None:
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_prepared_alone_and_in_threads_the_scores_are_the_same_to_the_bit(name: str, weights: Path) -> None:  # noqa: F811
-    reward = registry.get("rewards", name)()
+    reward = lookup.get(name)()
     assert isinstance(reward, PreparedReward)
     images = [natural(i, *size) for i, size in enumerate(SIZES)]
     prompts = ["a cat", "a dog", "z", "a cat", "the quick brown fox", "q", "r"]
@@ -136,7 +136,7 @@ def test_a_folder_is_scored_as_before(tmp_path: Path, monkeypatch: pytest.Monkey
     paths = [tmp_path / f"{i}.png" for i in range(10)]
     for i, path in enumerate(paths):
         natural(i, 20, 24).convert("L" if i % 3 == 0 else "RGB").save(path)
-    kind = registry.get("rewards", "shapes-aesthetic")
+    kind = lookup.get("shapes-aesthetic")
     frame = score_folder.score_folder(paths, [f"p{i}" for i in range(10)], [kind], device="cpu", say=pytest.fail)
     opened = [score_folder._open(path) for path in paths]
     expected = [float(kind().score([image], ["p"])) for image in opened]

@@ -16,8 +16,8 @@ from unittest import mock
 
 import torch
 
-from benchbench import registry
 from benchbench.reward_models import _adaln, _clip, _weights, step_aware
+from benchbench.rewards import lookup
 from tests.bench import rewards as released
 from tests.gpu.here import Here
 from tests.reward_models import checkpoints
@@ -46,7 +46,7 @@ def random_weights(here: Here) -> Iterator[None]:
         enter = undo.enter_context
         enter(mock.patch.dict(os.environ, {"BENCH_WEIGHTS": str(files(here))}))
         for name in LEARNED:
-            kind = registry.get("rewards", name)
+            kind = lookup.get(name)
             enter(mock.patch.object(kind, "assets", tuple(replace(asset, sha256={}) for asset in kind.assets)))
         place = files(here) / "CLIP-ViT-H-14-laion2B-s32B-b79K"
         enter(mock.patch.object(step_aware, "files", lambda: (place / "model.safetensors", place)))

@@ -65,7 +65,7 @@ def test_gradient_by_the_means(tuned: Policy) -> None:
 
     Worked out on tensors in float64, without the network: mu are leaves, log pi_ref is a constant.
     """
-    from benchbench.train.losses import pair_dpo
+    from benchbench.losses import pair_dpo
 
     g = torch.Generator().manual_seed(0)
     x_w, x_l, mu_w, mu_l = (torch.randn(1, 4, 8, 8, generator=g, dtype=torch.float64) for _ in range(4))

@@ -11,7 +11,7 @@ import pytest
 from benchbench.errors import CorruptError, UsageError
 from benchbench.pairs.dataset import BadRow
 from benchbench.pairs.open import open_pairs
-from benchbench.runtime.hash_cache import Hashes
+from benchbench.runtime.hashing import HashCache
 from tests.pairs.pair_folders import opened, picture, read, rows, write_parquet, write_pickapic
 
 EXPECTED = [(f"caption {i}", 2 * i, 2 * i + 1) for i in range(7)]
@@ -55,7 +55,7 @@ def test_pickapic_as_it_is(tmp_path: Path, version: str) -> None:
     labels = [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (None, None), (0.0, 1.0)]
     folder = tmp_path / f"pickapic_{version}"
     path = write_pickapic(folder / "data" / f"train-00000-of-00645-{version}.parquet", labels)
-    pairs = open_pairs(str(folder), tmp_path)
+    pairs = open_pairs(str(folder))
     assert read(pairs) == [("caption 0", 0, 1), ("caption 1", 3, 2), ("caption 4", 9, 8)]
     assert pairs.counts == {"rows": 5, "ties": 1, "unlabelled": 1, "duplicates": 0}
     assert [pairs[i].swapped for i in range(3)] == [False, True, True] and pairs.place(2).endswith("row 4")
@@ -165,14 +165,13 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
     write_pictures(tmp_path / "b", 3)
     first, second = (write_jsonl(tmp_path / x / "pairs.jsonl", named) for x in "ab")
     assert opened(first).hash == opened(second).hash
-    hashes = Hashes(tmp_path / "hashes.json")
-    before = hashes(tmp_path / "b" / named[0]["loser"])
-    hashes.save()
+    with HashCache() as hashes:
+        before = hashes(tmp_path / "b" / named[0]["loser"])
     (tmp_path / "b" / named[0]["loser"]).write_bytes(picture(77))
     assert opened(first).hash != opened(second).hash
-    again = Hashes(tmp_path / "hashes.json")
-    assert again(tmp_path / "b" / named[0]["loser"]) != before
-    assert again(tmp_path / "a" / named[0]["loser"]) == before
+    with HashCache() as again:
+        assert again(tmp_path / "b" / named[0]["loser"]) != before
+        assert again(tmp_path / "a" / named[0]["loser"]) == before
 
 
 def test_what_a_reference_may_be(tmp_path: Path) -> None:
@@ -180,17 +179,17 @@ def test_what_a_reference_may_be(tmp_path: Path) -> None:
     for split in ("train", "validation"):
         for n in range(2):
             write_pickapic(tmp_path / "data" / f"{split}-0000{n}-of-00002.parquet", [(1.0, 0.0)])
-    assert len(open_pairs(str(tmp_path / "data" / "train-*.parquet"), tmp_path)) == 2
-    assert len(open_pairs(str(tmp_path / "data" / "train-00001-of-00002.parquet"), tmp_path)) == 1
+    assert len(open_pairs(str(tmp_path / "data" / "train-*.parquet"))) == 2
+    assert len(open_pairs(str(tmp_path / "data" / "train-00001-of-00002.parquet"))) == 1
     with pytest.raises(UsageError, match="several sets") as caught:
-        open_pairs(str(tmp_path), tmp_path)
+        open_pairs(str(tmp_path))
     assert caught.value.cause == "there are train, validation"
     with pytest.raises(UsageError) as caught:
-        open_pairs("pickapic_v3", tmp_path)
+        open_pairs("pickapic_v3")
     assert "pickapic_v" in caught.value.cause
     for reference in (str(tmp_path / "nothing.parquet"), str(tmp_path / "none"), "made:shapes-simple:32", "made:a:b:1"):
         with pytest.raises(UsageError):
-            open_pairs(reference, tmp_path)
+            open_pairs(reference)
 
 
 def test_little_is_read_for_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

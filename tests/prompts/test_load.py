@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchbench import prompts
 from benchbench.errors import CorruptError, MissingError, UsageError
+from benchbench.runtime.files import cache_folder
 
 SHIPPED = [name for name, entry in prompts.index().items() if entry.file]
 FETCHED = [name for name, entry in prompts.index().items() if entry.fetch]
@@ -111,7 +112,7 @@ def test_a_folder_a_missing_file_and_a_strange_ending_are_refused(tmp_path: Path
 
 
 def test_a_fetched_file_with_other_prompts_is_refused() -> None:
-    folder = prompts.cache_folder() / "prompts"
+    folder = cache_folder() / "prompts"
     folder.mkdir(parents=True)
     (folder / "parti.jsonl").write_text('{"prompt": "only one"}\n')
     with pytest.raises(CorruptError, match="1 prompts"):

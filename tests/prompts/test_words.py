@@ -7,7 +7,7 @@ import pytest
 from benchbench import prompts
 from benchbench.api import PromptSet
 from benchbench.errors import UsageError
-from benchbench.prompts.words import check_known, too_long
+from benchbench.prompts.words import check_vocabulary, too_long
 
 
 class WordTokenizer:
@@ -25,11 +25,15 @@ def test_a_prompt_over_the_tokenizers_limit_is_named() -> None:
 
 
 def test_the_shapes_sets_are_known_to_the_shapes_model() -> None:
-    check_known(prompts.load("shapes-simple"))
-    check_known(prompts.load("shapes-complex"))
+    check_vocabulary(prompts.load("shapes-simple"), "shapes")
+    check_vocabulary(prompts.load("shapes-complex"), "shapes")
 
 
 def test_words_that_the_shapes_model_does_not_know_are_refused_with_a_fitting_set() -> None:
     with pytest.raises(UsageError, match="'cat' in 'cat'") as caught:
-        check_known(prompts.load("animals"))
+        check_vocabulary(prompts.load("animals"), "shapes+vae=other/vae")
     assert "shapes-simple" in caught.value.remedy
+
+
+def test_other_models_read_every_word() -> None:
+    check_vocabulary(prompts.load("animals"), "sd15")

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from benchbench import config, prompts, registry
+from benchbench.rewards import lookup
 from tests.registry.plugin import write_plugin
 from tests.tiny import write_tiny_sd
 
@@ -36,7 +37,7 @@ def test_the_examples_are_found_and_described() -> None:
 
 @pytest.mark.usefixtures("_plugin")
 def test_the_reward_example_gives_the_same_on_both_paths() -> None:
-    reward = registry.get("rewards", "brightness")()
+    reward = lookup.get("brightness")()
     images = [Image.new("RGB", (8, 8), (shade, shade, shade)) for shade in (0, 51, 255)]
     pixels = torch.tensor([0, 51, 255]).view(3, 1, 1, 1).expand(3, 3, 8, 8) / 255
     torch.testing.assert_close(reward.score(images, ["x"] * 3), torch.tensor([0.0, 20.0, 100.0]))

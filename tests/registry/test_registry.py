@@ -12,6 +12,7 @@ import pytest
 from benchbench import registry
 from benchbench.api import Method, Reward
 from benchbench.errors import UsageError
+from benchbench.rewards import lookup
 from tests.registry.plugin import write_plugin
 
 BUILT_IN = [(kind, name) for kind in ("methods", "rewards") for name in registry.names(kind)]
@@ -47,16 +48,16 @@ def test_an_unknown_name_suggests_the_nearest(kind: registry.Kind, wrong: str, m
 @pytest.mark.parametrize(("name", "versions"), [("hpsv2", "hpsv2.0 or hpsv2.1"), ("clip", "clip_h14 or clip_l14")])
 def test_a_name_of_two_versions_is_asked_back(name: str, versions: str) -> None:
     with pytest.raises(UsageError, match=f"which one: {versions}"):
-        registry.get("rewards", name)
+        lookup.get(name)
 
 
 def test_on_shapes_a_reward_is_the_worlds_own_and_says_so() -> None:
-    name, note = registry.resolve_reward("aesthetic", True)
+    name, note = lookup.resolve("aesthetic", "shapes")
     assert name == "shapes-aesthetic"
     assert note is not None and "aesthetic" in note
-    assert registry.resolve_reward("shapes-colour", True) == ("shapes-colour", None)
-    assert registry.resolve_reward("clip", True)[0] == "shapes-clip"
-    assert registry.resolve_reward("jpeg_compressibility", False) == ("jpeg_compressibility", None)
+    assert lookup.resolve("shapes-colour", "shapes") == ("shapes-colour", None)
+    assert lookup.resolve("clip", "shapes")[0] == "shapes-clip"
+    assert lookup.resolve("jpeg_compressibility", "sd15") == ("jpeg_compressibility", None)
 
 
 def test_names_and_summaries_import_no_plugin_and_no_torch(tmp_path: Path) -> None:
@@ -96,8 +97,8 @@ def test_a_source_tree_that_is_not_installed_knows_the_built_ins(monkeypatch: py
 
 
 def test_all_rewards_are_those_present(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.get("rewards", "shapes-clip"), "missing", classmethod(lambda cls: "no weights"))
-    present, skipped = registry.present_rewards()
+    monkeypatch.setattr(lookup.get("shapes-clip"), "missing", classmethod(lambda cls: "no weights"))
+    present, skipped = lookup.present()
     assert "shapes-colour" in present
     assert skipped["shapes-clip"] == "no weights"
     assert set(present) | set(skipped) == set(registry.names("rewards"))

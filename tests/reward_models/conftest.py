@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchbench import registry
+from benchbench.rewards import lookup
 from tests.reward_models import checkpoints
 
 LEARNED = ["aesthetic", "imagereward", "hpsv2.0", "hpsv2.1", "pickscore", "clip_h14", "clip_l14"]
@@ -26,7 +26,7 @@ def weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """$BENCH_WEIGHTS with every reward's files; the known hashes, which random weights cannot have, are left out."""
     monkeypatch.setenv("BENCH_WEIGHTS", str(weights_folder))
     for name in LEARNED:
-        cls = registry.get("rewards", name)
+        cls = lookup.get(name)
         monkeypatch.setattr(cls, "assets", tuple(replace(asset, sha256={}) for asset in cls.assets))
     return weights_folder
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchbench import registry
 from benchbench.errors import RunError
 from benchbench.reward_models import _clip, _neural
 from benchbench.reward_models._neural import NeuralReward
+from benchbench.rewards import lookup
 from tests.reward_models.conftest import LEARNED, Picture, natural, noisy
 
 PROMPTS = ["a cat", "the quick brown fox", "z", "an ant playing chess", "a cat", "a very long prompt that is cut off"]
@@ -25,7 +25,7 @@ def pictures(make: Picture = natural) -> list[Image.Image]:
 
 
 def made(name: str) -> NeuralReward:
-    reward: NeuralReward = registry.get("rewards", name)()
+    reward: NeuralReward = lookup.get(name)()
     return reward
 
 

@@ -19,11 +19,12 @@ import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from benchbench import prompts, registry
 from benchbench.cli import doctor_checks
 from benchbench.cli.main import main
 from benchbench.errors import CorruptError, MissingError
 from benchbench.fetch import files as fetch
+from benchbench.rewards import lookup
+from benchbench.runtime.files import cache_folder
 from tests.reward_models.conftest import LEARNED, natural
 
 REPOS = {
@@ -94,14 +95,14 @@ def hub(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 def score(name: str) -> list[float]:
-    scores: list[float] = registry.get("rewards", name)().score([natural(0, 40, 32)], ["a cat"]).tolist()
+    scores: list[float] = lookup.get(name)().score([natural(0, 40, 32)], ["a cat"]).tolist()
     return scores
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_fetched_once_then_here_then_scores(name: str, hub: Hub) -> None:
     """Only the files that are needed are fetched, one of several formats, and none a second time."""
-    cls = registry.get("rewards", name)
+    cls = lookup.get(name)
     for asset in cls.assets:
         assert asset.what in cls.missing()
         assert asset.repos[0] in cls.missing()
@@ -113,7 +114,7 @@ def test_fetched_once_then_here_then_scores(name: str, hub: Hub) -> None:
     fetch.reward(name)
     assert hub.got == got
     assert len(score(name)) == 1
-    lock = json.loads((prompts.cache_folder() / "lock.json").read_text())
+    lock = json.loads((cache_folder() / "lock.json").read_text())
     for file in got:
         repo, _, asset_name = file.rpartition("/")
         assert len(lock[f"file {repo} {asset_name}"]) == 64
@@ -150,7 +151,7 @@ def test_a_file_with_another_hash_than_the_known_one_is_refused(
     """Random weights are not the released ones, and the hashes in the code say so."""
     monkeypatch.setenv("BENCH_WEIGHTS", str(weights_folder))
     with pytest.raises(CorruptError, match="is not the file") as caught:
-        registry.get("rewards", name)()
+        lookup.get(name)()
     assert "expected " in caught.value.cause
 
 
@@ -172,7 +173,7 @@ def test_a_damaged_file_is_named(weights: Path, tmp_path: Path, monkeypatch: pyt
         damage()
         monkeypatch.setenv("BENCH_CACHE", str(tmp_path / f"cache{n}"))  # another lock: the change is not the point here
         with pytest.raises(CorruptError, match="ImageReward.pt") as caught:
-            registry.get("rewards", "imagereward")()
+            lookup.get("imagereward")()
         assert caught.value.code == 4
 
 
@@ -188,7 +189,7 @@ def test_a_pickle_that_would_run_code_is_refused(
     torch.save({"state_dict": Evil()}, copy / "HPSv2" / "HPS_v2_compressed.pt")
     monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
     with pytest.raises(CorruptError):
-        registry.get("rewards", "hpsv2.0")()
+        lookup.get("hpsv2.0")()
     assert not (tmp_path / "ran").exists()
 
 
@@ -198,7 +199,7 @@ def test_missing_weights_end_in_one_message(
     """What is missing, where it was looked for, the command that gets it; three lines, exit 3."""
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "mine"))
     with pytest.raises(MissingError) as caught:
-        registry.get("rewards", "pickscore")()
+        lookup.get("pickscore")()
     assert caught.value.remedy == "bench fetch --rewards pickscore"
     (tmp_path / "p.txt").write_text("a cat\n")
     (tmp_path / "images").mkdir()
@@ -235,7 +236,7 @@ def test_nothing_but_fetch_touches_the_network(hub: Hub, monkeypatch: pytest.Mon
         assert len(score("hpsv2.1")) == len(score("aesthetic")) == 1
         with pytest.raises(MissingError):
             score("pickscore")
-        assert registry.get("rewards", "imagereward").missing()
+        assert lookup.get("imagereward").missing()
 
 
 def test_offline_fetching_asks_nobody(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from benchbench import registry
+from benchbench.rewards import lookup
 from tests.reward_models import checkpoints
 from tests.reward_models.test_parity import PROMPTS, TOLERANCE, clip_ids, pictures, pixels
 
@@ -40,5 +40,5 @@ def test_hpsv2_is_open_clips_own_model(weights: Path) -> None:
     ids = torch.tensor([row + [0] * (size.length - len(row)) for row in clip_ids(PROMPTS)])
     with torch.no_grad():
         a, b = normalize(model.encode_image(pixels()), dim=-1), normalize(model.encode_text(ids), dim=-1)
-    scores = registry.get("rewards", "hpsv2.1")().score(pictures(), PROMPTS)
+    scores = lookup.get("hpsv2.1")().score(pictures(), PROMPTS)
     assert (scores / 100 - (a * b).sum(-1)).abs().max() < TOLERANCE

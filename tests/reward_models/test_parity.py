@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchbench import registry
+from benchbench.rewards import lookup
 from tests.reward_models import checkpoints, independent
 from tests.reward_models.conftest import natural
 from tests.reward_models.independent import MEAN, STD, State, gelu, quick_gelu, unit
@@ -137,7 +137,7 @@ def relative(name: str, found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("name", RIGHT)
 def test_equals_the_independent_computation(name: str, weights: Path, record_property: Callable[..., None]) -> None:
     """Both paths, since pictures of the tower's size are not resized."""
-    reward = registry.get("rewards", name)()
+    reward = lookup.get(name)()
     expected = RIGHT[name](weights)
     assert expected.std() > 100 * TOLERANCE, "random scores that hardly differ would prove nothing"
     error = relative(name, reward.score(pictures(), PROMPTS), expected)
@@ -153,12 +153,12 @@ def test_equals_the_independent_computation(name: str, weights: Path, record_pro
 )
 def test_a_wrong_port_would_be_noticed(name: str, wrong: dict[str, object], weights: Path) -> None:
     """The independent computation with one mistake differs by far more than the tolerance."""
-    reward = registry.get("rewards", name)()
+    reward = lookup.get(name)()
     assert relative(name, reward.score(pictures(), PROMPTS), RIGHT[name](weights, **wrong)) > 10 * TOLERANCE
 
 
 def test_the_two_versions_of_hpsv2_are_two_models(weights: Path) -> None:
-    a, b = (registry.get("rewards", name)().score(pictures(), PROMPTS) for name in ("hpsv2.0", "hpsv2.1"))
+    a, b = (lookup.get(name)().score(pictures(), PROMPTS) for name in ("hpsv2.0", "hpsv2.1"))
     assert (a - b).abs().max() > 0.1
 
 
@@ -166,14 +166,14 @@ def test_a_pickle_of_the_same_tensors_scores_the_same(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pytorch_model.bin is read where there is no model.safetensors."""
-    expected = registry.get("rewards", "pickscore")().score(pictures(), PROMPTS)
+    expected = lookup.get("pickscore")().score(pictures(), PROMPTS)
     copy = tmp_path / "weights"
     shutil.copytree(weights, copy)
     safe = copy / "PickScore_v1" / "model.safetensors"
     torch.save(load_file(safe), safe.with_name("pytorch_model.bin"))
     safe.unlink()
     monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
-    assert torch.equal(registry.get("rewards", "pickscore")().score(pictures(), PROMPTS), expected)
+    assert torch.equal(lookup.get("pickscore")().score(pictures(), PROMPTS), expected)
 
 
 def test_clip_h14_reads_open_clips_own_file_too(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,14 +185,14 @@ def test_clip_h14_reads_open_clips_own_file_too(weights: Path, tmp_path: Path, m
     state = torch.load(weights / "HPSv2" / "HPS_v2_compressed.pt", weights_only=True)["state_dict"]
     save_file(state, folder / "open_clip_model.safetensors")
     monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
-    scores = registry.get("rewards", "clip_h14")().score(pictures(), PROMPTS)
+    scores = lookup.get("clip_h14")().score(pictures(), PROMPTS)
     assert relative("clip_h14", 100 * scores, hps(weights, "v2")) < 100 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_gradient_is_that_of_the_independent_score(name: str, weights: Path) -> None:
     """A small step along the gradient changes the score by its length squared times the step, to first order."""
-    reward = registry.get("rewards", name)()
+    reward = lookup.get(name)()
     raw = (pixels() * STD + MEAN).clamp(0.2, 0.8)
     x = raw.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(reward.score_differentiable(x, PROMPTS).sum(), x)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchbench import registry
+from benchbench.rewards import lookup
 
 ROWS = {
     line.split("`")[1]: line
@@ -18,7 +19,7 @@ ROWS = {
 @pytest.mark.parametrize("name", [name for name in registry.names("rewards") if not name.startswith("shapes")])
 def test_every_reward_has_its_row(name: str) -> None:
     """Version, range, hub id, size and licence."""
-    kind = registry.get("rewards", name)
+    kind = lookup.get(name)
     row = ROWS[name]
     low, high = kind.range
     assert f"{low:g} to {high:g}" in row

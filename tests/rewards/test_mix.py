@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from benchbench import config, registry
+from benchbench import config
 from benchbench.cli.main import main
 from benchbench.cli.options import reward_words
 from benchbench.errors import RunError, UsageError
+from benchbench.rewards import lookup
 from benchbench.rewards import mix as ensemble
 from benchbench.rewards.mix import Statistics
 from tests.reward_models.conftest import natural
@@ -25,7 +26,7 @@ def test_one_spelling_for_each_mix() -> None:
     assert ensemble.canonical("shapes-colour=2.0, jpeg_compressibility=-.5") == MIX
     assert ensemble.canonical({"shapes-colour": 2, "jpeg_compressibility": -0.5}) == MIX
     assert ensemble.weights(MIX) == {"jpeg_compressibility": -0.5, "shapes-colour": 2.0}
-    assert registry.get("rewards", "shapes-colour=2,jpeg_compressibility=-0.5").name == MIX
+    assert lookup.get("shapes-colour=2,jpeg_compressibility=-0.5").name == MIX
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_a_bad_mix_is_refused(mix: str, said: str) -> None:
 
 def test_a_member_that_does_not_exist_is_named() -> None:
     with pytest.raises(UsageError, match="pikscore"):
-        registry.get("rewards", "pikscore=1,aesthetic=1")
+        lookup.get("pikscore=1,aesthetic=1")
 
 
 def test_neighbours_with_weights_are_one_ensemble() -> None:
@@ -55,18 +56,18 @@ def test_neighbours_with_weights_are_one_ensemble() -> None:
 
 
 def test_its_facts_are_its_members() -> None:
-    kind = registry.get("rewards", MIX)
+    kind = lookup.get(MIX)
     assert not kind.differentiable and kind.trainable
-    assert registry.get("rewards", "aesthetic=1,pickscore=1").differentiable
-    assert not registry.get("rewards", "shapes-oracle=1,shapes-colour=1").trainable
-    assert "PickScore" in registry.get("rewards", "aesthetic=1,pickscore=1").missing()
-    name, note = registry.resolve_reward("aesthetic=1,jpeg_compressibility=1", True)
+    assert lookup.get("aesthetic=1,pickscore=1").differentiable
+    assert not lookup.get("shapes-oracle=1,shapes-colour=1").trainable
+    assert "PickScore" in lookup.get("aesthetic=1,pickscore=1").missing()
+    name, note = lookup.resolve("aesthetic=1,jpeg_compressibility=1", "shapes")
     assert name == "jpeg_compressibility=1,shapes-aesthetic=1" and note
 
 
 def test_weighted_sum_of_normalised_scores_by_hand() -> None:
     """2 (5 - 3) / 4 - .5 (-1 - 1) / 2 = 1 + .5 = 1.5; and 2 (3 - 3) / 4 - .5 (1 - 1) / 2 = 0."""
-    kind = registry.get("rewards", MIX)
+    kind = lookup.get(MIX)
     statistics = {"shapes-colour": Statistics(3, 4, 9), "jpeg_compressibility": Statistics(1, 2, 9)}
     scores = {"shapes-colour": torch.tensor([5.0, 3.0]), "jpeg_compressibility": torch.tensor([-1.0, 1.0])}
     assert kind.combine(scores, statistics).tolist() == pytest.approx([1.5, 0.0])
@@ -74,7 +75,7 @@ def test_weighted_sum_of_normalised_scores_by_hand() -> None:
 
 def test_calibration_makes_mean_zero_and_then_stays() -> None:
     """Over the images that it was calibrated on the mean is 0; other images and batches do not move the scale."""
-    reward = registry.get("rewards", MIX)()
+    reward = lookup.get(MIX)()
     images = [natural(i, 32, 32) for i in range(6)]
     with pytest.raises(RunError, match="calibrated"):
         reward.score(images, [""] * 6)
@@ -88,13 +89,11 @@ def test_calibration_makes_mean_zero_and_then_stays() -> None:
 
 
 def test_its_gradient_is_the_weighted_sum_of_gradients() -> None:
-    reward = registry.get("rewards", "shapes-colour=2")()
+    reward = lookup.get("shapes-colour=2")()
     reward.statistics = {"shapes-colour": Statistics(1.0, 4.0, 2)}
     x = torch.rand(2, 3, 32, 32).requires_grad_()
     (mixed,) = torch.autograd.grad(reward.score_differentiable(x, ["", ""]).sum(), x)
-    (plain,) = torch.autograd.grad(
-        registry.get("rewards", "shapes-colour")().score_differentiable(x, ["", ""]).sum(), x
-    )
+    (plain,) = torch.autograd.grad(lookup.get("shapes-colour")().score_differentiable(x, ["", ""]).sum(), x)
     assert torch.allclose(mixed, plain * 2 / 4)
 
 

@@ -12,10 +12,10 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
-from benchbench import registry
 from benchbench.errors import NoMemoryError
 from benchbench.evaluate.score_folder import score_folder
 from benchbench.reward_models.shapes_colour import ShapesColour
+from benchbench.rewards import lookup
 from tests.evaluate.test_make_pairs import make
 from tests.protocols.test_measuring import SETTINGS, measure
 from tests.runtime.full import no_room, room_for
@@ -88,7 +88,7 @@ def test_a_folder_is_scored_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
         Image.new("RGB", (32, 32), (50 * i, 0, 0)).save(path)
 
     def scored(said: list[str]) -> pd.DataFrame:
-        kinds = [registry.get("rewards", "shapes-colour")]
+        kinds = [lookup.get("shapes-colour")]
         return score_folder(paths, ["red circle"] * 5, kinds, device="cpu", say=said.append)
 
     said = list[str]()

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchbench import registry
 from benchbench.api import Cond
 from benchbench.diffusion.guidance import StepReward, guide
+from benchbench.rewards import lookup
 from benchbench.runtime.precision import arithmetic, exact_fp32, tf32
 
 CUDA = torch.device("cuda")
@@ -73,7 +73,7 @@ def test_within_a_compiled_function() -> None:
 
 @pytest.mark.parametrize("name", ["shapes-aesthetic", "shapes-clip"])
 def test_a_learned_reward_is_exact_from_the_moment_it_is_made(name: str) -> None:
-    registry.get("rewards", name)()
+    lookup.get(name)()
     assert flags() == (False, False)
 
 
@@ -125,7 +125,7 @@ def test_what_a_judgement_keeps_is_exact(monkeypatch: pytest.MonkeyPatch) -> Non
     from benchbench.reward_models import _prompts
 
     monkeypatch.setattr(_prompts, "arithmetic", lambda precision, device: arithmetic(precision, CUDA))
-    reward: Any = registry.get("rewards", "shapes-clip")()
+    reward: Any = lookup.get("shapes-clip")()
     seen: list[tuple[bool, bool]] = []
     embed = reward.embed
     monkeypatch.setattr(reward, "embed", lambda tokens: seen.append(flags()) or embed(tokens))

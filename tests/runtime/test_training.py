@@ -10,12 +10,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from benchbench import registry
 from benchbench.api import PromptSet
 from benchbench.diffusion.cost import Cost
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import NoMemoryError
 from benchbench.reward_models.shapes_colour import ShapesColour
+from benchbench.rewards import lookup
 from benchbench.train import calibration, evaluation
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
@@ -32,14 +32,14 @@ MIX = "shapes-aesthetic=1,shapes-colour=1"
 
 
 def calibrated(policy: Policy, out: Path) -> list[float]:
-    reward = registry.get("rewards", MIX)()
+    reward = lookup.get(MIX)()
     calibrate(reward, policy, PROMPTS, out, lambda line: None)
     return [value for s in reward.statistics.values() for value in s]
 
 
 def evaluated(policy: Policy, out: Path) -> list[float]:
     out.mkdir()
-    reward = registry.get("rewards", "shapes-colour")()
+    reward = lookup.get("shapes-colour")()
     return list(FixedEvaluation(policy, PROMPTS, reward, 12, out)(first=True).values())
 
 
@@ -79,7 +79,7 @@ def test_looking_goes_on_in_parts(
 
 
 def test_a_whole_evaluation_is_taken_in_the_batches_that_it_was(policy: Policy, tmp_path: Path) -> None:
-    assert FixedEvaluation(policy, PROMPTS, registry.get("rewards", "shapes-colour")(), 4, tmp_path).fits.size == (
+    assert FixedEvaluation(policy, PROMPTS, lookup.get("shapes-colour")(), 4, tmp_path).fits.size == (
         policy.backbone.batch_size
     )
 

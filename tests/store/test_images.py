@@ -9,8 +9,8 @@ from PIL import Image
 
 from benchbench.errors import CorruptError
 from benchbench.noise import Sample
-from benchbench.runtime.hashing import GenerationKey
 from benchbench.store.images import DESCRIPTION, Images, blank
+from benchbench.store.keys import GenerationKey
 
 KEY = GenerationKey("m", None, {"steps": 20}, "fp32", "set", "p", 3)
 CAT, DOG = Sample("a cat “ça”\n<b>", 0, 0), Sample("a dog", 1, 7)

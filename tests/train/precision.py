@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench import prompts, registry
+from benchbench import prompts
 from benchbench.api import Batch, ImagePairs, Images, OfflineMethod, Transitions
 from benchbench.config import RunConfig, load
 from benchbench.diffusion import backbones
@@ -18,6 +18,7 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.noise import Noise, Sample
+from benchbench.rewards import lookup
 from benchbench.train.loss_scale import LossScale
 
 D = 256  # latent dimensions of the shapes model; SD 1.5 has 16,384, SDXL 65,536
@@ -52,7 +53,7 @@ def batch(run: RunConfig, policy: Policy, count: int = 4) -> tuple[Any, Batch]:
     with torch.no_grad():
         if not isinstance(method, OfflineMethod):
             judge = "shapes-spm" if run.method == "spo" else run.reward
-            reward = StepReward(Decoder(policy.backbone), registry.get("rewards", judge)("cpu"), policy)
+            reward = StepReward(Decoder(policy.backbone), lookup.get(judge)("cpu"), policy)
             return method, next(method.collect(policy, samples, reward, cfg, NOISE))[0]
         draw = torch.Generator().manual_seed(5)
         x_w, x_l = (torch.randn(count, 4, 8, 8, generator=draw) for _ in range(2))

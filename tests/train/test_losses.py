@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchbench.train.losses import pair_dpo, ppo_clip
+from benchbench.losses import pair_dpo, ppo_clip
 
 ONE = torch.ones(1, dtype=torch.float64)
 numbers = st.floats(-0.5, 0.5, allow_nan=False)

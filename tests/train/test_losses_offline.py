@@ -7,16 +7,7 @@ import math
 import pytest
 import torch
 
-from benchbench.train.losses_offline import (
-    diffusion_dpo,
-    dspo_energy,
-    dspo_reference,
-    dspo_score,
-    kto,
-    mapo,
-    pair_logit,
-    phi,
-)
+from benchbench.losses import diffusion_dpo, dspo_energy, dspo_reference, dspo_score, kto, mapo, pair_logit, phi
 
 SHAPE = (2, 4, 3, 3)
 

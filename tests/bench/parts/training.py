@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from benchbench.rewards import lookup
 from tests.bench.apart import Apart
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import Setting, quiet
@@ -80,11 +81,10 @@ def trainer(setting: Setting, method: str, *overrides: str) -> tuple[Callable[[]
 
 def theirs(setting: Setting, method: str, batch: int) -> Callable[[], None]:
     """The same with the straightforward implementation: the same prompts, reward, steps and batch."""
-    from benchbench import registry
     from tests.bench.baselines import sampler
 
     model = sampler.load(setting.root, setting.device, setting.torch_dtype(), reference=method != "ddpo")
-    reward = registry.get("rewards", judge(setting, method))(setting.device)
+    reward = lookup.get(judge(setting, method))(setting.device)
     baseline = import_module(f"tests.bench.baselines.{method.removesuffix('-g')}")
     score = reward.score_at if method == "spo" else reward.score_differentiable
     count = batch // (2 if method == "d3po" else 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchbench.rewards import lookup
 from benchbench.runtime.precision import exact_fp32
 from tests.bench.baselines import generate_and_score as plain
 from tests.bench.parts.generation import generator
@@ -118,13 +119,12 @@ def ours(kept: Kept, found: Found, kind: str) -> None:
 
 def scores(kept: Kept, found: Found) -> None:
     """Images a second through an evaluation's own scoring, the reward's making and reading from the store included."""
-    from benchbench import registry
     from benchbench.evaluate.score import score
 
     here, store = kept.here, kept.store("eager")
     made = kept.eager(store, kept.count, kept.batch)  # which are there already
     with rewards.random_weights(here):
-        kind = registry.get("rewards", REWARD)
+        kind = lookup.get(REWARD)
         frames: list[Any] = []
         options = {"store": store, "device": here.device, "batch_size": 16, "say": lambda _: None}
         seconds = here.seconds(lambda: frames.extend(score(made, [kind], **options)))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import statistics
 from importlib import import_module
 from typing import Any
 
+from benchbench.rewards import lookup
 from tests.bench.baselines import sampler
 from tests.gpu import models, rewards, runs
 from tests.gpu.here import Found, Here
@@ -74,7 +75,7 @@ def dtype(here: Here) -> str:
 
 def straightforward(here: Here, method: str) -> Any:
     """One iteration of tests/bench/baselines on networks of its own, with the same prompts, reward and steps."""
-    from benchbench import prompts, registry
+    from benchbench import prompts
 
     backbone = models.loaded(here, "sd15", dtype(here))
     model = sampler.made(
@@ -87,7 +88,7 @@ def straightforward(here: Here, method: str) -> Any:
         reference=True,
     )
     with rewards.random_weights(here):
-        score = registry.get("rewards", runs.judge(method))(here.device).score_differentiable
+        score = lookup.get(runs.judge(method))(here.device).score_differentiable
     count = images(here) // (2 if method == "d3po" else 1)
     texts = list(prompts.load("animals").prompts[:count])
     step = import_module(f"tests.bench.baselines.{method}").iteration

@@ -10,11 +10,11 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from benchbench.losses import pair_logit
 from benchbench.methods._denoising import predict_pairs
 from benchbench.noise import Noise
 from benchbench.runtime.precision import exact_fp32
 from benchbench.train.loop import Trainer
-from benchbench.train.losses_offline import pair_logit
 from tests.gpu import models, runs
 from tests.gpu.here import Found, Here
 
