@@ -13,7 +13,7 @@ PRELUDE = """
 import json, os, sys, traceback
 import torch
 import torch.distributed, accelerate
-import benchbench.train.loop, benchbench.train.launch
+import benchbench.train.loop, benchbench.runtime.launch
 size, folder, arguments = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 children = []
 for rank in range(size):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchbench import config
-from benchbench.api import Settings, later
 from benchbench.errors import UsageError
+from benchbench.types import Settings, later
 
 
 def load(method: str = "tailorpo", model: str = "sd15", *overrides: str, preset: str | None = None) -> config.RunConfig:

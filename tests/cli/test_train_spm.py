@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchbench.shapes_build.build import sha256
+from benchbench.runtime.hashing import file_sha256
 from tests.cli.conftest import Bench
 from tests.pairs.pair_folders import rows, write_parquet
 
@@ -22,7 +22,7 @@ def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_
     assert ran.code == 0, ran.err
     assert "of held-out pairs rightly at t >= 500, shapes-pref" in ran.out
     record, state = json.loads((out / "record.json").read_text()), load_file(out / "spm.safetensors")
-    assert record["files"] == {"spm/spm.safetensors": sha256(out / "spm.safetensors")} and record["pairs"] == 40
+    assert record["files"] == {"spm/spm.safetensors": file_sha256(out / "spm.safetensors")} and record["pairs"] == 40
     moved = [name for name, value in state.items() if "adaLN" in name and bool((value != value.round()).any())]
     assert moved and all(value.dtype == torch.float16 for value in state.values())
     again = bench("train-spm", "--out", out)

@@ -12,8 +12,9 @@ from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from tests.reward_models.conftest import weights, weights_folder
 from tests.tiny import write_tiny_sd
+from tests.train.conftest import configure
 
-__all__ = ["weights", "weights_folder"]
+__all__ = ["configure", "weights", "weights_folder"]
 
 
 @pytest.fixture(scope="session")

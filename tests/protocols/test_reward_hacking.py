@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchbench import config
+from benchbench import config, defaults
 from benchbench.api import PromptSet
 from benchbench.errors import MissingError, UsageError
-from benchbench.protocols import reward_hacking
 from benchbench.protocols.diversity import apart
 from benchbench.protocols.reward_hacking import HackingSettings, RewardHacking
 from benchbench.store import runs
@@ -34,7 +34,8 @@ def trained(model: Path, store: Path, *more: str) -> str:
 
 def test_a_panel_over_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept at 4 and 8 samples, the last of which is the run's own end; keeping adapters changes no weight."""
-    monkeypatch.setattr(reward_hacking, "CLIPS", {False: "shapes-clip"})
+    small = dataclasses.replace(defaults.STABLE_DIFFUSION, evaluation_clip="shapes-clip")
+    monkeypatch.setattr(defaults, "STABLE_DIFFUSION", small)
     model = write_tiny_sd(tmp_path / "sd")
     run, plain = trained(model, tmp_path, "train.keep_every=4"), trained(model, tmp_path)
     root = tmp_path / "runs" / run

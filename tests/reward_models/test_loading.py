@@ -133,7 +133,7 @@ def test_a_file_that_changed_under_its_name_is_refused(hub: Hub) -> None:
     fetch.reward("imagereward")
     cached = next(hub.cache.rglob("ImageReward.pt"))
     other = cached.resolve().with_name("b" * 64)
-    other.write_bytes(cached.read_bytes())
+    other.write_bytes(cached.read_bytes() + b"changed")
     cached.unlink()
     cached.symlink_to(other)
     with pytest.raises(CorruptError, match="has changed since"):

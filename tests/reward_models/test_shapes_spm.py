@@ -9,8 +9,8 @@ import torch
 
 from benchbench.reward_models.shapes_pref import ShapesPref
 from benchbench.reward_models.shapes_spm import ShapesSPM
+from benchbench.runtime.hashing import file_sha256
 from benchbench.shapes import WEIGHTS
-from benchbench.shapes_build.build import sha256
 
 PROMPTS = ["a red ring", "a blue cross", "a green square"]
 
@@ -48,7 +48,7 @@ def test_the_timestep_counts_and_finished_pictures_are_at_zero(pictures: torch.T
 def test_the_record_is_of_the_shipped_file_and_says_what_it_gained() -> None:
     """Held out at t >= 500 it orders more pairs rightly than shapes-pref, by more than two standard errors."""
     record = json.loads((WEIGHTS / "spm" / "record.json").read_text())
-    assert record["files"] == {"spm/spm.safetensors": sha256(WEIGHTS / "spm" / "spm.safetensors")}
+    assert record["files"] == {"spm/spm.safetensors": file_sha256(WEIGHTS / "spm" / "spm.safetensors")}
     assert not record["quick"]
     noisy = record["at_t_of_500_and_more"]
     assert noisy["gain"] == pytest.approx(noisy["step_aware"] - noisy["plain"])

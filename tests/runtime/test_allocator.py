@@ -7,8 +7,8 @@ import sys
 SCRIPT = """
 import json, resource, torch
 from diffusers import UNet2DConditionModel
-from benchbench.diffusion import models
-from benchbench.diffusion.allocator import keep_freed_memory
+from benchbench.hub import models
+from benchbench.runtime.allocator import keep_freed_memory
 
 unet = UNet2DConditionModel.from_pretrained(models.folder("shapes") / "unet")
 x, text = torch.randn(8, 4, 8, 8), torch.randn(8, 20, 96)

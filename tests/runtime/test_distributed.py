@@ -48,7 +48,7 @@ CODE = """
 from benchbench.runtime.distributed import World
 def main(_):
     from benchbench.errors import RunError, UsageError
-    from benchbench.train import launch
+    from benchbench.runtime import launch
     seen = {}
     with launch.world("cpu") as world:
         seen["place"] = [world.rank, world.size, world.main]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchbench.runtime.hashing import file_sha256
 from benchbench.shapes import MODEL, WEIGHTS, oracle
 from benchbench.shapes.captions import simple_prompts
-from benchbench.shapes_build.build import sha256
 from benchbench.shapes_build.tokenizer import LENGTH
 
 
@@ -28,7 +28,7 @@ def record() -> dict:  # type: ignore[type-arg]
 
 def test_files_are_those_of_the_record(record) -> None:  # type: ignore[no-untyped-def]
     """Hash by hash; below 10 MB; nothing pickled."""
-    assert {name: sha256(WEIGHTS / name) for name in record["files"]} == record["files"]
+    assert {name: file_sha256(WEIGHTS / name) for name in record["files"]} == record["files"]
     shipped = [p for p in WEIGHTS.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in shipped) < 10_000_000
     assert {p.suffix for p in shipped} == {".json", ".safetensors", ".png"}
