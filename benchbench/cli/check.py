@@ -10,8 +10,8 @@ from benchbench.cli.ui import table
 
 
 def check(name: Annotated[str, typer.Argument(show_default=False, help="A method, reward or prompt set.")]) -> None:
-    """Try out whether a method, a reward or a prompt set keeps its contract; meant for plug-ins."""
-    from benchbench.contract import report
+    """Check that a method, a reward or a prompt set keeps its contract; meant for plug-ins."""
+    from benchbench import contract
 
-    kind, findings = report(name)
-    table([f"{kind} {name}", "result"], [[finding.what, "holds"] for finding in findings])
+    kind, results = contract.check(name)
+    table([f"{kind} {name}", "result"], [[result.check, "holds"] for result in results])

@@ -1,6 +1,6 @@
-"""The contract of a plug-in, tried out: what ``bench check NAME`` runs over a method, a reward or a prompt set.
+"""Checks the contract of a method, reward or prompt set: ``bench check NAME``.
 
-The same checks hold for built-ins and for anybody's.
+Built-ins and third-party plug-ins pass the same checks.
 """
 
 from __future__ import annotations
@@ -9,44 +9,44 @@ import importlib
 from collections.abc import Callable
 
 from benchbench import registry
-from benchbench.contract.base import Broken, Finding
+from benchbench.contract.base import CheckResult, ContractError
 from benchbench.errors import BenchError, UsageError
 
 
-def check(name: str) -> tuple[str, list[Finding]]:
-    """The kind of the plug-in with this name, and a finding for each check of its contract.
+def run_checks(name: str) -> tuple[str, list[CheckResult]]:
+    """Runs every check of the plug-in's contract; returns its kind, such as "method", and the results.
 
-    Errors: UsageError for a name that nothing has, or that does not load.
+    Errors: UsageError for an unknown name, and for a plug-in that does not load.
     """
-    kinds = [kind for kind in registry.GROUPS if name in registry.names(kind)]
-    if not kinds:
-        known = [known for kind in registry.GROUPS for known in registry.names(kind)]
+    groups = [group for group in registry.GROUPS if name in registry.names(group)]
+    if not groups:
+        known = [known for group in registry.GROUPS for known in registry.names(group)]
         raise registry.unknown("method, reward or prompt set", name, known, "`bench list KIND` shows every name")
-    found = registry.get(kinds[0], name)
-    contract = importlib.import_module(f"benchbench.contract.{kinds[0]}")
-    return registry.ONE[kinds[0]], [_run(what, run) for what, run in contract.checks(name, found)]
+    plugin = registry.get(groups[0], name)
+    contract = importlib.import_module(f"benchbench.contract.{groups[0]}")
+    return registry.ONE[groups[0]], [_run(title, test) for title, test in contract.checks(name, plugin)]
 
 
-def _run(what: str, run: Callable[[], None]) -> Finding:
+def _run(title: str, test: Callable[[], None]) -> CheckResult:
     try:
-        run()
-    except Broken as broken:
-        return Finding(what, str(broken))
+        test()
+    except ContractError as error:
+        return CheckResult(title, str(error))
     except BenchError as error:
-        return Finding(what, f"{error.problem}: {error.cause}")
-    except Exception as error:  # whatever a plug-in raises is a finding about it
-        return Finding(what, f"{type(error).__name__}: {error}")
-    return Finding(what)
+        return CheckResult(title, f"{error.problem}: {error.cause}")
+    except Exception as error:  # any exception of a plug-in is a failed check, not a crash of bench
+        return CheckResult(title, f"{type(error).__name__}: {error}")
+    return CheckResult(title)
 
 
-def report(name: str) -> tuple[str, list[Finding]]:
-    """``check``, or UsageError listing every problem."""
-    kind, findings = check(name)
-    wrong = [f"{finding.what}: {finding.problem}" for finding in findings if finding.problem]
-    if wrong:
+def check(name: str) -> tuple[str, list[CheckResult]]:
+    """Runs the checks like ``run_checks``. Errors: also UsageError, which lists every problem, where a check fails."""
+    kind, results = run_checks(name)
+    problems = [f"{result.check}: {result.problem}" for result in results if result.problem]
+    if problems:
         raise UsageError(
-            f"the {kind} {name!r} breaks its contract in {len(wrong)} of {len(findings)} checks",
-            "; ".join(wrong),
-            "see CONTRIBUTING.md, mend it and run `bench check` again",
+            f"the {kind} {name!r} fails {len(problems)} of {len(results)} checks of its contract",
+            "; ".join(problems),
+            "see CONTRIBUTING.md, fix the problems and run `bench check` again",
         )
-    return kind, findings
+    return kind, results

@@ -1,4 +1,4 @@
-"""What a check is made of."""
+"""The parts of a contract check."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Check = tuple[str, Callable[[], None]]
-"""What is looked at, and the function that raises Broken, or whatever a plug-in raises, where it does not hold."""
+"""What is checked, in words, and the function that checks it. It raises ContractError where the check fails."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One check: what was looked at, and what is wrong, empty where nothing is."""
+class CheckResult:
+    """The result of one check: what was checked, and the problem, which is empty where the check passed."""
 
-    what: str
+    check: str
     problem: str = ""
 
 
-class Broken(Exception):
-    """What a check found, in words."""
+class ContractError(Exception):
+    """A plug-in breaks its contract; the message says how."""
 
 
-def need(holds: object, problem: str) -> None:
-    """Raises Broken unless it holds."""
-    if not holds:
-        raise Broken(problem)
+def expect(condition: object, problem: str) -> None:
+    """Raises ContractError with this problem unless the condition holds."""
+    if not condition:
+        raise ContractError(problem)

@@ -1,4 +1,4 @@
-"""The contract of a method, tried out on the shapes model: with a reward that needs no weights, or on drawn pairs."""
+"""Checks of a method's contract. It collects and learns on the shapes model, with a built-in reward or random pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
-from benchbench.contract.base import Check, need
+from benchbench.contract.base import Check, expect
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
@@ -23,62 +23,178 @@ from benchbench.rewards import lookup
 from benchbench.train.pair_batches import Reader
 from benchbench.types import Batch, StepScorer
 
-STEPS = 4
+STEPS = 4  # of the sampler
 NOISE = Noise(0, "check")
 SAMPLES = [Sample("a red circle", 0), Sample("a blue square", 1, 1)]
 
 
-class _Trial:
-    """Made once for all checks of one method."""
+def checks(name: str, cls: Any) -> Iterator[Check]:
+    """Yields the checks of the method ``name``. Each must run before the next is asked for: some need its result."""
+    yield "class attributes", lambda: _check_attributes(name, cls)
+    yield "settings", lambda: _check_settings(cls)
+    if getattr(cls, "data", "") == "online" or _is_offline(cls):
+        yield from _TrainingChecks(cls).checks()
+
+
+def _check_attributes(name: str, cls: Any) -> None:
+    expect(isinstance(cls, type) and issubclass(cls, Method), "it is not a subclass of Method")
+    expect(getattr(cls, "name", None) == name, f"its name is {getattr(cls, 'name', None)!r}, not {name!r}")
+    expect(getattr(cls, "paper", ""), "it names no paper")
+    expect((cls.__doc__ or "").strip(), "it has no docstring")
+
+
+def _check_settings(cls: Any) -> None:
+    config_class: Any = getattr(cls, "Config", None)
+    is_config = isinstance(config_class, type) and issubclass(config_class, MethodConfig)
+    expect(is_config, "its Config is not a MethodConfig")
+    undescribed = [key for key, field in config_class.model_fields.items() if not field.description]
+    expect(not undescribed, f"settings without a description that names their origin: {', '.join(undescribed)}")
+    cfg = config_class()
+    expect(
+        config_class.model_validate(json.loads(cfg.model_dump_json())) == cfg,
+        "its default settings change when they are written to JSON and read back",
+    )
+    expect(isinstance(cls.needs(cfg), frozenset), "needs() does not return a frozenset")
+    expect(cls.images(cfg) >= 1, "images() is not a positive number")
+    if getattr(cls, "data", "") == "offline":
+        expect(issubclass(cls, OfflineMethod), "its data is 'offline', but it is not an OfflineMethod")
+        expect(issubclass(config_class, PairsConfig), "its Config is not a PairsConfig")
+
+
+class _TrainingChecks:
+    """Collects from two samples, and checks the batches and the loss on the first one."""
 
     def __init__(self, cls: Any) -> None:
-        self.cls, self.cfg = cls, _fitting(cls.Config())
+        self.cls = cls
+        self.trial: _Trial
+        self.collected: list[tuple[Batch, dict[str, Any]]] = []
+
+    def checks(self) -> Iterator[Check]:
+        yield "collect yields batches and leaves no gradient", self.check_collect
+        if not self.collected:
+            return
+        yield "the same noise collects the same batches", self.check_repeatable
+        yield "a finite loss with a gradient on the adapter", self.check_gradient
+        yield "the loss is a mean over rows, however they are split", self.check_mean_over_rows
+        yield "state survives JSON", self.check_state
+        if _is_offline(self.cls):
+            yield "the loss of the untrained policy is loss_at_start", self.check_loss_at_start
+
+    def check_collect(self) -> None:
+        self.trial = _Trial(self.cls)
+        self.collected.extend(self.trial.collect(SAMPLES))
+        expect(self.collected, "collect() yields nothing")
+        for item in self.collected:
+            expect(isinstance(item, tuple) and len(item) == 2, "collect() must yield (Batch, metrics)")
+            expect(isinstance(item[0], Batch), f"collect() yields {type(item[0]).__name__}, not a Batch")
+            expect(len(item[0]) > 0, "a Batch has no rows")
+            _check_metrics(item[1])
+        parameters = self.trial.policy.parameters()
+        expect(all(p.grad is None for p in parameters), "collect() leaves gradients on the parameters")
+
+    def check_repeatable(self) -> None:
+        again = self.trial.collect(SAMPLES)
+        expect(len(again) == len(self.collected), "the same noise gives another number of batches")
+        same = all(_same_tensors(a[0], b[0]) for a, b in zip(self.collected, again, strict=True))
+        expect(same, "the same noise gives other batches: take every random number from `noise`")
+
+    def check_gradient(self) -> None:
+        loss, metrics = self.loss(self.batch)
+        expect(loss.shape == () and bool(loss.isfinite()), f"the loss is {loss}, not a finite scalar")
+        _check_metrics(metrics)
+        gradients = torch.autograd.grad(loss, self.trial.policy.parameters(), allow_unused=True)
+        total = sum(float(g.abs().sum()) for g in gradients if g is not None)
+        expect(0 < total < float("inf"), f"the gradient on the adapter sums to {total} in absolute value")
+
+    def check_mean_over_rows(self) -> None:
+        batch = self.batch
+        if len(batch) < 2:
+            return
+        half = len(batch) // 2
+        with torch.no_grad():
+            whole = float(self.loss(batch)[0])
+            weighted = [len(rows) * float(self.loss(rows)[0]) for rows in (batch[:half], batch[half:])]
+        mean = sum(weighted) / len(batch)
+        expect(
+            abs(whole - mean) <= 1e-4 * max(1.0, abs(whole)),
+            f"the loss is {whole:.6g}, but its halves average to {mean:.6g}: it is not a mean over rows",
+        )
+
+    def check_state(self) -> None:
+        method = self.cls()
+        state = json.loads(json.dumps(method.state()))
+        method.load_state(state)
+        expect(json.loads(json.dumps(method.state())) == state, "load_state(state()) changes the state")
+
+    def check_loss_at_start(self) -> None:
+        expected = self.cls.loss_at_start(self.trial.cfg)
+        if expected is None:
+            return
+        with torch.no_grad():
+            loss = float(self.loss(self.batch)[0])
+        expect(
+            abs(loss - expected) <= 1e-3,
+            f"the loss of the untrained policy is {loss:.6g}, but loss_at_start is {expected:.6g}",
+        )
+
+    @property
+    def batch(self) -> Any:
+        return self.collected[0][0]
+
+    def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+        loss: tuple[torch.Tensor, dict[str, Any]] = self.cls().loss(self.trial.policy, batch, self.trial.cfg, NOISE)
+        return loss
+
+
+class _Trial:
+    """The policy, reward and settings that all checks of one method share."""
+
+    def __init__(self, cls: Any) -> None:
+        self.cls, self.cfg = cls, _trial_settings(cls.Config())
         backbone = backbones.load("shapes", "cpu")
         self.policy: Policy = make_policy(backbone, STEPS, 1.0, 5.0)
         add_lora(backbone.unet, 2, 2.0, seed=0)
-        reward = _Judge() if "step_scorer" in cls.needs(self.cfg) else lookup.get("shapes-colour")()
+        reward = _StepBrightness() if "step_scorer" in cls.needs(self.cfg) else lookup.get("shapes-colour")()
         self.reward = StepReward(Decoder(backbone), reward, self.policy)
 
     def collect(self, samples: Sequence[Sample]) -> list[tuple[Batch, dict[str, Any]]]:
+        """Collects with a new instance of the method; an offline method reads random pairs."""
         method = self.cls()
-        reader = Reader(method, self.cfg, _Drawn(), 0, self.policy.backbone) if _offline(self.cls) else None
+        reader = Reader(method, self.cfg, _RandomPairs(), 0, self.policy.backbone) if _is_offline(self.cls) else None
         collect = reader.collect if reader else method.collect
         with torch.no_grad():
-            found: Any = list(collect(self.policy, samples, self.reward, self.cfg, NOISE))
+            collected = list(collect(self.policy, samples, self.reward, self.cfg, NOISE))
         self.reward.check([sample.prompt for sample in samples])
         if reader:
             reader.close()
-        return found
+        return collected
 
 
-class _Drawn:
-    """Four pairs of noise in colour."""
+class _RandomPairs:
+    """A PairSet of four pairs of coloured noise."""
 
-    name, hash, skip_bad = "drawn", "0" * 64, False
+    name, hash, skip_bad = "random", "0" * 64, False
 
     def __len__(self) -> int:
         return 4
 
     def __getitem__(self, i: int) -> RawPair:
-        draw = np.random.default_rng(i)
-        winner, loser = (Image.fromarray(draw.integers(0, 256, (32, 32, 3)).astype(np.uint8)) for _ in range(2))
+        rng = np.random.default_rng(i)
+        winner, loser = (Image.fromarray(rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)) for _ in range(2))
         return RawPair(SAMPLES[i % 2].prompt, winner, loser)
 
     def captions(self) -> Iterator[str]:
         return (SAMPLES[i % 2].prompt for i in range(4))
 
 
-def _offline(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, OfflineMethod)
+class _StepBrightness(StepScorer):
+    """A step scorer that needs no weights: 100 times the mean brightness, at any timestep."""
 
-
-class _Judge(StepScorer):
-    """Steep brightness at any timestep."""
-
-    name, version, unit, range, differentiable, weights = "judge", "1", "grey", (0.0, 100.0), True, "none"
+    name, version, unit, range = "step-brightness", "1", "grey", (0.0, 100.0)
+    differentiable, weights = True, "none"
 
     def score(self, images: Any, prompts: Any) -> torch.Tensor:
-        raise AssertionError("training reads the differentiable path, and a method that comes here breaks that")
+        raise AssertionError("training must use score_at or score_differentiable, not score")
 
     def score_differentiable(self, images: torch.Tensor, prompts: Any) -> torch.Tensor:
         return 100 * images.flatten(1).mean(1)
@@ -87,120 +203,23 @@ class _Judge(StepScorer):
         return self.score_differentiable(images, prompts)
 
 
-def _fitting(cfg: Any) -> Any:
-    """The defaults, with trained steps that a sampler of four steps visits, and every pair valid."""
+def _is_offline(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, OfflineMethod)
+
+
+def _trial_settings(cfg: Any) -> Any:
+    """Returns the default settings, changed to train on steps that a 4-step sampler visits and to keep every pair."""
     changes: dict[str, Any] = {"steps": "all"} if isinstance(getattr(cfg, "steps", None), tuple) else {}
     if hasattr(cfg, "threshold"):
         changes["threshold"] = 0.0
     return type(cfg).model_validate({**cfg.model_dump(), **changes})
 
 
-def checks(name: str, cls: Any) -> Iterator[Check]:
-    """The checks in order."""
-
-    def described() -> None:
-        need(isinstance(cls, type) and issubclass(cls, Method), "it is not a subclass of Method")
-        need(getattr(cls, "name", None) == name, f"its name is {getattr(cls, 'name', None)!r}, not {name!r}")
-        need(getattr(cls, "paper", ""), "it names no paper")
-        need((cls.__doc__ or "").strip(), "it has no docstring")
-
-    def settings() -> None:
-        kind: Any = getattr(cls, "Config", None)
-        need(isinstance(kind, type) and issubclass(kind, MethodConfig), "its Config is not a MethodConfig")
-        plain = [key for key, field in kind.model_fields.items() if not field.description]
-        need(not plain, f"settings without a description that names their origin: {', '.join(plain)}")
-        cfg = kind()
-        again = kind.model_validate(json.loads(cfg.model_dump_json()))
-        need(again == cfg, "its defaults are not the same after JSON")
-        need(isinstance(cls.needs(cfg), frozenset), "needs() returns no frozenset")
-        need(cls.images(cfg) >= 1, "images() is not a positive number")
-        if getattr(cls, "data", "") == "offline":
-            need(issubclass(cls, OfflineMethod), "it says offline, and is no OfflineMethod")
-            need(issubclass(kind, PairsConfig), "its Config is not a PairsConfig")
-
-    yield "class attributes", described
-    yield "settings", settings
-    if getattr(cls, "data", "") == "online" or _offline(cls):
-        yield from _tried(cls)
-
-
-def _tried(cls: Any) -> Iterator[Check]:
-    """Collecting and learning, on two samples."""
-    made: list[_Trial] = []
-    first: list[tuple[Batch, dict[str, Any]]] = []
-
-    def collects() -> None:
-        made.append(_Trial(cls))
-        first.extend(made[0].collect(SAMPLES))
-        need(first, "collect() yields nothing")
-        for item in first:
-            need(isinstance(item, tuple) and len(item) == 2, "collect() must yield (Batch, metrics)")
-            need(isinstance(item[0], Batch), f"{type(item[0]).__name__} is no Batch")
-            need(len(item[0]) > 0, "a Batch has no rows")
-            _numbers(item[1])
-        parameters = made[0].policy.parameters()
-        need(all(p.grad is None for p in parameters), "collect() leaves gradients on the parameters")
-
-    def repeats() -> None:
-        again = made[0].collect(SAMPLES)
-        need(len(again) == len(first), "the same noise gives another number of batches")
-        same = all(_equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
-        need(same, "the same noise gives another batch: take every random number from `noise`")
-
-    def learns() -> None:
-        batch, policy = first[0][0], made[0].policy
-        loss, metrics = cls().loss(policy, batch, made[0].cfg, NOISE)
-        need(loss.shape == () and bool(loss.isfinite()), f"the loss is {loss}, not a finite scalar")
-        _numbers(metrics)
-        gradients = torch.autograd.grad(loss, policy.parameters(), allow_unused=True)
-        total = sum(float(g.abs().sum()) for g in gradients if g is not None)
-        need(0 < total < float("inf"), f"the gradient on the adapter is {total}")
-
-    def splits() -> None:
-        batch, policy = first[0][0], made[0].policy
-        if len(batch) < 2:
-            return
-        with torch.no_grad():
-            whole = float(cls().loss(policy, batch, made[0].cfg, NOISE)[0])
-            cut = len(batch) // 2
-            parts = [(rows, cls().loss(policy, rows, made[0].cfg, NOISE)[0]) for rows in (batch[:cut], batch[cut:])]
-        mean = sum(len(rows) * float(loss) for rows, loss in parts) / len(batch)
-        need(
-            abs(whole - mean) <= 1e-4 * max(1.0, abs(whole)),
-            f"the loss is {whole:.6g}, of its halves {mean:.6g}: no mean",
-        )
-
-    def starts() -> None:
-        batch, policy = first[0][0], made[0].policy
-        wanted = cls.loss_at_start(made[0].cfg)
-        if wanted is None:
-            return
-        with torch.no_grad():
-            loss = float(cls().loss(policy, batch, made[0].cfg, NOISE)[0])
-        need(abs(loss - wanted) <= 1e-3, f"at the reference the loss is {loss:.6g}, loss_at_start says {wanted:.6g}")
-
-    def keeps() -> None:
-        method = cls()
-        state = json.loads(json.dumps(method.state()))
-        method.load_state(state)
-        need(json.loads(json.dumps(method.state())) == state, "load_state(state()) changes the state")
-
-    yield "collect yields batches and leaves no gradient", collects
-    if not first:
-        return
-    yield "the same noise collects the same batch", repeats
-    yield "a finite loss with a gradient on the adapter", learns
-    yield "the loss is a mean over rows, however they are split", splits
-    yield "state survives JSON", keeps
-    if _offline(cls):
-        yield "the loss at the reference is the one that it names", starts
-
-
-def _numbers(metrics: Any) -> None:
+def _check_metrics(metrics: Any) -> None:
     bad = [name for name, value in metrics.items() if not torch.isfinite(torch.as_tensor(value)).all()]
-    need(not bad, f"metrics that are not finite numbers: {', '.join(bad)}")
+    expect(not bad, f"these metrics are not finite numbers: {', '.join(bad)}")
 
 
-def _equal(a: Any, b: Any) -> bool:
-    pairs = [(value, vars(b)[name]) for name, value in vars(a).items() if isinstance(value, torch.Tensor)]
-    return all(torch.equal(one, other) for one, other in pairs)
+def _same_tensors(a: Any, b: Any) -> bool:
+    tensors = {name: value for name, value in vars(a).items() if isinstance(value, torch.Tensor)}
+    return all(torch.equal(value, vars(b)[name]) for name, value in tensors.items())
