@@ -37,10 +37,10 @@ def check_vocabulary(prompts: PromptSet, model: str) -> None:
 
 def shapes_words() -> set[str]:
     """The words of the shapes world's captions."""
-    from benchbench.shapes.captions import PLACES
+    from benchbench.shapes.captions import POSITION_PHRASES
     from benchbench.shapes.drawing import COLOURS, SHAPES, SIZES
 
-    phrases = [*COLOURS, *SHAPES, *SIZES, *PLACES.values(), "a an on background"]
+    phrases = [*COLOURS, *SHAPES, *SIZES, *POSITION_PHRASES.values(), "a an on background"]
     return {word for phrase in phrases for word in phrase.split()}
 
 

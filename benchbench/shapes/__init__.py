@@ -1,6 +1,6 @@
-"""The embedded shapes world: drawings, captions, an exact oracle, a small latent diffusion model and its rewards.
+"""The built-in shapes world: drawings, captions, an exact oracle, a small latent diffusion model and its rewards.
 
-Importing this package imports no torch.
+Importing this package does not import torch.
 """
 
 from pathlib import Path
@@ -9,4 +9,4 @@ from benchbench.defaults import SHAPES_WEIGHTS as WEIGHTS
 
 __all__ = ["MODEL", "WEIGHTS"]
 MODEL: Path = WEIGHTS / "model"
-"""The text-to-image pipeline, a folder in diffusers' layout."""
+"""The folder of the text-to-image pipeline, in diffusers' format."""

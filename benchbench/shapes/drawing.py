@@ -1,10 +1,10 @@
-"""Scenes of the shapes world and how they are drawn.
+"""Scenes of the shapes world, and how they are drawn.
 
-A scene has five attributes that a caption may state (colour, shape, size, position, background) and a few traits that
-no caption ever states (wash-out, shading, texture, highlight). The traits are what a reward such as colourfulness may
-move without contradicting the prompt.
+A scene has five attributes that a caption may state (colour, shape, size, position, background), and traits that no
+caption states (wash-out, shading, texture, highlight). A reward such as colourfulness can change the traits without
+contradicting the prompt.
 
-Pixels are 32x32, RGB, uint8. Coordinates are in pixels, x to the right and y downwards, pixel centres at +0.5.
+Pictures are 32x32, RGB, uint8. Coordinates are in pixels, x to the right, y downwards, pixel centres at +0.5.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 }
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "ring")
 SIZES: dict[str, float] = {"small": 6.5, "large": 9.5}
-"""Radius in pixels; every shape is scaled so that it covers about as much as `AREA[shape] * radius**2`."""
+"""Radius in pixels. `distance` scales the shapes so that all look equally large at the same radius."""
 POSITIONS: dict[str, tuple[float, float]] = {
     "center": (16.0, 16.0),
     "left": (10.5, 16.0),
@@ -42,7 +42,7 @@ TEXTURES = ("plain", "stripes", "checks")
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture's description; the first five fields are what captions speak of."""
+    """The description of one picture. Captions state only the first five fields."""
 
     colour: str
     shape: str
@@ -50,7 +50,7 @@ class Scene:
     position: str
     background: str
     wash: float = 0.0
-    """How far all colours are moved towards grey: 0 none, 1 all the way."""
+    """How far all colours are moved towards grey: 0 not at all, 1 completely."""
     shade: float = 0.0
     """Relative change of brightness from the centre to the edge, along `angle`."""
     angle: float = 0.0
@@ -69,7 +69,7 @@ class Scene:
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """A scene with everything drawn at random; the object never has the colour of its background."""
+    """Returns a scene with random attributes and traits; the object and its background differ in colour."""
     colours = list(COLOURS)
     colour, background = rng.choice(len(colours), size=2, replace=False)
     return Scene(
@@ -91,47 +91,57 @@ def random_scene(rng: np.random.Generator) -> Scene:
 
 
 def distance(shape: str, x: Floats, y: Floats, radius: Floats | float) -> Floats:
-    """Distance (up to a constant factor, exact at the edge's sides) from the outline: negative inside, in pixels.
+    """Returns the signed distance of points from a shape's outline, in pixels, negative inside.
 
-    `x`, `y` are relative to the shape's centre. Sizes are balanced so that all shapes look equally large.
+    It is exact beside straight edges and approximate at corners. `x` and `y` are relative to the shape's centre, and
+    broadcast with `radius`. Errors: ValueError for an unknown shape.
     """
     r = np.asarray(radius, dtype=np.float32)
+    signed: Floats
     if shape == "circle":
-        return np.hypot(x, y) - r
-    if shape == "square":
-        return np.maximum(np.abs(x), np.abs(y)) - 0.86 * r
-    if shape == "diamond":
-        return (np.abs(x) + np.abs(y) - 1.28 * r) / np.float32(np.sqrt(2))
-    if shape == "triangle":
-        # An isosceles triangle, tip up; the sides fall two pixels for one sideways.
+        signed = np.hypot(x, y) - r
+    elif shape == "square":
+        signed = np.maximum(np.abs(x), np.abs(y)) - 0.86 * r
+    elif shape == "diamond":
+        signed = (np.abs(x) + np.abs(y) - 1.28 * r) / np.float32(np.sqrt(2))
+    elif shape == "triangle":
+        # an isosceles triangle with its tip up; its sides go two pixels down for each pixel sideways
         sides = (2.0 * np.abs(x) - (y + 1.15 * r)) / np.float32(np.sqrt(5))
-        return np.maximum(sides, y - 0.95 * r)
-    if shape == "cross":
+        signed = np.maximum(sides, y - 0.95 * r)
+    elif shape == "cross":
         along, across = np.maximum(np.abs(x), np.abs(y)), np.minimum(np.abs(x), np.abs(y))
-        return np.maximum(along - 1.08 * r, across - 0.36 * r)
-    if shape == "ring":
-        return np.abs(np.hypot(x, y) - 0.8 * r) - 0.28 * r
-    raise ValueError(f"no such shape: {shape}")
+        signed = np.maximum(along - 1.08 * r, across - 0.36 * r)
+    elif shape == "ring":
+        signed = np.abs(np.hypot(x, y) - 0.8 * r) - 0.28 * r
+    else:
+        raise ValueError(f"no such shape: {shape}")
+    return signed
 
 
 def coverage(shape: str, cx: Floats | float, cy: Floats | float, radius: Floats | float) -> Floats:
-    """How much of each pixel the shape covers, [..., 32, 32] in [0, 1]; the edge is one pixel wide."""
+    """Returns how much of each pixel the shape covers, [..., 32, 32] in [0, 1]; its soft edge is one pixel wide.
+
+    `cx`, `cy` and `radius` have the leading dimensions.
+    """
     grid = np.arange(SIDE, dtype=np.float32) + 0.5
     cx, cy, radius = (np.asarray(v, dtype=np.float32)[..., None, None] for v in (cx, cy, radius))
-    return np.clip(0.5 - distance(shape, grid[None, :] - cx, grid[:, None] - cy, radius), 0.0, 1.0)
+    covered: Floats = np.clip(0.5 - distance(shape, grid[None, :] - cx, grid[:, None] - cy, radius), 0.0, 1.0)
+    return covered
 
 
 def _texture(scene: Scene, x: Floats, y: Floats) -> Floats:
-    wave = 2 * np.pi / scene.period
+    """Returns the pattern of the background, of the shape of `x`, in [-1, 1]."""
+    frequency = 2 * np.pi / scene.period
+    pattern: Floats = np.zeros_like(x)
     if scene.texture == "stripes":
-        return np.sin(wave * (x * np.cos(scene.angle) + y * np.sin(scene.angle)))
-    if scene.texture == "checks":
-        return np.sin(wave * x) * np.sin(wave * y)
-    return np.zeros_like(x)
+        pattern = np.sin(frequency * (x * np.cos(scene.angle) + y * np.sin(scene.angle)))
+    elif scene.texture == "checks":
+        pattern = np.sin(frequency * x) * np.sin(frequency * y)
+    return pattern
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:
-    """The picture of a scene, uint8 [32, 32, 3]."""
+    """Returns the picture of a scene, uint8 [32, 32, 3]."""
     grid = np.arange(SIDE, dtype=np.float32) + 0.5
     x, y = np.meshgrid(grid, grid)
     cx, cy = (p + j for p, j in zip(POSITIONS[scene.position], scene.jitter, strict=True))
@@ -139,21 +149,22 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
     alpha = coverage(scene.shape, cx, cy, radius)[..., None]
 
     object_light = 1 + scene.highlight * np.exp(-((x - cx + 0.4 * radius) ** 2 + (y - cy + 0.5 * radius) ** 2) / 8.0)
-    ground_light = 1 + scene.contrast * _texture(scene, x, y)
-    ground = np.asarray(COLOURS[scene.background], dtype=np.float32) * ground_light[..., None]
-    thing = np.asarray(COLOURS[scene.colour], dtype=np.float32)
-    # The highlight goes towards white, so that it shows on saturated colours too.
-    thing = 1 - (1 - thing) * (2 - np.minimum(object_light, 2.0))[..., None]
+    background_light = 1 + scene.contrast * _texture(scene, x, y)
+    background = np.asarray(COLOURS[scene.background], dtype=np.float32) * background_light[..., None]
+    object_colour = np.asarray(COLOURS[scene.colour], dtype=np.float32)
+    # the highlight goes towards white, so that it also shows on saturated colours
+    object_colour = 1 - (1 - object_colour) * (2 - np.minimum(object_light, 2.0))[..., None]
 
-    image = alpha * thing + (1 - alpha) * ground
+    image = alpha * object_colour + (1 - alpha) * background
     image = (1 - scene.wash) * image + scene.wash * 0.62
     slope = ((x - 16) * np.cos(scene.angle) + (y - 16) * np.sin(scene.angle)) / 16
     image = image * (1 + scene.shade * slope)[..., None]
-    return (np.clip(image, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    pixels: NDArray[np.uint8] = (np.clip(image, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    return pixels
 
 
 def draw_many(count: int, seed: int) -> tuple[list[Scene], NDArray[np.uint8]]:
-    """`count` random scenes and their pictures, uint8 [count, 32, 32, 3]."""
+    """Returns `count` random scenes and their pictures, uint8 [count, 32, 32, 3]."""
     rng = np.random.default_rng(seed)
     scenes = [random_scene(rng) for _ in range(count)]
     return scenes, np.stack([draw(scene) for scene in scenes])

@@ -1,11 +1,11 @@
-"""The aesthetic scorer's network, shared by its training and by the reward."""
+"""The network of the aesthetic scorer, which its training and the reward share."""
 
 import torch
 from torch import Tensor, nn
 
 
 class AestheticNet(nn.Module):
-    """A small convolutional net: pictures [N, 3, 32, 32] in [0, 1] to scores [N], usually between 2 and 8."""
+    """A small convolutional network from pictures [N, 3, 32, 32] in [0, 1] to scores [N], usually between 2 and 8."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,11 +19,12 @@ class AestheticNet(nn.Module):
             nn.Conv2d(32, 48, 3, stride=2, padding=1),
             nn.SiLU(),
         )
-        # Means and deviations over the picture: the score does not depend on where the object is.
+        # its input is means and deviations over all positions, so the score does not depend on where the object is
         self.head = nn.Sequential(nn.Linear(96, 48), nn.SiLU(), nn.Linear(48, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = self.body(2 * pixels - 1).flatten(2)
         mean = features.mean(2)
         spread = ((features - mean[..., None]).square().mean(2) + 1e-4).sqrt()
-        return 5.0 + self.head(torch.cat([mean, spread], dim=1))[:, 0]
+        scores: Tensor = 5.0 + self.head(torch.cat([mean, spread], dim=1))[:, 0]
+        return scores

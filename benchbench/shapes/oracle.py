@@ -1,8 +1,7 @@
-"""The oracle of the shapes world: what a picture shows, from its pixels alone.
+"""The oracle of the shapes world: it reads the attributes that a picture shows from its pixels. Nothing is learned.
 
-Hues survive wash-out, shading and brightness, so colours are told by hue. The object is told from its background by a
-soft mask, and its shape by laying ideal outlines of the same area and centre of mass over that mask.
-Nothing here is learned.
+Colours are named by hue, because wash-out, shading and brightness leave the hue unchanged. A soft mask separates the
+object from its background. The shape is the ideal outline, of the mask's area and centre of mass, that fits it best.
 """
 
 from collections.abc import Sequence
@@ -10,60 +9,63 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .captions import ATTRIBUTES, stated
+from .captions import ATTRIBUTES, stated_attributes
 from .drawing import COLOURS, POSITIONS, SHAPES, SIDE, SIZES, Scene, coverage
 
 Floats = NDArray[np.float32]
 
-LEAST_CHROMA = 0.06
-"""Colours nearer to grey than this (distance in RGB of [0, 1]) have no name."""
-LEAST_CONTRAST = 0.10
-"""Objects nearer to their background than this (distance in RGB of [0, 1]) are not seen."""
-LEAST_AREA, LARGEST_AREA = 20.0, 520.0
-"""In pixels; what covers less is no object, what covers more is no object either."""
-FRAME = 2
-"""Width in pixels of the border that is taken for background."""
+MIN_CHROMA = 0.06
+"""Colours closer to grey than this (distance in RGB, [0, 1]) get no name."""
+MIN_CONTRAST = 0.10
+"""Objects closer in colour to their background than this (distance in RGB, [0, 1]) are not detected."""
+MIN_AREA, MAX_AREA = 20.0, 520.0
+"""Masks outside this range of areas, in pixels, are not taken for objects."""
+BORDER = 2
+"""Width, in pixels, of the border to which the background is fitted."""
 
 _GRID = np.arange(SIDE, dtype=np.float32) + 0.5
-_AXIS = np.stack([2.0 * _GRID / SIDE - 1.0, np.ones(SIDE, dtype=np.float32)])
+_AXIS = 2.0 * _GRID / SIDE - 1.0
 
 
-def _direction(colours: Floats) -> tuple[Floats, Floats]:
-    """Direction of colours away from grey, [..., 3] of unit length, and their distance from grey, [...]."""
+def _hue_direction(colours: Floats) -> tuple[Floats, Floats]:
+    """Returns the unit directions of colours [..., 3] away from grey, and their distances from grey, [...]."""
     away = colours - colours.mean(-1, keepdims=True)
     chroma = np.linalg.norm(away, axis=-1)
     return away / np.maximum(chroma, 1e-6)[..., None], chroma
 
 
 _NAMES = tuple(COLOURS)
-_HUES = _direction(np.asarray(list(COLOURS.values()), dtype=np.float32))[0]
-_UNIT = {}
+_HUES = _hue_direction(np.asarray(list(COLOURS.values()), dtype=np.float32))[0]
+_UNIT_OUTLINES = {}
 for _shape in SHAPES:
-    # Area and centre of mass (relative to the centre) of an outline of radius 10, drawn in the middle.
+    # area, and height of the centre of mass over the centre, of an outline of radius 1 (measured at radius 10)
     _ideal = coverage(_shape, SIDE / 2, SIDE / 2, 10.0)
-    _UNIT[_shape] = (
+    _UNIT_OUTLINES[_shape] = (
         float(_ideal.sum()) / 100.0,
         float((_ideal.sum(1) * (_GRID - SIDE / 2)).sum() / _ideal.sum()) / 10.0,
     )
 
 
-def _name(colours: Floats) -> list[str | None]:
-    """Names of the colours [N, 3]; None where too near to grey."""
-    direction, chroma = _direction(colours)
+def _colour_names(colours: Floats) -> list[str | None]:
+    """Returns the names of colours [N, 3]; None for a colour too close to grey."""
+    direction, chroma = _hue_direction(colours)
     best = (direction @ _HUES.T).argmax(-1)
-    return [_NAMES[i] if c >= LEAST_CHROMA else None for i, c in zip(best, chroma, strict=True)]
+    return [_NAMES[i] if c >= MIN_CHROMA else None for i, c in zip(best, chroma, strict=True)]
 
 
-def _background(images: Floats) -> tuple[Floats, Floats]:
-    """The background, fitted to the border: colour [N, 3] and its linear course over the picture [N, 32, 32, 3]."""
-    x, y = np.meshgrid(_AXIS[0], _AXIS[0])
+def _fit_background(images: Floats) -> tuple[Floats, Floats]:
+    """Fits the background of pictures [N, 32, 32, 3] to their borders as a linear gradient.
+
+    Returns its colour in the middle, [N, 3], and the gradient over the whole picture, [N, 32, 32, 3].
+    """
+    x, y = np.meshgrid(_AXIS, _AXIS)
     border = np.ones((SIDE, SIDE), dtype=bool)
-    border[FRAME:-FRAME, FRAME:-FRAME] = False
+    border[BORDER:-BORDER, BORDER:-BORDER] = False
     design = np.stack([np.ones_like(x), x, y], axis=-1)
     rows, pixels = design[border], images[:, border]
     weight = np.ones(pixels.shape[:2], dtype=np.float32)
     for _ in range(4):
-        # Iteratively reweighted least squares: what lies off the plane (an object that touches the border) loses.
+        # iteratively reweighted least squares: pixels off the plane (an object at the border) lose their weight
         gram = np.einsum("nk,ki,kj->nij", weight, rows, rows) + 1e-4 * np.eye(3, dtype=np.float32)
         plane = np.linalg.solve(gram, np.einsum("nk,ki,nkc->nic", weight, rows, pixels))
         residual = np.linalg.norm(pixels - np.einsum("ki,nic->nkc", rows, plane), axis=-1)
@@ -71,9 +73,9 @@ def _background(images: Floats) -> tuple[Floats, Floats]:
     return plane[:, 0].astype(np.float32), np.einsum("yxi,nic->nyxc", design, plane).astype(np.float32)
 
 
-def _mask(images: Floats, ground: Floats) -> tuple[Floats, Floats, Floats]:
-    """The object's soft mask [N, 32, 32], its colour [N, 3] and its contrast to the background [N]."""
-    difference = images - ground
+def _segment(images: Floats, background: Floats) -> tuple[Floats, Floats, Floats]:
+    """Returns the soft mask of the object [N, 32, 32], its colour [N, 3] and its contrast to the background [N]."""
+    difference = images - background
     weight = np.linalg.norm(difference, axis=-1) ** 3
     for _ in range(5):
         total = np.maximum(weight.sum((1, 2)), 1e-6)
@@ -81,23 +83,24 @@ def _mask(images: Floats, ground: Floats) -> tuple[Floats, Floats, Floats]:
         length = np.maximum((towards**2).sum(-1), 1e-6)
         along = np.einsum("nyxc,nc->nyx", difference, towards) / length[:, None, None]
         alpha = np.clip((along - 0.12) / 0.76, 0.0, 1.0)
-        # The object's own pixels are those whose difference points the same way.
+        # pixels of the object differ from the background in the same direction
         weight = np.where(alpha > 0.5, alpha, 0.0) + 1e-6
     colour = np.einsum("nyx,nyxc->nc", weight, images) / weight.sum((1, 2))[:, None]
     return alpha.astype(np.float32), colour.astype(np.float32), np.sqrt(length).astype(np.float32)
 
 
-def _fit(alpha: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Ideal outlines over masks [N, 32, 32]: overlap, centre x, centre y and radius, each [N, 6], shapes in order.
+def _fit_outlines(alpha: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Lays the ideal outline of every shape over masks [N, 32, 32], with the mask's area and centre of mass.
 
-    The overlap is the soft intersection over union. Every outline has the mask's area and centre of mass.
+    Returns the overlap (soft intersection over union), centre x, centre y and radius, each [N, 6] in the order of
+    SHAPES.
     """
     area = np.maximum(alpha.sum((1, 2)), 1e-3)
     mass_x = (alpha.sum(1) * _GRID).sum(-1) / area
     mass_y = (alpha.sum(2) * _GRID).sum(-1) / area
     overlap, ys, radii = [], [], []
     for shape in SHAPES:
-        unit, shift = _UNIT[shape]
+        unit, shift = _UNIT_OUTLINES[shape]
         radius = np.sqrt(area / unit)
         y = mass_y - shift * radius
         ideal = coverage(shape, mass_x, y, radius)
@@ -109,63 +112,66 @@ def _fit(alpha: Floats) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def read(images: NDArray[np.uint8]) -> list[dict[str, str | None]]:
-    """The attributes that pictures, uint8 [N, 32, 32, 3], show; None where there is nothing to name."""
+    """Returns the attributes that pictures, uint8 [N, 32, 32, 3], show; None for those that cannot be named.
+
+    Errors: ValueError for another dtype or shape.
+    """
     if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE, 3):
         raise ValueError(f"the oracle reads uint8 pictures [N, {SIDE}, {SIDE}, 3], not {images.dtype} {images.shape}")
     if len(images) == 0:
         return []
     pixels = images.astype(np.float32) / 255.0
-    ground_colour, ground = _background(pixels)
-    alpha, colour, contrast = _mask(pixels, ground)
+    background_colour, background = _fit_background(pixels)
+    alpha, colour, contrast = _segment(pixels, background)
     area = alpha.sum((1, 2))
-    seen = (contrast >= LEAST_CONTRAST) & (area >= LEAST_AREA) & (area <= LARGEST_AREA)
-    overlap, xs, ys, radii = _fit(alpha)
+    detected = (contrast >= MIN_CONTRAST) & (area >= MIN_AREA) & (area <= MAX_AREA)
+    overlap, xs, ys, radii = _fit_outlines(alpha)
     best = overlap.argmax(1)
-    sizes, places = list(SIZES), list(POSITIONS)
-    middle = np.sqrt(SIZES["small"] * SIZES["large"])
+    sizes, positions = list(SIZES), list(POSITIONS)
+    size_boundary = np.sqrt(SIZES["small"] * SIZES["large"])
     centres = np.asarray(list(POSITIONS.values()), dtype=np.float32)
     answers: list[dict[str, str | None]] = []
-    names, grounds = _name(colour), _name(ground_colour)
+    object_names, background_names = _colour_names(colour), _colour_names(background_colour)
     for n, shape in enumerate(best):
-        if not seen[n]:
-            answers.append(dict.fromkeys(("colour", "shape", "size", "position")) | {"background": grounds[n]})
+        if not detected[n]:
+            answers.append(dict.fromkeys(("colour", "shape", "size", "position")) | {"background": background_names[n]})
             continue
         centre = np.asarray([xs[n, shape], ys[n, shape]])
         answers.append(
             {
-                "colour": names[n],
+                "colour": object_names[n],
                 "shape": SHAPES[shape],
-                "size": sizes[int(radii[n, shape] > middle)],
-                "position": places[int(((centres - centre) ** 2).sum(1).argmin())],
-                "background": grounds[n],
+                "size": sizes[int(radii[n, shape] > size_boundary)],
+                "position": positions[int(((centres - centre) ** 2).sum(1).argmin())],
+                "background": background_names[n],
             }
         )
     return answers
 
 
 def score(images: NDArray[np.uint8], prompts: Sequence[str]) -> Floats:
-    """Of the attributes that each prompt states, the fraction that its picture shows: [N] in [0, 1].
+    """Returns the fraction of the attributes stated in each prompt that its picture shows, float32 [N] in [0, 1].
 
-    A prompt that states nothing known scores 0.
+    A prompt that states no known attribute scores 0.
     """
-    results = []
+    scores = []
     for answer, prompt in zip(read(images), prompts, strict=True):
-        wanted = stated(prompt)
-        results.append(sum(answer[k] == v for k, v in wanted.items()) / max(len(wanted), 1))
-    return np.asarray(results, dtype=np.float32)
+        stated = stated_attributes(prompt)
+        scores.append(sum(answer[name] == value for name, value in stated.items()) / max(len(stated), 1))
+    return np.asarray(scores, dtype=np.float32)
 
 
 def agreement(images: NDArray[np.uint8], prompts: Sequence[str]) -> dict[str, float]:
-    """For each attribute, the fraction of pictures that show it among those whose prompt states it."""
+    """Returns, for each attribute, the fraction of pictures that show it among those whose prompt states it."""
     hits: dict[str, list[bool]] = {}
     for answer, prompt in zip(read(images), prompts, strict=True):
-        for name, value in stated(prompt).items():
+        for name, value in stated_attributes(prompt).items():
             hits.setdefault(name, []).append(answer[name] == value)
     return {name: float(np.mean(values)) for name, values in hits.items()}
 
 
 def hit_rates(images: NDArray[np.uint8], scenes: Sequence[Scene]) -> dict[str, float]:
-    """For each attribute, the fraction of pictures in which it is read as it is in their scene."""
+    """Returns, for each attribute, the fraction of pictures for which `read` agrees with the scene."""
     pairs = list(zip(read(images), scenes, strict=True))
     return {
         name: float(np.mean([answer[name] == getattr(scene, name) for answer, scene in pairs])) for name in ATTRIBUTES

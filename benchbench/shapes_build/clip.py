@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
 
-from benchbench.shapes.captions import ATTRIBUTES, phrase, stated
+from benchbench.shapes.captions import ATTRIBUTES, phrase, stated_attributes
 
 from . import features, text, tokenizer, vae
 from .data import VALUES, Pool, batches, captions_of, degrade, pool, schedule
@@ -34,7 +34,7 @@ def make(vocabulary: int) -> CLIPModel:
 
 def alter(caption: str, rng: np.random.Generator) -> str:
     """The caption with one stated attribute changed; every second time it is the shape."""
-    said = stated(caption)
+    said = stated_attributes(caption)
     names = list(said)
     name = "shape" if rng.random() < 0.5 else names[rng.integers(len(names))]
     others = [value for value in VALUES[name] if value != said[name]]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel
 
-from benchbench.shapes.captions import ATTRIBUTES, stated
+from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
 from benchbench.shapes.drawing import Scene, draw, random_scene
 
 from . import taste, tokenizer, vae
@@ -42,7 +42,7 @@ def variant(scene: Scene, rng: np.random.Generator) -> Scene:
 
 def shown(scene: Scene, prompt: str) -> float:
     """The share of the prompt's attributes that the scene has."""
-    said = stated(prompt)
+    said = stated_attributes(prompt)
     return sum(getattr(scene, name) == value for name, value in said.items()) / len(said)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchbench.shapes.captions import ATTRIBUTES, stated
+from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
 
 from . import features, tokenizer
 from .data import VALUES, batches, captions_of, pool, schedule
@@ -36,7 +36,7 @@ def stated_labels(captions: list[str]) -> Tensor:
     """[N, 5]: the index of each attribute's value, -100 where the caption does not state it."""
     rows = []
     for caption in captions:
-        said = stated(caption)
+        said = stated_attributes(caption)
         rows.append([VALUES[name].index(said[name]) if name in said else -100 for name in ATTRIBUTES])
     return torch.tensor(rows)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from benchbench.shapes.captions import PLACES
+from benchbench.shapes.captions import POSITION_PHRASES
 from benchbench.shapes.drawing import COLOURS, SHAPES, SIZES
 
 LENGTH = 20
@@ -16,7 +16,7 @@ END = "</w>"
 
 def words() -> list[str]:
     """Every word of the captions, each once, in alphabetical order."""
-    places = itertools.chain.from_iterable(place.split() for place in PLACES.values())
+    places = itertools.chain.from_iterable(place.split() for place in POSITION_PHRASES.values())
     return sorted({"a", "an", "on", "background", *places, *COLOURS, *SHAPES, *SIZES})
 
 

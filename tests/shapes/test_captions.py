@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchbench.shapes.captions import complex_prompts, describe, phrase, simple_prompts, stated
+from benchbench.shapes.captions import complex_prompts, describe, phrase, simple_prompts, stated_attributes
 from benchbench.shapes.drawing import random_scene
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
@@ -23,7 +23,7 @@ def test_captions_round_trip() -> None:
     for _ in range(300):
         scene = random_scene(rng)
         caption = describe(scene, rng)
-        said = stated(caption)
+        said = stated_attributes(caption)
         assert {"colour", "shape"} <= set(said)
         assert all(getattr(scene, name) == value for name, value in said.items())
         assert phrase(said) == caption
@@ -40,7 +40,7 @@ def test_captions_round_trip() -> None:
 )
 def test_stated_passes_over_what_it_does_not_know(prompt: str, expected: dict[str, str]) -> None:
     """Unknown words state nothing; a colour before "background" is the background's."""
-    assert stated(prompt) == expected
+    assert stated_attributes(prompt) == expected
 
 
 def test_prompt_files_are_what_the_generator_gives() -> None:
@@ -55,6 +55,6 @@ def test_prompt_sets_are_disjoint_and_complete() -> None:
     assert (len(set(simple)), len(set(hard))) == (45, 500)
     assert not set(simple) & set(hard)
     for prompt in hard:
-        said = stated(prompt)
+        said = stated_attributes(prompt)
         assert len(said) >= 4 and said["colour"] != said.get("background")
-    assert all(len(stated(prompt)) == 2 for prompt in simple)
+    assert all(len(stated_attributes(prompt)) == 2 for prompt in simple)

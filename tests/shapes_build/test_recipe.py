@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchbench.errors import BenchError
-from benchbench.shapes.captions import stated
+from benchbench.shapes.captions import stated_attributes
 from benchbench.shapes.drawing import Scene
 from benchbench.shapes_build import build as building
 from benchbench.shapes_build import clip, data, job, plan, pref, taste, text
@@ -27,7 +27,7 @@ def test_altered_captions_differ_in_one_thing() -> None:
     rng = np.random.default_rng(0)
     for _ in range(100):
         caption = "a small red circle on the left on a blue background"
-        before, after = stated(caption), stated(clip.alter(caption, rng))
+        before, after = stated_attributes(caption), stated_attributes(clip.alter(caption, rng))
         assert list(before) == list(after)
         assert sum(before[name] != after[name] for name in before) == 1
 
