@@ -20,7 +20,7 @@ from benchbench import defaults
 from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
 from benchbench.noise import Sample
-from benchbench.pairs.open import files_of
+from benchbench.pairs.open import resolve_files
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Say, locked, sweep, write_atomic, writing
 from benchbench.runtime.hashing import digest, file_sha256
@@ -53,7 +53,7 @@ def find_or_make(
 def check_reference(reference: str) -> None:
     """Refuses what cannot be opened or made, before anything slow happens. Errors: UsageError, MissingError."""
     if not reference.startswith(MADE):
-        files_of(reference)
+        resolve_files(reference)
         return
     prompts_name, reward, _ = _parse(reference)
     prompt_sets.load(prompts_name)

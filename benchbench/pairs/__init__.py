@@ -1,1 +1,1 @@
-"""Preference data: reading pairs of images, never making them."""
+"""Reads preference pairs of images. Making pairs is evaluate/make_pairs.py."""

@@ -1,4 +1,4 @@
-"""Reads every row of a set of pairs once, and says what is in it and which rows cannot be used."""
+"""Reads every pair of a set once, summarises the set and lists the rows that cannot be used."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ from benchbench.pairs.dataset import BadRow
 from benchbench.pairs.files import PairFiles
 from benchbench.runtime.progress import progress
 
-NAMED = 1000  # bad rows that are kept by name; more are counted
+MAX_LISTED = 1000  # bad rows that are listed; further ones are only counted
 
 
 @dataclass
-class Findings:
-    """``bad`` holds place and cause of the first ``NAMED`` of ``bad_count`` rows."""
+class PairSummary:
+    """Counts and ranges of a set of pairs. ``bad`` holds the first ``MAX_LISTED`` of ``bad_count`` unusable rows."""
 
     good: int = 0
     bad_count: int = 0
     bad: list[BadRow] = field(default_factory=list)
     captions: set[int] = field(default_factory=set)  # hashes
     words: list[int] = field(default_factory=list)
-    sides: list[int] = field(default_factory=list)  # in pixels, the shortest and the longest so far
+    sides: list[int] = field(default_factory=list)  # the shortest and the longest side so far, in pixels
 
     def lines(self, pairs: PairFiles) -> list[str]:
-        """The findings for people, bad rows not among them."""
+        """Returns the summary as lines of text, without the bad rows."""
         counts = pairs.counts
-        said = [
-            f"{counts['rows']} rows: {len(pairs)} pairs, {counts['ties']} ties and {counts['unlabelled']} without a "
-            f"label left out, {counts['duplicates']} of a caption that was there before left out",
+        lines = [
+            f"{counts['rows']} rows, of which {len(pairs)} are pairs; left out are {counts['ties']} ties, "
+            f"{counts['unlabelled']} without a label and {counts['duplicates']} with a repeated caption",
             f"{self.good} pairs can be used, {self.bad_count} cannot",
         ]
         if self.good:
-            said.append(
+            lines.append(
                 f"{len(self.captions)} different captions of {min(self.words)} to {max(self.words)} words "
                 f"(mean {mean(self.words):.1f}, median {median(self.words):g})"
             )
-            said.append(f"pictures with sides of {self.sides[0]} to {self.sides[-1]} pixels")
-        return [*said, f"content hash {pairs.hash}"]
+            lines.append(f"pictures with sides of {self.sides[0]} to {self.sides[-1]} pixels")
+        return [*lines, f"content hash {pairs.hash}"]
 
 
-def check(pairs: PairFiles, say_bad: Callable[[BadRow], None]) -> Findings:
-    """Decodes every picture; ``say_bad`` hears of each bad row when it is met."""
-    found = Findings()
+def check(pairs: PairFiles, on_bad_row: Callable[[BadRow], None]) -> PairSummary:
+    """Decodes every picture and returns the summary; calls ``on_bad_row`` with each bad row as it is found."""
+    summary = PairSummary()
     with progress(len(pairs), f"checking {pairs.name}", "pairs") as bar:
         for i in range(len(pairs)):
             try:
                 raw = pairs[i]
             except BadRow as bad:
-                found.bad_count += 1
-                if len(found.bad) < NAMED:
-                    found.bad.append(bad)
-                    say_bad(bad)
+                summary.bad_count += 1
+                if len(summary.bad) < MAX_LISTED:
+                    summary.bad.append(bad)
+                    on_bad_row(bad)
             else:
-                found.good += 1
-                found.captions.add(hash(raw.caption))
-                found.words.append(len(raw.caption.split()))
-                sides = [*found.sides, *raw.winner.size, *raw.loser.size]
-                found.sides = [min(sides), max(sides)]
-            bar.advance(1, f"{found.bad_count} bad" if found.bad_count else "")
-    return found
+                summary.good += 1
+                summary.captions.add(hash(raw.caption))
+                summary.words.append(len(raw.caption.split()))
+                sides = [*summary.sides, *raw.winner.size, *raw.loser.size]
+                summary.sides = [min(sides), max(sides)]
+            bar.advance(1, f"{summary.bad_count} bad" if summary.bad_count else "")
+    return summary

@@ -1,4 +1,4 @@
-"""What a set of preference pairs is: captions with a preferred and a dispreferred picture, decoded when asked for."""
+"""Types of preference data: a pair, a set of pairs and a row that cannot be used. Also decodes single values."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RawPair:
-    """A caption, the preferred and the dispreferred RGB picture, each of its own size."""
+    """A caption with the preferred and the dispreferred picture, both RGB; their sizes may differ."""
 
     caption: str
     winner: Image
     loser: Image
     swapped: bool = False
-    """Whether the file has the loser first."""
+    """True if the loser comes first in the file."""
     tie: bool = False
-    """Neither was preferred; only where ties were asked for."""
+    """True if neither was preferred; only in sets opened with ``ties``."""
 
 
 class BadRow(Exception):
-    """A row that cannot be used: ``row`` says which file and row, ``why`` what is wrong with it."""
+    """A row that cannot be used. ``row`` names its file and row, ``why`` says what is wrong."""
 
     def __init__(self, row: str, why: str) -> None:
         super().__init__(f"{row}: {why}")
@@ -34,25 +34,25 @@ class BadRow(Exception):
 
 
 class PairSet(Protocol):
-    """Pairs by number, 0 .. len - 1; a row's pictures are read when it is asked for, and not kept."""
+    """A sequence of pairs. Pictures are read and decoded at each access; none are kept in memory."""
 
     name: str
     hash: str
-    """Content identity, 64 hexadecimal digits: equal for equal rows in equal order, and for no others."""
+    """SHA-256 of the content, 64 hexadecimal digits: equal for the same rows in the same order, and only for those."""
     skip_bad: bool
-    """Whether training goes on without a row that cannot be used; otherwise it stops there."""
+    """True if training skips rows that cannot be used, False if it stops at the first one."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, i: int) -> RawPair:
-        """Errors: BadRow (a broken picture, an empty caption), IndexError."""
+        """Returns pair i. Errors: BadRow (an unreadable picture, an empty caption), IndexError."""
 
     def captions(self) -> Iterator[str]:
-        """Every row's caption in order, without any picture; empty where there is none."""
+        """Yields every pair's caption in order, without reading pictures; an empty one where the row has none."""
 
 
-def decode(row: str, side: str, data: object) -> Image:
-    """The RGB picture of a file's bytes. Errors: BadRow."""
+def decode_picture(row: str, side: str, data: object) -> Image:
+    """Returns the RGB picture in the bytes of an image file. Errors: BadRow."""
     from PIL import Image
 
     if not isinstance(data, bytes) or not data:
@@ -65,8 +65,8 @@ def decode(row: str, side: str, data: object) -> Image:
         raise BadRow(row, f"the {side} is not a readable picture ({why.split(' <')[0]})") from error
 
 
-def text(row: str, value: object) -> str:
-    """A caption. Errors: BadRow for none and for an empty one."""
+def checked_caption(row: str, value: object) -> str:
+    """Returns the caption. Errors: BadRow where it is missing or empty."""
     if not isinstance(value, str) or not value.strip():
         raise BadRow(row, "the caption is empty")
     return value

@@ -1,6 +1,6 @@
-"""Pairs in files: our own columns (caption, winner, loser), and Pick-a-Pic's shards, v1 and v2, as they are.
+"""Pairs in files: our own format (columns caption, winner, loser), and unmodified shards of Pick-a-Pic v1 and v2.
 
-In memory are eight bytes a row: which rows of the files are pairs. Everything else is read when a row is asked for.
+Only the numbers of the rows that are pairs are kept in memory, eight bytes each. Rows are read when they are needed.
 """
 
 from __future__ import annotations
@@ -15,93 +15,94 @@ import numpy as np
 
 from benchbench.errors import CorruptError, UsageError
 from benchbench.noise import Noise
-from benchbench.pairs.dataset import BadRow, RawPair, decode, text
-from benchbench.pairs.tables import Table, open_table
+from benchbench.pairs.dataset import BadRow, RawPair, checked_caption, decode_picture
+from benchbench.pairs.row_files import RowFile, open_rows
 from benchbench.runtime.hashing import bytes_sha256, canonical, text_sha256
 
-OWN = ("caption", "winner", "loser")
-PICKAPIC = ("caption", "jpg_0", "jpg_1", "label_0")
-JUDGED = ("label_0", "label_1", "has_label")
+OUR_COLUMNS = ("caption", "winner", "loser")
+PICKAPIC_COLUMNS = ("caption", "jpg_0", "jpg_1", "label_0")
+LABEL_COLUMNS = ("label_0", "label_1", "has_label")
 Hash = Callable[[Path], str]
 
 
 class PairFiles:
-    """A PairSet of the rows of files, in their order.
+    """A PairSet of the rows of one or more files, in their order.
 
-    ``counts`` has the files' rows: all ``rows``, those that are ``ties`` or ``unlabelled`` (left out), and
-    ``duplicates`` (left out by ``nodup``, which keeps one row a caption at random). Errors: UsageError, CorruptError.
+    ``nodup`` keeps one row per caption, chosen at random; ``ties`` keeps ties, which are left out otherwise.
+    ``counts`` has the number of all ``rows`` in the files, of ``ties``, and of rows left out as ``unlabelled`` or
+    ``duplicates``. Errors: UsageError, CorruptError.
     """
 
     def __init__(
         self, name: str, paths: Sequence[Path], hash_of: Hash, *, nodup: bool, skip_bad: bool, ties: bool
     ) -> None:
         self.name, self.skip_bad = name, skip_bad
-        self._tables = [open_table(path) for path in paths]
-        self._ours = [_is_ours(table) for table in self._tables]
-        self._starts = list(accumulate((len(table) for table in self._tables), initial=0))
+        self._files = [open_rows(path) for path in paths]
+        self._is_ours = [_is_ours(file) for file in self._files]
+        self._starts = list(accumulate((len(file) for file in self._files), initial=0))
         self.counts = {"rows": self._starts[-1], "ties": 0, "unlabelled": 0, "duplicates": 0}
-        parts = [self._pairs_of(n, ties) for n in range(len(self._tables))]
-        self._rows = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        rows = [self._find_pairs(n, ties) for n in range(len(self._files))]
+        self._rows = np.concatenate(rows) if rows else np.empty(0, np.int64)
         if nodup:
             self._drop_duplicates()
         if not len(self._rows):
-            raise UsageError(f"there is no pair in {name}", f"of its rows are {self.counts}", "name other files")
-        files = [[hash_of(t.path), _pictures(t, hash_of) if o else ""] for t, o in self._both()]
-        kept = {"files": files, "nodup": nodup, "ties": ties}
-        self.hash = text_sha256(canonical(kept))
+            raise UsageError(f"there is no pair in {name}", f"its rows are {self.counts}", "name other files")
+        files = [
+            [hash_of(file.path), _hash_pictures(file, hash_of) if is_ours else ""]
+            for file, is_ours in zip(self._files, self._is_ours, strict=True)
+        ]
+        self.hash = text_sha256(canonical({"files": files, "nodup": nodup, "ties": ties}))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def place(self, i: int) -> str:
-        """The file and row of pair i."""
-        table, row, _ = self._find(i)
-        return table.place(row)
+        """Returns the file name and row of pair i, for messages."""
+        file, row, _ = self._locate(i)
+        return file.place(row)
 
     def __getitem__(self, i: int) -> RawPair:
-        table, row, ours = self._find(i)
-        place = table.place(row)
-        if ours:
-            values = table.row(row, OWN)
-            sides = {side: _bytes(table, place, side, values.get(side)) for side in ("winner", "loser")}
+        file, row, is_ours = self._locate(i)
+        place = file.place(row)
+        if is_ours:
+            values = file.row(row, OUR_COLUMNS)
+            sides = {side: _picture_bytes(file, place, side, values.get(side)) for side in ("winner", "loser")}
             swapped = tie = False
         else:
-            values = table.row(row, (*PICKAPIC, *JUDGED))
+            values = file.row(row, (*PICKAPIC_COLUMNS, *LABEL_COLUMNS))
             swapped, tie = values["label_0"] == 0, values["label_0"] == 0.5
             names = ("jpg_1", "jpg_0") if swapped else ("jpg_0", "jpg_1")
             sides = {side: values[name] for side, name in zip(("winner", "loser"), names, strict=True)}
-        caption = text(place, values.get("caption"))
-        winner, loser = (decode(place, side, data) for side, data in sides.items())
+        caption = checked_caption(place, values.get("caption"))
+        winner, loser = (decode_picture(place, side, data) for side, data in sides.items())
         return RawPair(caption, winner, loser, swapped, tie)
 
     def captions(self) -> Iterator[str]:
-        """Every pair's caption; empty where there is none."""
-        wanted = iter(self._rows.tolist())
-        following = next(wanted, -1)
-        for table, start in zip(self._tables, self._starts, strict=False):
-            for row, values in enumerate(table.scan(("caption",)), start):
-                if row == following:
+        """Yields every pair's caption in order; an empty one where the row has none."""
+        pair_rows = iter(self._rows.tolist())
+        next_row = next(pair_rows, -1)
+        for file, start in zip(self._files, self._starts, strict=False):
+            for row, values in enumerate(file.scan(("caption",)), start):
+                if row == next_row:
                     caption = values.get("caption")
                     yield caption if isinstance(caption, str) else ""
-                    following = next(wanted, -1)
+                    next_row = next(pair_rows, -1)
 
-    def _both(self) -> Iterator[tuple[Table, bool]]:
-        return zip(self._tables, self._ours, strict=True)
-
-    def _find(self, i: int) -> tuple[Table, int, bool]:
+    def _locate(self, i: int) -> tuple[RowFile, int, bool]:
+        """Returns the file of pair i, the row in it, and whether it is in our own format. Errors: IndexError."""
         if not 0 <= i < len(self):
             raise IndexError(i)
         row = int(self._rows[i])
         n = bisect_right(self._starts, row) - 1
-        return self._tables[n], row - self._starts[n], self._ours[n]
+        return self._files[n], row - self._starts[n], self._is_ours[n]
 
-    def _pairs_of(self, n: int, ties: bool) -> np.ndarray:
-        """The rows of file n that are pairs, int64, counted over all files."""
-        table, start = self._tables[n], self._starts[n]
-        if self._ours[n]:
-            return np.arange(start, start + len(table), dtype=np.int64)
-        keep = np.zeros(len(table), dtype=bool)
-        for row, values in enumerate(table.scan(JUDGED)):
+    def _find_pairs(self, n: int, ties: bool) -> np.ndarray:
+        """Returns the rows of file n that are pairs, int64, numbered over all files; counts those left out."""
+        file, start = self._files[n], self._starts[n]
+        if self._is_ours[n]:
+            return np.arange(start, start + len(file), dtype=np.int64)
+        keep = np.zeros(len(file), dtype=bool)
+        for row, values in enumerate(file.scan(LABEL_COLUMNS)):
             first = values["label_0"]
             second = values.get("label_1", None if first is None else 1 - first)
             if first == second == 0.5:
@@ -114,9 +115,9 @@ class PairFiles:
         return start + np.flatnonzero(keep)
 
     def _drop_duplicates(self) -> None:
-        """Keeps, of the rows with one caption, the first in a random order that is the same at every opening."""
-        names = (hashlib.blake2b(caption.encode(), digest_size=8).digest() for caption in self.captions())
-        captions = np.frombuffer(b"".join(names), dtype=np.int64)
+        """Keeps one row per caption: the first in a random order, which is the same each time the set is opened."""
+        digests = (hashlib.blake2b(caption.encode(), digest_size=8).digest() for caption in self.captions())
+        captions = np.frombuffer(b"".join(digests), dtype=np.int64)
         order = np.array(Noise(0, "pairs").permutation(len(captions), "nodup"), dtype=np.int64)
         _, first = np.unique(captions[order], return_index=True)
         kept = np.sort(order[first])
@@ -124,52 +125,55 @@ class PairFiles:
         self._rows = self._rows[kept]
 
 
-def _is_ours(table: Table) -> bool:
-    """Whether the table has our own columns, and not Pick-a-Pic's. Errors: UsageError for neither."""
-    if table.columns.issuperset(OWN):
+def _is_ours(file: RowFile) -> bool:
+    """Returns True for our own columns, False for those of Pick-a-Pic. Errors: UsageError for neither."""
+    if file.columns.issuperset(OUR_COLUMNS):
         return True
-    if table.columns.issuperset(PICKAPIC):
+    if file.columns.issuperset(PICKAPIC_COLUMNS):
         return False
-    nearest = min((OWN, PICKAPIC), key=lambda names: len(set(names) - table.columns))
-    lacks = [name for name in nearest if name not in table.columns]
+    nearest = min((OUR_COLUMNS, PICKAPIC_COLUMNS), key=lambda names: len(set(names) - file.columns))
+    missing = [name for name in nearest if name not in file.columns]
     raise UsageError(
-        f"{table.path} does not hold pairs",
-        f"it has no column {', '.join(lacks)} (it has {', '.join(sorted(table.columns)) or 'none'})",
-        f"give it the columns {', '.join(OWN)}, see docs/pairs.md",
+        f"{file.path} does not hold pairs",
+        f"it has no column {', '.join(missing)} (it has {', '.join(sorted(file.columns)) or 'none'})",
+        f"give it the columns {', '.join(OUR_COLUMNS)}, see docs/pairs.md",
     )
 
 
-def _bytes(table: Table, place: str, side: str, value: object) -> object:
-    """A picture's bytes, from the row itself or from the file that it names. Errors: BadRow."""
+def _picture_bytes(file: RowFile, place: str, side: str, value: object) -> object:
+    """Returns a picture's bytes: the value itself, or the content of the file that it names. Errors: BadRow."""
     if not isinstance(value, str):
         return value
     try:
-        return _inside(table, place, value).read_bytes()
+        return _picture_path(file, place, value).read_bytes()
     except OSError as error:
         raise BadRow(place, f"the {side} {value!r} cannot be read ({error.strerror})") from error
 
 
-def _inside(table: Table, place: str, name: str) -> Path:
-    """The file of that name. Errors: CorruptError where it lies outside the table's folder, also through a link."""
-    folder = table.path.parent.resolve()
+def _picture_path(file: RowFile, place: str, name: str) -> Path:
+    """Returns the path of a picture named in a row, which is relative to the folder of ``file``.
+
+    Errors: CorruptError where it lies outside that folder, also through a symbolic link.
+    """
+    folder = file.path.parent.resolve()
     path = None if "\0" in name else (folder / name).resolve()
     if path is None or not path.is_relative_to(folder):
         raise CorruptError(
-            f"the pairs in {table.path} are refused",
+            f"the pairs in {file.path} are refused",
             f"{place} names {name!r}, which is outside the folder of the file",
             "copy the pictures beside the file and name them relative to it",
         )
     return path
 
 
-def _pictures(table: Table, hash_of: Hash) -> str:
-    """One hash of all pictures that are files of their own, in order. Errors: CorruptError for one outside."""
-    sides = [side for side in ("winner", "loser") if side in table.texts]
+def _hash_pictures(file: RowFile, hash_of: Hash) -> str:
+    """Returns one hash of all pictures that the rows name as files, in order. Errors: CorruptError (_picture_path)."""
+    sides = [side for side in ("winner", "loser") if side in file.text_columns]
     if not sides:
-        return ""  # pictures in the rows themselves, which the table's own hash covers
+        return ""  # the pictures are in the rows, which the hash of the file itself covers
     return bytes_sha256(
-        _file_hash(_inside(table, table.place(row), value), hash_of).encode()
-        for row, values in enumerate(table.scan(sides))
+        _file_hash(_picture_path(file, file.place(row), value), hash_of).encode()
+        for row, values in enumerate(file.scan(sides))
         for value in values.values()
         if isinstance(value, str)
     )

@@ -1,4 +1,4 @@
-"""Offline preference pairs: opened by a reference, read as a stream. Formats: docs/pairs.md."""
+"""Opens preference pairs by a reference: a name, a file, a folder or a pattern. docs/pairs.md has the formats."""
 
 from __future__ import annotations
 
@@ -16,56 +16,58 @@ from benchbench.pairs.files import PairFiles
 from benchbench.pairs.stream import PairItem, PairStream, SkippedRow
 from benchbench.runtime.hashing import HashCache
 
-__all__ = ["BadRow", "PairItem", "PairSet", "PairStream", "RawPair", "SkippedRow", "files_of", "open_pairs"]
+__all__ = ["BadRow", "PairItem", "PairSet", "PairStream", "RawPair", "SkippedRow", "open_pairs", "resolve_files"]
 
 SPLIT = re.compile(r"(.+)-\d+-of-\d+")
 
 
 def open_pairs(reference: str, *, nodup: bool = False, skip_bad: bool = True, ties: bool = False) -> PairFiles:
-    """The pairs that ``reference`` names.
+    """Returns the pairs that ``reference`` names.
 
-    A file, a folder or a pattern of files; ``pickapic_v1`` or ``pickapic_v2``, fetched shards (``pickapic_v2:0-3``:
-    these). ``nodup`` keeps one pair a caption, ``ties`` also those where neither was preferred. Errors: UsageError
-    (unknown, or a column is missing), MissingError (not fetched), CorruptError.
+    A reference is a file, a folder, a pattern of files, or ``pickapic_v1`` or ``pickapic_v2`` for all fetched shards
+    (``pickapic_v2:0-3`` for shards 0 to 3). ``nodup`` keeps one pair per caption; ``ties`` keeps pairs of which neither
+    picture was preferred. Errors: UsageError (unknown reference, missing column), MissingError (not fetched),
+    CorruptError.
     """
-    name, paths = files_of(reference)
+    name, paths = resolve_files(reference)
     with HashCache() as sha256:
         return PairFiles(name, paths, sha256, nodup=nodup, skip_bad=skip_bad, ties=ties)
 
 
-def files_of(reference: str) -> tuple[str, Sequence[Path]]:
-    """Returns the set's name and its files. Errors: UsageError, MissingError."""
+def resolve_files(reference: str) -> tuple[str, Sequence[Path]]:
+    """Returns the name and the files of the set that ``reference`` names. Errors: UsageError, MissingError."""
     name, colon, shards = reference.partition(":")
     if name in pickapic.SOURCES:
         return name, pickapic.paths(name, pickapic.numbers(shards) if colon else None)
     path = Path(reference).expanduser()
     if glob.has_magic(reference) and not path.exists():
-        found = sorted(Path(p) for p in glob.glob(str(path)))
+        files = sorted(Path(p) for p in glob.glob(str(path)))
     elif path.is_dir():
-        found = sorted([*path.glob("*.parquet"), *path.glob("*.jsonl"), *path.glob("data/*.parquet")])
+        files = sorted([*path.glob("*.parquet"), *path.glob("*.jsonl"), *path.glob("data/*.parquet")])
     else:
-        found = [path] if path.is_file() else []
-    if not found:
+        files = [path] if path.is_file() else []
+    if not files:
         if path.suffix or os.sep in reference or path.exists():
             raise UsageError(
                 f"there are no pairs at {reference}",
-                "it holds no .parquet or .jsonl file" if path.is_dir() else "there is no such file or folder",
+                "the folder has no .parquet or .jsonl file" if path.is_dir() else "there is no such file or folder",
                 "see docs/pairs.md for the formats",
             )
         raise registry.unknown(
             "set of pairs", reference, pickapic.SOURCES, "name a file or a folder, or made:PROMPTS:REWARD:IMAGES"
         )
-    _refuse_mixtures(reference, found)
-    return path.stem if path.is_file() else path.name, found
+    _refuse_several_sets(reference, files)
+    return path.stem if path.is_file() else path.name, files
 
 
-def _refuse_mixtures(reference: str, found: Sequence[Path]) -> None:
-    """No two splits, and no two formats, are one set by accident."""
-    splits = {match[1] for path in found if (match := SPLIT.fullmatch(path.stem))}
-    if len(splits) > 1 or len({path.suffix for path in found}) > 1:
-        what = sorted(splits) if len(splits) > 1 else sorted({path.suffix for path in found})
+def _refuse_several_sets(reference: str, files: Sequence[Path]) -> None:
+    """Raises UsageError for files of several splits or formats, which would be mixed by accident."""
+    splits = sorted({match[1] for path in files if (match := SPLIT.fullmatch(path.stem))})
+    formats = sorted({path.suffix for path in files})
+    if len(splits) > 1 or len(formats) > 1:
+        names, pattern = (splits, f"{splits[0]}-*") if len(splits) > 1 else (formats, f"*{formats[0]}")
         raise UsageError(
             f"{reference} holds several sets of pairs",
-            f"there are {', '.join(what)}",
-            f"name one: '{Path(reference) / (what[0] + '-*' if len(splits) > 1 else '*' + what[0])}'",
+            f"there are {', '.join(names)}",
+            f"name one: '{Path(reference) / pattern}'",
         )

@@ -1,4 +1,4 @@
-"""Random access to the rows of one parquet or JSONL file, reading no more of it than a row group or a line."""
+"""Random access to the rows of a parquet or JSONL file. Reading a row loads one row group or one line."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ import numpy as np
 from benchbench.errors import CorruptError, UsageError
 from benchbench.pairs.dataset import BadRow
 
-CACHED = 64 * 2**20
-"""Bytes of row groups that a file keeps, besides the one that was asked for last."""
+CACHE_BYTES = 64 * 2**20
+"""Bytes of row groups that each parquet file keeps in memory; the latest row group is kept whatever its size."""
 
 
-class Table(Protocol):
-    """Rows of one file, by number from 0."""
+class RowFile(Protocol):
+    """The rows of one file, numbered from 0."""
 
     path: Path
     columns: frozenset[str]
-    texts: frozenset[str]
-    """Columns that may hold text."""
+    text_columns: frozenset[str]
+    """Names of the columns that may hold text."""
 
     def __len__(self) -> int: ...
 
     def place(self, row: int) -> str:
-        """Where the row is, for people."""
+        """Returns the file name and row, for messages."""
 
     def row(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
-        """The row's values. Errors: BadRow."""
+        """Returns the row's values in these columns. Errors: BadRow."""
 
     def scan(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Every row's values in order, None where there is none; nothing of the other columns is read."""
+        """Yields the values of every row in these columns, in order; a missing value is None or absent."""
 
 
-def open_table(path: Path) -> Table:
-    """The file's table, by the ending of its name. Errors: UsageError, CorruptError (damaged as a whole)."""
-    kinds: dict[str, type[Parquet] | type[Lines]] = {".parquet": Parquet, ".jsonl": Lines}
-    if path.suffix not in kinds:
+def open_rows(path: Path) -> RowFile:
+    """Opens a .parquet or .jsonl file. Errors: UsageError (another ending), CorruptError (an unreadable file)."""
+    readers: dict[str, type[ParquetRows] | type[JsonlRows]] = {".parquet": ParquetRows, ".jsonl": JsonlRows}
+    if path.suffix not in readers:
         raise UsageError(
             f"the pairs in {path} cannot be read",
-            f"its name does not end in {' or '.join(kinds)}",
+            f"its name does not end in {' or '.join(readers)}",
             "see docs/pairs.md for the formats",
         )
-    return kinds[path.suffix](path)
+    return readers[path.suffix](path)
 
 
-class Parquet:
-    """A parquet file. The file is opened for each row group that is read, so that hundreds of shards can be in use."""
+class ParquetRows:
+    """The rows of a parquet file. It is opened for each row group, so that hundreds of shards can be used at once."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -69,8 +69,9 @@ class Parquet:
                 f"{path} is not a readable parquet file", str(error), "fetch or write it again"
             ) from error
         self.columns = frozenset(schema.names)
-        kinds = (pa.types.is_string, pa.types.is_large_string)
-        self.texts = frozenset(field.name for field in schema if any(is_kind(field.type) for is_kind in kinds))
+        self.text_columns = frozenset(
+            field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        )
         self._starts = np.cumsum([0, *sizes])
         self._groups: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -88,7 +89,7 @@ class Parquet:
         try:
             table = self._group(group, columns)
         except (OSError, pa.ArrowException) as error:
-            raise BadRow(self.place(row), f"its part of the file cannot be read ({_line(error)})") from error
+            raise BadRow(self.place(row), f"its row group cannot be read ({_first_line(error)})") from error
         values: dict[str, Any] = table.slice(row - int(self._starts[group]), 1).to_pylist()[0]
         return values
 
@@ -102,7 +103,9 @@ class Parquet:
                     yield from batch.to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise CorruptError(
-                f"the columns {', '.join(columns)} of {self.path} cannot be read", _line(error), "fetch the file again"
+                f"the columns {', '.join(columns)} of {self.path} cannot be read",
+                _first_line(error),
+                "fetch the file again",
             ) from error
 
     def _group(self, group: int, columns: Sequence[str]) -> Any:
@@ -110,38 +113,41 @@ class Parquet:
 
         with self._lock:
             if group not in self._groups:
-                wanted = [c for c in columns if c in self.columns]
+                present = [c for c in columns if c in self.columns]
                 with pq.ParquetFile(self.path, memory_map=True) as file:
-                    self._groups[group] = file.read_row_group(group, columns=wanted)
+                    self._groups[group] = file.read_row_group(group, columns=present)
             self._groups.move_to_end(group)
-            while len(self._groups) > 1 and sum(table.nbytes for table in self._groups.values()) > CACHED:
+            while len(self._groups) > 1 and sum(table.nbytes for table in self._groups.values()) > CACHE_BYTES:
                 self._groups.popitem(last=False)
             return self._groups[group]
 
 
-class Lines:
-    """A JSONL file: an object a line, blank ones at the end aside. In memory is where each line begins."""
+class JsonlRows:
+    """The rows of a JSONL file, one JSON object per line; blank lines at the end are ignored.
+
+    Only the offset of each line is kept in memory.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        begins, position, count = array("q"), 0, 0
+        offsets, offset, count = array("q"), 0, 0
         with path.open("rb") as file:
             for line in file:
-                begins.append(position)
-                position += len(line)
-                count = len(begins) if line.strip() else count
-        self._begins = begins[:count]
-        self.columns = self.texts = frozenset(self._first())
+                offsets.append(offset)
+                offset += len(line)
+                count = len(offsets) if line.strip() else count
+        self._offsets = offsets[:count]
+        self.columns = self.text_columns = frozenset(self._first())
 
     def __len__(self) -> int:
-        return len(self._begins)
+        return len(self._offsets)
 
     def place(self, row: int) -> str:
         return f"{self.path.name}, line {row + 1}"
 
     def row(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
         with self.path.open("rb") as file:
-            file.seek(self._begins[row])
+            file.seek(self._offsets[row])
             values = self._parse(row, file.readline())
         return {name: values.get(name) for name in columns}
 
@@ -160,18 +166,18 @@ class Lines:
                 return self._parse(0, file.readline()) if len(self) else {}
         except BadRow as bad:
             raise CorruptError(
-                f"{self.path} is not JSONL", str(bad), "write one JSON object a line, see docs/pairs.md"
+                f"{self.path} is not JSONL", str(bad), "write one JSON object per line, see docs/pairs.md"
             ) from bad
 
     def _parse(self, row: int, line: bytes) -> dict[str, Any]:
         try:
             values = json.loads(line)
         except ValueError as error:
-            raise BadRow(self.place(row), f"it is not JSON ({_line(error)})") from error
+            raise BadRow(self.place(row), f"it is not JSON ({_first_line(error)})") from error
         if not isinstance(values, dict):
             raise BadRow(self.place(row), "it is not a JSON object")
         return values
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

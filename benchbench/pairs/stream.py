@@ -1,9 +1,9 @@
 """The endless stream of pairs that an offline method trains on: shuffled, cropped, flipped, some captions dropped.
 
-Draw d of the stream is a function of (seed, d) and the set alone, so that the position in it is one integer. The
-pictures go through what Diffusion-DPO's code does (arXiv:2311.12908): short side to the resolution (bilinear), centre
-crop, a flip with probability 1/2 for each of the two, values to [-1, 1]; MaPO's code (arXiv:2406.06424) flips both or
-none and first gives the second picture the first one's size.
+Draw d depends on the set, the seed and d alone, so one integer is the whole position in the stream.
+Pictures are prepared as in the code of Diffusion-DPO (arXiv:2311.12908): resize the short side to the resolution
+(bilinear), crop the centre, flip each of the two with probability 1/2, scale to [-1, 1]. The code of MaPO
+(arXiv:2406.06424) flips both or none, and first resizes the second picture to the size of the first.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-TRIES = 64
-"""Rows that may be bad one after another in place of one draw, before the stream gives up."""
-THREADS = 4
-"""That decode ahead; decoding releases the interpreter."""
+MAX_BAD_ROWS = 64
+"""The stream gives up on a draw after this many bad rows."""
+DECODING_THREADS = 4
+"""Threads that decode pictures ahead of time; decoding releases the interpreter lock."""
 
 
 class PairItem(NamedTuple):
-    """One draw: its number, the row it is, the caption (empty where dropped), pictures float32 [3, R, R] in [-1, 1]."""
+    """One draw: its number, its row, the caption (empty if dropped), and pictures as float32 [3, R, R] in [-1, 1]."""
 
     draw: int
     row: int
@@ -38,7 +38,7 @@ class PairItem(NamedTuple):
 
 
 class SkippedRow(NamedTuple):
-    """A row that was drawn and could not be used: the draw, the row's number, its place in its file, and why."""
+    """A row that was drawn but could not be used: the draw, the row, the file and row in words, and the reason."""
 
     draw: int
     row: int
@@ -47,11 +47,11 @@ class SkippedRow(NamedTuple):
 
 
 class PairStream:
-    """Draws 0, 1, 2, ...; each epoch of len(pairs) draws is a permutation of the rows.
+    """Yields draws 0, 1, 2, ... by number; each epoch of len(pairs) draws is a permutation of the rows.
 
-    ``flip``: True for each picture on its own, "joint" for both or none, False never. ``same_size``: the second picture
-    of the file is first stretched to the first one's size. In place of a row that cannot be used, another is drawn
-    at random, unless the set says to stop. ``bad`` has the rows that were skipped so far.
+    ``flip``: True flips each picture on its own, "joint" flips both or none, False flips none. ``same_size`` first
+    resizes the second picture in the file to the size of the first. Where ``pairs.skip_bad`` is set, a row that cannot
+    be used is replaced by a random one; ``bad`` lists the rows skipped so far.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class PairStream:
         self.bad: list[SkippedRow] = []
         self._orders: dict[int, torch.Tensor] = {}
         self._ahead: dict[int, Future[tuple[PairItem, list[SkippedRow]]]] = {}
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pairs")
+        self._pool = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="pairs")
 
     def batch(self, start: int, stop: int) -> list[PairItem]:
-        """Draws start .. stop - 1; as many after them are then decoded in the background.
+        """Returns draws start .. stop - 1, and begins to decode as many draws after them in the background.
 
-        Errors: CorruptError (a bad row, where the set says to stop), RunError (nothing but bad rows).
+        Errors: CorruptError (a bad row, unless the set skips them), RunError (too many bad rows one after another).
         """
         draws = range(start, stop)
         self._ahead = {d: self._ahead.get(d) or self._begin(d) for d in draws}
@@ -88,29 +88,29 @@ class PairStream:
         return items
 
     def row(self, draw: int) -> int:
-        """The row of a draw, if it can be used."""
+        """Returns the row of a draw, before any replacement of a bad row."""
         epoch, place = divmod(draw, len(self.pairs))
         return int(self._order(epoch)[place])
 
     def close(self) -> None:
-        """Ends the threads; what they were decoding is dropped."""
+        """Ends the threads and drops what they were decoding."""
         self._pool.shutdown(cancel_futures=True)
 
     def _begin(self, draw: int) -> Future[tuple[PairItem, list[SkippedRow]]]:
         return self._pool.submit(self._item, draw, self.row(draw))
 
     def _order(self, epoch: int) -> torch.Tensor:
-        """int64 [len(pairs)]; the last few epochs' are kept."""
+        """Returns the permutation of an epoch, int64 [len(pairs)]; those of neighbouring epochs are kept."""
         import torch
 
         if epoch not in self._orders:
-            made = torch.randperm(len(self.pairs), generator=self.noise.generator("pairs", "order", epoch))
-            self._orders = {**{e: o for e, o in self._orders.items() if abs(e - epoch) < 2}, epoch: made}
+            order = torch.randperm(len(self.pairs), generator=self.noise.generator("pairs", "order", epoch))
+            self._orders = {**{e: o for e, o in self._orders.items() if abs(e - epoch) < 2}, epoch: order}
         return self._orders[epoch]
 
     def _item(self, draw: int, row: int) -> tuple[PairItem, list[SkippedRow]]:
         skipped: list[SkippedRow] = []
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, MAX_BAD_ROWS + 1):
             try:
                 raw = self.pairs[row]
             except BadRow as bad:
@@ -119,18 +119,18 @@ class PairStream:
                     raise CorruptError(
                         f"a row of the pairs {self.pairs.name} cannot be used",
                         str(bad),
-                        "mend or remove it (bench pairs check names every such row), or go on with --bad-rows skip",
+                        "fix or remove it (bench pairs check lists every such row), or use --bad-rows skip",
                     ) from bad
                 row = self.noise.integer(len(self.pairs), "pairs", "instead", draw, attempt)
             else:
-                return self._prepared(draw, row, raw), skipped
+                return self._prepare(draw, row, raw), skipped
         raise RunError(
-            f"{TRIES} rows of the pairs {self.pairs.name} in a row cannot be used",
-            f"the last: {skipped[-1].place}: {skipped[-1].why}",
-            "bench pairs check names every such row",
+            f"{MAX_BAD_ROWS} rows drawn one after another from the pairs {self.pairs.name} cannot be used",
+            f"the last one is {skipped[-1].place}: {skipped[-1].why}",
+            "bench pairs check lists every such row",
         )
 
-    def _prepared(self, draw: int, row: int, raw: RawPair) -> PairItem:
+    def _prepare(self, draw: int, row: int, raw: RawPair) -> PairItem:
         winner, loser = raw.winner, raw.loser
         if self.same_size:
             if raw.swapped:
@@ -140,20 +140,20 @@ class PairStream:
         sides = ("both", "both") if self.flip == "joint" else ("winner", "loser")
         flips = [bool(self.flip) and self._chance(0.5, "flip", side, draw) for side in sides]
         caption = "" if self._chance(self.caption_dropout, "drop caption", draw) else raw.caption
-        pictures = [picture(i, self.resolution, f) for i, f in zip((winner, loser), flips, strict=True)]
-        return PairItem(draw, row, caption, pictures[0], pictures[1], raw.tie)
+        tensors = [to_tensor(image, self.resolution, flip) for image, flip in zip((winner, loser), flips, strict=True)]
+        return PairItem(draw, row, caption, tensors[0], tensors[1], raw.tie)
 
-    def _chance(self, probability: float, *what: Word) -> bool:
-        return self.noise.integer(2**53, "pairs", *what) < probability * 2**53
+    def _chance(self, probability: float, *name: Word) -> bool:
+        return self.noise.integer(2**53, "pairs", *name) < probability * 2**53
 
 
-def picture(image: Image, resolution: int, flipped: bool = False) -> torch.Tensor:
-    """float32 [3, R, R] in [-1, 1]: the short side resized to R, the centre cut out."""
+def to_tensor(image: Image, resolution: int, flipped: bool = False) -> torch.Tensor:
+    """Returns float32 [3, R, R] in [-1, 1]: the image with its short side resized to R, cropped to the centre."""
     import numpy as np
     import torch
     from PIL import Image as PIL
 
-    size = resized(image.size, resolution)
+    size = resized_size(image.size, resolution)
     if size != image.size:
         image = image.resize(size, PIL.Resampling.BILINEAR)
     left, top = (round((side - resolution) / 2) for side in size)
@@ -163,7 +163,7 @@ def picture(image: Image, resolution: int, flipped: bool = False) -> torch.Tenso
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(127.5).sub_(1).contiguous()
 
 
-def resized(size: Sequence[int], short: int) -> tuple[int, int]:
-    """(width, height) with the short side as given and the long side in proportion, rounded down."""
+def resized_size(size: Sequence[int], short: int) -> tuple[int, int]:
+    """Returns (width, height) with the short side as given and the long side in proportion, rounded down."""
     width, height = size
     return (short, short * height // width) if width <= height else (short * width // height, short)

@@ -13,7 +13,7 @@ from PIL import Image
 from benchbench.errors import CorruptError, RunError
 from benchbench.noise import Noise
 from benchbench.pairs.dataset import BadRow, RawPair
-from benchbench.pairs.stream import TRIES, PairItem, PairStream, picture, resized
+from benchbench.pairs.stream import MAX_BAD_ROWS, PairItem, PairStream, resized_size, to_tensor
 from tests.pairs.pair_folders import opened, rows, write_parquet
 
 
@@ -101,7 +101,7 @@ def test_rates_of_flips_and_dropped_captions() -> None:
 
 def test_resize_and_crop_are_torchvisions() -> None:
     """By hand: 9 x 6 to short side 4: 6 x 4, the middle 4 columns. Values by torchvision's own PIL path, exactly."""
-    assert resized((9, 6), 4) == (6, 4) and resized((6, 9), 4) == (4, 6) and resized((7, 5), 4) == (5, 4)
+    assert resized_size((9, 6), 4) == (6, 4) and resized_size((6, 9), 4) == (4, 6) and resized_size((7, 5), 4) == (5, 4)
     transforms = pytest.importorskip("torchvision.transforms")
     rng = np.random.default_rng(0)
     for size in ((9, 6), (6, 9), (7, 5), (16, 16), (3, 2), (21, 11), (4, 4)):
@@ -114,10 +114,10 @@ def test_resize_and_crop_are_torchvisions() -> None:
                 transforms.Normalize([0.5], [0.5]),
             ]
         )(image)
-        ours = picture(image, 4)
+        ours = to_tensor(image, 4)
         assert ours.shape == (3, 4, 4) and ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
-        assert torch.equal(picture(image, 4, flipped=True), ours.flip(2))
+        assert torch.equal(to_tensor(image, 4, flipped=True), ours.flip(2))
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -167,6 +167,6 @@ def test_a_bad_row_stops_where_it_should() -> None:
 
 
 def test_nothing_but_bad_rows_ends_with_an_error() -> None:
-    with pytest.raises(RunError, match=f"{TRIES} rows") as caught:
+    with pytest.raises(RunError, match=f"{MAX_BAD_ROWS} rows") as caught:
         stream(Few(5, frozenset(range(5)))).batch(0, 2)
     assert "it is bad" in caught.value.cause
