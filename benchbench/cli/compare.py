@@ -39,7 +39,7 @@ def compare(
     from benchbench.hub import models
     from benchbench.prompts.words import check_vocabulary
     from benchbench.report import folder
-    from benchbench.report.table import details, interval, number
+    from benchbench.report.table import detail_lines, format_interval, format_number
     from benchbench.store import root
 
     seeds = integers(eval_seeds, "--eval-seeds")
@@ -86,7 +86,11 @@ def compare(
     say(f"{one.label} less {other.label}, p alone and corrected for {len(found.verdicts)} rewards (Holm):")
     for name, verdict in found.verdicts.items():
         cell = found.table.cells[name]["difference"]
-        words = [number(cell.value, None, True), interval(cell.low, cell.high, cell.value, True), *details(cell)]
+        words = [
+            format_number(cell.value, None, True),
+            format_interval(cell.low, cell.high, cell.value, True),
+            *detail_lines(cell),
+        ]
         words += [f"p = {verdict.p:.4f}, {verdict.holm:.4f}"]
         say(f"  {name}: {', '.join(filter(None, words))}")
     say(f"report: {folder.page_file(found.folder, False)}")

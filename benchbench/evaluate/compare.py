@@ -14,7 +14,7 @@ from benchbench.evaluate.report import sections
 from benchbench.report import folder
 from benchbench.report.sections import Page
 from benchbench.report.table import Table
-from benchbench.stats.multiple import Verdict, judge
+from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.paired import Difference, difference
 from benchbench.store.runs import adapter
 from benchbench.types import PromptSet
@@ -82,7 +82,7 @@ def compare(
         for name in dict.fromkeys(frames[0].reward)
     }
     differences = {name: difference(ours, theirs) for name, (ours, theirs) in by_reward.items()}
-    verdicts = judge(differences)
+    verdicts = corrected_verdicts(differences)
     table = compare_report.table(one.label, other.label, by_reward, differences, verdicts, measured, prompts.name)
     labels = (one.label, other.label)
     first, *rest = sections(measured, table)

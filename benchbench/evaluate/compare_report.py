@@ -10,8 +10,8 @@ from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.measure import Measured
 from benchbench.evaluate.reward_table import significance
 from benchbench.report.grids import data_uri
-from benchbench.report.sections import Bar, BarGroup, Bars, Pair, Pairs
-from benchbench.report.table import Cell, Column, Table, cell, number
+from benchbench.report.sections import OutcomeBar, OutcomeGroup, OutcomeSection, SideBySide, SideBySideSection
+from benchbench.report.table import Cell, Column, Table, format_number, make_cell
 from benchbench.stats import intervals
 from benchbench.stats.multiple import Verdict
 from benchbench.stats.paired import Difference
@@ -33,9 +33,9 @@ def table(
 ) -> Table:
     cells = {
         name: {
-            one: cell(intervals.mean(ours)),
-            other: cell(intervals.mean(theirs)),
-            "difference": cell(differences[name].raw, differences[name], None, verdicts[name]),
+            one: make_cell(intervals.mean(ours)),
+            other: make_cell(intervals.mean(theirs)),
+            "difference": make_cell(differences[name].raw, differences[name], None, verdicts[name]),
             "p": Cell(value=verdicts[name].p),
             "p, Holm": Cell(value=verdicts[name].holm),
         }
@@ -62,12 +62,12 @@ def table(
     )
 
 
-def bars(labels: tuple[str, str], by_reward: ByReward) -> Bars:
+def bars(labels: tuple[str, str], by_reward: ByReward) -> OutcomeSection:
     found = []
     for name, (ours, theirs) in by_reward.items():
         won = wins(ours, theirs)
         found.append(
-            Bar(
+            OutcomeBar(
                 label=name,
                 win=won.win,
                 draw=won.draw,
@@ -76,13 +76,13 @@ def bars(labels: tuple[str, str], by_reward: ByReward) -> Bars:
                 high=won.rate.high,
             )
         )
-    return Bars(
+    return OutcomeSection(
         title="Image by image",
         caption=f"Images of {labels[0]} with a higher, equal and lower score than the image of {labels[1]} with the "
         "same prompt, sample number and seed. At the right the win rate, in which a draw is half a win, with its "
         "95% interval over prompts.",
         against=labels[1],
-        groups=(BarGroup(title=f"{labels[0]} against {labels[1]}", bars=tuple(found)),),
+        groups=(OutcomeGroup(title=f"{labels[0]} against {labels[1]}", bars=tuple(found)),),
     )
 
 
@@ -106,17 +106,17 @@ def pairs(
     labels: tuple[str, str],
     by_reward: ByReward,
     measured: Measured,
-) -> Pairs:
+) -> SideBySideSection:
     ranked = apart(by_reward)
     generations = [measured.generations[label][0] for label in labels]
     shown = []
     for index, row in ranked.head(SHOWN).iterrows():
         prompt, images = _images(generations, int(str(index)))
         largest = row.loc[row.abs().sort_values(ascending=False).index].head(NAMED)
-        note = ", ".join(f"{name} {number(float(value), 1, True)}" for name, value in largest.items())
-        shown.append(Pair(prompt=prompt, images=images, note=f"SD: {note}"))
+        note = ", ".join(f"{name} {format_number(float(value), 1, True)}" for name, value in largest.items())
+        shown.append(SideBySide(prompt=prompt, images=images, note=f"SD: {note}"))
     left = len(ranked) - len(shown)
-    return Pairs(
+    return SideBySideSection(
         title="Where they differ most",
         caption=f"The {len(shown)} prompts with the largest mean difference over the rewards, in standard deviations "
         f"of {labels[1]}: selected, so not typical. {left} prompts are left out. Images are sample 0 of seed "

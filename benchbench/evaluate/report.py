@@ -13,7 +13,7 @@ from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.report import curves, folder, grids
-from benchbench.report.sections import Page, Records, Section, Tables, Text
+from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.store.runs import adapter
 from benchbench.types import PromptSet
@@ -74,11 +74,11 @@ def sections(measured: Measured, *tables: Table, labels: Mapping[Path, str] | No
     ``labels`` names the lines of runs' curves by their folders; the others are named by their method.
     """
     rows = [generations[0] for generations in measured.generations.values()]
-    parts: list[Section] = [Tables(title="Rewards", tables=tables), grids.grid(rows)]
+    parts: list[Section] = [TableSection(title="Rewards", tables=tables), grids.sample_grid(rows)]
     parts += curves.from_runs(measured.runs, labels)
     blank = {label: sum(g.blank for g in found) for label, found in measured.generations.items()}
     if any(blank.values()):
         counts = ", ".join(f"{label} {count}" for label, count in blank.items() if count)
-        parts.append(Text(title="Warnings", paragraphs=(f"Images that are black or of one colour: {counts}.",)))
+        parts.append(TextSection(title="Warnings", paragraphs=(f"Images that are black or of one colour: {counts}.",)))
     trainings = {run.id: {**run.config, "done": run.done} for run in measured.runs}
-    return (*parts, Records(records={"this evaluation": measured.record, **trainings}))
+    return (*parts, RecordSection(records={"this evaluation": measured.record, **trainings}))

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from benchbench.evaluate.protocol import Protocol
-from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.stats import intervals, paired, proportions
-from benchbench.stats.multiple import Verdict, judge
+from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.paired import Difference
 
 Published = Mapping[tuple[str, str], float]
@@ -40,13 +40,13 @@ def reward_table(
         for (row, key), part in parts.items()
         if reference is not None and row != base and not _one(reference, key).empty
     }
-    verdicts = judge(against, level)
+    verdicts = corrected_verdicts(against, level)
     cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
     fractions = {c.key for c in columns if _fraction(c)}
     for at, part in parts.items():
         known = (published or {}).get(at)
         found = proportions.share(part, level) if at[1] in fractions else intervals.mean(part, level)
-        cells[at[0]][at[1]] = cell(found, against.get(at), known, verdicts.get(at))
+        cells[at[0]][at[1]] = make_cell(found, against.get(at), known, verdicts.get(at))
     return Table(
         name=name,
         title=title,

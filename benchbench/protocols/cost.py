@@ -28,7 +28,7 @@ from benchbench import config as configs
 from benchbench.errors import MissingError, RunError, UsageError
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run
 from benchbench.protocols.step_table import said
-from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
@@ -158,7 +158,9 @@ class TrainingCost(Measurement[CostSettings]):
         for row, frame in frames.items():
             known = {key: (published or {}).get((row, key)) for key in [*columns, "peak GiB"]}
             cells[row] = {
-                key: cell(intervals.mean(frame.assign(prompt_index=frame.iteration, score=frame[a] / frame[b]), level))
+                key: make_cell(
+                    intervals.mean(frame.assign(prompt_index=frame.iteration, score=frame[a] / frame[b]), level)
+                )
                 for key, (a, b) in columns.items()
             }
             cells[row]["peak GiB"] = Cell(value=float(frame.peak_gib.max()))

@@ -18,7 +18,7 @@ from benchbench.errors import MissingError, UsageError
 from benchbench.protocols.diversity import diversity
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
-from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.stats import intervals, paired
@@ -126,7 +126,7 @@ class RewardHacking(Measurement[HackingSettings]):
                 for samples, part in of.groupby("samples"):
                     against = paired.difference(part, of[of.samples == 0], level) if samples else None
                     known = (published or {}).get((f"{label}: {reward}", str(samples)))
-                    row[str(samples)] = cell(intervals.mean(part, level), against, known)
+                    row[str(samples)] = make_cell(intervals.mean(part, level), against, known)
         counts = sorted({int(samples) for frame in frames.values() for samples in frame.samples})
         caption = (
             f"{said(about)}Means by training samples (columns) for the trained reward, rewards that it was not trained "

@@ -16,7 +16,7 @@ from benchbench.evaluate.measure import BASE
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.measurement import Measurement, MeasureSettings
 from benchbench.report import derived, folder
-from benchbench.report.sections import Page, Records, Section, Tables
+from benchbench.report.sections import Page, RecordSection, Section, TableSection
 from benchbench.report.table import Table
 from benchbench.runtime.files import Say
 from benchbench.runtime.provenance import record
@@ -96,7 +96,7 @@ def run(
     weights = {model: models.content_hash(models.folder(model)), **{one.label: one.hash for one in adapters.values()}}
     ran = record(asked, weights, str(backbones.pick_device(device)))
     trainings = {one.run.id: one.run.config for one in adapters.values() if one.run}
-    records = Records(records={"this measurement": ran, **trainings})
+    records = RecordSection(records={"this measurement": ran, **trainings})
     page = Page(
         title=f"{protocol.title}: {about}",
         intro=protocol.paper,
@@ -108,5 +108,5 @@ def run(
 
 def sections(table: Table, against: str = BASE) -> tuple[Section, ...]:
     """The table, its rows as curves where its columns are steps, and as bars where they are outcomes."""
-    drawn = (derived.over_steps(table), derived.outcomes(table, against))
-    return (Tables(title=table.title, tables=(table,)), *(section for section in drawn if section is not None))
+    drawn = (derived.step_curves(table), derived.outcome_bars(table, against))
+    return (TableSection(title=table.title, tables=(table,)), *(section for section in drawn if section is not None))

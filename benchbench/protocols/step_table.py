@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.stats import intervals
 from benchbench.stats.proportions import share
 
@@ -58,7 +58,7 @@ def step_table(
                 part = frame[frame.k == k].assign(score=frame[one.value]).dropna(subset="score")
                 if not part.empty:
                     known = (published or {}).get((one.row(label), f"t={k}"))
-                    row[f"t={k}"] = cell((share if one.share else intervals.mean)(part, level), None, known)
+                    row[f"t={k}"] = make_cell((share if one.share else intervals.mean)(part, level), None, known)
     seeds = max((found.seeds for row in cells.values() for found in row.values()), default=1)
     trainings = f" and {seeds} trainings" if seeds > 1 else ""
     return Table(

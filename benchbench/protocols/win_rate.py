@@ -19,7 +19,7 @@ from pydantic import Field
 from benchbench.errors import UsageError
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
-from benchbench.report.table import Cell, Column, Table, cell
+from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
@@ -122,11 +122,11 @@ class WinRate(Measurement[WinSettings]):
                 for outcome in OUTCOMES:
                     mean = share(part.assign(score=part[outcome]), level)
                     key = f"{reward}: {outcome}"
-                    cells[row][key] = cell(mean, None, (published or {}).get((row, key)))
+                    cells[row][key] = make_cell(mean, None, (published or {}).get((row, key)))
                     if outcome == "win":
                         low, high = wilson(float(part.win.sum()), len(part), level)
                         wide = intervals.Interval(mean.value, low, high, mean.images, mean.prompts, mean.seeds)
-                        cells[row][f"{key} (Wilson)"] = cell(wide)
+                        cells[row][f"{key} (Wilson)"] = make_cell(wide)
         words = [
             w for outcome in OUTCOMES for w in ([outcome, f"{outcome} (Wilson)"] if outcome == "win" else [outcome])
         ]

@@ -1,1 +1,1 @@
-"""Tables, curves, image grids, and the one page that shows them."""
+"""Tables, curves, image grids, and the page that shows them. Data comes from the caller; nothing is measured here."""

@@ -1,4 +1,4 @@
-"""Training curves: reward against samples and against what the samples cost; mean and range over training seeds."""
+"""Training curves: the reward against the samples and their costs, as mean and range over training seeds."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ import numpy as np
 import pandas as pd
 
 from benchbench.report.plots import compact
-from benchbench.report.sections import Curves, Line, Panel, Tables
+from benchbench.report.sections import Curve, CurveSection, Panel, TableSection
 from benchbench.report.table import Cell, Column, Table
-from benchbench.stats.cells import Cells
-from benchbench.stats.intervals import of_cells
+from benchbench.stats.intervals import mean_of_matrix
+from benchbench.stats.matrix import ScoreMatrix
 from benchbench.store.runs import Run
 
-POINTS = 200  # of a curve: more cannot be seen, and a page stays small
+MAX_POINTS = 200  # at most in a curve, which keeps a page small
 REWARD, ORACLE = "eval.reward", "eval.oracle"
-AXES = {
+COSTS = {
     "samples": "images trained on",
     "reward_calls": "reward calls",
     "nfe": "UNet evaluations",
     "seconds": "seconds of training",
 }
-COUNTED = (
-    "In UNet evaluations an adapter's gradient counts as 2.2 and every weight's as 3.07, as their FLOPs do, and the "
-    "evaluations on fixed noise are in."
+COUNTING = (
+    "UNet evaluations count by FLOPs: an evaluation with a gradient of an adapter is 2.2, one with a gradient of all "
+    "weights 3.07; evaluations on fixed noise are included."
 )
-Frames = Mapping[str, Sequence[pd.DataFrame]]  # by label, the metrics of each training seed
+MetricsByLabel = Mapping[str, Sequence[pd.DataFrame]]  # the metrics of each training seed, by label
 
 
-def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> list[Curves | Tables]:
-    """The sections for finished runs: for each reward, its curves, several methods at equal costs, and, where an
-    oracle was logged, the hacking panels.
+def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> list[CurveSection | TableSection]:
+    """Returns the sections on finished runs, for each reward: training curves, several methods compared at equal cost,
+    and, where an oracle was logged, the reward beside the oracle.
 
-    Runs of one label on one reward are its seeds; without a label (by folder) a run is called by its method.
+    ``labels`` has the label of a run by its folder; other runs are labelled with their method. Runs with the same label
+    and reward are training seeds.
     """
     from benchbench.store.metrics import read_metrics
 
@@ -43,49 +44,51 @@ def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
         config = run.config.get("config", {})
         methods = by_reward.setdefault(config.get("reward", "reward"), {})
         label = (labels or {}).get(run.path) or config.get("method", run.id)
-        methods.setdefault(label, []).append(_counted_alike(pd.DataFrame(read_metrics(run.path))))
-    makers = (training, equal_costs, hacking)
-    sections = (make(frames, reward) for reward, frames in by_reward.items() for make in makers)
+        methods.setdefault(label, []).append(_drop_old_counts(pd.DataFrame(read_metrics(run.path))))
+    builders = (training_curves, equal_cost_table, hacking_curves)
+    sections = (build(frames, reward) for reward, frames in by_reward.items() for build in builders)
     return [section for section in sections if section is not None]
 
 
-def _counted_alike(frame: pd.DataFrame) -> pd.DataFrame:
-    """Metrics without ``nfe`` where an earlier version counted it: with a gradient as 3, without fixed evaluations."""
+def _drop_old_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Drops ``nfe`` of earlier versions, which counted a gradient as 3 and left out evaluations on fixed noise."""
     return frame if "eval_forwards" in frame else frame.drop(columns="nfe", errors="ignore")
 
 
-def training(runs: Frames, reward: str) -> Curves | None:
-    """Reward against four costs, or None where nothing was logged.
+def training_curves(runs: MetricsByLabel, reward: str) -> CurveSection | None:
+    """Returns the reward against four costs, or None where nothing was logged.
 
-    All four are shown, since reward per sample alone flatters a method that asks the reward more often.
+    The reward per sample alone would favour a method that calls the reward more often.
     """
-    panels = _panels(runs, [(x, REWARD, AXES[x], reward) for x in AXES])
+    panels = _panels(runs, [(x, REWARD, COSTS[x], reward) for x in COSTS])
     caption = (
-        f"{reward} on fixed prompts and noise during training{_over(runs)}, against four costs of the same trainings. "
-        + COUNTED
+        f"{reward} on fixed prompts and noise during training{_seeds_phrase(runs)}, against four costs of the same "
+        f"trainings. {COUNTING}"
     )
-    return Curves(title=f"Training on {reward}", caption=caption, panels=panels) if panels else None
+    return CurveSection(title=f"Training on {reward}", caption=caption, panels=panels) if panels else None
 
 
-def equal_costs(runs: Frames, reward: str) -> Tables | None:
-    """Each method's reward at the largest cost that all of them reached, or None for a single method.
+def equal_cost_table(runs: MetricsByLabel, reward: str) -> TableSection | None:
+    """Returns each method's reward at the largest cost that all of them reached, or None for a single method.
 
-    Read off the curves, linearly between evaluations; the interval is over training seeds, by Student's t.
+    Rewards are interpolated linearly between evaluations. Intervals are Student's t over training seeds.
     """
-    shared = {x: [_reached(frames, x) for frames in runs.values() if _have(frames, x, REWARD)] for x in AXES}
-    budgets = {x: min(ends) for x, ends in shared.items() if len(ends) == len(runs) > 1 and min(ends) > 0}
+    reached = {
+        x: [_largest_cost(frames, x) for frames in runs.values() if _have_logged(frames, x, REWARD)] for x in COSTS
+    }
+    budgets = {x: min(costs) for x, costs in reached.items() if len(costs) == len(runs) > 1 and min(costs) > 0}
     if not budgets:
         return None
-    columns = {x: Column(key=f"{compact(float(f'{budget:.3g}'))} {AXES[x]}") for x, budget in budgets.items()}
+    columns = {x: Column(key=f"{compact(float(f'{budget:.3g}'))} {COSTS[x]}") for x, budget in budgets.items()}
     cells = {
-        label: {columns[x].key: _at(frames, x, budget) for x, budget in budgets.items()}
+        label: {columns[x].key: _cell_at(frames, x, budget) for x, budget in budgets.items()}
         for label, frames in runs.items()
     }
-    several = any(len(frames) > 1 for frames in runs.values())
+    several_seeds = any(len(frames) > 1 for frames in runs.values())
     caption = (
-        f"{reward} on fixed prompts and noise when the cost at the head of the column was reached, the largest that "
-        f"all of these trainings reached. {COUNTED}"
-        + (" In brackets: 95% interval over training seeds." if several else " One training each: no interval.")
+        f"{reward} on fixed prompts and noise, at the cost in the column's heading, which is the largest that all of "
+        f"these trainings reached. {COUNTING}"
+        + (" In brackets: 95% interval over training seeds." if several_seeds else " One training each: no interval.")
     )
     table = Table(
         name=f"equal-cost-{reward}",
@@ -95,63 +98,67 @@ def equal_costs(runs: Frames, reward: str) -> Tables | None:
         columns=tuple(columns.values()),
         cells=cells,
     )
-    return Tables(title="At equal cost", tables=(table,))
+    return TableSection(title="At equal cost", tables=(table,))
 
 
-def _reached(frames: Sequence[pd.DataFrame], x: str) -> float:
+def _largest_cost(frames: Sequence[pd.DataFrame], x: str) -> float:
+    """Returns the largest cost x that every seed reached with an evaluation."""
     return min(float(frame[[x, REWARD]].dropna()[x].max()) for frame in frames)
 
 
-def _at(frames: Sequence[pd.DataFrame], x: str, budget: float) -> Cell:
+def _cell_at(frames: Sequence[pd.DataFrame], x: str, budget: float) -> Cell:
+    """Returns the mean reward over seeds where the cost x is ``budget``."""
     curves = [frame[[x, REWARD]].dropna().groupby(x)[REWARD].mean() for frame in frames]
     values = np.array([[np.interp(budget, c.index.to_numpy(float), c.to_numpy(float))] for c in curves])
-    found = of_cells(Cells(values, np.ones_like(values), (0,)))
-    return Cell(value=found.value, low=found.low, high=found.high, seeds=found.seeds)
+    mean = mean_of_matrix(ScoreMatrix(values, np.ones_like(values), (0,)))
+    return Cell(value=mean.value, low=mean.low, high=mean.high, seeds=mean.seeds)
 
 
-def hacking(runs: Frames, reward: str, oracle: str = "oracle (held out)") -> Curves | None:
-    """The trained reward beside one that nobody trains on, or None where that was not logged."""
-    shown = ((REWARD, reward), (ORACLE, oracle))
-    panels = _panels(runs, [("samples", y, AXES["samples"], label) for y, label in shown])
+def hacking_curves(runs: MetricsByLabel, reward: str, oracle: str = "oracle (held out)") -> CurveSection | None:
+    """Returns the trained reward beside one that is never trained on, or None where that was not logged."""
+    quantities = ((REWARD, reward), (ORACLE, oracle))
+    panels = _panels(runs, [("samples", y, COSTS["samples"], label) for y, label in quantities])
     caption = (
-        f"Left, the reward that was trained on; right, one that nothing was trained on{_over(runs)}. "
-        "Where the left rises while the right falls, the reward is being hacked."
+        f"Left: the reward that was trained on. Right: one that nothing was trained on{_seeds_phrase(runs)}. "
+        "Where the left one rises and the right one falls, the reward is being hacked."
     )
-    return Curves(title="Reward and oracle", caption=caption, panels=panels) if len(panels) == 2 else None
+    return CurveSection(title="Reward and oracle", caption=caption, panels=panels) if len(panels) == 2 else None
 
 
-def _panels(runs: Frames, wanted: Sequence[tuple[str, str, str, str]]) -> tuple[Panel, ...]:
+def _panels(runs: MetricsByLabel, axes: Sequence[tuple[str, str, str, str]]) -> tuple[Panel, ...]:
+    """Returns a panel for each (x, y, x label, y label) that was logged."""
     panels = []
-    for x, y, x_label, y_label in wanted:
-        lines = tuple(band(label, frames, x, y) for label, frames in runs.items() if _have(frames, x, y))
+    for x, y, x_label, y_label in axes:
+        lines = tuple(mean_curve(label, frames, x, y) for label, frames in runs.items() if _have_logged(frames, x, y))
         if lines:
             panels.append(Panel(x_label=x_label, y_label=y_label, lines=lines))
     return tuple(panels)
 
 
-def _over(runs: Frames) -> str:
+def _seeds_phrase(runs: MetricsByLabel) -> str:
     seeds = max(len(frames) for frames in runs.values())
     return f", mean over {seeds} training seeds with a band from the lowest to the highest" if seeds > 1 else ""
 
 
-def band(label: str, frames: Sequence[pd.DataFrame], x: str, y: str) -> Line:
-    """The mean of several seeds' curves over the x that all of them reach, and their range where there are several."""
+def mean_curve(label: str, frames: Sequence[pd.DataFrame], x: str, y: str) -> Curve:
+    """Returns the mean of the seeds' curves, over the x that all of them reach; several seeds also give their range."""
     curves = [frame[[x, y]].dropna().groupby(x)[y].mean() for frame in frames]
     start, stop = max(c.index[0] for c in curves), min(c.index[-1] for c in curves)
     grid = np.unique(np.concatenate([c.index.to_numpy(float) for c in curves]))
     grid = grid[(grid >= start) & (grid <= stop)]
-    if len(grid) > POINTS:
-        grid = grid[np.linspace(0, len(grid) - 1, POINTS).round().astype(int)]
+    if len(grid) > MAX_POINTS:
+        grid = grid[np.linspace(0, len(grid) - 1, MAX_POINTS).round().astype(int)]
     values = np.stack([np.interp(grid, c.index.to_numpy(float), c.to_numpy(float)) for c in curves])
-    several = len(curves) > 1
-    return Line(
+    several_seeds = len(curves) > 1
+    return Curve(
         label=label,
         x=tuple(grid.tolist()),
         y=tuple(values.mean(0).tolist()),
-        low=tuple(values.min(0).tolist()) if several else None,
-        high=tuple(values.max(0).tolist()) if several else None,
+        low=tuple(values.min(0).tolist()) if several_seeds else None,
+        high=tuple(values.max(0).tolist()) if several_seeds else None,
     )
 
 
-def _have(frames: Sequence[pd.DataFrame], x: str, y: str) -> bool:
+def _have_logged(frames: Sequence[pd.DataFrame], x: str, y: str) -> bool:
+    """Returns True if every seed logged x and y together."""
     return all({x, y} <= set(frame.columns) and not frame[[x, y]].dropna().empty for frame in frames)

@@ -1,58 +1,60 @@
-"""Sections drawn from a table's own numbers: columns that are steps as curves, shares of outcomes as bars."""
+"""Sections that show the numbers of a table in another form: curves over steps, bars of wins, draws and losses."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from benchbench.report.sections import Bar, BarGroup, Bars, Line, StepCurves, StepPanel
+from benchbench.report.sections import Curve, OutcomeBar, OutcomeGroup, OutcomeSection, StepPanel, StepSection
 from benchbench.report.table import Cell, Table
 
-STEP = re.compile(r"(?:(?P<what>.+) )?t=(?P<t>\d+)")
+STEP = re.compile(r"(?:(?P<quantity>.+) )?t=(?P<t>\d+)")
 OUTCOMES = ("win", "draw", "lose")
 
 
-def over_steps(table: Table) -> StepCurves | None:
-    """A panel a quantity, a line a row, where columns are called ``t=8`` or ``quantity t=8``; else None.
+def step_curves(table: Table) -> StepSection | None:
+    """Returns the table as curves over steps, with one panel per quantity and one curve per row.
 
-    A row called ``label: quantity`` is the line ``label`` of that quantity's panel. Needs two steps.
+    A column ``t=8`` or ``quantity t=8`` is step 8. A row ``label: quantity`` is the curve ``label`` in that quantity's
+    panel. Returns None for a table with fewer than two steps.
     """
-    steps = [(found["what"], int(found["t"]), c.key) for c in table.columns if (found := STEP.fullmatch(c.key))]
-    if len({t for _, t, _ in steps}) < 2:
+    columns = [(step["quantity"], int(step["t"]), c.key) for c in table.columns if (step := STEP.fullmatch(c.key))]
+    if len({t for _, t, _ in columns}) < 2:
         return None
-    panels: dict[str, list[Line]] = {}
+    panels: dict[str, list[Curve]] = {}
     for row in table.rows:
-        label, _, of = row.partition(": ")
-        for what in dict.fromkeys(what for what, _, _ in steps):
-            points = {t: cell for w, t, key in steps if w == what and (cell := table.get(row, key))}
+        label, _, row_quantity = row.partition(": ")
+        for quantity in dict.fromkeys(quantity for quantity, _, _ in columns):
+            points = {t: cell for name, t, key in columns if name == quantity and (cell := table.get(row, key))}
             if points:
-                panels.setdefault(of or what or table.title, []).append(_line(label, points))
-    return StepCurves(
+                panels.setdefault(row_quantity or quantity or table.title, []).append(_curve(label, points))
+    return StepSection(
         title="Over the steps",
-        caption="The numbers of the table over the step index t; bands are its intervals.",
-        panels=tuple(StepPanel(y_label=what, lines=tuple(lines)) for what, lines in panels.items()),
+        caption="The numbers of the table over the step index t; bands are the table's intervals.",
+        panels=tuple(StepPanel(y_label=quantity, lines=tuple(curves)) for quantity, curves in panels.items()),
     )
 
 
-def _line(label: str, points: Mapping[int, Cell]) -> Line:
+def _curve(label: str, points: Mapping[int, Cell]) -> Curve:
     steps = sorted(points)
     bounds = [(points[t].low, points[t].high) for t in steps]
     low, high = (tuple(bound for bound in side if bound is not None) for side in zip(*bounds, strict=True))
-    bounded = len(low) == len(high) == len(steps)
-    return Line(
+    has_band = len(low) == len(high) == len(steps)  # every step has an interval
+    return Curve(
         label=label,
         x=tuple(float(t) for t in steps),
         y=tuple(points[t].value for t in steps),
-        low=low if bounded else None,
-        high=high if bounded else None,
+        low=low if has_band else None,
+        high=high if has_band else None,
     )
 
 
-def outcomes(table: Table, against: str) -> Bars | None:
-    """Win, draw and lose bars, where columns are called ``reward: win``, ``reward: draw``, ``reward: lose``; else None.
+def outcome_bars(table: Table, against: str) -> OutcomeSection | None:
+    """Returns a table of win rates as bars of wins, draws and losses against the row ``against``.
 
-    Cells are shares of the comparisons that they count as images. A win rate is shown with an interval only where
-    nothing was drawn: only then is it the share of wins, whose interval the table holds.
+    The columns are ``reward: win``, ``reward: draw`` and ``reward: lose``; a table without them gives None. Cells are
+    fractions of the comparisons, whose number is ``images``. Bars with draws get no interval: the table has that of the
+    fraction of wins, which equals the win rate only without draws.
     """
     keys = {column.key for column in table.columns}
     rewards = [column.key.removesuffix(": win") for column in table.columns if column.key.endswith(": win")]
@@ -62,18 +64,17 @@ def outcomes(table: Table, against: str) -> Bars | None:
             continue
         bars = []
         for row in table.rows:
-            found = [table.get(row, f"{reward}: {outcome}") for outcome in OUTCOMES]
-            win, draw, lose = (round(cell.value * cell.images) if cell else 0 for cell in found)
-            first = found[0] if not draw else None
-            low, high = (first.low, first.high) if first else (None, None)
-            bars.append(Bar(label=row, win=win, draw=draw, lose=lose, low=low, high=high))
-        groups.append(BarGroup(title=reward, bars=tuple(bars)))
+            cells = [table.get(row, f"{reward}: {outcome}") for outcome in OUTCOMES]
+            win, draw, lose = (round(cell.value * cell.images) if cell else 0 for cell in cells)
+            low, high = (cells[0].low, cells[0].high) if cells[0] and not draw else (None, None)
+            bars.append(OutcomeBar(label=row, win=win, draw=draw, lose=lose, low=low, high=high))
+        groups.append(OutcomeGroup(title=reward, bars=tuple(bars)))
     if not groups:
         return None
-    return Bars(
+    return OutcomeSection(
         title="Wins, draws and losses",
-        caption="Counts of comparisons. At the right the win rate, in which a draw is half a win; its interval, where "
-        "there is no draw, is that of the table.",
+        caption="Counts of comparisons. On the right is the win rate, in which a draw counts as half a win; without "
+        "draws, it has the interval of the table.",
         against=against,
         groups=tuple(groups),
     )

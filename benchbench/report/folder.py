@@ -1,7 +1,7 @@
-"""A report on disk: ``reports/<name>-<digest>/`` with page, tables, picture, and the data to render it again.
+"""A report on disk: the folder ``reports/<name>-<digest>/`` of a store.
 
-The digest is of what the report shows, so another result never lands on an existing report, and the same one is
-rendered in place.
+It has the page, the tables, the image grid, and page.json, from which all of them can be rendered again. The digest is
+computed from what the report shows: another result never overwrites a report, the same one replaces it.
 """
 
 from __future__ import annotations
@@ -15,64 +15,64 @@ from pydantic import ValidationError
 from benchbench.errors import CorruptError, MissingError
 from benchbench.report import grids, page
 from benchbench.report.latex import latex
-from benchbench.report.sections import Grid, Page, Records, Tables, Text
+from benchbench.report.sections import GridSection, Page, RecordSection, TableSection, TextSection
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
 
-DATA = "page.json"
+PAGE_DATA = "page.json"
 
 
 def write(store: Path, name: str, content: Page) -> Path:
-    """Writes a report into the store and returns its folder."""
-    shown = [s.model_dump(mode="json") for s in content.sections if not isinstance(s, Records)]
+    """Writes a report into the store and returns its folder. Errors: those of ``render``."""
+    shown = [section.model_dump(mode="json") for section in content.sections if not isinstance(section, RecordSection)]
     stem = re.sub(r"[^\w.-]+", "-", f"{name}-QUICK" if content.quick else name, flags=re.ASCII)
     folder = store / "reports" / f"{stem}-{digest([content.full_title, shown])}"
-    write_atomic(folder / DATA, content.model_dump_json(indent=1).encode())
+    write_atomic(folder / PAGE_DATA, content.model_dump_json(indent=1).encode())
     return render(folder)
 
 
 def render(path: Path) -> Path:
-    """Renders what a report folder (or its page.json) holds again, and returns the folder. Needs no model and no store.
+    """Renders a report folder (or its page.json) again and returns the folder. It needs no model and no store.
 
-    Errors: MissingError (no report there), CorruptError (its data cannot be read).
+    Errors: MissingError (no report there), CorruptError (its data cannot be read), RunError (a full disk).
     """
     folder = path if path.is_dir() else path.parent
     try:
-        content = Page.model_validate_json((folder / DATA).read_text(encoding="utf-8"))
+        content = Page.model_validate_json((folder / PAGE_DATA).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MissingError(
-            f"{path} is not a report", f"there is no {DATA} in it", "name a folder under reports/ of the store"
+            f"{path} is not a report", f"it has no {PAGE_DATA}", "name a folder under reports/ of the store"
         ) from error
     except (OSError, ValueError, ValidationError) as error:
         raise CorruptError(
-            f"the report {folder / DATA} cannot be read", str(error).splitlines()[0], "make the report again"
+            f"the report {folder / PAGE_DATA} cannot be read", str(error).splitlines()[0], "make the report again"
         ) from error
     write_atomic(page_file(folder, content.quick), page.html(content).encode())
-    write_atomic(page_file(folder, content.quick).with_suffix(".md"), words(content).encode())
+    write_atomic(page_file(folder, content.quick).with_suffix(".md"), markdown(content).encode())
     for section in content.sections:
-        if isinstance(section, Tables):
+        if isinstance(section, TableSection):
             for table in section.tables:
                 write_atomic(folder / f"{table.stem}.csv", table.csv().encode())
                 write_atomic(folder / f"{table.stem}.md", table.markdown().encode())
                 write_atomic(folder / f"{table.stem}.tex", latex(table).encode())
-        elif isinstance(section, Grid):
+        elif isinstance(section, GridSection):
             data = io.BytesIO()
-            grids.sheet(section).save(data, "PNG", optimize=True)
+            grids.contact_sheet(section).save(data, "PNG", optimize=True)
             write_atomic(folder / ("samples-QUICK.png" if content.quick else "samples.png"), data.getvalue())
     return folder
 
 
-def words(content: Page) -> str:
-    """What the page says in text and tables, as Markdown."""
+def markdown(content: Page) -> str:
+    """Returns the text and the tables of a page as Markdown."""
     parts = [f"# {content.full_title}", content.intro]
     for section in content.sections:
-        if isinstance(section, Text):
+        if isinstance(section, TextSection):
             parts += [f"## {section.title}", *section.paragraphs]
-        elif isinstance(section, Tables):
+        elif isinstance(section, TableSection):
             parts += [f"## {section.title}", *(table.markdown().rstrip() for table in section.tables)]
     return "\n\n".join(parts) + "\n"
 
 
 def page_file(folder: Path, quick: bool) -> Path:
-    """Where the page of a report lies."""
+    """Returns the path of the HTML page in a report folder."""
     return folder / ("report-QUICK.html" if quick else "report.html")

@@ -1,4 +1,4 @@
-"""Image grids: the same prompts, sample numbers and seeds for every model, so that only the model differs."""
+"""Image grids: every model with the same prompts, sample numbers and seeds, so that only the model differs."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from typing import Any, Protocol
 from PIL import Image, ImageDraw, ImageFont
 
 from benchbench.noise import Sample
-from benchbench.report.sections import Grid, GridRow
+from benchbench.report.sections import GridRow, GridSection
 
-SMALL = 64  # pixels: up to here an image is kept as it is, and shown with its pixels visible
-SIDE = 256  # pixels: what larger images are reduced to on a page
+SMALL = 64  # pixels; images up to this size are kept as they are and shown with sharp pixels
+SIDE = 256  # pixels; larger images are reduced to this size on a page
 PROMPTS = 6
-ROWS = 16  # of a grid: with six prompts each, a page of large images stays below 3 MB
+ROWS = 16  # at most in a grid: with six prompts each, a page of large images stays below 3 MB
 MARGIN, LABEL, CELL, LINE = 8, 110, 128, 14  # pixels of a contact sheet
 
 
-class ImageRow(Protocol):
-    """The images of one row, as an evaluation has them: ``entries`` in order, and ``images.read`` for each of them."""
+class EvaluatedRow(Protocol):
+    """The generated images of one row of an evaluation. ``images.read`` returns the image of each of ``entries``."""
 
     @property
     def label(self) -> str:
-        """The name of the row."""
+        """Label of the row."""
 
     @property
     def seed(self) -> int:
-        """The evaluation seed of the images."""
+        """Evaluation seed of the images."""
 
     @property
     def entries(self) -> Mapping[Sample, object]:
-        """The images' identities, by prompt and sample number."""
+        """The stored images by prompt and sample number, in order."""
 
     @property
     def images(self) -> Any:
-        """An object whose ``read`` returns the image of an entry."""
+        """An object whose ``read`` returns the image of a sample."""
 
 
-def grid(generations: Sequence[ImageRow], title: str = "Samples", caption: str = "") -> Grid:
-    """A row a generation, all with the same evaluation seed: sample 0 of up to six prompts spread over the set.
+def sample_grid(evaluated: Sequence[EvaluatedRow], title: str = "Samples", caption: str = "") -> GridSection:
+    """Returns a grid with one row per evaluated row, which must share an evaluation seed.
 
-    What is left out is counted in the caption, so that a page stays small whatever was evaluated.
+    It shows sample 0 of up to six prompts, evenly spread over the prompt set, in up to 16 rows, so that a page stays
+    small. The caption counts what is left out.
     """
-    first = [item for item in generations[0].entries if item.number == 0]
-    count = min(PROMPTS, len(first))
-    chosen = [first[i * len(first) // count] for i in range(count)]
+    first_samples = [sample for sample in evaluated[0].entries if sample.number == 0]
+    count = min(PROMPTS, len(first_samples))
+    shown = [first_samples[i * len(first_samples) // count] for i in range(count)]
     rows = [
-        GridRow(label=generation.label, images=tuple(data_uri(generation.images.read(item)) for item in chosen))
-        for generation in generations[:ROWS]
+        GridRow(label=row.label, images=tuple(data_uri(row.images.read(sample)) for sample in shown))
+        for row in evaluated[:ROWS]
     ]
-    seed = generations[0].seed
-    every = sum(len(generation.entries) for generation in generations)
+    total = sum(len(row.entries) for row in evaluated)
     caption = caption or (
-        f"The same prompts and noise (seed {seed}, sample 0) in every row: {count} prompts spread over the set, not "
-        f"selected. {every - count * len(rows):,} more images lie in the store."
-        + (f" {len(generations) - ROWS} rows are left out." if len(generations) > ROWS else "")
+        f"Every row has the same prompts and noise (seed {evaluated[0].seed}, sample 0). The {count} prompts are "
+        f"evenly spread over the set, not selected. The store has {total - count * len(rows):,} more images."
+        + (f" {len(evaluated) - ROWS} rows are left out." if len(evaluated) > ROWS else "")
     )
-    return Grid(title=title, caption=caption, prompts=tuple(item.prompt for item in chosen), rows=tuple(rows))
+    return GridSection(title=title, caption=caption, prompts=tuple(sample.prompt for sample in shown), rows=tuple(rows))
 
 
 def data_uri(image: Image.Image) -> str:
-    """An RGB image as a WebP data URI: small ones lossless, large ones reduced."""
+    """Returns an RGB image as a WebP data URI; small images are lossless, large ones are reduced."""
     data = io.BytesIO()
     if max(image.size) <= SMALL:
         image.save(data, "WEBP", lossless=True)
@@ -74,33 +74,33 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def read_uri(uri: str) -> Image.Image:
-    """The image of a data URI."""
+def decode_uri(uri: str) -> Image.Image:
+    """Returns the image in a data URI."""
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
-def small(uri: str) -> bool:
-    """Whether an image is so small that its pixels are shown as squares."""
-    return max(read_uri(uri).size) <= SMALL
+def is_small(uri: str) -> bool:
+    """Returns True for an image that is shown with sharp pixels."""
+    return max(decode_uri(uri).size) <= SMALL
 
 
-def sheet(shown: Grid) -> Image.Image:
-    """The grid as one picture, for a paper or a README; pixels of small images stay sharp squares."""
+def contact_sheet(grid: GridSection) -> Image.Image:
+    """Returns the grid as one picture, for a paper or a README. Pixels of small images stay sharp."""
     font = ImageFont.load_default(11)
-    captions = [textwrap.wrap(prompt, CELL // 6) for prompt in shown.prompts]
+    captions = [textwrap.wrap(prompt, CELL // 6) for prompt in grid.prompts]
     top = MARGIN + LINE * max(map(len, captions))
     width = LABEL + len(captions) * (CELL + MARGIN)
-    picture = Image.new("RGB", (width, top + len(shown.rows) * (CELL + MARGIN)), "white")
+    picture = Image.new("RGB", (width, top + len(grid.rows) * (CELL + MARGIN)), "white")
     draw = ImageDraw.Draw(picture)
     for column, lines in enumerate(captions):
         for i, line in enumerate(lines):
             draw.text((LABEL + column * (CELL + MARGIN), MARGIN // 2 + i * LINE), line, "#444", font)
-    for row, images in enumerate(shown.rows):
-        y = top + row * (CELL + MARGIN)
-        label = "\n".join(textwrap.wrap(images.label, LABEL // 6))
+    for i, row in enumerate(grid.rows):
+        y = top + i * (CELL + MARGIN)
+        label = "\n".join(textwrap.wrap(row.label, LABEL // 6))
         draw.text((MARGIN, y + CELL // 2), label, "black", font, anchor="lm")
-        for column, uri in enumerate(images.images):
-            image = read_uri(uri)
-            how = Image.Resampling.NEAREST if max(image.size) <= SMALL else Image.Resampling.LANCZOS
-            picture.paste(image.resize((CELL, CELL), how), (LABEL + column * (CELL + MARGIN), y))
+        for column, uri in enumerate(row.images):
+            image = decode_uri(uri)
+            resampling = Image.Resampling.NEAREST if max(image.size) <= SMALL else Image.Resampling.LANCZOS
+            picture.paste(image.resize((CELL, CELL), resampling), (LABEL + column * (CELL + MARGIN), y))
     return picture

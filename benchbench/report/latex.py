@@ -1,10 +1,10 @@
-"""A table for a paper: LaTeX with booktabs and nothing else, every word escaped."""
+"""Renders a table as LaTeX that needs only booktabs. All text is escaped."""
 
 from __future__ import annotations
 
 import re
 
-from benchbench.report.table import Cell, Table, details, interval, number
+from benchbench.report.table import Cell, Table, detail_lines, format_interval, format_number
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -18,11 +18,11 @@ ESCAPES = {
     "\n": " ",
     **{sign: f"\\{sign}" for sign in "{}$&#_%"},
 }
-SIGNS = re.compile("|".join(map(re.escape, ESCAPES)))
+SPECIAL = re.compile("|".join(map(re.escape, ESCAPES)))
 
 
 def latex(table: Table) -> str:
-    """A ``table`` environment with caption and label; the best of a column is bold."""
+    """Returns a ``table`` environment with caption and label. The best value of each column is bold."""
     best = {column.key: table.best(column.key) for column in table.columns}
     lines = [
         "% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}",
@@ -37,21 +37,21 @@ def latex(table: Table) -> str:
     ]
     for row in table.rows:
         cells = [_cell(table.get(row, column.key), best[column.key] == row) for column in table.columns]
-        # braces, since a row that began with [ or * would be read as an argument of the line break before it
+        # in braces: LaTeX would read a leading [ or * as an argument of the preceding line break
         lines.append(" & ".join([f"{{{escape(row)}}}", *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
 def escape(text: str) -> str:
-    """Plain words as LaTeX that prints them."""
-    return SIGNS.sub(lambda found: ESCAPES[found.group()], text)
+    """Returns plain text as LaTeX that prints it."""
+    return SPECIAL.sub(lambda match: ESCAPES[match.group()], text)
 
 
-def _cell(found: Cell | None, best: bool) -> str:
-    if found is None:
+def _cell(cell: Cell | None, best: bool) -> str:
+    if cell is None:
         return "--"
-    value = escape(number(found.value))
-    small = [text for text in (interval(found.low, found.high, found.value), *details(found)) if text]
+    value = escape(format_number(cell.value))
+    small = [text for text in (format_interval(cell.low, cell.high, cell.value), *detail_lines(cell)) if text]
     lines = [rf"\textbf{{{value}}}" if best else value, *(rf"{{\scriptsize {escape(text)}}}" for text in small)]
     stacked = r" \\ ".join(lines)
     return stacked if len(lines) == 1 else rf"\shortstack[r]{{{stacked}}}"

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: it opens from disk, asks the network for nothing and runs no script."""
+"""Renders a page as one self-contained HTML file, which needs no network and runs no script."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import jinja2
 from markupsafe import Markup
 
 from benchbench.report import grids, plots, table
-from benchbench.report.sections import Curves, Page, Panel, Section, StepCurves, StepPanel
+from benchbench.report.sections import CurveSection, Page, Panel, Section, StepPanel, StepSection
 from benchbench.runtime.files import write_atomic
 
 
 def render(title: str, intro: str, sections: Sequence[Section], out: Path, quick: bool = False) -> Path:
-    """Writes the page to the file ``out`` and returns it. Errors: RunError for a disk that is full."""
+    """Writes a page to the file ``out`` and returns its path. Errors: RunError (a full disk)."""
     write_atomic(out, html(Page(title=title, intro=intro, sections=tuple(sections), quick=quick)).encode())
     return out
 
 
 def html(page: Page) -> str:
-    """The page as text."""
+    """Returns the page as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchbench.report", "templates"),
         autoescape=True,
@@ -31,23 +31,23 @@ def html(page: Page) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"pretty": _pretty}
-    helpers = {
-        "number": table.number,
-        "interval": table.interval,
-        "details": table.details,
+    functions = {
+        "format_number": table.format_number,
+        "format_interval": table.format_interval,
+        "detail_lines": table.detail_lines,
         "draw": _draw,
-        "small": grids.small,
+        "is_small": grids.is_small,
     }
     style = Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html.j2").render(page=page, style=style, **helpers)
+    return environment.get_template("page.html.j2").render(page=page, style=style, **functions)
 
 
-def _draw(curves: Curves | StepCurves, section: int) -> dict[str, Any]:
-    """The legend's colours by label, and the panels as SVG."""
-    drawn: Sequence[Panel | StepPanel] = curves.panels
-    colour = plots.colours(drawn)
-    panels = [Markup(plots.svg(panel, colour, f"s{section}p{i}")) for i, panel in enumerate(drawn)]
-    return {"colour": colour, "panels": panels}
+def _draw(curves: CurveSection | StepSection, section: int) -> dict[str, Any]:
+    """Returns the colour of each label, and the panels as SVG; ``section`` is the section's number on the page."""
+    panels: Sequence[Panel | StepPanel] = curves.panels
+    colours = plots.colours(panels)
+    svgs = [Markup(plots.svg(panel, colours, f"s{section}p{i}")) for i, panel in enumerate(panels)]
+    return {"colours": colours, "panels": svgs}
 
 
 def _pretty(value: Any) -> str:

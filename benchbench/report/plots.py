@@ -1,4 +1,4 @@
-"""Panels drawn as SVG that takes its text colour and font from the page around it."""
+"""Draws panels as SVG that inherits text colour and font from the page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchbench.report.sections import Line, Panel, StepPanel
+from benchbench.report.sections import Curve, Panel, StepPanel
 
-# Paul Tol's "bright" scheme: told apart by colour-blind readers, and visible on white and on near-black
+# Paul Tol's "bright" scheme: readable for the colour-blind, on white and on near-black
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 GREY = "#888888"
-INK = "#010203"  # stands for the page's text colour, and is replaced by currentColor
+INK = "#010203"  # placeholder for the text colour; _inline replaces it by currentColor
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -39,7 +39,7 @@ STYLE: dict[Any, Any] = {
 
 
 def colours(panels: Iterable[Panel | StepPanel]) -> dict[str, str]:
-    """A colour for each label in order of appearance; the base is grey."""
+    """Returns a colour for each label, in order of appearance; the label "base" is grey."""
     labels = dict.fromkeys(line.label for panel in panels for line in panel.lines)
     others = [label for label in labels if label != "base"]
     chosen = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(others)}
@@ -47,7 +47,7 @@ def colours(panels: Iterable[Panel | StepPanel]) -> dict[str, str]:
 
 
 def svg(panel: Panel | StepPanel, colour: Mapping[str, str], prefix: str) -> str:
-    """One panel as an SVG element; ``prefix`` keeps its ids apart from those of other panels on the page."""
+    """Returns a panel as an SVG element; ``prefix`` makes its ids unique on the page."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -56,10 +56,10 @@ def svg(panel: Panel | StepPanel, colour: Mapping[str, str], prefix: str) -> str
         axes = figure.subplots()
         steps = isinstance(panel, StepPanel)
         for line in panel.lines:
-            _line(axes, line, colour[line.label], marks=steps or len(line.x) == 1)
+            _draw_curve(axes, line, colour[line.label], marks=steps or len(line.x) == 1)
         axes.set(ylabel=panel.y_label, title=panel.title)
         if isinstance(panel, StepPanel):
-            _steps(axes, panel)
+            _format_step_axis(axes, panel)
         else:
             axes.set_xlabel(panel.x_label)
             axes.xaxis.set_major_formatter(lambda x, _: compact(x))
@@ -69,14 +69,14 @@ def svg(panel: Panel | StepPanel, colour: Mapping[str, str], prefix: str) -> str
     return _inline(out.getvalue(), prefix)
 
 
-def _line(axes: Any, line: Line, colour: str, marks: bool) -> None:
+def _draw_curve(axes: Any, line: Curve, colour: str, marks: bool) -> None:
     if line.low is not None and line.high is not None:
         axes.fill_between(line.x, line.low, line.high, alpha=0.18, linewidth=0, color=colour)
     axes.plot(line.x, line.y, marker="o" if marks else "", markersize=4, color=colour)
 
 
-def _steps(axes: Any, panel: StepPanel) -> None:
-    """Denoising runs from left to right, so t counts down; every step that was measured is named."""
+def _format_step_axis(axes: Any, panel: StepPanel) -> None:
+    """Reverses the x axis, so that denoising runs from left to right, and labels every measured step."""
     axes.set_xlabel("step t (noise on the left, image on the right)")
     axes.set_xticks(sorted({x for line in panel.lines for x in line.x}))
     axes.xaxis.set_major_formatter(lambda x, _: compact(x))
@@ -86,7 +86,7 @@ def _steps(axes: Any, panel: StepPanel) -> None:
 
 
 def compact(x: float) -> str:
-    """1500 as ``1.5k``, 2000000 as ``2M``: axis labels that stay short."""
+    """Returns a short axis label: 1500 as ``1.5k``, 2000000 as ``2M``."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(x) >= size:
             return f"{x / size:g}{letter}"
@@ -94,6 +94,7 @@ def compact(x: float) -> str:
 
 
 def _inline(text: str, prefix: str) -> str:
+    """Returns the <svg> element of an SVG file, without size and styles, its ids prefixed, INK as currentColor."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)

@@ -1,4 +1,4 @@
-"""What a page is made of, as data: a page can be stored as JSON and rendered again years later."""
+"""The content of a page as data. A page is stored as JSON, so it can be rendered again later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Text(_Model):
+class TextSection(_Model):
     """Paragraphs of plain text."""
 
     kind: Literal["text"] = "text"
@@ -21,7 +21,7 @@ class Text(_Model):
     paragraphs: tuple[str, ...]
 
 
-class Tables(_Model):
+class TableSection(_Model):
     """One or more tables, each with its caption."""
 
     kind: Literal["tables"] = "tables"
@@ -29,8 +29,8 @@ class Tables(_Model):
     tables: tuple[Table, ...]
 
 
-class Line(_Model):
-    """A curve, and the band around it where there are several seeds. Lists have one length."""
+class Curve(_Model):
+    """A curve, with a band from ``low`` to ``high`` for several training seeds. All lists have the same length."""
 
     label: str
     x: tuple[float, ...]
@@ -40,16 +40,16 @@ class Line(_Model):
 
 
 class Panel(_Model):
-    """Axes with lines; one label has one colour in all panels of a section."""
+    """One pair of axes with curves. A label has the same colour in all panels of a section."""
 
     x_label: str
     y_label: str
-    lines: tuple[Line, ...]
+    lines: tuple[Curve, ...]
     title: str = ""
 
 
-class Curves(_Model):
-    """Panels with a common legend and a caption."""
+class CurveSection(_Model):
+    """Panels with one legend and one caption."""
 
     kind: Literal["curves"] = "curves"
     title: str
@@ -58,19 +58,20 @@ class Curves(_Model):
 
 
 class StepPanel(_Model):
-    """Lines over the step index t, which counts down to the image: x is t, y a value, low to high its interval.
+    """Curves over the step index t, which is largest for noise and counts down to the image.
 
-    ``reference`` is a value to compare with, such as 0.5 for chance; it is drawn as a thin line.
+    Each curve has t as x, a value as y, and its interval from ``low`` to ``high``. ``reference`` is a value to compare
+    with, such as 0.5 for chance, drawn as a thin line.
     """
 
     y_label: str
-    lines: tuple[Line, ...]
+    lines: tuple[Curve, ...]
     title: str = ""
     reference: float | None = None
 
 
-class StepCurves(_Model):
-    """Values at single denoising steps, with a common legend and a caption; noise is on the left."""
+class StepSection(_Model):
+    """Panels of values at single denoising steps, noise on the left, with one legend and one caption."""
 
     kind: Literal["steps"] = "steps"
     title: str
@@ -78,8 +79,8 @@ class StepCurves(_Model):
     panels: tuple[StepPanel, ...]
 
 
-class Bar(_Model):
-    """Counts of wins, draws and losses. The win rate counts a draw as half a win; low to high is its interval."""
+class OutcomeBar(_Model):
+    """Counts of wins, draws and losses of one row. ``low`` to ``high`` is the interval of the win rate."""
 
     label: str
     win: int
@@ -90,59 +91,59 @@ class Bar(_Model):
 
     @property
     def total(self) -> int:
-        """All pairs that were compared."""
+        """Number of pairs that were compared."""
         return self.win + self.draw + self.lose
 
     @property
     def rate(self) -> float:
-        """The win rate, 0 to 1; one half where nothing was compared."""
+        """The win rate, 0 to 1, in which a draw counts as half a win; 0.5 if nothing was compared."""
         return (self.win + self.draw / 2) / self.total if self.total else 0.5
 
 
-class BarGroup(_Model):
-    """Bars under one heading, such as a reward."""
+class OutcomeGroup(_Model):
+    """Bars under one heading, such as the name of a reward."""
 
     title: str
-    bars: tuple[Bar, ...]
+    bars: tuple[OutcomeBar, ...]
 
 
-class Bars(_Model):
-    """Win, draw and lose bars against ``against``, which the caption names too."""
+class OutcomeSection(_Model):
+    """Bars of wins, draws and losses against the row ``against``."""
 
     kind: Literal["bars"] = "bars"
     title: str
     caption: str
     against: str
-    groups: tuple[BarGroup, ...]
+    groups: tuple[OutcomeGroup, ...]
 
 
-class Pair(_Model):
-    """Two images of one prompt as data URIs, and a line that says how they differ."""
+class SideBySide(_Model):
+    """Two images of one prompt as data URIs, and a note on how they differ."""
 
     prompt: str
     images: tuple[str, str]
     note: str = ""
 
 
-class Pairs(_Model):
-    """Images side by side: the first of each pair is of ``labels[0]``, the second of ``labels[1]``."""
+class SideBySideSection(_Model):
+    """Pairs of images; the first of each pair is from ``labels[0]``, the second from ``labels[1]``."""
 
     kind: Literal["pairs"] = "pairs"
     title: str
     caption: str
     labels: tuple[str, str]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[SideBySide, ...]
 
 
 class GridRow(_Model):
-    """A row of images as data URIs, one a prompt."""
+    """The images of one model as data URIs, one per prompt."""
 
     label: str
     images: tuple[str, ...]
 
 
-class Grid(_Model):
-    """Images of the same prompts, sample numbers and seeds, a row a model. ``size`` is the side they are shown at."""
+class GridSection(_Model):
+    """One row of images per model, with the same prompts, sample numbers and seeds. ``size`` is their width in px."""
 
     kind: Literal["grid"] = "grid"
     title: str
@@ -152,19 +153,29 @@ class Grid(_Model):
     size: int = 128
 
 
-class Records(_Model):
-    """What exactly ran, by name, folded away."""
+class RecordSection(_Model):
+    """Records of what ran, by name, collapsed on the page."""
 
     kind: Literal["records"] = "records"
     title: str = "Run records"
     records: dict[str, Any]
 
 
-Section = Annotated[Text | Tables | Curves | StepCurves | Bars | Grid | Pairs | Records, Field(discriminator="kind")]
+Section = Annotated[
+    TextSection
+    | TableSection
+    | CurveSection
+    | StepSection
+    | OutcomeSection
+    | GridSection
+    | SideBySideSection
+    | RecordSection,
+    Field(discriminator="kind"),
+]
 
 
 class Page(_Model):
-    """A whole report."""
+    """A report. ``quick`` marks a run that is too small to quote."""
 
     title: str
     intro: str
@@ -173,5 +184,5 @@ class Page(_Model):
 
     @property
     def full_title(self) -> str:
-        """The title, which says QUICK where the page is."""
+        """The title, marked QUICK if the page is."""
         return f"{self.title} (QUICK)" if self.quick else self.title

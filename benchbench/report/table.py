@@ -1,4 +1,4 @@
-"""A table of means with intervals, as CSV (every number in full), Markdown and JSON; LaTeX is in latex.py."""
+"""A table of means with intervals, rendered as CSV and Markdown. LaTeX is in latex.py, HTML in page.py."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class _Model(BaseModel):
 
 
 class Cell(_Model):
-    """A mean with its interval, its paired difference to the base row, and the published value beside it.
+    """A mean with its interval, its paired difference to the base row, and the published value.
 
-    ``gain`` is the difference in standard deviations of the base over its images. ``p`` is of the difference alone,
-    ``p_holm`` corrected for all comparisons of the table, by which ``significant`` is decided; where it is not,
-    ``detectable`` is the smallest difference that would probably have been (stats/multiple.py). None: not known.
+    ``gain`` is the difference in standard deviations of the base over its images. ``p`` is the p-value of the
+    difference, ``p_holm`` the one corrected for all comparisons of the table, which decides ``significant``. Where the
+    difference is not significant, ``detectable`` (``detectable_gain`` in standard deviations) is the true difference
+    that would probably have been (stats/multiple.py). None means unknown.
     """
 
     value: float
@@ -45,28 +46,30 @@ class Cell(_Model):
     detectable_gain: float | None = None
 
 
-def cell(
+def make_cell(
     mean: Interval,
-    against: Difference | None = None,
+    difference: Difference | None = None,
     published: float | None = None,
     verdict: Verdict | None = None,
 ) -> Cell:
-    """The cell of a mean and, except in the base row, its difference to the base, with the verdict on it."""
+    """Returns the cell of a mean; rows other than the base have a difference to the base and a verdict on it."""
     numbers: dict[str, float | None] = {"value": mean.value, "low": mean.low, "high": mean.high}
-    if against is not None:
-        for name, found in (("difference", against.raw), ("gain", against.gain)):
-            if found is not None:
-                numbers |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-    if against is not None and verdict is not None:
-        least = verdict.detectable
-        numbers |= {"p": verdict.p, "p_holm": verdict.holm, "significant": verdict.significant, "detectable": least}
-        numbers["detectable_gain"] = least / against.unit if least is not None and against.unit > 0 else None
+    if difference is not None:
+        for name, interval in (("difference", difference.raw), ("gain", difference.gain)):
+            if interval is not None:
+                numbers |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    if difference is not None and verdict is not None:
+        numbers |= {"p": verdict.p, "p_holm": verdict.holm, "significant": verdict.significant}
+        if verdict.detectable is not None:
+            numbers["detectable"] = verdict.detectable
+            deviation = difference.base_deviation
+            numbers["detectable_gain"] = verdict.detectable / deviation if deviation > 0 else None
     counts = {"images": mean.images, "prompts": mean.prompts, "seeds": mean.seeds}
     return Cell.model_validate({**numbers, **counts, "published": published})
 
 
 class Column(_Model):
-    """A column's name, unit and version; ``held_out`` marks a reward that no row was trained on."""
+    """A column: its name, unit and reward version. ``held_out`` marks a reward that no row was trained on."""
 
     key: str
     unit: str = ""
@@ -75,9 +78,10 @@ class Column(_Model):
 
 
 class Table(_Model):
-    """Cells by row and column; a cell that was not measured is absent. ``quick`` marks a run too small to quote.
+    """Cells by row and column; a cell that was not measured is absent from ``cells``.
 
-    ``ranked``: the row with the highest mean of a column is its best.
+    ``protocol`` is the digest of the measurement protocol. ``quick`` marks a run that is too small to quote. ``ranked``
+    marks the highest mean of each column as the best.
     """
 
     name: str
@@ -91,52 +95,55 @@ class Table(_Model):
     ranked: bool = True
 
     def get(self, row: str, column: str) -> Cell | None:
-        """The cell, where it was measured."""
+        """Returns the cell, or None where it was not measured."""
         return self.cells.get(row, {}).get(column)
 
     def best(self, column: str) -> str | None:
-        """The row with the highest mean, where that is the best and there are rows to compare."""
-        values = {row: found.value for row in self.rows if (found := self.get(row, column))}
+        """Returns the row with the highest mean; None if the table is not ranked or has fewer than two such cells."""
+        values = {row: cell.value for row in self.rows if (cell := self.get(row, column))}
         return max(values, key=values.__getitem__) if self.ranked and len(values) > 1 else None
 
     @property
     def full_caption(self) -> str:
-        """The caption, which says QUICK where the table is."""
+        """The caption, marked QUICK if the table is."""
         return f"QUICK, not a result: {self.caption}" if self.quick else self.caption
 
     @property
     def stem(self) -> str:
-        """The name of its files, without an ending."""
+        """The name of the table's files, without extension."""
         stem = re.sub(r"[^\w.-]+", "-", self.name, flags=re.ASCII)
         return f"{stem}-QUICK" if self.quick else stem
 
     def csv(self) -> str:
-        """A line a cell, at full precision; an unknown number is empty."""
+        """Returns the table as CSV, one line per cell, at full precision; an unknown number is empty."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["row", "column", "version", "unit", *Cell.model_fields, "protocol", "quick"])
         for row in self.rows:
             for column in self.columns:
-                if found := self.get(row, column.key):
-                    numbers = [_csv(value) for value in found.model_dump().values()]
+                if cell := self.get(row, column.key):
+                    numbers = [_csv_value(value) for value in cell.model_dump().values()]
                     labels = [row, column.key, column.version, column.unit]
-                    writer.writerow([*labels, *numbers, self.protocol, _csv(self.quick)])
+                    writer.writerow([*labels, *numbers, self.protocol, _csv_value(self.quick)])
         return out.getvalue()
 
     def markdown(self) -> str:
-        """A GitHub table with the caption above: the mean, its interval, the gain, the published value."""
-        lines = [f"**{_plain(self.title)}.** {_plain(self.full_caption)}", ""]
-        lines.append("| | " + " | ".join(_plain(column.key) for column in self.columns) + " |")
+        """Returns a GitHub Markdown table under its caption; cells have mean, interval, gain and published value."""
+        lines = [f"**{_escape(self.title)}.** {_escape(self.full_caption)}", ""]
+        lines.append("| | " + " | ".join(_escape(column.key) for column in self.columns) + " |")
         lines.append("|---|" + "---:|" * len(self.columns))
         best = {column.key: self.best(column.key) for column in self.columns}
         for row in self.rows:
-            cells = [_markdown(self.get(row, c.key), best[c.key] == row) for c in self.columns]
-            lines.append(f"| {_plain(row)} | " + " | ".join(cells) + " |")
+            cells = [_markdown_cell(self.get(row, c.key), best[c.key] == row) for c in self.columns]
+            lines.append(f"| {_escape(row)} | " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
 
-def number(value: float, like: float | None = None, sign: bool = False) -> str:
-    """Rounded to a hundredth of ``like`` (the value itself where None), 3 digits or more: 5.72, 0.2153, 1,204."""
+def format_number(value: float, like: float | None = None, sign: bool = False) -> str:
+    """Returns the number with a precision that suits the size of ``like`` (default: the value): 5.72, 0.215, 1,204.
+
+    ``sign`` writes a plus before positive numbers.
+    """
     size = abs(value if like is None else like)
     digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
     value = round(value, digits) or 0.0  # no minus zero
@@ -144,50 +151,51 @@ def number(value: float, like: float | None = None, sign: bool = False) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def interval(low: float | None, high: float | None, like: float | None = None, sign: bool = False) -> str:
-    """``[5.60, 5.84]``, or nothing where there is no interval."""
+def format_interval(low: float | None, high: float | None, like: float | None = None, sign: bool = False) -> str:
+    """Returns an interval such as ``[5.60, 5.84]``, with the precision of ``like``; empty where there is none."""
     if low is None or high is None:
         return ""
-    return f"[{number(low, like, sign)}, {number(high, like, sign)}]"
+    return f"[{format_number(low, like, sign)}, {format_number(high, like, sign)}]"
 
 
-def gain(found: Cell) -> str:
-    """``+1.52 SD* [+1.21, +1.83]``: the gain over the base in its standard deviations, or nothing.
+def format_gain(cell: Cell) -> str:
+    """Returns the gain over the base in its standard deviations, such as ``+1.52 SD* [+1.21, +1.83]``.
 
-    The star is for a significant difference.
+    The star marks a significant difference. Empty where the gain is unknown.
     """
-    if found.gain is None:
+    if cell.gain is None:
         return ""
-    star = "*" if found.significant else ""
-    return f"{number(found.gain, 1, True)} SD{star} {interval(found.gain_low, found.gain_high, 1, True)}".strip()
+    star = "*" if cell.significant else ""
+    interval = format_interval(cell.gain_low, cell.gain_high, 1, True)
+    return f"{format_number(cell.gain, 1, True)} SD{star} {interval}".strip()
 
 
-def undecided(found: Cell) -> str:
-    """``n.s., detectable 0.21 SD``: what a difference that is not significant had to be, or nothing."""
-    if found.detectable is None:
+def format_detectable(cell: Cell) -> str:
+    """Returns the detectable effect of a difference that is not significant, such as ``n.s., detectable 0.21 SD``."""
+    if cell.detectable is None:
         return ""
-    if found.detectable_gain is None:
-        return f"n.s., detectable {number(found.detectable)}"
-    return f"n.s., detectable {number(found.detectable_gain, 1)} SD"
+    if cell.detectable_gain is None:
+        return f"n.s., detectable {format_number(cell.detectable)}"
+    return f"n.s., detectable {format_number(cell.detectable_gain, 1)} SD"
 
 
-def details(found: Cell) -> list[str]:
-    """What stands in small print under a value and its interval."""
-    published = f"published {number(found.published)}" if found.published is not None else ""
-    return [text for text in (gain(found), undecided(found), published) if text]
+def detail_lines(cell: Cell) -> list[str]:
+    """Returns the lines of small print under a value and its interval."""
+    published = f"published {format_number(cell.published)}" if cell.published is not None else ""
+    return [text for text in (format_gain(cell), format_detectable(cell), published) if text]
 
 
-def _csv(value: float | bool | None) -> str:
+def _csv_value(value: float | bool | None) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _markdown(found: Cell | None, best: bool) -> str:
-    if found is None:
+def _markdown_cell(cell: Cell | None, best: bool) -> str:
+    if cell is None:
         return "—"
-    value = number(found.value)
-    parts = [f"**{value}**" if best else value, interval(found.low, found.high, found.value)]
-    return "<br>".join([" ".join(filter(None, parts)), *(text.replace("*", r"\*") for text in details(found))])
+    value = format_number(cell.value)
+    parts = [f"**{value}**" if best else value, format_interval(cell.low, cell.high, cell.value)]
+    return "<br>".join([" ".join(filter(None, parts)), *(text.replace("*", r"\*") for text in detail_lines(cell))])
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r"([|<>*_`\\])", r"\\\1", text.replace("\n", " "))

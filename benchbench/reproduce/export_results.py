@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from benchbench.protocols import PROTOCOLS
-from benchbench.report.folder import DATA
+from benchbench.report.folder import PAGE_DATA
 from benchbench.reproduce import spec
 from benchbench.runtime.files import write_atomic
 
@@ -24,14 +24,14 @@ def checkin(store: Path, results: Path) -> list[str]:
     tables = {table: (table.replace(":", "-"), "shapes") for table in spec.names()}
     protocols = {name: (name, "shapes-*") for name in PROTOCOLS}
     for name, (stem, where) in (tables | protocols).items():
-        found = (path.parent for path in (store / "reports").glob(f"{stem}-{where}-[0-9a-f]*/{DATA}"))
+        found = (path.parent for path in (store / "reports").glob(f"{stem}-{where}-[0-9a-f]*/{PAGE_DATA}"))
         reports = [folder for folder in found if "-QUICK-" not in folder.name]
         if not reports:
             continue
-        newest = max(reports, key=lambda folder: (folder / DATA).stat().st_mtime)
+        newest = max(reports, key=lambda folder: (folder / PAGE_DATA).stat().st_mtime)
         shutil.rmtree(results / stem, ignore_errors=True)
         (results / stem).mkdir(parents=True)
-        page = json.loads((newest / DATA).read_text(encoding="utf-8"))
+        page = json.loads((newest / PAGE_DATA).read_text(encoding="utf-8"))
         records = {k: v for s in page["sections"] if s["kind"] == "records" for k, v in s["records"].items()}
         text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # where it lay is nobody's business
         write_atomic(results / stem / "record.json", f"{text}\n".encode())

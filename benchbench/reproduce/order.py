@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from scipy.stats import kendalltau
 
-from benchbench.report.table import Table, gain, number
+from benchbench.report.table import Table, format_gain, format_number
 from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.spec import Block
 from benchbench.stats import order
@@ -33,9 +33,11 @@ def _reward(cells: Plan, block: Block, table: Table, reward: str, frames: Mappin
     where = f"{key} on {block.prompts}"
     agreement = _agreement(both, ours, theirs, {row: frames[row][frames[row].reward == reward] for row in both})
     if cells.on_paper_track:
-        differences = ", ".join(f"{row} {number(ours[row] - theirs[row], theirs[row], True)}" for row in both)
+        differences = ", ".join(f"{row} {format_number(ours[row] - theirs[row], theirs[row], True)}" for row in both)
         return " ".join(filter(None, [f"{where}, ours less the paper's: {differences}.", agreement]))
-    gains = [f"{row} {gain(found)}" for row in cells.rows if (found := table.get(row, key)) and found.gain is not None]
+    gains = [
+        f"{row} {format_gain(found)}" for row in cells.rows if (found := table.get(row, key)) and found.gain is not None
+    ]
     said = [
         f"{where}: ours {ranked(both, ours)}; the paper on {column}, {cells.spec.paper_track}: {ranked(both, theirs)}.",
         agreement,
@@ -70,7 +72,7 @@ def _agreement(
     tau = float(kendalltau([ours[row] for row in rows], [theirs[row] for row in rows]).statistic)
     if tau == tau and len(rows) > 2:  # NaN where one side is all ties
         said.append(f"The order is {'the same' if mine == paper else 'another'} (Kendall's tau {tau:.2f}).")
-    held = order.shares(frames, [mine, paper])
+    held = order.order_frequencies(frames, [mine, paper])
     redrawn = "prompts and trainings" if any(_trainings(frame) > 1 for frame in frames.values()) else "prompts"
     those = f"In {order.RESAMPLES:,} resamples of {redrawn}"
     if len(set(ours.values())) < len(rows):

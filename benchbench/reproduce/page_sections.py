@@ -14,7 +14,7 @@ from benchbench.diffusion import backbones
 from benchbench.evaluate.measure import Measured
 from benchbench.evaluate.report import sections
 from benchbench.hub import models
-from benchbench.report.sections import Records, Section, Text
+from benchbench.report.sections import RecordSection, Section, TextSection
 from benchbench.reproduce.plan import Plan
 from benchbench.runtime.provenance import record
 from benchbench.store import runs
@@ -42,7 +42,7 @@ def _around(found: Measured, called: Mapping[Path, str]) -> Sequence[Section]:
     return sections(found, labels=called)[1:]
 
 
-def records(cells: Plan, measured: Mapping[str, Measured]) -> Records:
+def records(cells: Plan, measured: Mapping[str, Measured]) -> RecordSection:
     """What was asked for and on what machine, what every evaluation and every training was."""
     spec, model = cells.spec, cells.track.model
     asked: dict[str, Any] = {
@@ -57,7 +57,7 @@ def records(cells: Plan, measured: Mapping[str, Measured]) -> Records:
     found |= {f"evaluation on {name}": one.record for name, one in measured.items()}
     trained = {run.id: run for one in measured.values() for run in one.runs}
     trained |= {run.id: run for run in (runs.read(training.out) for training in cells.trainings)}
-    return Records(records=found | {name: {**run.config, "done": run.done} for name, run in trained.items()})
+    return RecordSection(records=found | {name: {**run.config, "done": run.done} for name, run in trained.items()})
 
 
 def safely(what: str, make: Callable[[], Sequence[Section]]) -> Sequence[Section]:
@@ -66,4 +66,4 @@ def safely(what: str, make: Callable[[], Sequence[Section]]) -> Sequence[Section
         return make()
     except Exception as error:  # whatever it is, hours of computing are worth more than a plot
         why = str(error).splitlines() or [""]
-        return [Text(title=what, paragraphs=(f"Not shown: {type(error).__name__}: {why[0]}",))]
+        return [TextSection(title=what, paragraphs=(f"Not shown: {type(error).__name__}: {why[0]}",))]

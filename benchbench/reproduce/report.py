@@ -12,7 +12,7 @@ from benchbench.errors import BenchError, RunError
 from benchbench.evaluate.measure import BASE, Measured
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.report import folder
-from benchbench.report.sections import Page, Section, Tables, Text
+from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.reproduce import curve, jobs, page_sections, protocol_tables
 from benchbench.reproduce.measurement_job import IMAGES
@@ -52,13 +52,13 @@ def report(cells: Plan, store: Path, say: Say) -> Path:
         every.measured |= made.measured
     if not every.tables:
         raise RunError(f"there is no table of {spec.id}", "; ".join(absent) or "nothing was measured", "run it again")
-    body: list[Section] = [Tables(title=f"{spec.title}, on {cells.track.model}", tables=tuple(every.tables))]
+    body: list[Section] = [TableSection(title=f"{spec.title}, on {cells.track.model}", tables=tuple(every.tables))]
     if absent:
-        body.append(Text(title="Not in the table", paragraphs=tuple(absent)))
+        body.append(TextSection(title="Not in the table", paragraphs=tuple(absent)))
     if every.compared or spec.notes:
-        body.append(Text(title="Beside the paper", paragraphs=(*every.compared, *spec.notes)))
+        body.append(TextSection(title="Beside the paper", paragraphs=(*every.compared, *spec.notes)))
     if spec.published:
-        body.append(Tables(title="As published", tables=printed(spec)))
+        body.append(TableSection(title="As published", tables=printed(spec)))
     page = Page(
         title=f"{spec.title} on {cells.track.model}",
         intro=f"{spec.source}. {spec.about}",

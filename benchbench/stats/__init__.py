@@ -1,1 +1,1 @@
-"""Intervals on means and on paired differences. The unit of resampling is the prompt, then the training seed."""
+"""Means, paired differences and win rates with intervals and tests that respect prompts and training seeds."""

@@ -1,4 +1,4 @@
-"""One partition feeds every estimator: images fall into cells of a training seed and a prompt."""
+"""Groups scores by training seed and prompt. Every estimator of this package starts from the resulting matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
-class Cells:
+class ScoreMatrix:
     """Sums and counts of scores, float64 [S, P], for S training seeds and the P prompts that all of them have."""
 
     sums: np.ndarray
@@ -18,17 +18,21 @@ class Cells:
 
     @property
     def means(self) -> np.ndarray:
-        """The mean score of each cell [S, P]."""
-        return self.sums / self.counts
+        """Mean score by training seed and prompt, float64 [S, P]."""
+        means: np.ndarray = self.sums / self.counts
+        return means
 
     @property
     def images(self) -> int:
-        """How many scores went in."""
+        """Number of scores in the matrix, one per image."""
         return int(self.counts.sum())
 
 
-def cells(frame: pd.DataFrame) -> Cells:
-    """Cells of score rows (columns prompt_index, score, perhaps train_seed). Errors: ValueError for no row or NaN."""
+def score_matrix(frame: pd.DataFrame) -> ScoreMatrix:
+    """Groups score rows with the columns prompt_index, score and, for several trainings, train_seed.
+
+    Errors: ValueError for no rows, for a score that is not finite, and where the seeds have no prompt in common.
+    """
     if frame.empty:
         raise ValueError("no scores to summarise")
     if not np.isfinite(frame.score).all():
@@ -39,4 +43,4 @@ def cells(frame: pd.DataFrame) -> Cells:
     counts = grouped.count().unstack().reindex(columns=sums.columns)
     if sums.empty:
         raise ValueError("the training seeds have no prompt in common")
-    return Cells(sums.to_numpy(float), counts.to_numpy(float), tuple(int(p) for p in sums.columns))
+    return ScoreMatrix(sums.to_numpy(float), counts.to_numpy(float), tuple(int(p) for p in sums.columns))

@@ -1,4 +1,4 @@
-"""Many comparisons in one table: Holm's correction, and what a comparison without a verdict could have found."""
+"""Several comparisons in one table: Holm's correction, and the effect that a test without a result could have found."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.paired import Difference
-from benchbench.stats.power import detectable
+from benchbench.stats.power import detectable_effect
 
 Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A p-value alone and corrected for the table, and for a difference that is not significant the detectable one.
+    """The test of one difference: its p-value, the p-value after Holm's correction, and whether it is significant.
 
-    ``detectable`` is in the reward's unit: the smallest true difference that would have been significant in 80 of 100
-    repetitions. None where the difference is significant or one prompt tells nothing.
+    ``detectable``, in the reward's unit, is the true difference that would be significant in 80 of 100 repetitions. It
+    is None where the difference is significant, and for one prompt and one training seed.
     """
 
     p: float
@@ -30,9 +30,10 @@ class Verdict:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the given order: below alpha means significant with a family-wise error of alpha.
+    """Returns Holm's adjusted p-values, in the given order.
 
-    The i-th smallest of m (from 0) is multiplied by m - i, made non-decreasing and capped at 1 (Holm, 1979).
+    Calling those below alpha significant keeps the family-wise error at alpha. The i-th smallest of m p-values (i from
+    0) is multiplied by m - i; the products are made non-decreasing and capped at 1 (Holm, 1979).
     """
     p = np.asarray(p_values, float)
     order = np.argsort(p, kind="stable")
@@ -41,15 +42,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def judge(differences: Mapping[Key, Difference], level: float = LEVEL) -> dict[Key, Verdict]:
-    """A verdict on each difference of one table, corrected for all of them.
+def corrected_verdicts(differences: Mapping[Key, Difference], level: float = LEVEL) -> dict[Key, Verdict]:
+    """Returns a verdict on each difference of one table, corrected for all of them.
 
-    The detectable difference is at Holm's strictest level, (1 - level) / m, which is the first that must be passed.
+    Detectable effects are for Holm's strictest level, (1 - level) / m for m comparisons.
     """
     verdicts = {}
-    adjusted = holm([found.p for found in differences.values()])
-    for (key, found), corrected in zip(differences.items(), adjusted, strict=True):
-        significant = corrected < 1 - level
-        least = None if significant else detectable(found.error, found.freedom, (1 - level) / len(adjusted))
-        verdicts[key] = Verdict(found.p, corrected, significant, least)
+    adjusted = holm([difference.p for difference in differences.values()])
+    alpha = (1 - level) / max(len(adjusted), 1)
+    for (key, difference), adjusted_p in zip(differences.items(), adjusted, strict=True):
+        significant = adjusted_p < 1 - level
+        detectable = None
+        if not significant:
+            detectable = detectable_effect(difference.standard_error, difference.degrees_of_freedom, alpha)
+        verdicts[key] = Verdict(difference.p, adjusted_p, significant, detectable)
     return verdicts

@@ -1,41 +1,46 @@
-"""How sure the order of several rows by their means is: how often it holds when prompts and trainings are resampled."""
+"""How certain a ranking of rows by their means is: how often it holds when prompts and trainings are resampled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from benchbench.stats.cells import cells
+from benchbench.stats.matrix import score_matrix
 
 RESAMPLES = 2000
 
 
-def shares(
+def order_frequencies(
     frames: Mapping[str, pd.DataFrame], orders: Sequence[Sequence[str]], resamples: int = RESAMPLES
 ) -> list[float]:
-    """The share of bootstrap resamples in which the rows' means lie in each of ``orders`` (row labels, best first).
+    """Returns, for each of ``orders``, the fraction of bootstrap resamples whose row means are in that order.
 
-    One draw of prompts serves all rows, since they were sampled on the same ones; each row's trainings are drawn by
-    themselves. Frames hold one reward's rows (prompt_index, score, perhaps train_seed). Always the same numbers.
+    An order lists row labels, best first. ``frames`` has the score rows of one reward by row label, with the columns of
+    ``score_matrix``. All rows were sampled on the same prompts, so each resample draws prompts once for all of them;
+    trainings are drawn for each row on its own. The random seed is fixed.
     Errors: ValueError where the rows have no prompt in common.
     """
-    tables = {row: cells(frame) for row, frame in frames.items()}
-    prompts = sorted(set.intersection(*(set(table.prompts) for table in tables.values())))
+    matrices = {row: score_matrix(frame) for row, frame in frames.items()}
+    prompts = sorted(set.intersection(*(set(matrix.prompts) for matrix in matrices.values())))
     if not prompts:
         raise ValueError("the rows have no prompt in common")
     rng = np.random.default_rng(0)
-    times = rng.multinomial(len(prompts), np.full(len(prompts), 1 / len(prompts)), resamples).astype(float)  # [B, P]
+    prompt_counts = _draws(rng, len(prompts), resamples)
     means: dict[str, np.ndarray] = {}
-    for row, table in tables.items():
-        at = [table.prompts.index(prompt) for prompt in prompts]
-        trainings = len(table.sums)
-        drawn = rng.multinomial(trainings, np.full(trainings, 1 / trainings), resamples).astype(float)  # [B, S]
-        sums, counts = (np.einsum("bs,sp,bp->b", drawn, part[:, at], times) for part in (table.sums, table.counts))
+    for row, matrix in matrices.items():
+        columns = [matrix.prompts.index(prompt) for prompt in prompts]
+        seed_counts = _draws(rng, len(matrix.sums), resamples)
+        sums, counts = (
+            np.einsum("bs,sp,bp->b", seed_counts, values[:, columns], prompt_counts)
+            for values in (matrix.sums, matrix.counts)
+        )
         means[row] = sums / counts
-    return [float(np.mean(np.all([means[a] > means[b] for a, b in _neighbours(order)], axis=0))) for order in orders]
+    return [float(np.mean(np.all([means[a] > means[b] for a, b in pairwise(order)], axis=0))) for order in orders]
 
 
-def _neighbours(order: Sequence[str]) -> list[tuple[str, str]]:
-    return list(zip(order, order[1:], strict=False))
+def _draws(rng: np.random.Generator, size: int, resamples: int) -> np.ndarray:
+    """Returns how often each of ``size`` items is drawn in each bootstrap resample, float64 [resamples, size]."""
+    return rng.multinomial(size, np.full(size, 1 / size), resamples).astype(float)

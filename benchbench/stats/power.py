@@ -1,4 +1,4 @@
-"""The minimum detectable effect: how large a difference would have had to be for this many prompts to show it."""
+"""The minimum detectable effect: the smallest true difference that a test would probably have found."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from scipy import optimize, stats
 POWER = 0.8
 
 
-def detectable(error: float | None, freedom: float, alpha: float, power: float = POWER) -> float | None:
-    """The true difference that a two-sided t-test at ``alpha`` finds with this power, in the unit of ``error``.
+def detectable_effect(
+    standard_error: float | None, degrees_of_freedom: float, alpha: float, power: float = POWER
+) -> float | None:
+    """Returns the true difference that a two-sided t-test at ``alpha`` finds with this power, in the reward's unit.
 
-    ``error`` is the standard error of the difference; None where it is not known or zero. Power is that of the
-    noncentral t distribution; the chance to be significant with the wrong sign is left out.
+    ``standard_error`` is that of the difference; the result is None where it is None or zero. Power is computed from
+    the noncentral t distribution, without the chance of being significant with the wrong sign.
     """
-    if not error:
+    if not standard_error:
         return None
-    critical = float(stats.t.ppf(1 - alpha / 2, freedom))
-    # the noncentrality lies above the critical value less, and below it plus, a few standard errors
-    found = optimize.brentq(
-        lambda shift: float(stats.nct.sf(critical, freedom, shift)) - power, 1e-6, 3 * critical + 10
+    critical = float(stats.t.ppf(1 - alpha / 2, degrees_of_freedom))
+    # the noncentrality lies within a few standard errors of the critical value
+    noncentrality = optimize.brentq(
+        lambda shift: float(stats.nct.sf(critical, degrees_of_freedom, shift)) - power, 1e-6, 3 * critical + 10
     )
-    return float(found) * error
+    return float(noncentrality) * standard_error

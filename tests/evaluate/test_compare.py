@@ -13,7 +13,7 @@ from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.compare import Comparison, compare, sides
 from benchbench.evaluate.compare_report import apart
-from benchbench.report.folder import DATA
+from benchbench.report.folder import PAGE_DATA
 from benchbench.report.sections import Page
 from tests.evaluate.test_evaluate import PROMPTS, REWARD, write_run
 from tests.stats.test_paired import frame
@@ -38,7 +38,7 @@ def test_a_run_and_the_base_both_ways_round(model: str, tmp_path: Path, monkeypa
     assert mean != 0 and cells["difference"].value == pytest.approx(mean)
     assert cells["p"].value == found.verdicts[REWARD].p and cells["difference"].p_holm == cells["p, Holm"].value
 
-    page = Page.model_validate_json((found.folder / DATA).read_text())
+    page = Page.model_validate_json((found.folder / PAGE_DATA).read_text())
     kinds = [section.kind for section in page.sections]
     assert kinds == ["tables", "bars", "pairs", "grid", "curves", "records"]
     bars, pairs = page.sections[1], page.sections[2]
@@ -52,7 +52,7 @@ def test_a_run_and_the_base_both_ways_round(model: str, tmp_path: Path, monkeypa
     back = run(model, tmp_path, "base", "ddpo-1")
     assert back.table.cells[REWARD]["difference"].value == pytest.approx(-mean)
     assert back.verdicts[REWARD].p == found.verdicts[REWARD].p
-    turned = Page.model_validate_json((back.folder / DATA).read_text()).sections[1]
+    turned = Page.model_validate_json((back.folder / PAGE_DATA).read_text()).sections[1]
     assert turned.kind == "bars" and turned.groups[0].bars[0].lose == bars.groups[0].bars[0].win
 
 

@@ -6,22 +6,22 @@ from PIL import Image
 
 from benchbench.report.grids import data_uri
 from benchbench.report.sections import (
-    Bar,
-    BarGroup,
-    Bars,
-    Curves,
-    Grid,
+    Curve,
+    CurveSection,
     GridRow,
-    Line,
+    GridSection,
+    OutcomeBar,
+    OutcomeGroup,
+    OutcomeSection,
     Page,
-    Pair,
-    Pairs,
     Panel,
-    Records,
-    StepCurves,
+    RecordSection,
+    SideBySide,
+    SideBySideSection,
     StepPanel,
-    Tables,
-    Text,
+    StepSection,
+    TableSection,
+    TextSection,
 )
 from benchbench.report.table import Cell, Column, Table
 
@@ -42,30 +42,33 @@ TABLE = Table(
     protocol="abcd",
 )
 IMAGE = data_uri(Image.new("RGB", (8, 8), "red"))
-LINE = Line(label=EVIL, x=(0, 1000, 2000), y=(1, 2, 3), low=(0, 1, 2), high=(2, 3, 4))
-PANELS = tuple(Panel(x_label=f"x {EVIL}", y_label="y", lines=(LINE, Line(label="base", x=(0,), y=(1,)))) for _ in "12")
+LINE = Curve(label=EVIL, x=(0, 1000, 2000), y=(1, 2, 3), low=(0, 1, 2), high=(2, 3, 4))
+PANELS = tuple(Panel(x_label=f"x {EVIL}", y_label="y", lines=(LINE, Curve(label="base", x=(0,), y=(1,)))) for _ in "12")
 STEPS = StepPanel(y_label="ratio", title=EVIL, reference=0.5, lines=(
-    Line(label=EVIL, x=(20, 16, 8), y=(0.5, 0.6, 0.9), low=(0.4, 0.5, 0.8), high=(0.6, 0.7, 1)),
+    Curve(label=EVIL, x=(20, 16, 8), y=(0.5, 0.6, 0.9), low=(0.4, 0.5, 0.8), high=(0.6, 0.7, 1)),
 ))  # fmt: skip
-BARS = (Bar(label=EVIL, win=70, draw=10, lose=20, low=0.6, high=0.85), Bar(label="none", win=0, draw=0, lose=0))
+BARS = (
+    OutcomeBar(label=EVIL, win=70, draw=10, lose=20, low=0.6, high=0.85),
+    OutcomeBar(label="none", win=0, draw=0, lose=0),
+)
 PAGE = Page(
     title=f"Title {EVIL}",
     intro="What was run",
     sections=(
-        Text(title="Note", paragraphs=(EVIL,)),
-        Tables(title="Rewards", tables=(TABLE,)),
-        Curves(title="Training", caption=EVIL, panels=PANELS),
-        StepCurves(title="Over steps", caption=EVIL, panels=(STEPS,)),
-        Bars(title="Win rate", caption=EVIL, against="base", groups=(BarGroup(title=EVIL, bars=BARS),)),
-        Grid(
+        TextSection(title="Note", paragraphs=(EVIL,)),
+        TableSection(title="Rewards", tables=(TABLE,)),
+        CurveSection(title="Training", caption=EVIL, panels=PANELS),
+        StepSection(title="Over steps", caption=EVIL, panels=(STEPS,)),
+        OutcomeSection(title="Win rate", caption=EVIL, against="base", groups=(OutcomeGroup(title=EVIL, bars=BARS),)),
+        GridSection(
             title="Samples", caption="All", prompts=(EVIL, "a dog"), rows=(GridRow(label=EVIL, images=(IMAGE, IMAGE)),)
         ),
-        Pairs(
+        SideBySideSection(
             title="Differ",
             caption=EVIL,
             labels=("base", EVIL),
-            pairs=(Pair(prompt=EVIL, images=(IMAGE, IMAGE), note=f"+1 {EVIL}"),),
+            pairs=(SideBySide(prompt=EVIL, images=(IMAGE, IMAGE), note=f"+1 {EVIL}"),),
         ),
-        Records(records={EVIL: {"command": ["bench", EVIL]}}),
+        RecordSection(records={EVIL: {"command": ["bench", EVIL]}}),
     ),
 )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchbench.report import curves, grids
 from benchbench.report.plots import GREY, colours, compact
-from benchbench.report.sections import Line, Panel
+from benchbench.report.sections import Curve, Panel
 from benchbench.store.runs import Run
 from tests.evaluate.fakes import Generator
 from tests.evaluate.test_generate import run
@@ -22,15 +22,15 @@ def test_a_band_by_hand() -> None:
     """Seeds (0,0)(2,2) and (0,2)(1,3)(3,5): shared x 0..2; at 1 the first is 1, at 2 the second is 4."""
     one = pd.DataFrame({"x": [0, 2], "y": [0.0, 2.0]})
     two = pd.DataFrame({"x": [0, 1, 3], "y": [2.0, 3.0, 5.0]})
-    line = curves.band("m", [one, two], "x", "y")
+    line = curves.mean_curve("m", [one, two], "x", "y")
     assert (line.x, line.y) == ((0, 1, 2), (1, 2, 3))
     assert (line.low, line.high) == ((0, 1, 2), (2, 3, 4))
 
 
 def test_one_seed_has_no_band_and_long_curves_are_thinned() -> None:
     x = np.arange(1000.0)
-    line = curves.band("m", [pd.DataFrame({"x": x, "y": x})], "x", "y")
-    assert line.low is None and len(line.x) == curves.POINTS and (line.x[0], line.x[-1]) == (0, 999)
+    line = curves.mean_curve("m", [pd.DataFrame({"x": x, "y": x})], "x", "y")
+    assert line.low is None and len(line.x) == curves.MAX_POINTS and (line.x[0], line.x[-1]) == (0, 999)
 
 
 def test_rows_without_an_evaluation_are_passed_over(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_equal_costs_by_hand() -> None:
     one = pd.DataFrame({"samples": [0, 8], "reward_calls": [0, 2], "eval.reward": [0.0, 8.0], **x})
     two = pd.DataFrame({"samples": [0, 4], "reward_calls": [0, 8], "eval.reward": [0.0, 4.0], **x})
     up = two.assign(**{"eval.reward": [2.0, 6.0]})
-    found = curves.equal_costs({"a": [one], "b": [two, up]}, "r")
+    found = curves.equal_cost_table({"a": [one], "b": [two, up]}, "r")
     assert found is not None
     [table] = found.tables
     assert [c.key for c in table.columns][:2] == ["4 images trained on", "2 reward calls"]
@@ -82,7 +82,7 @@ def test_equal_costs_by_hand() -> None:
     assert b["2 reward calls"].value == (1 + 3) / 2 and a["2 reward calls"].low is None
     at = b["4 images trained on"]
     assert (at.value, at.seeds) == (5, 2) and at.low == pytest.approx(5 - 12.7062, abs=1e-3)
-    assert curves.equal_costs({"a": [one]}, "r") is None
+    assert curves.equal_cost_table({"a": [one]}, "r") is None
 
 
 def test_a_run_that_logged_nothing_has_no_curve(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_run_that_logged_nothing_has_no_curve(tmp_path: Path) -> None:
 
 
 def test_one_label_has_one_colour_and_the_base_is_grey() -> None:
-    panels = [Panel(x_label="", y_label="", lines=tuple(Line(label=n, x=(0,), y=(0,)) for n in names)) for names in
+    panels = [Panel(x_label="", y_label="", lines=tuple(Curve(label=n, x=(0,), y=(0,)) for n in names)) for names in
               (("base", "a"), ("b", "a"))]  # fmt: skip
     chosen = colours(panels)
     assert chosen["base"] == GREY and len(set(chosen.values())) == 3
@@ -102,10 +102,10 @@ def test_axis_labels_stay_short() -> None:
 
 def test_a_grid_shows_the_same_prompts_in_every_row(tmp_path: Path) -> None:
     made = run(Generator(), tmp_path)
-    shown = grids.grid([made[0], made[0]])
+    shown = grids.sample_grid([made[0], made[0]])
     assert shown.prompts == ("a cat", "a dog", "a cat") and len(shown.rows) == 2
     assert shown.rows[0].images == shown.rows[1].images and "seed 0" in shown.caption
-    assert "6 more images lie" in shown.caption  # 2 rows of 3 prompts and 2 samples, 6 shown
+    assert "has 6 more images" in shown.caption  # 2 rows of 3 prompts and 2 samples, 6 shown
 
 
 def test_a_page_stays_small_whatever_was_evaluated(tmp_path: Path) -> None:
@@ -118,14 +118,14 @@ def test_a_page_stays_small_whatever_was_evaluated(tmp_path: Path) -> None:
         def read(self, _: object) -> Image.Image:
             return Image.new("RGB", (8, 8))
 
-    shown = grids.grid([dataclasses.replace(made, entries=many, images=Same())] * 50)  # type: ignore[arg-type]
+    shown = grids.sample_grid([dataclasses.replace(made, entries=many, images=Same())] * 50)  # type: ignore[arg-type]
     assert (len(shown.rows), len(shown.prompts)) == (16, 6)
     assert "14,904 more images" in shown.caption and "34 rows are left out" in shown.caption
 
 
 def test_a_sheet_keeps_small_pixels_sharp() -> None:
     grid = next(section for section in PAGE.sections if section.kind == "grid")
-    picture = grids.sheet(grid)
+    picture = grids.contact_sheet(grid)
     reds = np.asarray(picture)[..., 0] * (np.asarray(picture)[..., 1] < 5) > 250
     assert reds.sum() == 2 * grids.CELL**2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchbench.report.derived import outcomes, over_steps
+from benchbench.report.derived import outcome_bars, step_curves
 from benchbench.report.table import Cell, Column, Table
 
 
@@ -15,7 +15,7 @@ def table(rows: dict[str, dict[str, Cell]]) -> Table:
 def test_a_quantity_a_panel_and_a_row_a_line() -> None:
     up = {"x+ t=8": Cell(value=0.8, low=0.7, high=0.9), "x+ t=12": Cell(value=0.6, low=0.5, high=0.7)}
     down = {"x- t=8": Cell(value=0.3), "x- t=12": Cell(value=0.2, low=0.1, high=0.3)}
-    found = over_steps(table({"base": up | down, "ours": up}))
+    found = step_curves(table({"base": up | down, "ours": up}))
     assert found is not None
     plus, minus = found.panels
     assert (plus.y_label, minus.y_label) == ("x+", "x-")
@@ -26,16 +26,16 @@ def test_a_quantity_a_panel_and_a_row_a_line() -> None:
 
 def test_quantities_may_stand_in_the_rows() -> None:
     cells = {"t=20": Cell(value=1), "t=1": Cell(value=2)}
-    found = over_steps(table({"base: gap": cells, "base: error": cells, "ours: gap": cells}))
+    found = step_curves(table({"base: gap": cells, "base: error": cells, "ours: gap": cells}))
     assert found is not None and [panel.y_label for panel in found.panels] == ["gap", "error"]
     assert [line.label for line in found.panels[0].lines] == ["base", "ours"]
-    bare = over_steps(table({"base": cells}))
+    bare = step_curves(table({"base": cells}))
     assert bare is not None and bare.panels[0].y_label == "Ratio"
 
 
 def test_other_tables_have_no_steps() -> None:
-    assert over_steps(table({"base": {"t=8": Cell(value=1), "colour": Cell(value=2)}})) is None
-    assert outcomes(table({"base": {"colour": Cell(value=2)}}), "base") is None
+    assert step_curves(table({"base": {"t=8": Cell(value=1), "colour": Cell(value=2)}})) is None
+    assert outcome_bars(table({"base": {"colour": Cell(value=2)}}), "base") is None
 
 
 def test_shares_become_counts() -> None:
@@ -46,7 +46,7 @@ def test_shares_become_counts() -> None:
         row: {key: Cell(value=v, low=v - 0.1, high=v + 0.1, images=40) for key, v in cells.items()}
         for row, cells in (("a", drawn), ("b", clear))
     }
-    found = outcomes(table(rows), "base")
+    found = outcome_bars(table(rows), "base")
     assert found is not None and found.against == "base"
     [group] = found.groups
     a, b = group.bars

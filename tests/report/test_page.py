@@ -9,7 +9,7 @@ import pytest
 
 from benchbench.errors import CorruptError, MissingError
 from benchbench.report import folder, page
-from benchbench.report.sections import Page, Records
+from benchbench.report.sections import Page, RecordSection
 from tests.report.pages import PAGE
 
 
@@ -87,7 +87,7 @@ def test_a_report_folder_has_page_tables_and_picture(tmp_path: Path) -> None:
 
 def test_another_result_is_another_folder_and_the_same_is_the_same(tmp_path: Path) -> None:
     first = folder.write(tmp_path, "r", PAGE)
-    later = (*PAGE.sections[:-1], Records(records={"time": "later"}))
+    later = (*PAGE.sections[:-1], RecordSection(records={"time": "later"}))
     assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": later})) == first
     assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": PAGE.sections[:1]})) != first
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from benchbench.report.latex import escape, latex
-from benchbench.report.table import Cell, gain, interval, number, undecided
+from benchbench.report.table import Cell, format_detectable, format_gain, format_interval, format_number
 from tests.report.pages import EVIL, TABLE
 
 
@@ -46,13 +46,13 @@ def test_a_row_alone_is_not_the_best() -> None:
     ],
 )
 def test_numbers_are_rounded_for_readers(value: float, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_intervals_have_the_digits_of_their_mean() -> None:
-    assert interval(0.98, 1.004, like=0.99) == "[0.980, 1.004]"
-    assert interval(None, None) == ""
-    assert gain(TABLE.cells["base"]["colour"]) == ""
+    assert format_interval(0.98, 1.004, like=0.99) == "[0.980, 1.004]"
+    assert format_interval(None, None) == ""
+    assert format_gain(TABLE.cells["base"]["colour"]) == ""
 
 
 MARKED = Cell(value=2, difference=1.0, gain=0.5, gain_low=0.2, gain_high=0.8, p=0.001, p_holm=0.004, significant=True)
@@ -60,9 +60,9 @@ OPEN = Cell(value=1, gain=0.1, p=0.2, p_holm=0.4, significant=False, detectable=
 
 
 def test_marks_of_significance() -> None:
-    assert gain(MARKED) == "+0.50 SD* [+0.20, +0.80]" and undecided(MARKED) == ""
-    assert gain(OPEN) == "+0.10 SD" and undecided(OPEN) == "n.s., detectable 0.30 SD"
-    assert undecided(OPEN.model_copy(update={"detectable_gain": None})) == "n.s., detectable 0.0600"
+    assert format_gain(MARKED) == "+0.50 SD* [+0.20, +0.80]" and format_detectable(MARKED) == ""
+    assert format_gain(OPEN) == "+0.10 SD" and format_detectable(OPEN) == "n.s., detectable 0.30 SD"
+    assert format_detectable(OPEN.model_copy(update={"detectable_gain": None})) == "n.s., detectable 0.0600"
     table = TABLE.model_copy(update={"cells": {"base": {}, EVIL: {"colour": MARKED, "oracle": OPEN}}})
     assert r"+0.50 SD\* [+0.20, +0.80]" in table.markdown() and "n.s., detectable 0.30 SD" in table.markdown()
     rows = list(csv.DictReader(io.StringIO(table.csv())))

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchbench.stats.cells import Cells, cells
-from benchbench.stats.intervals import mean, of_cells
+from benchbench.stats.intervals import mean, mean_of_matrix
+from benchbench.stats.matrix import ScoreMatrix, score_matrix
 
 
 def frame(scores: list[list[float]], train_seed: int | None = None) -> pd.DataFrame:
@@ -18,8 +18,8 @@ def frame(scores: list[list[float]], train_seed: int | None = None) -> pd.DataFr
     return made if train_seed is None else made.assign(train_seed=train_seed)
 
 
-def table(means: np.ndarray) -> Cells:
-    return Cells(means, np.ones_like(means), tuple(range(means.shape[1])))
+def table(means: np.ndarray) -> ScoreMatrix:
+    return ScoreMatrix(means, np.ones_like(means), tuple(range(means.shape[1])))
 
 
 def test_three_prompts_by_hand() -> None:
@@ -40,13 +40,13 @@ def test_two_seeds_by_hand() -> None:
 
     Freedom 2²/(1/1 + 1/1) = 2, t = 4.3027, half width 4.3027 * sqrt(2) = 6.0849 around 3.
     """
-    found = of_cells(table(np.array([[1.0, 3.0], [3.0, 5.0]])))
+    found = mean_of_matrix(table(np.array([[1.0, 3.0], [3.0, 5.0]])))
     assert found.value == 3 and found.seeds == 2
     assert (found.low, found.high) == (pytest.approx(3 - 6.0849, abs=1e-3), pytest.approx(3 + 6.0849, abs=1e-3))
 
 
 def test_two_equal_seeds_on_one_prompt_do_not_divide_by_zero() -> None:
-    found = of_cells(table(np.array([[2.0], [2.0]])))
+    found = mean_of_matrix(table(np.array([[2.0], [2.0]])))
     assert (found.low, found.high) == (2, 2)
 
 
@@ -71,7 +71,7 @@ def test_prompts_weigh_by_their_images() -> None:
 
 def test_seeds_are_compared_on_the_prompts_that_all_have() -> None:
     both = pd.concat([frame([[1], [3], [100]], 0), frame([[2], [4]], 1)])
-    assert cells(both).sums.tolist() == [[1, 3], [2, 4]]
+    assert score_matrix(both).sums.tolist() == [[1, 3], [2, 4]]
 
 
 @pytest.mark.parametrize("rows", [[], [[float("nan")]], [[float("inf")]]])
@@ -108,7 +108,7 @@ def test_a_higher_level_is_wider(rows: list[list[float]]) -> None:
 def coverage(draw: object, truth: float, repeats: int) -> float:
     hits = 0
     for _ in range(repeats):
-        found = of_cells(draw())  # type: ignore[operator]
+        found = mean_of_matrix(draw())  # type: ignore[operator]
         assert found.low is not None and found.high is not None
         hits += found.low <= truth <= found.high
     return hits / repeats
@@ -133,7 +133,7 @@ def test_coverage_of_skewed_prompts(prompts: int) -> None:
 def test_coverage_over_seeds_and_prompts(seeds: int, between: float) -> None:
     rng = np.random.default_rng(seeds)
 
-    def draw() -> Cells:
+    def draw() -> ScoreMatrix:
         seed, prompt = rng.normal(0, between, (seeds, 1)), rng.normal(size=(1, 45))
         return table(seed + prompt + rng.normal(size=(seeds, 45)))
 
@@ -163,7 +163,7 @@ def test_why_the_two_levels_are_not_bootstrapped() -> None:
         prompts = np.eye(45)[rng.integers(45, size=(500, 45))].mean(1)
         low, high = np.quantile(((seeds @ drawn) * prompts).sum(1), [0.025, 0.975])
         plain += low <= 0 <= high
-        found = of_cells(table(drawn))
+        found = mean_of_matrix(table(drawn))
         assert found.low is not None and found.high is not None
         used += found.low <= 0 <= found.high
     assert plain / 300 < 0.84 and used / 300 > 0.9

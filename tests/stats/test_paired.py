@@ -39,7 +39,11 @@ def test_by_hand() -> None:
     assert (found.raw.low, found.raw.high) == (pytest.approx(2 - 12.7062), pytest.approx(2 + 12.7062))
     assert found.gain is not None and found.gain.value == pytest.approx(0.33968, abs=1e-5)
     assert found.gain.high == pytest.approx((2 + 12.7062) / 5.8878, abs=1e-3)
-    assert (found.error, found.freedom, found.p) == (pytest.approx(1), 1, 0.5)  # both signs alike: 2 of 4 patterns
+    assert (found.standard_error, found.degrees_of_freedom, found.p) == (
+        pytest.approx(1),
+        1,
+        0.5,
+    )  # both signs alike: 2 of 4 patterns
 
 
 def test_what_prompts_share_cancels() -> None:

@@ -7,41 +7,41 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchbench.stats import permutation
-from benchbench.stats.cells import Cells
-from benchbench.stats.intervals import of_cells
-from benchbench.stats.permutation import p_value, sign_flips
+from benchbench.stats.intervals import mean_of_matrix
+from benchbench.stats.matrix import ScoreMatrix
+from benchbench.stats.permutation import p_value, sign_flip_test
 
 
-def table(means: np.ndarray) -> Cells:
-    return Cells(means, np.ones_like(means), tuple(range(means.shape[1])))
+def table(means: np.ndarray) -> ScoreMatrix:
+    return ScoreMatrix(means, np.ones_like(means), tuple(range(means.shape[1])))
 
 
 def test_sign_flips_by_hand() -> None:
     """1, 2, 3: of the 8 sign patterns only +++ and --- have a mean of at least 2 in size. 1, 2, -3: all 8 reach 0."""
-    assert sign_flips(np.array([1.0, 2.0, 3.0])) == pytest.approx(2 / 8)
-    assert sign_flips(np.array([1.0, 2.0, -3.0])) == 1.0
-    assert sign_flips(np.zeros(4)) == 1.0
+    assert sign_flip_test(np.array([1.0, 2.0, 3.0])) == pytest.approx(2 / 8)
+    assert sign_flip_test(np.array([1.0, 2.0, -3.0])) == 1.0
+    assert sign_flip_test(np.zeros(4)) == 1.0
 
 
 def test_one_outlier_by_hand() -> None:
     """-1, 5: sizes of the means are 2 for (-,+), 3 for (+,+), and the mirrored two: all four reach 2."""
-    assert sign_flips(np.array([-1.0, 5.0])) == 1.0
+    assert sign_flip_test(np.array([-1.0, 5.0])) == 1.0
 
 
 def test_ties_do_not_hang_on_the_order_of_addition() -> None:
     """1.5 + 1.5 - 1.5 + ... rounds one way forwards and another backwards, which once made 0.91 of 1.00."""
     x = np.array([0, 0, 0, 0, 1.5, 1.5, 1.5, 60.001, -63, -1.5])
-    assert sign_flips(x) == sign_flips(x[::-1])
+    assert sign_flip_test(x) == sign_flip_test(x[::-1])
 
 
 def test_ten_times_heads() -> None:
     """All signs one way: two of 2^10 patterns."""
-    assert sign_flips(np.arange(1.0, 11)) == pytest.approx(2 / 1024)
+    assert sign_flip_test(np.arange(1.0, 11)) == pytest.approx(2 / 1024)
 
 
 def test_many_prompts_agree_with_the_t_test() -> None:
     x = np.random.default_rng(1).normal(0.15, 1, 200)
-    assert sign_flips(x) == pytest.approx(float(stats.ttest_1samp(x, 0).pvalue), abs=0.01)
+    assert sign_flip_test(x) == pytest.approx(float(stats.ttest_1samp(x, 0).pvalue), abs=0.01)
 
 
 def test_two_seeds_by_hand() -> None:
@@ -67,16 +67,16 @@ differences = st.lists(st.floats(-100, 100), min_size=1, max_size=11)
 @given(differences, st.floats(0.01, 100))
 def test_sign_and_unit_do_not_matter(values: list[float], factor: float) -> None:
     x = np.array(values)
-    p = sign_flips(x)
-    assert 0 < p <= 1 and sign_flips(-x) == p and sign_flips(x[::-1]) == p
+    p = sign_flip_test(x)
+    assert 0 < p <= 1 and sign_flip_test(-x) == p and sign_flip_test(x[::-1]) == p
     # a power of two scales without rounding, so that ties stay ties
-    assert sign_flips(x * 2.0 ** round(np.log2(factor))) == p
+    assert sign_flip_test(x * 2.0 ** round(np.log2(factor))) == p
 
 
 @given(st.lists(st.lists(st.floats(-9, 9), min_size=4, max_size=4), min_size=2, max_size=4))
 def test_p_and_interval_agree_for_several_seeds(rows: list[list[float]]) -> None:
     cells = table(np.array(rows))
-    found, p = of_cells(cells), p_value(cells)
+    found, p = mean_of_matrix(cells), p_value(cells)
     assert found.low is not None and found.high is not None
     if abs(p - 0.05) > 1e-6:
         assert (p < 0.05) == (found.low > 0 or found.high < 0)
@@ -87,7 +87,7 @@ def test_it_errs_as_often_as_it_says(prompts: int, monkeypatch: pytest.MonkeyPat
     """Null differences are called significant 5 times in 100; 600 repeats have a standard error of 0.009."""
     monkeypatch.setattr(permutation, "FLIPS", 499)
     rng = np.random.default_rng(prompts)
-    errs = np.mean([sign_flips(rng.laplace(size=prompts)) < 0.05 for _ in range(600)])
+    errs = np.mean([sign_flip_test(rng.laplace(size=prompts)) < 0.05 for _ in range(600)])
     assert 0.02 < errs < 0.08
 
 
@@ -96,5 +96,5 @@ def test_why_seeds_are_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permutation, "FLIPS", 499)
     rng = np.random.default_rng(0)
     drawn = [rng.normal(0, 1, (3, 1)) + rng.normal(0, 0.5, (1, 45)) + rng.normal(size=(3, 45)) for _ in range(300)]
-    assert np.mean([sign_flips(cells.mean(0)) < 0.05 for cells in drawn]) > 0.6
+    assert np.mean([sign_flip_test(cells.mean(0)) < 0.05 for cells in drawn]) > 0.6
     assert np.mean([p_value(table(cells)) < 0.05 for cells in drawn]) < 0.1
