@@ -46,7 +46,11 @@ class PairFiles:
         if nodup:
             self._drop_duplicates()
         if not len(self._rows):
-            raise UsageError(f"there is no pair in {name}", f"its rows are {self.counts}", "name other files")
+            raise UsageError(
+                f"there is no pair in {name}",
+                "of its {rows} rows, {ties} are ties and {unlabelled} have no label".format(**self.counts),
+                "name other files",
+            )
         files = [
             [hash_of(file.path), _hash_pictures(file, hash_of) if is_ours else ""]
             for file, is_ours in zip(self._files, self._is_ours, strict=True)

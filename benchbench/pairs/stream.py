@@ -47,7 +47,7 @@ class SkippedRow(NamedTuple):
 
 
 class PairStream:
-    """Yields draws 0, 1, 2, ... by number; each epoch of len(pairs) draws is a permutation of the rows.
+    """Numbered draws 0, 1, 2, ... without end; each epoch of len(pairs) draws is a permutation of the rows.
 
     ``flip``: True flips each picture on its own, "joint" flips both or none, False flips none. ``same_size`` first
     resizes the second picture in the file to the size of the first. Where ``pairs.skip_bad`` is set, a row that cannot
