@@ -8,12 +8,13 @@ numbers, the second number of the file names) and ``winner`` (i's number, j's nu
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from benchbench.runtime.json_files import parse
 
 COLUMNS = ("prompt", "index", "seed", "i", "j", "winner")
 SHOWN = 5  # bad rows that an error names
@@ -79,7 +80,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
 def _vote(row: Any) -> Vote:
     """Errors: ValueError saying what is wrong with the row."""
     if isinstance(row, str):
-        row = json.loads(row)  # a JSONDecodeError is a ValueError
+        row = parse(row)
     if not isinstance(row, dict):
         raise ValueError(f"not an object with {', '.join(COLUMNS)}")
     absent = [name for name in COLUMNS if row.get(name) in (None, "")]

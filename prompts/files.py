@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchbench.errors import UsageError
+from benchbench.runtime.json_files import parse
 
 FIELDS = ("prompt", "caption")
 
@@ -50,7 +50,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, str]]:
 def _jsonl(path: Path, text: str) -> Iterator[tuple[int, str]]:
     for number, line in _lines(path, text):
         try:
-            row = json.loads(line)
+            row = parse(line)
         except ValueError as error:
             raise _bad(path, f"line {number} is not JSON: {error}", "write one JSON object a line") from error
         prompt = next((row[field] for field in FIELDS if field in row), None) if isinstance(row, dict) else None

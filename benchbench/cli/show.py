@@ -111,14 +111,13 @@ def _model(name: str) -> None:
 
 def _run(name: str, store: Store) -> None:
     from benchbench.store import root, runs
+    from benchbench.store.metrics import last_metrics
 
     run = runs.find(root(store), name)
     say(f"{run.id}: {run.state}{f' ({run.note})' if run.note else ''}\n{run.path}\n")
     say(json.dumps(run.config, indent=2))
-    metrics = run.path / "metrics.jsonl"
-    if metrics.is_file():
-        lines = metrics.read_text(encoding="utf-8").splitlines()
-        say(f"\nlast metrics: {lines[-1] if lines else 'none yet'}")
+    last = last_metrics(run.path)
+    say(f"\nlast metrics: {json.dumps(last) if last else 'none yet'}")
     if run.done:
         say(f"done: {json.dumps(run.done)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,15 +40,9 @@ def status(
 
 def _progress(path: Path, config: dict[str, Any]) -> str:
     """``96 of 384``, by the last row of metrics that was written whole."""
-    done = 0
-    metrics = path / "metrics.jsonl"
-    if metrics.is_file():
-        for line in reversed(metrics.read_text(encoding="utf-8").splitlines()):
-            try:
-                done = json.loads(line)["samples"]
-                break
-            except (ValueError, KeyError):
-                continue
+    from benchbench.store.metrics import last_metrics
+
+    done = last_metrics(path).get("samples", 0)
     return f"{done} of {config.get('config', {}).get('samples', '?')}"
 
 

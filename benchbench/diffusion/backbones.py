@@ -13,6 +13,7 @@ from benchbench.diffusion.compile import keep_signature
 from benchbench.errors import CorruptError, UsageError
 from benchbench.hub import models
 from benchbench.runtime.allocator import keep_freed_memory
+from benchbench.runtime.json_files import read_object
 from benchbench.runtime.precision import exact_fp32
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -97,7 +98,7 @@ def load(
     root = models.folder(model)
     models.check_kind(root)
     models.weight_files(root)  # raises for a part that is missing
-    scheduler = _json(root / "scheduler" / "scheduler_config.json")
+    scheduler = read_object(root / "scheduler" / "scheduler_config.json", models.AGAIN)
     where = pick_device(str(device) if device is not None else None)
     if where.type == "cpu":
         keep_freed_memory()
@@ -155,7 +156,7 @@ def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
     For SDXL instead of bf16 as well, as SPO's code has it. A VAE whose config says ``force_upcast: false`` was made for
     half precision and stays in it.
     """
-    upcast = _json(folder / "config.json").get("force_upcast", True) and (xl or dtype == "fp16")
+    upcast = read_object(folder / "config.json", models.AGAIN).get("force_upcast", True) and (xl or dtype == "fp16")
     return torch.float32 if upcast else DTYPES[dtype]
 
 
@@ -173,12 +174,3 @@ def _check_fit(backbone: Backbone) -> None:
             problem = f"its UNet takes {unet.projection_class_embeddings_input_dim} added conditions, SDXL gives {wide}"
     if problem:
         raise UsageError(f"the model {backbone.name} cannot be run", problem, "choose another model: bench list models")
-
-
-def _json(path: Any) -> dict[str, Any]:
-    import json
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptError(f"{path} cannot be read", str(error), "fetch the model again") from error

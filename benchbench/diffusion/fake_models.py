@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +11,10 @@ import torch
 
 from benchbench.defaults import split_model
 from benchbench.diffusion.backbones import DTYPES, Backbone
-from benchbench.errors import CorruptError, MissingError
+from benchbench.errors import MissingError
 from benchbench.hub import models
 from benchbench.hub.known_configs import KNOWN
+from benchbench.runtime.json_files import read_object
 
 Settings = dict[str, dict[str, Any]]
 
@@ -33,19 +32,11 @@ def settings(model: str) -> Settings:
             raise
         return KNOWN[base]
     parts = ["unet", "vae", "text_encoder", *(["text_encoder_2"] if models.is_xl(root) else [])]
-    found = {part: _read(root / part / "config.json") for part in parts}
-    found["scheduler"] = _read(root / "scheduler" / "scheduler_config.json")
+    found = {part: read_object(root / part / "config.json", models.AGAIN) for part in parts}
+    found["scheduler"] = read_object(root / "scheduler" / "scheduler_config.json", models.AGAIN)
     if vae:
         with contextlib.suppress(MissingError):  # another decoder's memory is that of the model's own
-            found["vae"] = _read(models.vae_folder(vae) / "config.json")
-    return found
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptError(f"{file} cannot be read", str(error), "fetch the model again") from error
+            found["vae"] = read_object(models.vae_folder(vae) / "config.json", models.AGAIN)
     return found
 
 

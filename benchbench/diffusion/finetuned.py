@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from benchbench.diffusion.backbones import DTYPES, Backbone
 from benchbench.diffusion.policy import Policy
 from benchbench.errors import CorruptError
 from benchbench.hub import models
+from benchbench.runtime.files import replacing_folder, sweep
 
 FOLDER = "unet"
 
@@ -39,17 +38,10 @@ def train_all(policy: Policy) -> None:
 
 def save_unet(unet: Any, folder: Path) -> Path:
     """Writes ``folder/unet`` in float32, whole or not at all; ``UNet2DConditionModel.from_pretrained`` reads it."""
-    temporary, final = folder / f".{os.getpid()}.{FOLDER}", folder / FOLDER
-    for left in folder.glob(f".*.{FOLDER}"):
-        shutil.rmtree(left)
-    try:
+    sweep(folder, FOLDER)
+    with replacing_folder(folder / FOLDER) as temporary:
         unet.save_pretrained(temporary, max_shard_size="100GB")  # one file, also of SDXL
-        if final.exists():  # of a writer that was killed before it could mark the run as done
-            shutil.rmtree(final)
-        os.replace(temporary, final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return final
+    return folder / FOLDER
 
 
 def load_unet(folder: Path, backbone: Backbone) -> Any:

@@ -6,7 +6,6 @@ Rank 4 on q, k, v and out of every attention, A ~ N(0, 1/r²) and B = 0, is what
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from torch import Tensor
 from benchbench.diffusion import lora_half
 from benchbench.errors import CorruptError
 from benchbench.noise import hash64
+from benchbench.runtime.files import replacing, sweep
+from benchbench.runtime.json_files import parse_object, read_object
 
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -51,12 +52,12 @@ def save_adapter(unet: Any, folder: Path) -> Path:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(unet).items()}
     config = unet.peft_config["default"].to_dict()
     config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
-    temporary = folder / f".{os.getpid()}.{WEIGHT_NAME}"
-    StableDiffusionPipeline.save_lora_weights(
-        folder, unet_lora_layers=state, unet_lora_adapter_metadata=config, weight_name=temporary.name
-    )
-    temporary.write_bytes(_in_order(temporary.read_bytes()))
-    os.replace(temporary, folder / WEIGHT_NAME)
+    sweep(folder, WEIGHT_NAME)
+    with replacing(folder / WEIGHT_NAME) as temporary:
+        StableDiffusionPipeline.save_lora_weights(
+            folder, unet_lora_layers=state, unet_lora_adapter_metadata=config, weight_name=temporary.name
+        )
+        temporary.write_bytes(_in_order(temporary.read_bytes()))
     return folder / WEIGHT_NAME
 
 
@@ -66,7 +67,7 @@ def _in_order(file: bytes) -> bytes:
     Images are kept under the hash of the file: the same training made again must find them.
     """
     end = 8 + int.from_bytes(file[:8], "little")
-    header = json.loads(file[8:end])
+    header = parse_object(file[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
@@ -144,4 +145,5 @@ def _own_config(file: Path) -> dict[str, Any] | None:
     beside = file.parent / "adapter_config.json"
     if not beside.is_file():
         return None
-    return {f"unet.{key}": value for key, value in json.loads(beside.read_text(encoding="utf-8")).items()}
+    config = read_object(beside, "fetch the adapter again")
+    return {f"unet.{key}": value for key, value in config.items()}

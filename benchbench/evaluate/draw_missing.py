@@ -13,7 +13,7 @@ from benchbench.noise import Noise, Sample
 from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.progress import Progress
-from benchbench.store.images import Images
+from benchbench.store.images import ImageStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ Draw = Callable[[slice], "np.ndarray"]
 
 
 def fill(
-    images: Images,
+    images: ImageStore,
     items: Sequence[Sample],
     missing: AbstractSet[Sample],
     drawing: Drawing,
@@ -62,7 +62,7 @@ def fill(
 
 
 def _side_by_side(
-    images: Images,
+    images: ImageStore,
     order: Sequence[Sample],
     missing: AbstractSet[Sample],
     draw: Draw,
@@ -86,7 +86,7 @@ def _side_by_side(
 
 
 def _one_after_the_other(
-    images: Images, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, fits: Splitter
+    images: ImageStore, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, fits: Splitter
 ) -> Generator[Sequence[Sample], None, None]:
     """Batches; the images of one are encoded and written while the next is drawn."""
 

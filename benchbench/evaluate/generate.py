@@ -12,9 +12,10 @@ from benchbench.evaluate.draw_missing import fill
 from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.row import Drawing, Subject
 from benchbench.noise import Noise, Sample
-from benchbench.runtime.files import Say, locked, sweep
+from benchbench.runtime.files import Say, sweep
+from benchbench.runtime.locks import locked
 from benchbench.runtime.progress import progress
-from benchbench.store.images import Entry, Images
+from benchbench.store.images import Entry, ImageStore
 from benchbench.store.keys import GenerationKey
 from benchbench.types import PromptSet
 
@@ -25,7 +26,7 @@ class Generation:
 
     label: str
     seed: int
-    images: Images
+    images: ImageStore
     entries: dict[Sample, Entry]
 
     @property
@@ -59,7 +60,7 @@ def generate(
     done = []
     for seed in eval_seeds:
         key = GenerationKey(subject.model_hash, subject.adapter_hash, sampler, dtype, prompts.name, prompts.hash, seed)
-        images = Images(store, key)
+        images = ImageStore(store, key)
         with locked(images.lock, say):
             sweep(images.folder)
             entries = images.scan(items, say)

@@ -9,8 +9,6 @@ scores go through the image and score stores: what was interrupted goes on where
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -22,8 +20,11 @@ from benchbench.errors import UsageError
 from benchbench.noise import Sample
 from benchbench.pairs.open import resolve_files
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Say, locked, sweep, write_atomic, writing
+from benchbench.runtime.files import Say, replacing, sweep
 from benchbench.runtime.hashing import digest, file_sha256
+from benchbench.runtime.json_files import find_object, write_json
+from benchbench.runtime.locks import locked
+from benchbench.runtime.names import safe_name
 
 if TYPE_CHECKING:
     from benchbench.config import SamplerConfig
@@ -98,9 +99,9 @@ def make_pairs(
         raise UsageError("a pair needs two images", f"{images_per_prompt} a prompt were asked for", "give 2 or more")
     sampler = sampler or SamplerConfig()
     key = _key(model, prompts, reward, images_per_prompt, seeds, sampler, device, dtype)
-    folder = out or store / "pairs" / f"{prompts.name}-{digest(key)}"
+    folder = out or store / "pairs" / f"{safe_name(prompts.name)}-{digest(key)}"
     with locked(folder.parent / f"{folder.name}.lock", say):
-        if _made(folder, key, say):
+        if _made(folder, key, out is None, say):
             return folder
         count = len(prompts) * images_per_prompt * len(seeds)
         say(f"making pairs of {count} images of {prompts.name} by {model}, judged by {reward}; into {folder}")
@@ -155,29 +156,29 @@ def _key(
     }
 
 
-def _made(folder: Path, key: dict[str, Any], say: Say) -> bool:
-    """Whether the folder holds the pairs of the key. Errors: UsageError where it holds something else."""
-    try:
-        found = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        ours = found["key"] == key
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = not any(folder.glob("[!.]*"))
-        found = {}
+def _made(folder: Path, key: dict[str, Any], named: bool, say: Say) -> bool:
+    """Returns True where the folder holds the pairs of the key; ``named`` says that its name has the key's digest.
+
+    Errors: UsageError where it holds something else.
+    """
+    record = find_object(folder / "record.json")
+    # without a record, or with a damaged one: the store's folder is named by the key, and its pairs are made again
+    ours = record.get("key") == key if record else named or not any(folder.glob("[!.]*"))
     if not ours:
         raise UsageError(
             f"{folder} holds something else", "nothing is overwritten", "choose another --out, or remove that folder"
         )
-    if "sha256" not in found:
+    if record is None or "sha256" not in record:
         return False  # nothing yet, or what an interrupted making left
     pairs = folder / "pairs.parquet"
-    if pairs.is_file() and file_sha256(pairs) == found["sha256"]:
+    if pairs.is_file() and file_sha256(pairs) == record["sha256"]:
         return True
     say(f"warning: {pairs} is not the file that was made; it is made again")
     return False
 
 
 def _record(folder: Path, facts: dict[str, Any]) -> None:
-    write_atomic(folder / "record.json", (json.dumps(facts, indent=1) + "\n").encode())
+    write_json(folder / "record.json", facts)
 
 
 def meetings(count: int) -> Iterator[tuple[int, int]]:
@@ -195,19 +196,12 @@ def _write(folder: Path, measured: Measured) -> dict[str, int]:
     columns |= dict.fromkeys(("prompt_index", "seed", "winner_sample", "loser_sample"), pa.int64())
     schema = pa.schema(list(columns.items()))
     path = folder / "pairs.parquet"
-    temporary = folder / f".{path.name}.{os.getpid()}.tmp"
     counts = {"images": sum(len(g.entries) for g in measured.generations["base"]), "pairs": 0, "ties": 0}
-    with writing(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder, path.name)
-        try:
-            with pq.ParquetWriter(temporary, schema) as writer:
-                rows = _rows(measured, counts)
-                while group := list(islice(rows, GROUP)):
-                    writer.write_table(pa.Table.from_pylist(group, schema))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    sweep(folder, path.name)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        rows = _rows(measured, counts)
+        while group := list(islice(rows, GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema))
     return counts
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -20,10 +19,12 @@ from benchbench.noise import Sample
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.scoring import Score, scoring
-from benchbench.runtime.files import Say, locked, sweep
+from benchbench.runtime.files import Say, sweep
+from benchbench.runtime.locks import locked
+from benchbench.runtime.names import safe_name
 from benchbench.runtime.progress import Progress, progress
 from benchbench.store import scores as store_scores
-from benchbench.store.scores import Scores
+from benchbench.store.scores import ScorePart
 from benchbench.types import Reward
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def score(
             continue
         lazy = _Lazy(kind, device, say)
         for generation, frames in zip(generations, parts, strict=True):
-            scores = Scores(store, generation.images.id, kind)
+            scores = ScorePart(store, generation.images.id, kind)
             with locked(scores.lock, say):
                 sweep(scores.path.parent, scores.path.name)
                 known = _current(scores.read(say), generation)
@@ -79,8 +80,8 @@ def _mix(
     statistics = mix.measured({name: [v for s in first for v in s[name]] for name in kind.kinds})
     of = f"images of {generations[0].label}"
     mix.tell(kind.name, statistics, of, say)
-    name = re.sub(r"[^\w.-]+", "_", kind.name)
-    mix.save(store / "scores" / generations[0].images.id / f"ensemble-{name}.json", kind.name, statistics, of)
+    file = store / "scores" / generations[0].images.id / f"ensemble-{safe_name(kind.name)}.json"
+    mix.save(file, kind.name, statistics, of)
     member = next(iter(kind.kinds))
     return [
         frame[frame.reward == member]
@@ -141,7 +142,7 @@ def _ordered(known: pd.DataFrame, generation: Generation) -> pd.DataFrame:
 
 
 def _fill(
-    scores: Scores,
+    scores: ScorePart,
     known: pd.DataFrame,
     todo: Sequence[Sample],
     generation: Generation,

@@ -19,6 +19,7 @@ from benchbench.hub.released import PIPELINE, RELEASED, ROOT
 from benchbench.rewards import lookup
 from benchbench.runtime.files import cache_folder, write_atomic
 from benchbench.runtime.hashing import cached_sha256, file_sha256
+from benchbench.runtime.json_files import find_list
 
 # What a StableDiffusionPipeline or an SDXL one needs, each weight once: full precision, safetensors.
 MODEL_FILES = (
@@ -195,7 +196,7 @@ def _texts(path: Path, column: str) -> list[Any]:
 
         return pd.read_parquet(path, columns=[column])[column].tolist()
     if path.suffix == ".json":
-        rows: list[Any] = json.loads(path.read_text(encoding="utf-8"))
+        rows = find_list(path) or []  # their number is checked
         return [row[column] for row in rows] if column else rows
     with path.open(encoding="utf-8", newline="") as file:
         return [row[column] for row in csv.DictReader(file, delimiter="\t")]

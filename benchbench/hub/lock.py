@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from benchbench.errors import CorruptError
-from benchbench.runtime.files import cache_folder, locked, write_atomic
+from benchbench.runtime.files import cache_folder
+from benchbench.runtime.json_files import read_object, write_json
+from benchbench.runtime.locks import locked
 
 
 def holds(value: str) -> bool:
@@ -26,7 +27,7 @@ def agree(key: str, value: str) -> None:
                 f"to accept the change, delete its line in {path}",
             )
         if key not in lock:
-            write_atomic(path, (json.dumps({**lock, key: value}, indent=1, sort_keys=True) + "\n").encode())
+            write_json(path, dict(sorted({**lock, key: value}.items())))
 
 
 def _path() -> Path:
@@ -35,8 +36,4 @@ def _path() -> Path:
 
 def _read() -> dict[str, str]:
     path = _path()
-    try:
-        lock: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise CorruptError(f"{path} is damaged", str(error), "delete it; the next fetch records anew") from error
-    return lock
+    return read_object(path, "delete it; the next fetch records anew") if path.is_file() else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from benchbench import defaults
 from benchbench.defaults import OTHER_VAE, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.runtime.hashing import cached_sha256, text_sha256
+from benchbench.runtime.json_files import read_object
 
 # The first id is asked first; the others are copies of the same weights.
 HUB_IDS: dict[str, tuple[str, ...]] = {
@@ -27,6 +27,7 @@ PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 XL_PARTS = (*PARTS, "text_encoder_2", "tokenizer_2")
 XL = "StableDiffusionXLPipeline"
 KINDS = ("StableDiffusionPipeline", XL)
+AGAIN = "fetch the model again"
 WEIGHTS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
@@ -174,7 +175,7 @@ def model_hash(model: str) -> str:
 
 def image_size(root: Path) -> int:
     """Side of the model's images in pixels, from its settings alone."""
-    unet, vae = (json.loads((root / part / "config.json").read_text(encoding="utf-8")) for part in ("unet", "vae"))
+    unet, vae = (read_object(root / part / "config.json", AGAIN) for part in ("unet", "vae"))
     return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
@@ -208,8 +209,4 @@ def check_kind(root: Path) -> None:
 
 
 def _index(root: Path) -> dict[str, Any]:
-    try:
-        index: dict[str, Any] = json.loads((root / "model_index.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptError(f"{root}/model_index.json cannot be read", str(error), "fetch the model again") from error
-    return index
+    return read_object(root / "model_index.json", AGAIN)

@@ -5,13 +5,13 @@ After a fetch, ``pairs/NAME.json`` in the cache says where each shard lies and w
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchbench.errors import MissingError, UsageError
-from benchbench.runtime.files import cache_folder, write_atomic
+from benchbench.runtime.files import cache_folder
+from benchbench.runtime.json_files import find_object, write_json
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,17 @@ def numbers(text: str) -> list[int]:
 
 def recorded(name: str) -> dict[int, dict[str, Any]]:
     """What was fetched, by the shard's number: ``path`` and ``sha256``."""
+    entries = find_object(_memory(name)) or {}
     try:
-        read = json.loads(_memory(name).read_text(encoding="utf-8"))
-        return {int(number): {"path": e["path"], "sha256": e["sha256"]} for number, e in read.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {int(number): {"path": e["path"], "sha256": e["sha256"]} for number, e in entries.items()}
+    except (ValueError, KeyError, TypeError):
         return {}
 
 
 def add(name: str, number: int, path: Path, sha256: str) -> None:
     """Records a shard that was fetched and hashed."""
     entries = recorded(name) | {number: {"path": str(path), "sha256": sha256}}
-    text = json.dumps({str(n): entries[n] for n in sorted(entries)}, indent=1)
-    write_atomic(_memory(name), text.encode())
+    write_json(_memory(name), {str(n): entries[n] for n in sorted(entries)})
 
 
 def here(name: str) -> list[int]:

@@ -11,7 +11,6 @@ Imports no torch.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.hub import lock, models
 from benchbench.hub.released import RELEASED
 from benchbench.runtime.hashing import cached_sha256, text_sha256
+from benchbench.runtime.json_files import find_object, parse_object
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 OLD_ADAPTER = "pytorch_lora_weights.bin"
@@ -98,18 +98,14 @@ def _find(path: Path) -> Weights | None:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    try:
-        value = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return find_object(folder / "config.json") or {}
 
 
 def _is_lora(file: Path) -> bool:
     """By the names in a safetensors file's header, which is JSON after eight bytes of length."""
     try:
         with file.open("rb") as handle:
-            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+            header = parse_object(handle.read(int.from_bytes(handle.read(8), "little")))
     except (OSError, ValueError, MemoryError, OverflowError):
         return False
     return any("lora" in name.lower() for name in header)

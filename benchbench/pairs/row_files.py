@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from array import array
 from collections import OrderedDict
@@ -15,6 +14,7 @@ import numpy as np
 
 from benchbench.errors import CorruptError, UsageError
 from benchbench.pairs.dataset import BadRow
+from benchbench.runtime.json_files import parse
 
 CACHE_BYTES = 64 * 2**20
 """Bytes of row groups that each parquet file keeps in memory; the latest row group is kept whatever its size."""
@@ -171,7 +171,7 @@ class JsonlRows:
 
     def _parse(self, row: int, line: bytes) -> dict[str, Any]:
         try:
-            values = json.loads(line)
+            values = parse(line)
         except ValueError as error:
             raise BadRow(self.place(row), f"it is not JSON ({_first_line(error)})") from error
         if not isinstance(values, dict):

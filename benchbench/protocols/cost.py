@@ -32,7 +32,7 @@ from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
-from benchbench.store.measurements import Measurements
+from benchbench.store.measurements import MeasurementParts
 from benchbench.types import PromptSet
 
 MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
@@ -89,7 +89,7 @@ class TrainingCost(Measurement[CostSettings]):
         machine = {"device": device_name(str(where)), "packages": packages()}
         weights = {model: models.content_hash(models.folder(model))}
         key = {"schema": self.schema, "config": made.model_dump(mode="json"), "weights": weights, **machine}
-        kept = Measurements(store, self.name, key)
+        kept = MeasurementParts(store, self.name, key)
         say(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def compute() -> Any:

@@ -19,7 +19,7 @@ from benchbench.evaluate.generate import Generation
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
-from benchbench.store.measurements import Measurements
+from benchbench.store.measurements import MeasurementParts
 
 NAME = "diversity"
 BATCH = 32
@@ -36,7 +36,7 @@ def diversity(generations: Sequence[Generation], clip: str, *, store: Path, devi
     if len(items) < 2 * len(prompts):
         raise UsageError("one image a prompt has no diversity", "it is taken between images of one prompt", "make two")
     hashes = [[item.index, g.entries[item].sha256] for g, item in items]
-    kept = Measurements(store, NAME, {"schema": 1, "clip": [clip, kind.version], "images": hashes})
+    kept = MeasurementParts(store, NAME, {"schema": 1, "clip": [clip, kind.version], "images": hashes})
 
     def compute() -> Callable[[int, int], pd.DataFrame]:
         model = kind(device)

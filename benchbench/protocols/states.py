@@ -32,7 +32,7 @@ from benchbench.protocols.measurement import Measurement, MeasureSettings, Run, 
 from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
-from benchbench.store.measurements import Measurements
+from benchbench.store.measurements import MeasurementParts
 from benchbench.types import Cond, PromptSet
 
 REALM = "measure"  # of the noise: states are never an evaluation's images, nor a training's
@@ -102,7 +102,7 @@ class StateMeasurement(Measurement[S]):
         check_vocabulary(prompts, model)
         self.refuse(aim, settings)
         key = {"schema": self.schema, "settings": self.key_settings(settings), **aim.key()}
-        kept = Measurements(store, self.name, key)
+        kept = MeasurementParts(store, self.name, key)
         samples = spread(prompts, settings.states, settings.seed)
         left = sum(stop - start for start, stop in kept.missing(settings.states, self.per_part, lambda line: None))
         if left:

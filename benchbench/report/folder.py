@@ -7,7 +7,6 @@ computed from what the report shows: another result never overwrites a report, t
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from benchbench.report.latex import latex
 from benchbench.report.sections import GridSection, Page, RecordSection, TableSection, TextSection
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
+from benchbench.runtime.names import safe_name
 
 PAGE_DATA = "page.json"
 
@@ -25,7 +25,7 @@ PAGE_DATA = "page.json"
 def write(store: Path, name: str, content: Page) -> Path:
     """Writes a report into the store and returns its folder. Errors: those of ``render``."""
     shown = [section.model_dump(mode="json") for section in content.sections if not isinstance(section, RecordSection)]
-    stem = re.sub(r"[^\w.-]+", "-", f"{name}-QUICK" if content.quick else name, flags=re.ASCII)
+    stem = safe_name(f"{name}-QUICK" if content.quick else name, "-")
     folder = store / "reports" / f"{stem}-{digest([content.full_title, shown])}"
     write_atomic(folder / PAGE_DATA, content.model_dump_json(indent=1).encode())
     return render(folder)

@@ -8,6 +8,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict
 
+from benchbench.runtime.names import safe_name
 from benchbench.stats.intervals import Interval
 from benchbench.stats.multiple import Verdict
 from benchbench.stats.paired import Difference
@@ -111,7 +112,7 @@ class Table(_Model):
     @property
     def stem(self) -> str:
         """The name of the table's files, without extension."""
-        stem = re.sub(r"[^\w.-]+", "-", self.name, flags=re.ASCII)
+        stem = safe_name(self.name, "-")
         return f"{stem}-QUICK" if self.quick else stem
 
     def csv(self) -> str:

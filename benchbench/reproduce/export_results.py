@@ -16,6 +16,7 @@ from benchbench.protocols import PROTOCOLS
 from benchbench.report.folder import PAGE_DATA
 from benchbench.reproduce import spec
 from benchbench.runtime.files import write_atomic
+from benchbench.runtime.json_files import read_object
 
 
 def checkin(store: Path, results: Path) -> list[str]:
@@ -31,7 +32,7 @@ def checkin(store: Path, results: Path) -> list[str]:
         newest = max(reports, key=lambda folder: (folder / PAGE_DATA).stat().st_mtime)
         shutil.rmtree(results / stem, ignore_errors=True)
         (results / stem).mkdir(parents=True)
-        page = json.loads((newest / PAGE_DATA).read_text(encoding="utf-8"))
+        page = read_object(newest / PAGE_DATA, "make the report again")
         records = {k: v for s in page["sections"] if s["kind"] == "records" for k, v in s["records"].items()}
         text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # where it lay is nobody's business
         write_atomic(results / stem / "record.json", f"{text}\n".encode())

@@ -9,7 +9,6 @@ afterwards. Imports no torch.
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ from benchbench import registry
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
 from benchbench.rewards.scoring import scoring
-from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.files import Say
+from benchbench.runtime.json_files import find_object, write_json
 from benchbench.types import Reward
 
 if TYPE_CHECKING:
@@ -170,13 +170,16 @@ def tell(name: str, statistics: Mapping[str, Statistics], of: str, say: Say) -> 
 def save(path: Path, name: str, statistics: Mapping[str, Statistics], of: str) -> None:
     """Writes them as JSON."""
     data = {"reward": name, "of": of, "statistics": {member: s._asdict() for member, s in statistics.items()}}
-    write_atomic(path, (json.dumps(data, indent=1) + "\n").encode())
+    write_json(path, data)
 
 
-def read(path: Path) -> dict[str, Statistics]:
-    """What ``save`` wrote."""
-    found = json.loads(path.read_text(encoding="utf-8"))["statistics"]
-    return {member: Statistics(**values) for member, values in found.items()}
+def read(path: Path) -> dict[str, Statistics] | None:
+    """Returns what ``save`` wrote, or None where the file is missing or damaged."""
+    try:
+        members = (find_object(path) or {})["statistics"]
+        return {member: Statistics(**values) for member, values in members.items()}
+    except (KeyError, TypeError, AttributeError):
+        return None
 
 
 def _bad(mix: object, cause: str) -> UsageError:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and locks between processes.
+"""Files and folders that appear whole or not at all. Nothing else in this package renames a file into its place.
 
 What is on disk at each instant: the old file or the new one, and, after a kill, perhaps a ``.name.*.tmp`` beside it,
 which nobody reads and the next writer's ``sweep`` removes. There is no fsync: a file that a power cut tore is found by
@@ -7,19 +7,16 @@ its hash or by its parser and made again.
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchbench.errors import RunError
+from benchbench.runtime.file_errors import writing
 
 Say = Callable[[str], None]
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def cache_folder() -> Path:
@@ -30,71 +27,87 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchbench"
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns an error of the file system into a RunError that names the path, and the free space on a full disk."""
-    try:
-        yield
-    except Exception as error:
-        number = _errno(error)
-        if number is None:
-            raise
-        if number in FULL:
-            raise RunError(
-                f"the disk is full: {path} could not be written",
-                _free(path),
-                "free some space and run the same command",
-            ) from error
-        raise RunError(
-            f"{path} could not be written", os.strerror(number), "choose another folder with --store or --out"
-        ) from error
-
-
-def _errno(error: Exception) -> int | None:
-    """The system's error number behind an exception; safetensors names it in its message only."""
-    if isinstance(error, OSError):
-        return error.errno or 0
-    found = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
-    return int(found[1]) if found else None
-
-
-def _free(path: Path) -> str:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    return f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free in {folder}"
-
-
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes to a temporary name and renames. Errors: RunError, with nothing half-written left behind."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp"
+    """Writes the bytes under a temporary name and renames. Errors: RunError, with nothing half-written left behind."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path for a library to write a file to; the file takes the name ``path`` when the block ends.
+
+    The folder is made. The file's mode follows the umask, whatever mode the library gives it. After an error in the
+    block ``path`` is what it was and the temporary file is gone; errors of the file system become a RunError.
+    """
+    temporary = _beside(path)
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
+            temporary.touch()
+            mode = temporary.stat().st_mode & 0o777
+            yield temporary
+            _set_mode(temporary, mode)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path, name: str = "*") -> None:
-    """Removes what killed writers of these files left; call it under the files' lock."""
-    for left in folder.glob(f".{name}.*.tmp"):
-        left.unlink(missing_ok=True)
-
-
 @contextmanager
-def locked(path: Path, say: Say) -> Iterator[None]:
-    """Holds the lock file ``path``; waits where another process has it, and says so after a second."""
-    from filelock import FileLock, Timeout
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder to fill, which takes the name ``path`` when the block ends; as ``replacing``.
 
-    lock = FileLock(path)
+    A folder of that name goes aside first, since no folder can be renamed over another. A kill between the two
+    renames leaves neither.
+    """
+    temporary, old = _beside(path), _beside(path, "old-")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=1)
-        except Timeout:
-            say(f"another process is working on {path.parent.name}/{path.stem}; waiting for it")
-            lock.acquire()
+            _remove(temporary)  # of a killed process that had our number
+            temporary.mkdir(parents=True)
+            mode = temporary.stat().st_mode & 0o666
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file() and not file.is_symlink():
+                    _set_mode(file, mode)
+            _swap(temporary, path, old)
+        finally:
+            _remove(temporary)
+            _remove(old)
+
+
+def sweep(folder: Path, name: str = "*") -> None:
+    """Removes what killed writers of these files or folders left; call it under their lock."""
+    for left in folder.glob(f".{name}.*.tmp"):
+        _remove(left)
+
+
+def _beside(path: Path, word: str = "") -> Path:
+    """A hidden name in the folder of ``path``, of this thread alone."""
+    return path.parent / f".{path.name}.{word}{os.getpid()}-{threading.get_ident()}.tmp"
+
+
+def _swap(temporary: Path, path: Path, old: Path) -> None:
+    """Gives the new folder its name; where that fails the old one keeps it."""
+    if not path.exists():
+        os.replace(temporary, path)
+        return
+    os.replace(path, old)
     try:
-        yield
-    finally:
-        lock.release()
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+
+
+def _set_mode(file: Path, mode: int) -> None:
+    """safetensors makes its files readable for their owner alone."""
+    if file.stat().st_mode & 0o777 != mode:
+        file.chmod(mode)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.errors import RunError
-from benchbench.runtime.files import cache_folder, write_atomic
+from benchbench.runtime.files import cache_folder
+from benchbench.runtime.json_files import find_object, write_json
 
 SETTLED = 2 * 10**9  # nanoseconds: file systems keep times that are coarser than a fast writer
 
@@ -74,7 +75,7 @@ class HashCache:
     def __exit__(self, *_: object) -> None:
         if self._new:
             with suppress(RunError):  # a cache folder that cannot be written only costs time
-                write_atomic(_memory(), json.dumps({**_remembered(), **self._new}).encode())
+                write_json(_memory(), {**_remembered(), **self._new}, indent=None)
 
     def __call__(self, path: Path) -> str:
         """sha256 of the file behind ``path``, 64 hexadecimal digits. Errors: OSError."""
@@ -96,8 +97,4 @@ def _memory() -> Path:
 
 def _remembered() -> dict[str, Any]:
     """What the cache file holds; nothing, where it is damaged."""
-    try:
-        known = json.loads(_memory().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    return find_object(_memory()) or {}

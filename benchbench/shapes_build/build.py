@@ -1,6 +1,5 @@
 """Makes the shapes world again from its seeds: model, rewards, record."""
 
-import json
 import os
 import platform
 import shutil
@@ -13,7 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchbench.errors import CorruptError, RunError
+from benchbench.runtime.files import replacing, replacing_folder
 from benchbench.runtime.hashing import file_sha256
+from benchbench.runtime.json_files import read_object, write_json
 
 from .job import facts, is_done
 from .plan import STAGES
@@ -34,7 +35,7 @@ def build(out: Path, seed: int = 0, jobs: int = 2, say: Say = print, quick: bool
     _claim(out, {"recipe": 1, "seed": seed, "quick": quick})
     if (out / "record.json").is_file():
         say(f"{out} holds this build already")
-        return json.loads((out / "record.json").read_text())
+        return read_object(out / "record.json", "delete it; the build is finished again")
     work = out / "work"
     started = time.monotonic()
     _run_stages(work, seed, jobs, quick, say)
@@ -43,7 +44,7 @@ def build(out: Path, seed: int = 0, jobs: int = 2, say: Say = print, quick: bool
     _copy(work / "measure" / "samples.png", out / "samples.png")
     record = _record(out, work, seed, quick)
     record["seconds_of_this_run"] = round(time.monotonic() - started, 1)
-    _write(out / "record.json", json.dumps(record, indent=2) + "\n")
+    write_json(out / "record.json", record, indent=2)
     shutil.rmtree(work)
     return record
 
@@ -52,7 +53,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
     """Marks the folder as this build's, or refuses one that is something else's."""
     mark = out / "build.json"
     if mark.is_file():
-        found = json.loads(mark.read_text())
+        found = read_object(mark, "give an empty folder")
         if found != identity:
             raise CorruptError(
                 f"{out} holds another build", f"it is {found}, wanted is {identity}", "give an empty folder"
@@ -61,24 +62,16 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
         raise CorruptError(f"{out} is not empty", "it holds files that no build made", "give an empty folder")
     else:
         out.mkdir(parents=True, exist_ok=True)
-        _write(mark, json.dumps(identity) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
+        write_json(mark, identity)
 
 
 def _copy(source: Path, target: Path) -> None:
-    part = target.with_name(target.name + ".part")
     if source.is_dir():
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, part)
+        with replacing_folder(target) as part:
+            shutil.copytree(source, part, dirs_exist_ok=True)
     else:
-        shutil.copyfile(source, part)
-    os.replace(part, target)
+        with replacing(target) as part:
+            shutil.copyfile(source, part)
 
 
 def _run_stages(work: Path, seed: int, jobs: int, quick: bool, say: Say) -> None:

@@ -1,13 +1,13 @@
 """One stage of a build: where it reads, where it writes, and the finish that makes it final."""
 
-import json
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchbench.runtime.files import replacing_folder, sweep
+from benchbench.runtime.json_files import read_object, write_json
 
 FACTS = "facts.json"
 Facts = dict[str, Any]
@@ -48,7 +48,7 @@ def is_done(work: Path, stage: str) -> bool:
 
 def facts(work: Path, stage: str) -> Facts:
     """What a stage that has ended noted."""
-    return json.loads((work / stage / FACTS).read_text())
+    return read_object(work / stage / FACTS, "delete the folder of that stage; it is made again")
 
 
 def run_stage(
@@ -59,13 +59,11 @@ def run_stage(
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    folder = work / f".{stage}.part"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     started = time.monotonic(), time.process_time()
-    noted = function(Job(work, stage, seed, quick, folder, say))
-    noted["seconds"] = round(time.monotonic() - started[0], 1)
-    noted["cpu_seconds"] = round(time.process_time() - started[1], 1)
-    (folder / FACTS).write_text(json.dumps(noted, indent=2))
-    os.replace(folder, work / stage)
+    sweep(work, stage)
+    with replacing_folder(work / stage) as folder:
+        noted = function(Job(work, stage, seed, quick, folder, say))
+        noted["seconds"] = round(time.monotonic() - started[0], 1)
+        noted["cpu_seconds"] = round(time.process_time() - started[1], 1)
+        write_json(folder / FACTS, noted)
     say(f"{stage} done in {noted['seconds']:.0f} s")

@@ -8,6 +8,8 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPTextModel
 
+from benchbench.runtime.json_files import read_object
+
 from . import tokenizer
 from .job import Facts, Job
 from .unet import make_scheduler
@@ -30,7 +32,7 @@ def pipeline(work: Path) -> StableDiffusionPipeline:
 def forget_origins(folder: Path) -> None:
     """Takes out of the configs the path that each part was loaded from: two builds then give the same files."""
     for file in folder.rglob("config.json"):
-        config = json.loads(file.read_text())
+        config = read_object(file, "run the same command again")
         config.pop("_name_or_path", None)
         file.write_text(json.dumps(config, indent=2) + "\n")
 

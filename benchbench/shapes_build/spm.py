@@ -4,7 +4,6 @@ Only the layers that a plain CLIP does not have are trained: the image tower sta
 is small. Held out, it is compared with shapes-pref on the same predictions.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +15,9 @@ from transformers import CLIPModel
 from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import Backbone
 from benchbench.pairs.dataset import PairSet
+from benchbench.runtime.files import replacing
 from benchbench.runtime.hashing import file_sha256
+from benchbench.runtime.json_files import write_json
 from benchbench.train.preference_model import Pairs, SPMConfig, compare, train_spm
 
 from . import tokenizer
@@ -73,10 +74,9 @@ def make(
     loss = train_spm(scorer, scorer.network, backbone, chosen, config, seed, say)
 
     added = {name: p.detach().half().contiguous() for name, p in scorer.network.added().items()}
-    folder.mkdir(parents=True)
     file = folder / "spm.safetensors"
-    save_file(added, file)
-    file.chmod(0o644)
+    with replacing(file) as temporary:
+        save_file(added, temporary)
     scorer.network.load({name: value.float() for name, value in added.items()}, "what was saved")
     plain = Scorer(load(pref))
     prompts, (first, second), worth, label = judged(backbone.vae, held_out, seed + 1)
@@ -93,7 +93,7 @@ def make(
     facts["at_t_of_500_and_more"] = noisy(right)
     record = {"seed": seed, "quick": quick, "torch": torch.__version__} | facts
     record["files"] = {"spm/spm.safetensors": file_sha256(file)}
-    (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json(folder / "record.json", record, indent=2)
     return facts
 
 

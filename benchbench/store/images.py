@@ -24,6 +24,7 @@ from benchbench.errors import CorruptError
 from benchbench.noise import Sample
 from benchbench.runtime.files import Say, write_atomic
 from benchbench.runtime.hashing import bytes_sha256
+from benchbench.runtime.json_files import find_object, parse, write_json
 from benchbench.store.keys import GenerationKey
 
 DESCRIPTION = 0x010E  # EXIF ImageDescription: plain ASCII, which the JSON is
@@ -37,7 +38,7 @@ class Entry(NamedTuple):
     blank: str
 
 
-class Images:
+class ImageStore:
     """The images of one generation, in ``store/images/<id>``."""
 
     def __init__(self, store: Path, key: GenerationKey) -> None:
@@ -53,13 +54,8 @@ class Images:
     def begin(self, made_on: Mapping[str, Any]) -> None:
         """Writes record.json, the identity and the circumstances, unless it is there already."""
         record = self.folder / "record.json"
-        try:
-            if json.loads(record.read_text(encoding="utf-8"))["key"] == self.key.fields():
-                return
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        text = json.dumps({"id": self.id, "key": self.key.fields(), "made_on": dict(made_on)}, indent=1)
-        write_atomic(record, text.encode())
+        if (find_object(record) or {}).get("key") != self.key.fields():
+            write_json(record, {"id": self.id, "key": self.key.fields(), "made_on": dict(made_on)})
 
     def write(self, item: Sample, pixels: np.ndarray) -> None:
         """Stores uint8 [H, W, 3]. Errors: RunError for a disk that is full."""
@@ -100,17 +96,13 @@ class Images:
                     sound[item] = result
                     index[self.path(item).name] = [*fresh[item], *result]
         if fresh or changed:
-            write_atomic(self.folder / "index.json", json.dumps(index).encode())
+            write_json(self.folder / "index.json", index, indent=None)
             self._written.clear()
         return sound
 
     def _index(self) -> dict[str, list[Any]]:
-        try:
-            index = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        rows = index.items() if isinstance(index, dict) else ()
-        return {name: row for name, row in rows if isinstance(row, list) and len(row) == 4}
+        index = find_object(self.folder / "index.json") or {}
+        return {name: row for name, row in index.items() if isinstance(row, list) and len(row) == 4}
 
     def _try(self, item: Sample) -> Entry | CorruptError:
         try:
@@ -122,7 +114,7 @@ class Images:
         path = self.path(item)
         try:
             image: Image.Image = Image.open(io.BytesIO(path.read_bytes()))
-            says = json.loads(image.getexif()[DESCRIPTION])
+            says = parse(image.getexif()[DESCRIPTION])
             image = image.convert("RGB")
         except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, struct.error) as error:
             raise self._damaged(path, str(error) or type(error).__name__) from error

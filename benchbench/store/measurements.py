@@ -6,32 +6,34 @@ measurements/<protocol>/<key>/00000-00008.parquet     the rows of units 0 to 7
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchbench.runtime.files import Say, locked, sweep, write_atomic
+from benchbench.runtime.files import Say, sweep
 from benchbench.runtime.hashing import digest
+from benchbench.runtime.json_files import write_json
+from benchbench.runtime.locks import locked
 from benchbench.runtime.progress import progress
+from benchbench.store.parts import ParquetParts
 
 Compute = Callable[[int, int], pd.DataFrame]  # rows of units start..stop-1
 
 
-class Measurements:
+class MeasurementParts:
     """The rows of one measurement. ``key`` is all that decides them."""
 
     def __init__(self, store: Path, protocol: str, key: Mapping[str, Any]) -> None:
         self.key, self.id = dict(key), digest(key)
         self.folder = store / "measurements" / protocol / self.id
+        self.parts = ParquetParts(self.folder)
 
     def missing(self, count: int, chunk: int, say: Say) -> list[tuple[int, int]]:
-        """The (start, stop) of the parts that are not there or cannot be read."""
-        parts = [(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-        return [part for part in parts if self._read(*part, say) is None]
+        """Returns the (start, stop) of the parts that are not there or cannot be read."""
+        spans = _spans(count, chunk)
+        return [spans[name] for name in self.parts.missing(spans, say)]
 
     def collect(
         self,
@@ -43,41 +45,28 @@ class Measurements:
         unit: str,
         say: Say,
     ) -> pd.DataFrame:
-        """All rows; ``compute()`` gives what makes missing parts, and is called only where one is missing.
+        """Returns all rows; ``compute()`` gives what makes missing parts, and is called only where one is missing.
 
         A part that is there is never made again. Errors: RunError for a disk that is full, and those of computing.
         """
+        spans = _spans(count, chunk)
         with locked(self.folder / "measure.lock", say):
             sweep(self.folder)
-            todo = self.missing(count, chunk, say)
+            todo = self.parts.missing(spans, say)
             if todo:
-                text = json.dumps({"id": self.id, "key": self.key, "made_on": record()}, indent=1)
-                write_atomic(self.folder / "record.json", text.encode())
+                write_json(self.folder / "record.json", {"id": self.id, "key": self.key, "made_on": record()})
                 make = compute()
-                with progress(count, title, unit, count - sum(stop - start for start, stop in todo)) as bar:
-                    for start, stop in todo:
-                        self._write(start, stop, make(start, stop))
+                left = sum(stop - start for start, stop in map(spans.__getitem__, todo))
+                with progress(count, title, unit, count - left) as bar:
+                    for name in todo:
+                        start, stop = spans[name]
+                        self.parts.write(name, make(start, stop))
                         bar.advance(stop - start)
-            parts = [self._read(start, min(start + chunk, count), say) for start in range(0, count, chunk)]
-        return pd.concat([part for part in parts if part is not None], ignore_index=True)
+            rows = [self.parts.read(name, say) for name in spans]
+        return pd.concat([part for part in rows if part is not None], ignore_index=True)
 
-    def _path(self, start: int, stop: int) -> Path:
-        return self.folder / f"{start:05d}-{stop:05d}.parquet"
 
-    def _write(self, start: int, stop: int, rows: pd.DataFrame) -> None:
-        data = io.BytesIO()
-        rows.to_parquet(data, index=False)
-        write_atomic(self._path(start, stop), data.getvalue())
-
-    def _read(self, start: int, stop: int, say: Say) -> pd.DataFrame | None:
-        import pyarrow as pa
-
-        path = self._path(start, stop)
-        try:
-            return pd.read_parquet(path)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, pa.ArrowException) as error:
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            say(f"warning: the measurement {path} cannot be read ({why}); it is made again")
-            return None
+def _spans(count: int, chunk: int) -> dict[str, tuple[int, int]]:
+    """Returns the (start, stop) of the parts by their names."""
+    spans = [(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+    return {f"{start:05d}-{stop:05d}": (start, stop) for start, stop in spans}

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbench.runtime.files import writing
+from benchbench.runtime.file_errors import writing
+from benchbench.runtime.files import Say
+from benchbench.runtime.json_files import last_line, read_lines
+
+FILE = "metrics.jsonl"
 
 
 class Metrics:
@@ -17,7 +21,7 @@ class Metrics:
     def __init__(self, run: Path, keep_bytes: int, samples: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self.path = run / "metrics.jsonl"
+        self.path = run / FILE
         with writing(self.path):
             self.path.touch()
             os.truncate(self.path, keep_bytes)
@@ -41,13 +45,11 @@ class Metrics:
         self._board.close()
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The rows of a run; a last line cut short by a kill is left out."""
-    path = run / "metrics.jsonl"
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
+def read_metrics(run: Path, say: Say = print) -> list[dict[str, Any]]:
+    """Returns the rows of a run; a damaged line is left out and said, a last one cut short by a kill is left out."""
+    return list(read_lines(run / FILE, say))
+
+
+def last_metrics(run: Path) -> dict[str, Any]:
+    """Returns the last sound row of a run, empty where there is none."""
+    return last_line(run / FILE) or {}

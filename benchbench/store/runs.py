@@ -8,9 +8,7 @@ in ``kept/NNNNNNNN``: RUN/kept/00000096 names one.
 from __future__ import annotations
 
 import difflib
-import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +18,11 @@ from typing import Any, Literal
 from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.hub import weights as layouts
 from benchbench.hub.weights import ADAPTER, Weights
-from benchbench.runtime.files import Say, locked
+from benchbench.runtime.files import Say
 from benchbench.runtime.hashing import digest
+from benchbench.runtime.json_files import read_object
+from benchbench.runtime.locks import locked
+from benchbench.runtime.names import safe_name
 
 KEPT = "kept"
 State = Literal["complete", "resumable", "damaged"]
@@ -42,33 +43,27 @@ class Run:
 def run_id(method: str, model: str, reward: str, seed: int, config: Any) -> str:
     """A run's name, the same for the same settings: ``tailorpo-shapes-shapes-colour-s0-1f2e3d4c``."""
     words = "-".join(Path(part).name for part in (method, model, reward))
-    words = re.sub(r"[^\w.-]+", "_", words)  # an ensemble's name has signs that shells read
-    return f"{words}-s{seed}-{digest(config)[:8]}"
+    return f"{safe_name(words)}-s{seed}-{digest(config)[:8]}"
 
 
 def read(folder: Path) -> Run:
     """What a run folder holds."""
     try:
-        config = _json(folder / "run.json")
-    except (OSError, ValueError) as error:
-        return Run(folder.name, folder, "damaged", {}, {}, f"run.json: {error}")
+        config = read_object(folder / "run.json", "train it again into another folder")
+    except CorruptError as error:
+        return Run(folder.name, folder, "damaged", {}, {}, f"run.json: {error.cause}")
+    if not isinstance(config.get("config", {}), dict):
+        return Run(folder.name, folder, "damaged", {}, {}, "run.json: its settings are not a JSON object")
     name = str(config.get("id", folder.name))
-    try:
-        done = _json(folder / "done.json")
-    except FileNotFoundError:
+    if not (folder / "done.json").exists():
         return Run(name, folder, "resumable", config, {})
-    except (OSError, ValueError) as error:
-        return Run(name, folder, "damaged", config, {}, f"done.json: {error}")
+    try:
+        done = read_object(folder / "done.json", "train it again into another folder")
+    except CorruptError as error:
+        return Run(name, folder, "damaged", config, {}, f"done.json: {error.cause}")
     if layouts.find(folder) is None:
         return Run(name, folder, "damaged", config, done, f"{ADAPTER} or unet is missing")
     return Run(name, folder, "complete", config, done)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return value
 
 
 def all_runs(store: Path) -> list[Run]:

@@ -1,14 +1,14 @@
-"""Scores on disk: one parquet a generation and reward, written whole. An unreadable one is named and made again."""
+"""Scores on disk: one parquet file a generation and reward, ``scores/<generation id>/<reward>-<version>.parquet``."""
 
 from __future__ import annotations
 
-import io
-import re
 from pathlib import Path
 
 import pandas as pd
 
-from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.files import Say
+from benchbench.runtime.names import safe_name
+from benchbench.store.parts import ParquetParts
 from benchbench.types import Reward
 
 COLUMNS = {
@@ -29,32 +29,24 @@ def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-class Scores:
+class ScorePart:
     """The scores of one generation by one version of one reward."""
 
     def __init__(self, store: Path, generation_id: str, reward: type[Reward]) -> None:
-        name = re.sub(r"[^\w.-]+", "_", f"{reward.name}-{reward.version}", flags=re.ASCII)
-        self.path = store / "scores" / generation_id / f"{name}.parquet"
+        self.parts = ParquetParts(store / "scores" / generation_id, COLUMNS)
+        self.name = safe_name(f"{reward.name}-{reward.version}")
+        self.path = self.parts.path(self.name)
         self.lock = self.path.with_suffix(".lock")
         self.reward = reward
 
     def read(self, say: Say) -> pd.DataFrame:
-        """What was scored, perhaps nothing; rows of another version are left out."""
-        import pyarrow as pa
-
-        try:
-            found = pd.read_parquet(self.path)[list(COLUMNS)].astype(COLUMNS)
-        except FileNotFoundError:
+        """Returns what was scored, perhaps nothing; rows of another version are left out."""
+        rows = self.parts.read(self.name, say)
+        if rows is None:
             return frame([])
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            say(f"warning: the scores {self.path} cannot be read ({why}); they are made again")
-            return frame([])
-        ours = (found.reward == self.reward.name) & (found.version == self.reward.version) & found.score.notna()
-        return found[ours]
+        ours = (rows.reward == self.reward.name) & (rows.version == self.reward.version) & rows.score.notna()
+        return rows[ours]
 
     def write(self, scores: pd.DataFrame) -> None:
         """Replaces the file. Errors: RunError for a disk that is full."""
-        data = io.BytesIO()
-        scores.to_parquet(data, index=False)
-        write_atomic(self.path, data.getvalue())
+        self.parts.write(self.name, scores)

@@ -22,11 +22,15 @@ FILE = "ensemble.json"
 
 @torch.no_grad()
 def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, say: Say) -> None:
-    """Of an ensemble, on images of the untrained policy; a resumed run reads what its first start wrote."""
+    """Calibrates an ensemble on base-model images; a resumed run loads the saved statistics, or makes lost ones again.
+
+    Call it before a checkpoint is restored: the policy must be the untrained one.
+    """
     if not isinstance(reward, mix.Ensemble):
         return
-    if (out / FILE).is_file():
-        reward.statistics = mix.read(out / FILE)
+    statistics = mix.read(out / FILE)
+    if statistics is not None and statistics.keys() == reward.kinds.keys():
+        reward.statistics = statistics
     else:
         n = len(prompts)
         samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(IMAGES)]

@@ -1,6 +1,6 @@
 """Checkpoints: written whole or not at all, checked when read.
 
-What is on disk at each instant: ``checkpoints/NNNNNNNN/`` folders that are complete, and perhaps a ``.tmp-*`` folder of
+What is on disk at each instant: ``checkpoints/NNNNNNNN/`` folders that are complete, and perhaps a ``.*.tmp`` folder of
 a killed writer, which nobody reads and the next writer removes. Each holds ``adapter-NNN.safetensors``,
 ``optimizer-NNN.safetensors`` and ``state.json`` with the sha256 of all. The last two are kept.
 
@@ -10,8 +10,6 @@ of which the host never holds more than one file.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,8 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchbench.errors import CorruptError
-from benchbench.runtime.files import write_atomic, writing
+from benchbench.runtime.files import replacing_folder, sweep
 from benchbench.runtime.hashing import file_sha256
+from benchbench.runtime.json_files import parse_object, write_json
 
 KEEP = 2
 FILE_BYTES = 2**30  # of one file, and so of host memory
@@ -80,21 +79,13 @@ def read_tensors(folder: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
 def write(run: Path, state: State, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Path:
     """Writes the checkpoint of ``state.samples``. Errors: RunError (disk full), with nothing half-written left."""
     root = run / "checkpoints"
-    final, temporary = root / f"{state.samples:08d}", root / f".tmp-{os.getpid()}"
-    with writing(final):
-        for left in root.glob(".tmp-*"):
-            shutil.rmtree(left)
-        try:
-            temporary.mkdir(parents=True)
-            save_tensors(temporary, "adapter", {str(i): p.detach() for i, p in enumerate(parameters)})
-            save_tensors(temporary, "optimizer", optimizer_tensors(optimizer, parameters))
-            files = {p.name: file_sha256(p) for p in sorted(temporary.glob("*.safetensors"))}
-            (temporary / "state.json").write_text(json.dumps({"files": files, **asdict(state)}), encoding="utf-8")
-            if final.exists():  # the same samples again, after a resumption from before them
-                shutil.rmtree(final)
-            os.replace(temporary, final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    final = root / f"{state.samples:08d}"  # may exist: the same samples again, after a resumption from before them
+    sweep(root)
+    with replacing_folder(final) as temporary:
+        save_tensors(temporary, "adapter", {str(i): p.detach() for i, p in enumerate(parameters)})
+        save_tensors(temporary, "optimizer", optimizer_tensors(optimizer, parameters))
+        files = {p.name: file_sha256(p) for p in sorted(temporary.glob("*.safetensors"))}
+        write_json(temporary / "state.json", {"files": files, **asdict(state)})
     for old in sorted(root.glob("[0-9]*"))[:-KEEP]:
         shutil.rmtree(old)
     return final
@@ -115,7 +106,7 @@ def read_latest(
     folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
     for folder in folders:
         try:
-            raw = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            raw = parse_object((folder / "state.json").read_bytes())
             for name, sha256 in raw.pop("files").items():
                 if file_sha256(folder / name) != sha256:
                     raise ValueError(f"{name} does not have the sha256 that was recorded")
@@ -152,4 +143,4 @@ def _restore(folder: Path, parameters: list[torch.nn.Parameter], optimizer: torc
 
 def save_done(run: Path, done: dict[str, Any]) -> None:
     """Marks the run complete."""
-    write_atomic(run / "done.json", json.dumps(done, indent=1).encode())
+    write_json(run / "done.json", done)

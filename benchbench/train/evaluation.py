@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
 from benchbench.rewards import lookup
 from benchbench.rewards.scoring import scoring
-from benchbench.runtime.files import write_atomic
+from benchbench.runtime.json_files import find_list, write_json
 from benchbench.runtime.memory import Splitter
 from benchbench.types import PromptSet, Reward
 
@@ -44,24 +43,30 @@ class FixedEvaluation:
     def __call__(self, first: bool) -> dict[str, float]:
         """``eval.reward`` and ``eval.win_rate``, on shapes ``eval.oracle`` too, and how many images were constant.
 
-        ``first``: the policy is still untrained. A run that has lost its base scores, or never had any, makes them.
+        ``first``: the policy is still untrained. A run whose base scores are missing or damaged makes them.
         """
         with self.policy.evaluating():
             scores = self._scores()
             if first:
                 self._keep(scores["reward"])
-            elif not all(self.policy.world.gather(self.base.is_file())):
+            elif not all(self.policy.world.gather(self._kept() is not None)):
                 with self.policy.adapter_off():
                     self._keep(self._scores()["reward"])
-        base = torch.tensor(json.loads(self.base.read_text(encoding="utf-8")))
+        base = torch.tensor(self._kept())
         constant = int(scores.pop("constant").sum())
         means = {f"eval.{name}": float(values.mean()) for name, values in scores.items()}
         return {**means, "eval.win_rate": win_rate(scores["reward"], base), "eval.constant_images": constant}
 
+    def _kept(self) -> list[float] | None:
+        """The base scores on disk, or None where they are missing, damaged or of another number of images."""
+        base = find_list(self.base)
+        sound = base is not None and len(base) == len(self.samples) and all(isinstance(x, int | float) for x in base)
+        return base if sound else None
+
     def _keep(self, base: torch.Tensor) -> None:
         with self.policy.world.together():  # the folder is one that all processes share
             if self.policy.world.main:
-                write_atomic(self.base, json.dumps(base.tolist()).encode())
+                write_json(self.base, base.tolist(), indent=None)
 
     def _scores(self) -> dict[str, torch.Tensor]:
         """The scores of every reward, and whether an image is constant, each float32 [images]."""

@@ -23,7 +23,7 @@ from benchbench.hub.weights import Weights
 from benchbench.noise import Noise, Sample
 from benchbench.runtime import launch
 from benchbench.runtime.distributed import World
-from benchbench.runtime.files import writing
+from benchbench.runtime.file_errors import writing
 from benchbench.runtime.interrupt import Interrupt
 from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.runtime.progress import Progress, progress

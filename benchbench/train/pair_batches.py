@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise, Sample
 from benchbench.pairs.open import PairItem, PairSet, PairStream
-from benchbench.runtime.files import write_atomic
+from benchbench.runtime.json_files import find_list, write_json
 from benchbench.runtime.memory import Splitter
 from benchbench.types import Batch, ImagePairs, Images
 
@@ -97,10 +96,10 @@ class Reader:
         if self.out is None or not self.stream.bad:
             return
         file = self.out / BAD_ROWS
-        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        before = [row for row in find_list(file) or [] if isinstance(row, dict) and {"draw", "row"} <= row.keys()]
         rows = {(row["draw"], row["row"]): row for row in [*before, *(bad._asdict() for bad in self.stream.bad)]}
         if len(rows) > len(before):
-            write_atomic(file, json.dumps([rows[key] for key in sorted(rows)], indent=1).encode())
+            write_json(file, [rows[key] for key in sorted(rows)])
 
     def close(self) -> None:
         """Ends the threads that decode ahead."""

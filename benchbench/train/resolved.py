@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import torch
 from benchbench.config import RunConfig
 from benchbench.diffusion.backbones import pick_dtype
 from benchbench.errors import CorruptError, RunError, UsageError
-from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.files import Say
+from benchbench.runtime.json_files import read_object, write_json
 from benchbench.runtime.precision import Precision
 from benchbench.train.memory_child import plans_apart
 from benchbench.train.memory_plan import MemoryPlan
@@ -123,14 +123,15 @@ def has_tf32(device: torch.device) -> bool:
 
 def read(out: Path) -> Resolved | None:
     """Reads what the run in ``out`` decided when it began; None where it has not begun. Errors: CorruptError."""
-    try:
-        there: Mapping[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        return Resolved(**there[KEY])
-    except FileNotFoundError:
+    file = out / "run.json"
+    if not file.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    run = read_object(file, "train into another --out")
+    try:
+        return Resolved(**run[KEY])
+    except (KeyError, TypeError) as error:
         raise CorruptError(
-            f"{out / 'run.json'} does not say in which precision the run began",
+            f"{file} does not say in which precision the run began",
             f"{type(error).__name__}: {error}",
             "train into another --out",
         ) from error
@@ -139,6 +140,6 @@ def read(out: Path) -> Resolved | None:
 def remember(out: Path, micro_batch: int, gradient_checkpointing: bool) -> None:
     """Writes into run.json how memory is used from now on. The precision never changes."""
     file = out / "run.json"
-    run = json.loads(file.read_text(encoding="utf-8"))
+    run = read_object(file, "train into another --out")
     run[KEY] |= {"micro_batch": micro_batch, "gradient_checkpointing": gradient_checkpointing}
-    write_atomic(file, json.dumps(run, indent=1).encode())
+    write_json(file, run)

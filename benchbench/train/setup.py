@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +24,8 @@ from benchbench.hub import models
 from benchbench.pairs.open import open_pairs
 from benchbench.prompts.words import check_vocabulary, too_long
 from benchbench.rewards import lookup
-from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
+from benchbench.runtime.json_files import find_list, read_object, write_json
 from benchbench.runtime.provenance import record
 from benchbench.store import root
 from benchbench.train.pair_batches import Reader
@@ -96,12 +95,12 @@ def claim(config: RunConfig, out: Path, resume: bool) -> bool:
     """
     if not out.exists() or not any(out.iterdir()):
         return True
-    try:
-        there = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    file = out / "run.json"
+    if not file.is_file():
         raise UsageError(
-            f"{out} already holds other files", f"it is not a run of ours ({error})", "choose another --out"
-        ) from error
+            f"{out} already holds other files", "it is not a run of ours: it has no run.json", "choose another --out"
+        )
+    there = read_object(file, "choose another --out")
     if there.get("digest") != config.digest:
         raise UsageError(
             f"{out} already holds another run",
@@ -207,8 +206,8 @@ def write_run(
 ) -> None:
     """run.json: what this folder holds, from its first second; record.json: what ran, an entry for each start."""
     ran = record(config.model_dump(mode="json"), {config.model: model_hash}, device) | {"processes": processes}
-    earlier = json.loads((out / "record.json").read_text(encoding="utf-8")) if (out / "record.json").is_file() else []
-    write_atomic(out / "record.json", json.dumps([*earlier, ran], indent=1).encode())
+    earlier = find_list(out / "record.json") or []  # a damaged one begins anew: no number depends on it
+    write_json(out / "record.json", [*earlier, ran])
     run: dict[str, Any] = {
         "id": out.name,
         "digest": config.digest,
@@ -218,4 +217,4 @@ def write_run(
     run["resolved"] = asdict(resolved)
     if pairs_hash is not None:
         run["pairs_hash"] = pairs_hash
-    write_atomic(out / "run.json", json.dumps(run, indent=1).encode())
+    write_json(out / "run.json", run)

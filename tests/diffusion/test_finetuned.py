@@ -141,10 +141,10 @@ def test_killed_between_the_weights_and_the_mark_it_ends_well(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop.checkpoint, "save_done", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         train(config, out, say=quiet)
-    (out / ".123.unet").mkdir()
+    (out / ".unet.123-4.tmp").mkdir()
     assert runs.read(out).state == "resumable"
     train(config, out, resume=True, say=quiet)
-    assert runs.read(out).state == "complete" and not list(out.glob(".*.unet"))
+    assert runs.read(out).state == "complete" and not list(out.glob(".*"))
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])

@@ -15,7 +15,7 @@ from benchbench.evaluate.draw_missing import fill
 from benchbench.evaluate.row import Drawing
 from benchbench.noise import Noise, Sample
 from benchbench.runtime import cpu_threads
-from benchbench.store.images import Images
+from benchbench.store.images import ImageStore
 from benchbench.store.keys import GenerationKey
 
 ITEMS = [Sample("a cat", 0, i) for i in range(8)]
@@ -39,7 +39,7 @@ def test_an_interruption_waits_for_what_is_being_written(
     """On return nothing writes any more, since the folder's lock is let go: the images of both parts are there where
     two were being made, and those of the first batch where one follows the other."""
     monkeypatch.setattr(cpu_threads, "FEWEST", 4)
-    images, bar = Images(tmp_path, GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Bar()
+    images, bar = ImageStore(tmp_path, GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Bar()
     images.begin({})
     write = images.write
 
@@ -82,7 +82,7 @@ def test_out_of_memory_makes_parts_smaller_on_threads_too(
         return np.stack([np.full((8, 8, 3), 30 * item.index, np.uint8) for item in part])
 
     for most in (2, 0):
-        images, bar = Images(tmp_path / str(most), GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Quiet()
+        images, bar = ImageStore(tmp_path / str(most), GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Quiet()
         images.begin({})
         arguments = (images, ITEMS, set(ITEMS), Drawing(draw, threads), Noise(0, "eval"), 8, bar, said.append)
         if most == 0:

@@ -17,7 +17,7 @@ from benchbench.errors import RunError
 from benchbench.evaluate.eval_cost import Spent
 from benchbench.evaluate.generate import Generation, generate
 from benchbench.noise import Noise
-from benchbench.store.images import Images
+from benchbench.store.images import ImageStore
 from tests.evaluate.fakes import PROMPTS, Generator, picture
 
 
@@ -159,14 +159,14 @@ def test_black_images_are_counted_and_said(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_run_and_keeps_what_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_rows_a_thread: None, threads: int, batch_size: int
 ) -> None:
-    write, made = Images.write, Generator(threads)
+    write, made = ImageStore.write, Generator(threads)
 
-    def full(self: Images, item: Any, pixels: np.ndarray) -> None:
+    def full(self: ImageStore, item: Any, pixels: np.ndarray) -> None:
         if item.index == 2:
             raise RunError("the disk is full", "0 MB are free", "free some space")
         write(self, item, pixels)
 
-    monkeypatch.setattr(Images, "write", full)
+    monkeypatch.setattr(ImageStore, "write", full)
     with pytest.raises(RunError, match="the disk is full"):
         run(made, tmp_path, batch_size=batch_size)
     monkeypatch.undo()

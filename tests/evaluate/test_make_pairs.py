@@ -76,6 +76,21 @@ def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert (folder / "pairs.parquet").read_bytes() == before and len(list(folder.iterdir())) == 2
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000])
+def test_a_damaged_record_is_made_again(tmp_path: Path, content: str) -> None:
+    """The store's folder is named by what the pairs are; a folder of the user's own is not touched."""
+    folder, own = make(tmp_path), make(tmp_path, out=tmp_path / "own")
+    before = (folder / "pairs.parquet").read_bytes(), json.loads((folder / "record.json").read_text())
+    for place in (folder, own):
+        (place / "record.json").write_text(content)
+    make(tmp_path)
+    record = json.loads((folder / "record.json").read_text())
+    assert (folder / "pairs.parquet").read_bytes() == before[0]
+    assert [record[name] for name in ("key", "sha256")] == [before[1][name] for name in ("key", "sha256")]
+    with pytest.raises(UsageError, match="something else"):
+        make(tmp_path, out=own)
+
+
 def test_other_settings_are_other_pairs(tmp_path: Path) -> None:
     two, three, steps = make(tmp_path, 2), make(tmp_path, 3), make(tmp_path, 2, sampler=SamplerConfig(steps=3))
     seed = make(tmp_path, 2, seeds=(5,))

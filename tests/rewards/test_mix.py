@@ -107,6 +107,16 @@ def test_a_mapping_in_a_config_is_the_same_run() -> None:
     assert runs[0].digest == runs[1].digest
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"statistics": 3}', '{"statistics": {"a": {"mean": 1}}}'])
+def test_damaged_statistics_are_none(tmp_path: Path, content: str) -> None:
+    path, statistics = tmp_path / "ensemble.json", {"a": ensemble.Statistics(1.0, 2.0, 3)}
+    assert ensemble.read(path) is None
+    ensemble.save(path, "mix", statistics, "images")
+    assert ensemble.read(path) == statistics
+    path.write_text(content)
+    assert ensemble.read(path) is None
+
+
 def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The statistics are printed and saved; in the table the base model's mean is 0, and members are scored once."""
     run, store = tmp_path / "run", tmp_path / "store"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchbench.errors import CorruptError
 from benchbench.noise import Sample
-from benchbench.store.images import DESCRIPTION, Images, blank
+from benchbench.store.images import DESCRIPTION, ImageStore, blank
 from benchbench.store.keys import GenerationKey
 
 KEY = GenerationKey("m", None, {"steps": 20}, "fp32", "set", "p", 3)
@@ -17,8 +17,8 @@ CAT, DOG = Sample("a cat “ça”\n<b>", 0, 0), Sample("a dog", 1, 7)
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Images:
-    made = Images(tmp_path, KEY)
+def images(tmp_path: Path) -> ImageStore:
+    made = ImageStore(tmp_path, KEY)
     made.begin({"device": "cpu"})
     rng = np.random.default_rng(0)
     for item in (CAT, DOG):
@@ -26,13 +26,13 @@ def images(tmp_path: Path) -> Images:
     return made
 
 
-def test_pixels_come_back_exactly(images: Images) -> None:
+def test_pixels_come_back_exactly(images: ImageStore) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     images.write(DOG, pixels)
     assert (np.asarray(images.read(DOG)) == pixels).all()
 
 
-def test_a_file_says_what_it_shows(images: Images, tmp_path: Path) -> None:
+def test_a_file_says_what_it_shows(images: ImageStore, tmp_path: Path) -> None:
     assert images.path(DOG) == tmp_path / "images" / KEY.id / "00007-01.webp"
     says = json.loads(Image.open(images.path(CAT)).getexif()[DESCRIPTION])
     assert says.pop("sha256") == images.scan([CAT], print)[CAT].sha256
@@ -41,7 +41,7 @@ def test_a_file_says_what_it_shows(images: Images, tmp_path: Path) -> None:
     assert record["key"]["eval_seed"] == 3 and record["made_on"] == {"device": "cpu"}
 
 
-def test_a_record_that_was_damaged_is_written_again(images: Images) -> None:
+def test_a_record_that_was_damaged_is_written_again(images: ImageStore) -> None:
     (images.folder / "record.json").write_text("{")
     images.begin({"device": "here"})
     assert json.loads((images.folder / "record.json").read_text())["made_on"] == {"device": "here"}
@@ -69,7 +69,7 @@ def text(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, empty, other_pixels, no_metadata, text])
-def test_a_damaged_image_is_named_and_deleted(images: Images, damage: object) -> None:
+def test_a_damaged_image_is_named_and_deleted(images: ImageStore, damage: object) -> None:
     images.scan([CAT, DOG], print)
     damage(images.path(CAT))  # type: ignore[operator]
     with pytest.raises(CorruptError, match="00000-00.webp"):
@@ -80,19 +80,19 @@ def test_a_damaged_image_is_named_and_deleted(images: Images, damage: object) ->
     assert not images.path(CAT).exists() and images.path(DOG).exists()
 
 
-def test_an_image_of_another_prompt_in_its_place_is_damaged(images: Images) -> None:
+def test_an_image_of_another_prompt_in_its_place_is_damaged(images: ImageStore) -> None:
     images.path(CAT).write_bytes(images.path(DOG).read_bytes())
     assert set(images.scan([CAT, DOG], lambda _: None)) == {DOG}
 
 
-def test_what_did_not_change_is_not_read_again(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_change_is_not_read_again(images: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     first = images.scan([CAT, DOG], print)
-    monkeypatch.setattr(Images, "_check", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(ImageStore, "_check", lambda *_: pytest.fail("read again"))
     assert images.scan([DOG, CAT], print) == first
 
 
 @pytest.mark.parametrize("index", ["{", "[]", '{"00000-00.webp": 3}', '{"00000-00.webp": [1]}'])
-def test_the_index_is_only_a_cache(images: Images, index: str) -> None:
+def test_the_index_is_only_a_cache(images: ImageStore, index: str) -> None:
     first = images.scan([CAT, DOG], print)
     (images.folder / "index.json").write_text(index)
     assert images.scan([CAT, DOG], print) == first

@@ -30,6 +30,19 @@ def test_states(tmp_path: Path) -> None:
     assert found == {"a": "complete", "b": "resumable", "c": "damaged", "d": "damaged", "e": "damaged"}
 
 
+def test_one_bad_run_hides_no_other(tmp_path: Path) -> None:
+    make(tmp_path, "good")
+    deep = "[" * 100_000 + "]" * 100_000
+    contents = [deep, '{"config": ' + deep + "}", '{"config": 3}', "\0" * 9, "[]"]
+    for number, content in enumerate(contents):
+        (make(tmp_path, f"bad{number}") / "run.json").write_text(content)
+    (make(tmp_path, "done") / "done.json").write_text(deep)
+    found = runs.all_runs(tmp_path)
+    assert {run.id for run in found if run.state == "damaged"} == {"done", *(f"bad{n}" for n in range(len(contents)))}
+    assert [run.id for run in found if run.state == "complete"] == ["good"]
+    assert all("json: " in run.note for run in found if run.state == "damaged")
+
+
 def test_a_run_is_found_by_id_and_by_path(tmp_path: Path) -> None:
     folder = make(tmp_path, "ddpo-0")
     assert runs.find(tmp_path, "ddpo-0") == runs.find(tmp_path / "elsewhere", folder)

@@ -67,8 +67,8 @@ def collect(self, policy, *rest):
     finally:
         policy.step = step
 method.collect = collect
-from benchbench.train import offline
-offline.Reader.encode = inside("reading", offline.Reader.encode)  # latents are there, no Batch
+from benchbench.train import pair_batches
+pair_batches.Reader.encode = inside("reading", pair_batches.Reader.encode)  # latents are there, no Batch
 loop.torch.optim.AdamW.step = inside("optimiser", loop.torch.optim.AdamW.step)
 checkpoint.save_file = inside("checkpoint", checkpoint.save_file)
 loop.train(config, Path(sys.argv[2]), resume=True)
@@ -90,9 +90,9 @@ def test_kills_in_every_phase_leave_a_run_that_ends_in_the_same_bits(method: str
         assert log.read_text() == phase  # the log proves where
         reached.append(done.stdout)
     assert all("resuming after" in said for said in reached[1:])
-    assert list((out / "checkpoints").glob(".tmp-*"))  # the last kill was within a write
+    assert list((out / "checkpoints").glob(".*.tmp"))  # the last kill was within a write
     train(config, out, resume=True, say=lambda line: None)
-    assert not list((out / "checkpoints").glob(".tmp-*"))  # a killed writer's, removed by the next one
+    assert not list((out / "checkpoints").glob(".*.tmp"))  # a killed writer's, removed by the next one
     whole = train(config, tmp_path / "whole", say=lambda line: None)
     a, b = load_file(out / ADAPTER), load_file(whole / ADAPTER)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -258,6 +260,43 @@ def test_damaged_checkpoints(configure, tmp_path: Path) -> None:
         (folder / "state.json").write_text("{")
     with pytest.raises(CorruptError, match="no checkpoint"):
         train(config, out, resume=True, say=lambda _: None)
+
+
+@pytest.mark.parametrize("base", ["[0.5,", '["a", "b", "c", "d"]'])
+def test_damaged_files_that_can_be_derived_are_made_again(base: str, configure, tmp_path: Path) -> None:
+    """The base model's scores come out as before; the record of earlier starts begins anew."""
+    config, out = configure("tailorpo", samples=24), tmp_path / "run"
+
+    def steps() -> list[dict]:  # making them again is counted
+        return [{k: v for k, v in row.items() if k in ("samples", "loss") or "eval." in k} for row in read_metrics(out)]
+
+    train(config, out, say=lambda _: None)
+    scores, rows = (out / "base_scores.json").read_bytes(), steps()
+    (out / "done.json").unlink()
+    shutil.rmtree(out / "checkpoints" / "00000024")
+    (out / "base_scores.json").write_text(base)
+    (out / "record.json").write_text("{")
+    train(config, out, resume=True, say=lambda _: None)
+    assert (out / "base_scores.json").read_bytes() == scores and steps() == rows
+    assert len(json.loads((out / "record.json").read_text())) == 1
+
+
+def test_a_damaged_run_file_is_named(configure, tmp_path: Path) -> None:
+    config, out = configure("tailorpo", samples=8), tmp_path / "run"
+    train(config, out, say=lambda _: None)
+    (out / "run.json").write_text("[" * 100_000)
+    with pytest.raises(CorruptError, match=r"run\.json cannot be read"):
+        train(config, out, resume=True, say=lambda _: None)
+
+
+def test_what_a_run_leaves_can_be_read_by_others(configure, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        train(configure("tailorpo", samples=8), tmp_path / "run", say=lambda _: None)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert ADAPTER in modes and "optimizer-000.safetensors" in modes and set(modes.values()) == {0o644}
 
 
 def test_a_folder_that_holds_something_else_is_refused(configure, tmp_path: Path) -> None:

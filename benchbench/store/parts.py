@@ -1,0 +1,47 @@
+"""Rows on disk: parquet files of one folder, its parts, each written whole. A damaged part is named and made again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from benchbench.runtime.files import Say, write_atomic
+
+
+class ParquetParts:
+    """The parts in ``folder``, by name. Where ``columns`` are given, with their types, every part has these alone."""
+
+    def __init__(self, folder: Path, columns: Mapping[str, str] | None = None) -> None:
+        self.folder, self.columns = folder, columns
+
+    def path(self, name: str) -> Path:
+        """Returns where a part lies."""
+        return self.folder / f"{name}.parquet"
+
+    def read(self, name: str, say: Say) -> pd.DataFrame | None:
+        """Returns a part's rows, or None where the part is missing or, which is said, damaged."""
+        import pyarrow as pa
+
+        path = self.path(name)
+        try:
+            rows = pd.read_parquet(path)
+            return rows if self.columns is None else rows[list(self.columns)].astype(dict(self.columns))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            say(f"warning: {path} cannot be read ({why}); what it held is made again")
+            return None
+
+    def write(self, name: str, rows: pd.DataFrame) -> None:
+        """Replaces a part. Errors: RunError for a disk that is full."""
+        data = io.BytesIO()
+        rows.to_parquet(data, index=False)
+        write_atomic(self.path(name), data.getvalue())
+
+    def missing(self, names: Iterable[str], say: Say) -> list[str]:
+        """Returns the names of the parts that are not there or cannot be read."""
+        return [name for name in names if self.read(name, say) is None]
