@@ -11,14 +11,14 @@ from importlib import resources
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchbench import defaults, registry
 from benchbench.api import Method, MethodConfig
 from benchbench.errors import UsageError
 from benchbench.rewards import mix
 from benchbench.runtime.hashing import digest
-from benchbench.types import Settings, later
+from benchbench.types import Settings
 
 PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 
@@ -55,30 +55,30 @@ class TrainConfig(Settings):
     save_every: int = Field(0, ge=0, description="samples between checkpoints; 0: by train.save_minutes alone [ours]")
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
     eval_images: int = Field(45, ge=1, description="images of such an evaluation [ours]")
-    keep_every: int = later(0, ge=0, description="samples between adapters that are kept for good; 0: none [ours]")
-    optimizer: Literal["adamw", "adafactor"] = later(
+    keep_every: int = Field(0, ge=0, description="samples between adapters that are kept for good; 0: none [ours]")
+    optimizer: Literal["adamw", "adafactor"] = Field(
         "adamw", description="adafactor: as DiffusionDPO's code trains SDXL; it takes no betas and no eps"
     )
-    warmup: int = later(0, ge=0, description="optimiser steps in which lr rises linearly, constant after [ours: none]")
-    finetune: Literal["lora", "full"] = later(
+    warmup: int = Field(0, ge=0, description="optimiser steps in which lr rises linearly, constant after [ours: none]")
+    finetune: Literal["lora", "full"] = Field(
         "lora", description="an adapter, or every weight of the UNet in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
     )
-    compile: bool = later(
+    compile: bool = Field(
         False, description="compile the UNet's and VAE's blocks: faster on GPUs, other rounding [ours]"
     )
-    channels_last: bool = later(
+    channels_last: bool = Field(
         False, description="memory layout of UNet and VAE: faster on GPUs, other rounding [ours]"
     )
-    save_minutes: float = later(10.0, gt=0, description="minutes between checkpoints; one is written at the end [ours]")
-    eval_steps: int = later(
+    save_minutes: float = Field(10.0, gt=0, description="minutes between checkpoints; one is written at the end [ours]")
+    eval_steps: int = Field(
         0,
         ge=0,
         description="optimiser steps between evaluations, where train.eval_every is not 0; 0: by samples [ours]",
     )
-    gradient_checkpointing: Literal["auto", "on", "off"] = later(
+    gradient_checkpointing: Literal["auto", "on", "off"] = Field(
         "auto", description="recompute activations in the backward pass; auto: where a GPU's memory asks for it [ours]"
     )
-    reward_dtype: Literal["auto", "fp32", "tf32"] = later(
+    reward_dtype: Literal["auto", "fp32", "tf32"] = Field(
         "auto", description="precision of a learned reward that judges or guides in training; auto: tf32 on GPUs [ours]"
     )
 
@@ -89,6 +89,8 @@ class TrainConfig(Settings):
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
+SCHEMA: Literal[1] = 1
+"""The version of RunConfig. Runs whose run.json names none are of an earlier one, and cannot be told from others."""
 NOT_IDENTITY = {"micro_batch", "gradient_checkpointing", "save_every", "save_minutes"}
 """Settings of ``train`` that change memory or files and at most the rounding of a result."""
 
@@ -96,6 +98,9 @@ NOT_IDENTITY = {"micro_batch", "gradient_checkpointing", "save_every", "save_min
 class RunConfig(Settings):
     """What a run is: equal RunConfigs on equal weights make equal adapters."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")  # raised when the same settings would make another run
     method: str
     model: str
     reward: str  # a name, or a mix as pickscore=0.5,aesthetic=0.3, which may be given as a mapping
@@ -106,7 +111,7 @@ class RunConfig(Settings):
     settings: dict[str, Any]  # of the method, as its own Config dumps them
     train: TrainConfig
     sampler: SamplerConfig
-    pairs: str | None = later(None)  # what an offline method learns from
+    pairs: str | None = None  # what an offline method learns from
 
     @field_validator("reward", mode="before")
     @classmethod

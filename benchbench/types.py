@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict
 
 from benchbench.runtime.hashing import text_sha256
 
@@ -18,25 +18,10 @@ if TYPE_CHECKING:
     from benchbench.hub.assets import Asset
 
 
-def later(default: Any, **field: Any) -> Any:
-    """A pydantic Field that did not exist for the first runs: left out of dumps, and so of names made from them, while
-    it has its default, so that adding it gives no earlier run another name."""
-    return Field(default, json_schema_extra={"later": True}, **field)
-
-
 class Settings(BaseModel):
     """Frozen settings; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_serializer(mode="wrap")
-    def _leave_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        found: dict[str, Any] = dump(self)
-        for name, info in type(self).model_fields.items():
-            extra = info.json_schema_extra
-            if isinstance(extra, dict) and extra.get("later") and getattr(self, name) == info.default:
-                found.pop(name, None)
-        return found
 
 
 class Reward(ABC):
@@ -155,36 +140,28 @@ class Cond:
 
 
 class _Batch:
-    """Rows that the loop may split: every tensor and Cond field has the same leading length."""
+    """Rows that the loop may split: every tensor and Cond field has the same leading length; a flag has no rows."""
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
     def __getitem__(self, index: Any) -> Self:
-        cut: dict[int, Any] = {}  # a field that is another field stays it: x_l is x_w for a shared parent
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        for value in values.values():
-            if id(value) not in cut:
-                cut[id(value)] = value[index]
-        return type(self)(**{name: cut[id(value)] for name, value in values.items()})
+        return replace(self, **{name: value[index] for name, value in self.rows().items()})  # type: ignore[type-var]
 
     @classmethod
     def cat(cls, parts: Sequence[Self]) -> Self:
-        """One batch of all rows; a field that is another field in every part stays it."""
+        """One batch of all rows."""
         import torch
 
-        joined: dict[tuple[int, ...], Any] = {}
-        out = {}
-        for f in fields(cls):  # type: ignore[arg-type]
-            values = [getattr(part, f.name) for part in parts]
-            key = tuple(id(value) for value in values)
-            if key not in joined:
-                if isinstance(values[0], Cond):
-                    joined[key] = Cond.cat(values)
-                else:
-                    joined[key] = torch.cat(values)
-            out[f.name] = joined[key]
-        return cls(**out)
+        rows = [part.rows() for part in parts]
+        columns = {name: [one[name] for one in rows] for name in rows[0]}
+        joined = {name: Cond.cat(c) if isinstance(c[0], Cond) else torch.cat(c) for name, c in columns.items()}
+        return replace(parts[0], **joined)  # type: ignore[type-var]
+
+    def rows(self) -> dict[str, Any]:
+        """The fields that have a row a sample."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if not isinstance(value, bool)}
 
 
 @dataclass(frozen=True)
@@ -201,7 +178,11 @@ class Transitions(_Batch):
 
 @dataclass(frozen=True)
 class StepPairs(_Batch):
-    """A preferred and a dispreferred step. ``x_l is x_w`` where both were drawn from the same parent."""
+    """A preferred and a dispreferred step.
+
+    ``shared_parent`` says that both leave one sample in every row: ``x_l`` then is ``x_w``, which is kept once and
+    evaluated once.
+    """
 
     x_w: torch.Tensor  # [N, C, h, w]
     x_l: torch.Tensor  # [N, C, h, w]
@@ -210,6 +191,24 @@ class StepPairs(_Batch):
     k: torch.Tensor  # [N] int64
     cond: Cond
     weight: torch.Tensor  # [N]: 1, or 0 for a tie, which teaches nothing
+    shared_parent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.shared_parent and self.x_l is not self.x_w:
+            object.__setattr__(self, "x_l", self.x_w)  # rows that were cut, joined or replaced: no second copy
+
+    @classmethod
+    def cat(cls, parts: Sequence[Self]) -> Self:
+        """One batch of all rows, with a shared parent where every part has one."""
+        if all(part.shared_parent for part in parts):
+            return super().cat(parts)
+        return super().cat([replace(part, shared_parent=False) for part in parts])
+
+    def rows(self) -> dict[str, Any]:
+        rows = super().rows()
+        if self.shared_parent:
+            del rows["x_l"]  # follows x_w
+        return rows
 
 
 @dataclass(frozen=True)

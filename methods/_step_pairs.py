@@ -21,9 +21,9 @@ def dimensions(log_prob: LogProb, latents: Tensor) -> int:
 def log_ratios(policy: Policy, pairs: StepPairs) -> tuple[Tensor, Tensor]:
     """log pi_theta - log pi_ref of the winning and the losing step, each [N], means over the latent dimensions.
 
-    One forward of each policy where both steps leave the same sample, otherwise one over the 2N parents.
+    One forward of each policy where both steps leave one sample, otherwise one over the 2N parents.
     """
-    if pairs.x_w is pairs.x_l:
+    if pairs.shared_parent:
         theta = policy.step(pairs.x_w, pairs.k, pairs.cond)
         ref = policy.reference_step(pairs.x_w, pairs.k, pairs.cond)
         return (

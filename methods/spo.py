@@ -137,7 +137,7 @@ class SPO(Method):
                 shared = i == 0 and not apart
                 x_w, x_l = (at.x[:n],) * 2 if shared else (at.x[win], at.x[lose])
                 which = torch.full((n,), at.k, device=r.device)
-                pairs.append(StepPairs(x_w, x_l, child[win], child[lose], which, cond, weight))
+                pairs.append(StepPairs(x_w, x_l, child[win], child[lose], which, cond, weight, shared))
             seen.append({"score_gap": gap.mean(), "valid": weight.mean()} | ({"reward": r.mean()} if k == 1 else {}))
             segment.clear()
 

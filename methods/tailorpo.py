@@ -133,7 +133,7 @@ class TailorPO(Method):
 
             at = torch.full((n,), k, device=x.device)
             x_parents = (x, x) if one else (x[win], x[lose])
-            pairs.append(StepPairs(*x_parents, x_w, x_l, at, cond, weight))
+            pairs.append(StepPairs(*x_parents, x_w, x_l, at, cond, weight, shared_parent=one))
             policy.cost.pairs += n
             seen.append(metrics if k > ks[-1] else metrics | {"reward": r_w.mean()})
             if cfg.update == "step":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchbench import config
+from benchbench.config import NOT_IDENTITY, RunConfig, TrainConfig
 from benchbench.errors import UsageError
-from benchbench.types import Settings, later
 
 
 def load(method: str = "tailorpo", model: str = "sd15", *overrides: str, preset: str | None = None) -> config.RunConfig:
@@ -74,15 +74,12 @@ def test_digest_changes_with_what_decides_the_result_only() -> None:
     assert load().digest == load().digest != load("tailorpo", "sd15", "train.lr=1e-4").digest
 
 
-def test_a_later_setting_renames_no_earlier_run() -> None:
-    """Left out while at its default, there when it is not; what was dumped without it is read with its default."""
-
-    class Earlier(Settings):
-        lr: float = 1.0
-
-    class Now(Earlier):
-        form: str = later("plain")
-
-    assert Now().model_dump(mode="json") == Earlier().model_dump(mode="json") == {"lr": 1.0}
-    assert Now(form="other").model_dump(mode="json") == {"lr": 1.0, "form": "other"}
-    assert Now.model_validate(Earlier(lr=2.0).model_dump()) == Now(lr=2.0, form="plain")
+def test_every_setting_is_dumped_and_decides_the_digest() -> None:
+    """But for those that change memory or files alone; what was dumped is read again as it was."""
+    run = load()
+    dumped = run.model_dump(mode="json")
+    assert dumped["schema"] == 1 and dumped["pairs"] is None and dumped["train"]["finetune"] == "lora"
+    assert set(dumped["train"]) == set(TrainConfig.model_fields)
+    assert set(run.identity["train"]) == set(TrainConfig.model_fields) - NOT_IDENTITY
+    assert RunConfig.model_validate_json(run.model_dump_json()) == run
+    assert load("tailorpo", "shapes", "train.save_every=5").digest == load("tailorpo", "shapes").digest

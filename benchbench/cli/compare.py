@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, Store, integers
-from benchbench.cli.ui import all_at_once, resumable, say
-from benchbench.rewards import lookup
+from benchbench.cli.ui import resumable, say
+
+if TYPE_CHECKING:
+    from benchbench.evaluate.compare import Comparison
 
 
 def compare(
@@ -34,47 +36,34 @@ def compare(
 
     Model and prompts are those that the runs were trained with, unless others are named.
     """
-    from benchbench import prompts as prompt_sets
     from benchbench.evaluate.compare import compare, sides
-    from benchbench.hub import models
-    from benchbench.prompts.words import check_vocabulary
-    from benchbench.report import folder
-    from benchbench.report.table import detail_lines, format_interval, format_number
     from benchbench.store import root
 
     seeds = integers(eval_seeds, "--eval-seeds")
     one, other = sides(run_a, run_b, root(store))
     settings = {**other.settings, **one.settings}
-    model_name, why = choice.model(model, device) if model or "model" not in settings else (settings["model"], "theirs")
-    prompt_set = prompts or settings.get("prompts") or choice.prompts(None, model_name)
-    chosen: list[str] = []
-    notes: list[str] = []
+    trained = [side.settings["reward"] for side in (one, other) if "reward" in side.settings]
+    chosen, why = choice.model(model, device) if model or "model" not in settings else (settings["model"], "theirs")
+    base = str(chosen)
+    prompts_name = prompts or settings.get("prompts") or choice.prompts(None, base)
 
-    def check_rewards() -> None:
-        trained = [side.settings["reward"] for side in (one, other) if "reward" in side.settings]
-        found, said = choice.rewards(rewards, model_name) if rewards else choice.judges(model_name, trained)
-        chosen.extend(found)
-        notes.extend(said)
-        all_at_once(*(lambda name=name: lookup.require(name) for name in found))
+    def judges() -> choice.Names:
+        return choice.rewards(rewards, base) if rewards else choice.judges(base, trained)
 
-    def check_prompts() -> None:
-        found = prompt_sets.load(prompt_set)
-        check_vocabulary(found, model_name)
-
-    all_at_once(check_rewards, check_prompts, lambda: models.folder(model_name))
+    found = choice.look_up(chosen, prompts_name, judges, lambda _: None)
     say(
-        f"comparing {one.label} with {other.label} on the model {model_name} ({why}): {images_per_prompt} images a "
-        f"prompt of {prompt_set}, rewards {', '.join(chosen)}; into {root(store)}"
+        f"comparing {one.label} with {other.label} on the model {base} ({why}): {images_per_prompt} images a "
+        f"prompt of {prompts_name}, rewards {', '.join(found.rewards)}; into {root(store)}"
     )
-    for note in notes:
+    for note in found.notes:
         say(note)
     with resumable():
-        found = compare(
+        result = compare(
             one,
             other,
-            model_name,
-            prompt_sets.load(prompt_set),
-            chosen,
+            found.model,
+            found.prompts,
+            list(found.rewards.values()),
             store=root(store),
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
@@ -83,7 +72,15 @@ def compare(
             batch_size=batch_size,
             say=say,
         )
-    say(f"{one.label} less {other.label}, p alone and corrected for {len(found.verdicts)} rewards (Holm):")
+    _tell(one.label, other.label, result)
+
+
+def _tell(one: str, other: str, found: Comparison) -> None:
+    """Prints the difference under each reward with its tests, and where the report is."""
+    from benchbench.report import folder
+    from benchbench.report.table import detail_lines, format_interval, format_number
+
+    say(f"{one} less {other}, p alone and corrected for {len(found.verdicts)} rewards (Holm):")
     for name, verdict in found.verdicts.items():
         cell = found.table.cells[name]["difference"]
         words = [

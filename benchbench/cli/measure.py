@@ -9,9 +9,8 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store
-from benchbench.cli.ui import all_at_once, resumable, say
+from benchbench.cli.ui import resumable, say
 from benchbench.protocols import WHERE
-from benchbench.rewards import lookup
 
 Protocol = StrEnum("Protocol", {name.replace("-", "_"): name for name in WHERE})  # type: ignore[misc]
 
@@ -33,36 +32,33 @@ def measure(
     device: Device = None,
 ) -> None:
     """Measure a protocol of the papers on a model and its runs; makes only what the store does not hold."""
-    from benchbench import prompts as prompt_sets
-    from benchbench.hub import models
     from benchbench.protocols import PROTOCOLS
     from benchbench.protocols.run import run, settings_of
     from benchbench.report import folder
     from benchbench.store import root
 
     chosen, why = choice.model(model, device)
-    prompts_name = choice.prompts(prompts, chosen)
-    reward_name, note = choice.reward(reward, chosen)
-    all_at_once(
-        lambda: lookup.require(reward_name),
-        lambda: models.folder(chosen),
-        lambda: prompt_sets.load(prompts_name),
-        lambda: settings_of(PROTOCOLS[protocol.value], quick, settings or []),
+    base = str(chosen)
+    found = choice.look_up(
+        chosen,
+        choice.prompts(prompts, base),
+        lambda: choice.reward(reward, base),
+        lambda _: settings_of(PROTOCOLS[protocol.value], quick, settings or []),
     )
     rows = ", ".join(runs or ["the base model"])
     say(
-        f"measuring {protocol.value} of {rows} on the model {chosen} ({why}), prompts {prompts_name}, reward "
-        f"{reward_name}; into {root(store)}"
+        f"measuring {protocol.value} of {rows} on the model {base} ({why}), prompts {found.prompts.name}, reward "
+        f"{', '.join(found.rewards)}; into {root(store)}"
     )
-    if note:
+    for note in found.notes:
         say(note)
     with resumable():
         result = run(
             protocol.value,
             runs or [],
-            chosen,
-            prompt_sets.load(prompts_name),
-            reward_name,
+            found.model,
+            found.prompts,
+            found.reward,
             store=root(store),
             quick=quick,
             overrides=settings or [],

@@ -9,8 +9,7 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, RewardName, Store, integers
-from benchbench.cli.ui import all_at_once, resumable, say
-from benchbench.rewards import lookup
+from benchbench.cli.ui import resumable, say
 
 app = typer.Typer(help="Preference pairs for offline methods.", no_args_is_help=True)
 
@@ -29,16 +28,17 @@ def make(
 ) -> None:
     """Make pairs of a base model's images, preferred by a reward; what exists is not made again."""
     from benchbench import defaults
-    from benchbench import prompts as prompt_sets
-    from benchbench.hub import models
     from benchbench.store import root
 
     chosen, why = choice.model(model, device)
-    name = choice.prompts(prompts, chosen)
-    judge, note = choice.reward(reward or defaults.of(chosen).preference_reward, chosen)
-    all_at_once(lambda: models.folder(chosen), lambda: prompt_sets.load(name), lambda: lookup.require(judge))
-    say(f"pairs of {images} images for each prompt of {name} by the model {chosen} ({why}), judged by {judge}")
-    if note:
+    base = str(chosen)
+    judge = reward or defaults.of(base).preference_reward
+    found = choice.look_up(chosen, choice.prompts(prompts, base), lambda: choice.reward(judge, base), lambda _: None)
+    say(
+        f"pairs of {images} images for each prompt of {found.prompts.name} by the model {base} ({why}), judged by "
+        f"{', '.join(found.rewards)}"
+    )
+    for note in found.notes:
         say(note)
 
     from benchbench.evaluate.make_pairs import SEED, make_pairs
@@ -46,9 +46,9 @@ def make(
     numbers = integers(seeds, "--seeds") if seeds else [SEED]
     with resumable():
         folder = make_pairs(
-            chosen,
-            prompt_sets.load(name),
-            judge,
+            found.model,
+            found.prompts,
+            found.reward,
             root(store),
             images,
             seeds=numbers,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchbench import prompts as prompt_sets
 from benchbench.cli import choice
 from benchbench.cli.options import Device
 from benchbench.cli.ui import all_at_once
-from benchbench.rewards import lookup
+from benchbench.types import Reward
 
 
 def score(
@@ -22,29 +24,26 @@ def score(
     device: Device = None,
 ) -> None:
     """Score images from anywhere, as CSV with units and versions; generates nothing."""
-    from benchbench import prompts as prompt_sets
     from benchbench.evaluate import score_folder
 
-    chosen: list[str] = []
-    found: list[Path] = []
+    def find_rewards() -> tuple[dict[str, type[Reward]], Sequence[str]]:
+        names = choice.rewards(rewards, "")
+        return choice.classes(names.rewards), names.notes
 
-    def check_rewards() -> None:
-        names, notes = choice.rewards(rewards, "")
-        chosen.extend(names)
-        for note in notes:
-            _say(note)
-        all_at_once(*(lambda name=name: lookup.require(name) for name in names))
-
-    all_at_once(check_rewards, lambda: prompt_sets.load(prompts), lambda: found.extend(score_folder.find(images)))
-    texts = score_folder.pair(found, prompt_sets.load(prompts))
+    (judges, notes), prompt_set, files = all_at_once(
+        find_rewards, lambda: prompt_sets.load(prompts), lambda: score_folder.find(images)
+    )
+    for note in notes:
+        _say(note)
+    texts = score_folder.pair(files, prompt_set)
 
     from benchbench.diffusion.backbones import pick_device
 
     where = str(pick_device(device))
     target = str(out) if out else "standard output"
-    _say(f"scoring {len(found)} images of {images} with {', '.join(chosen)} on {where}; CSV into {target}")
-    kinds = [lookup.get(name) for name in chosen]
-    text = score_folder.score_folder(found, texts, kinds, device=where, say=_say).to_csv(index=False)
+    _say(f"scoring {len(files)} images of {images} with {', '.join(judges)} on {where}; CSV into {target}")
+    kinds = list(judges.values())
+    text = score_folder.score_folder(files, texts, kinds, device=where, say=_say).to_csv(index=False)
     if out:
         from benchbench.runtime.files import write_atomic
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from benchbench.errors import BenchError, MissingError, UsageError
 
@@ -48,14 +49,16 @@ def resumable(*more: str) -> Iterator[None]:
         raise
 
 
-def all_at_once(*checks: Callable[[], object]) -> None:
-    """Runs every check and raises what they raised as one error, so that nobody mends a command word by word."""
+def all_at_once(*checks: Callable[[], Any]) -> list[Any]:
+    """Returns what each check returns; raises what they raised as one error, so that nobody mends word by word."""
     errors: list[BenchError] = []
+    results = []
     for check in checks:
         try:
-            check()
+            results.append(check())
         except (UsageError, MissingError) as error:
-            errors.append(error)
+            if str(error) not in map(str, errors):
+                errors.append(error)
     if len(errors) == 1:
         raise errors[0]
     if errors:
@@ -65,3 +68,4 @@ def all_at_once(*checks: Callable[[], object]) -> None:
             "; ".join(error.cause for error in errors),
             "; ".join(dict.fromkeys(error.remedy for error in errors)),
         )
+    return results

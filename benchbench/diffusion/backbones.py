@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from benchbench.defaults import split_model
 from benchbench.diffusion.compile import keep_signature
 from benchbench.errors import CorruptError, UsageError
 from benchbench.hub import models
+from benchbench.hub.models import LocalModel
 from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.json_files import read_object
 from benchbench.runtime.precision import exact_fp32
@@ -80,9 +80,12 @@ def pick_dtype(dtype: str, device: torch.device) -> str:
 
 
 def load(
-    model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
+    model: str | LocalModel,
+    device: str | torch.device | None = None,
+    dtype: str = "auto",
+    unet_dtype: str | None = None,
 ) -> Backbone:
-    """The base model by alias, folder or hub id, from files on this machine.
+    """The base model by alias, folder or hub id, or as it was found, from files on this machine.
 
     ``unet_dtype`` is for a UNet whose weights are trained in another precision than that of everything else.
     Errors: MissingError (weights not here), UsageError (v-prediction, another pipeline), CorruptError (damaged file).
@@ -95,7 +98,8 @@ def load(
     for log in (diffusers_log, transformers_log):
         log.disable_progress_bar()
         log.set_verbosity_error()
-    root = models.folder(model)
+    here = models.find(model)
+    root = here.root
     models.check_kind(root)
     models.weight_files(root)  # raises for a part that is missing
     scheduler = read_object(root / "scheduler" / "scheduler_config.json", models.AGAIN)
@@ -106,8 +110,7 @@ def load(
     exact_fp32()
     name = pick_dtype(dtype, where)
     kind = DTYPES[name]
-    vae = split_model(model)[1]
-    vae_root = models.vae_folder(vae) if vae else root / "vae"
+    vae_root = here.vae or root / "vae"
 
     def part(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
         try:
@@ -131,8 +134,8 @@ def load(
 
     xl = models.is_xl(root)
     backbone = Backbone(
-        name=model,
-        hash=models.model_hash(model),
+        name=here.name,
+        hash=here.hash,
         unet=part(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or name]),
         vae=part(AutoencoderKL, vae_root, _vae_dtype(vae_root, name, xl)),
         text_encoder=part(CLIPTextModel, root / "text_encoder", kind),

@@ -11,13 +11,14 @@ from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.measure import BASE, measure
 from benchbench.evaluate.report import sections
+from benchbench.hub.models import LocalModel
 from benchbench.report import folder
 from benchbench.report.sections import Page
 from benchbench.report.table import Table
 from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.paired import Difference, difference
-from benchbench.store.runs import adapter
-from benchbench.types import PromptSet
+from benchbench.store.runs import Adapter, adapter
+from benchbench.types import PromptSet, Reward
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Side:
     """One of the two: its label, the adapter that it is (None: the base model) and the settings it was trained with."""
 
     label: str
-    adapter: str | Path | None
-    hash: str | None
+    adapter: Adapter | None
+    given: str
+    """The word that named it."""
     settings: Mapping[str, Any]
 
 
@@ -46,7 +48,7 @@ def sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side, Sid
     Errors: MissingError (no such run), RunError (not finished), UsageError where both are one and the same model.
     """
     one, other = _side(first, store), _side(second, store)
-    if one.hash == other.hash:
+    if (one.adapter and one.adapter.hash) == (other.adapter and other.adapter.hash):
         raise UsageError(
             f"{first} and {second} are the same model", "their weights are equal", "name two different runs, or base"
         )
@@ -58,23 +60,23 @@ def sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side, Sid
 
 def _side(name: str | Path, store: Path) -> Side:
     if str(name) == BASE:
-        return Side(BASE, None, None, {})
+        return Side(BASE, None, BASE, {})
     found = adapter(store, name)
-    return Side(found.label, name, found.hash, found.settings)
+    return Side(found.label, found, str(name), found.settings)
 
 
 def compare(
     one: Side,
     other: Side,
-    model: str,
+    model: str | LocalModel,
     prompts: PromptSet,
-    rewards: Sequence[str],
+    rewards: Sequence[str | type[Reward]],
     *,
     store: Path,
     **options: Any,
 ) -> Comparison:
     """Generates and scores what the store does not hold, and writes the report; options and errors of ``measure``."""
-    rows = {side.label: [side.adapter] if side.adapter is not None else [] for side in (one, other)}
+    rows = {side.label: [side.adapter] if side.adapter else [] for side in (one, other)}
     measured = measure(model, rows, prompts, rewards, store=store, **options)
     frames = [measured.frames[side.label].assign(train_seed=0) for side in (one, other)]
     by_reward = {
@@ -102,5 +104,5 @@ def compare(
 
 
 def _named(side: Side) -> str:
-    name = Path(side.adapter).name if side.adapter is not None else side.label
+    name = Path(side.given).name if side.adapter is not None else side.label
     return side.label if name == side.label else f"{side.label} ({name})"

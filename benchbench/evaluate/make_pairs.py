@@ -9,14 +9,16 @@ scores go through the image and score stores: what was interrupted goes on where
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from benchbench import defaults
 from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
+from benchbench.hub import models
 from benchbench.noise import Sample
 from benchbench.pairs.open import resolve_files
 from benchbench.rewards import lookup
@@ -29,7 +31,8 @@ from benchbench.runtime.names import safe_name
 if TYPE_CHECKING:
     from benchbench.config import SamplerConfig
     from benchbench.evaluate.measure import Measured
-    from benchbench.types import PromptSet
+    from benchbench.hub.models import LocalModel
+    from benchbench.types import PromptSet, Reward
 
 MADE = "made:"  # how a reference to pairs begins that we make
 SCHEMA = 1  # raised when the same key would mean other pairs
@@ -38,27 +41,49 @@ SEED = 900_000
 GROUP = 8  # rows of a row group, which is what reading one row costs
 
 
+@dataclass(frozen=True)
+class PairsToMake:
+    """Pairs that are made unless the store holds them: what ``made:PROMPTS:REWARD:IMAGES`` names, looked up."""
+
+    prompts: PromptSet
+    reward: type[Reward]
+    images_per_prompt: int
+
+
+def look_up_pairs(
+    reference: str, prompts: Mapping[str, PromptSet] | None = None, rewards: Mapping[str, type[Reward]] | None = None
+) -> str | PairsToMake:
+    """Refuses what cannot be opened or made, before anything slow happens; returns what ``find_or_make`` takes.
+
+    ``prompts`` and ``rewards`` are those that were looked up already, by name. Errors: UsageError, MissingError.
+    """
+    if not reference.startswith(MADE):
+        resolve_files(reference)
+        return reference
+    prompts_name, reward, images = _parse(reference)
+    known, judges = prompts or {}, rewards or {}
+    own = known[prompts_name] if prompts_name in known else prompt_sets.load(prompts_name)
+    return PairsToMake(own, judges[reward] if reward in judges else lookup.require(reward), images)
+
+
 def find_or_make(
-    reference: str, store: Path, *, model: str = "shapes", device: str | None = None, say: Say = print
+    pairs: str | PairsToMake,
+    store: Path,
+    *,
+    model: str | LocalModel = "shapes",
+    device: str | None = None,
+    say: Say = print,
 ) -> str:
     """Returns what ``open_pairs`` opens: a reference as it is, or the folder of ``made:PROMPTS:REWARD:IMAGES``.
 
     Such pairs are of images of the base ``model``, and are made unless they are in the store.
     """
-    if not reference.startswith(MADE):
-        return reference
-    prompts_name, reward, images = _parse(reference)
-    return str(make_pairs(model, prompt_sets.load(prompts_name), reward, store, images, device=device, say=say))
-
-
-def check_reference(reference: str) -> None:
-    """Refuses what cannot be opened or made, before anything slow happens. Errors: UsageError, MissingError."""
-    if not reference.startswith(MADE):
-        resolve_files(reference)
-        return
-    prompts_name, reward, _ = _parse(reference)
-    prompt_sets.load(prompts_name)
-    lookup.require(reward)
+    if isinstance(pairs, str):
+        if not pairs.startswith(MADE):
+            return pairs
+        pairs = cast("PairsToMake", look_up_pairs(pairs))
+    made = make_pairs(model, pairs.prompts, pairs.reward, store, pairs.images_per_prompt, device=device, say=say)
+    return str(made)
 
 
 def _parse(reference: str) -> tuple[str, str, int]:
@@ -74,9 +99,9 @@ def _parse(reference: str) -> tuple[str, str, int]:
 
 
 def make_pairs(
-    model: str,
+    model: str | LocalModel,
     prompts: PromptSet,
-    reward: str,
+    reward: str | type[Reward],
     store: Path,
     images_per_prompt: int,
     *,
@@ -98,22 +123,23 @@ def make_pairs(
     if images_per_prompt < 2:
         raise UsageError("a pair needs two images", f"{images_per_prompt} a prompt were asked for", "give 2 or more")
     sampler = sampler or SamplerConfig()
-    key = _key(model, prompts, reward, images_per_prompt, seeds, sampler, device, dtype)
+    here, kind = models.find(model), lookup.as_class(reward)
+    key = _key(here, prompts, kind, images_per_prompt, seeds, sampler, device, dtype)
     folder = out or store / "pairs" / f"{safe_name(prompts.name)}-{digest(key)}"
     with locked(folder.parent / f"{folder.name}.lock", say):
         if _made(folder, key, out is None, say):
             return folder
         count = len(prompts) * images_per_prompt * len(seeds)
-        say(f"making pairs of {count} images of {prompts.name} by {model}, judged by {reward}; into {folder}")
+        say(f"making pairs of {count} images of {prompts.name} by {here}, judged by {kind.name}; into {folder}")
 
         from benchbench.evaluate.measure import measure
 
         options: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
         measured = measure(
-            model,
+            here,
             {"base": []},
             prompts,
-            [reward],
+            [kind],
             store=store,
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
@@ -130,9 +156,9 @@ def make_pairs(
 
 
 def _key(
-    model: str,
+    model: LocalModel,
     prompts: PromptSet,
-    reward: str,
+    reward: type[Reward],
     images: int,
     seeds: Sequence[int],
     sampler: SamplerConfig,
@@ -141,16 +167,14 @@ def _key(
 ) -> dict[str, Any]:
     """Everything that decides the pairs, JSON-able."""
     from benchbench.diffusion import backbones
-    from benchbench.hub import models
 
-    kind = lookup.require(reward)
     return {
         "schema": SCHEMA,
-        "model": models.content_hash(models.folder(model)),
+        "model": model.own_hash,
         "sampler": sampler.model_dump(mode="json"),
         "dtype": backbones.pick_dtype(dtype, backbones.pick_device(device)),
         "prompts": [prompts.name, prompts.hash],
-        "reward": [kind.name, kind.version],
+        "reward": [reward.name, reward.version],
         "images_per_prompt": images,
         "seeds": list(seeds),
     }

@@ -12,11 +12,13 @@ import pandas as pd
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.evaluate.reward_table import reward_table
+from benchbench.evaluate.rows import Training
+from benchbench.hub.models import LocalModel
 from benchbench.report import curves, folder, grids
 from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.store.runs import adapter
-from benchbench.types import PromptSet
+from benchbench.types import PromptSet, Reward
 
 
 @dataclass(frozen=True)
@@ -29,24 +31,24 @@ class EvalResult:
 
 
 def evaluate(
-    model: str,
+    model: str | LocalModel,
     adapters: Sequence[str | Path],
     prompts: PromptSet,
-    rewards: Sequence[str],
+    rewards: Sequence[str | type[Reward]],
     *,
     store: Path,
     quick: bool = False,
     **options: Any,
 ) -> EvalResult:
     """Rows ``base`` and one an adapter, named by its run; ``options`` and errors are those of ``measure``."""
-    rows: dict[str, Sequence[str | Path]] = {BASE: []}
+    rows: dict[str, Sequence[Training]] = {BASE: []}
     for name in adapters:
-        label = adapter(store, name).label
-        if label in rows:
+        found = adapter(store, name)
+        if found.label in rows:
             raise UsageError(
-                f"two rows would be called {label}", f"{name} is the second", "name each once, or rename one"
+                f"two rows would be called {found.label}", f"{name} is the second", "name each once, or rename one"
             )
-        rows[label] = [name]
+        rows[found.label] = [found]
     measured = measure(model, rows, prompts, rewards, store=store, **options)
     trained = {run.config.get("config", {}).get("reward") for run in measured.runs}
     held_out = frozenset(measured.protocol.rewards) - trained if trained else frozenset()

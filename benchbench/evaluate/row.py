@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchbench.hub import models
+from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.store.runs import Adapter
 
@@ -36,7 +38,7 @@ class Model:
 
     def __init__(
         self,
-        name: str,
+        model: str | LocalModel,
         sampler: Mapping[str, Any],
         device: str,
         dtype: str,
@@ -45,17 +47,14 @@ class Model:
         compiled: bool = False,
         channels_last: bool = False,
     ) -> None:
-        from benchbench.hub import models
-
-        self.name, self.sampler, self.device, self.dtype = name, sampler, device, dtype
+        self.model, self.sampler, self.device, self.dtype = models.find(model), sampler, device, dtype
         self.on_load = on_load  # is given the Backbone, once
         self.compiled, self.channels_last = compiled, channels_last
-        self.hash = models.model_hash(name)
         self._backbone: Any = None
 
     def subject(self, label: str, adapter: Adapter | None) -> Subject:
         """The base (no adapter) or a fine-tuned model. At most one of a model's subjects may be in use at a time."""
-        return Subject(label, self.hash, adapter.hash if adapter else None, lambda: self._open(adapter))
+        return Subject(label, self.model.hash, adapter.hash if adapter else None, lambda: self._open(adapter))
 
     def close(self) -> None:
         """Lets the weights go, so that the rewards find the memory free."""
@@ -69,7 +68,7 @@ class Model:
         from benchbench.diffusion.sample import sample
 
         if self._backbone is None:
-            self._backbone = backbones.load(self.name, self.device, self.dtype)
+            self._backbone = backbones.load(self.model, self.device, self.dtype)
             self.on_load(self._backbone)
             speed_up((self._backbone.unet, self._backbone.vae), self.compiled, self.channels_last)
         backbone = with_weights(self._backbone, adapter.weights if adapter else None)

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError, UsageError
+from benchbench.hub.models import LocalModel
 from benchbench.hub.weights import check_fit
 from benchbench.runtime.files import Say
 from benchbench.store.runs import Adapter, adapter
 
+Training = str | Path | Adapter
+"""A training by its run id, run folder or adapter folder, or as it was found."""
 Trainings = dict[int, Adapter | None]  # by training seed; the base model is a training of its own
 
 
-def resolve(rows: Mapping[str, Sequence[str | Path]], store: Path) -> dict[str, Trainings]:
+def resolve(rows: Mapping[str, Sequence[Training]], store: Path) -> dict[str, Trainings]:
     """Each row's adapters by training seed. Errors: those of ``runs.adapter``, UsageError for a seed named twice."""
     found: dict[str, Trainings] = {}
     for label, names in rows.items():
@@ -49,12 +52,12 @@ def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | N
     return SamplerConfig.model_validate(next(iter(used.values()), default | asked))
 
 
-def check_model(adapters: Iterable[Adapter], model: str, model_hash: str, say: Say) -> None:
+def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash: str, say: Say) -> None:
     """Errors: CorruptError for an adapter that was trained on another model, UsageError for a UNet of another shape."""
     for one in adapters:
         if one.model_hash is None:
             made = f"it was made from {one.base}" if one.base else f"whether it was made from {model} is not known"
-            if one.base != model:
+            if one.base != str(model):
                 say(f"{one.label}: no run of ours made it; {made}")
             check_fit(one.weights, one.label, model)
         elif one.model_hash != model_hash:

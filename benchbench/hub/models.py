@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,51 @@ XL = "StableDiffusionXLPipeline"
 KINDS = ("StableDiffusionPipeline", XL)
 AGAIN = "fetch the model again"
 WEIGHTS = ("diffusion_pytorch_model", "model", "pytorch_model")
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A base model whose files are on this machine: looked up once, hashed once, and passed on."""
+
+    name: str
+    """The model as it was named: ``shapes``, an alias, a hub id or a path."""
+    root: Path
+    """The folder of its pipeline."""
+    vae: Path | None = None
+    """The folder of the VAE that replaces its own."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def label(self) -> str:
+        """The name for people: of a folder, its last part."""
+        return Path(self.name).name if Path(self.name).is_dir() else self.name
+
+    @cached_property
+    def own_hash(self) -> str:
+        """The content hash of the model's folder, whatever VAE replaces its own."""
+        return content_hash(self.root)
+
+    @cached_property
+    def hash(self) -> str:
+        """The content hash of the model, with that of the VAE that replaces its own."""
+        if self.vae is None:
+            return self.own_hash
+        other = "".join(cached_sha256(path) for path in (self.vae / "config.json", *weights(self.vae)))
+        return text_sha256(f"{self.own_hash} vae {other}")
+
+
+def find(model: str | LocalModel) -> LocalModel:
+    """Returns a model that is on this machine, by ``MODEL`` or ``MODEL+vae=OTHER``; one that was found, as it is.
+
+    Errors: those of ``folder`` and ``vae_folder``.
+    """
+    if isinstance(model, LocalModel):
+        return model
+    base, vae = split_model(model)
+    replaced = vae_folder(vae) if vae else None
+    return LocalModel(model, folder(base), replaced)
 
 
 def aliases() -> dict[str, tuple[str, ...]]:
@@ -114,6 +161,16 @@ def missing(model: str) -> str | None:
     return None
 
 
+def here(model: str) -> LocalModel | None:
+    """Returns the model where all of its weights are on this machine, else None."""
+    try:
+        found = find(model)
+        weight_files(found.root)
+    except (MissingError, CorruptError, UsageError):
+        return None
+    return found
+
+
 def weight_files(root: Path) -> dict[str, list[Path]]:
     """The files that define the model, per part, in a fixed order: JSON settings and one variant of the weights.
 
@@ -165,12 +222,7 @@ def content_hash(root: Path) -> str:
 
 def model_hash(model: str) -> str:
     """The content hash of a model by name, with that of the VAE that replaces its own."""
-    own, vae = content_hash(folder(model)), split_model(model)[1]
-    if not vae:
-        return own
-    root = vae_folder(vae)
-    other = "".join(cached_sha256(path) for path in (root / "config.json", *weights(root)))
-    return text_sha256(f"{own} vae {other}")
+    return find(model).hash
 
 
 def image_size(root: Path) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.hub import lock, models
+from benchbench.hub.models import LocalModel
 from benchbench.hub.released import RELEASED
 from benchbench.runtime.hashing import cached_sha256, text_sha256
 from benchbench.runtime.json_files import find_object, parse_object
@@ -161,12 +162,12 @@ def snapshot(repo: str) -> Path | None:
         return None
 
 
-def check_fit(weights: Weights, label: str, model: str) -> None:
+def check_fit(weights: Weights, label: str, model: str | LocalModel) -> None:
     """Raises UsageError where the UNet is not built like the model's; a LoRA says so when it is loaded."""
     if weights.kind == "lora":
         return
     folder = weights.path / "unet" if weights.kind == "pipeline" else weights.path
-    its, own = _config(folder), _config(models.folder(model) / "unet")
+    its, own = _config(folder), _config(models.find(model).root / "unet")
     both = [key for key in SHAPE if key in its and key in own]
     differ = [f"{key} {its[key]} instead of {own[key]}" for key in both if its[key] != own[key]]
     if differ:

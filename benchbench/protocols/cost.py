@@ -26,6 +26,7 @@ from pydantic import Field
 
 from benchbench import config as configs
 from benchbench.errors import MissingError, RunError, UsageError
+from benchbench.hub.models import LocalModel
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, make_cell
@@ -33,7 +34,7 @@ from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.measurements import MeasurementParts
-from benchbench.types import PromptSet
+from benchbench.types import PromptSet, Reward
 
 MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
 PLAIN = {"unet_evals": "plain_evals", "unet_grads": "plain_grads"}
@@ -63,10 +64,10 @@ class TrainingCost(Measurement[CostSettings]):
 
     def measure(
         self,
-        model: str,
+        model: str | LocalModel,
         run: Run,
         prompts: PromptSet,
-        reward: str,
+        reward: str | type[Reward],
         settings: CostSettings,
         *,
         store: Path,
@@ -84,13 +85,14 @@ class TrainingCost(Measurement[CostSettings]):
 
         if run is not None:
             raise UsageError("the cost of a run cannot be measured", "it was trained already", "see its done.json")
-        where = backbones.pick_device(device)
-        made = self._config(model, prompts, reward, settings, dtype)
+        where, here = backbones.pick_device(device), models.find(model)
+        named = reward if isinstance(reward, str) else reward.name
+        made = self._config(here.name, prompts, named, settings, dtype)
         machine = {"device": device_name(str(where)), "packages": packages()}
-        weights = {model: models.content_hash(models.folder(model))}
+        weights = {here.name: here.own_hash}
         key = {"schema": self.schema, "config": made.model_dump(mode="json"), "weights": weights, **machine}
         kept = MeasurementParts(store, self.name, key)
-        say(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
+        say(f"cost of {settings.method} on {here}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def compute() -> Any:
             return lambda start, stop: _in_own_process(made.model_dump_json(), str(where), store)

@@ -20,23 +20,26 @@ from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
 from benchbench.store.measurements import MeasurementParts
+from benchbench.types import Reward
 
 NAME = "diversity"
 BATCH = 32
 
 
-def diversity(generations: Sequence[Generation], clip: str, *, store: Path, device: str, say: Say) -> pd.DataFrame:
+def diversity(
+    generations: Sequence[Generation], clip: str | type[Reward], *, store: Path, device: str, say: Say
+) -> pd.DataFrame:
     """A row a prompt with the columns of scores, ``reward`` being "diversity"; seeds are images like any others.
 
     Errors: UsageError for one image a prompt; those of ``lookup.require``.
     """
-    kind: Any = lookup.require(clip)
+    kind: Any = lookup.as_class(clip)
     items = [(g, item) for g in generations for item in g.entries]
     prompts = {item.index: item.prompt for _, item in items}
     if len(items) < 2 * len(prompts):
         raise UsageError("one image a prompt has no diversity", "it is taken between images of one prompt", "make two")
     hashes = [[item.index, g.entries[item].sha256] for g, item in items]
-    kept = MeasurementParts(store, NAME, {"schema": 1, "clip": [clip, kind.version], "images": hashes})
+    kept = MeasurementParts(store, NAME, {"schema": 1, "clip": [kind.name, kind.version], "images": hashes})
 
     def compute() -> Callable[[int, int], pd.DataFrame]:
         model = kind(device)
@@ -45,7 +48,7 @@ def diversity(generations: Sequence[Generation], clip: str, *, store: Path, devi
             found: Tensor = model.features([g.images.read(item) for g, item in items[rows]]).double().cpu()
             return found
 
-        features = Splitter(f"in the features of {clip}", BATCH, row="image", say=say)(part, len(items))
+        features = Splitter(f"in the features of {kind.name}", BATCH, row="image", say=say)(part, len(items))
         owner = torch.tensor([item.index for _, item in items])
         values = [apart(features[owner == index]) for index in prompts]
 
@@ -55,8 +58,8 @@ def diversity(generations: Sequence[Generation], clip: str, *, store: Path, devi
 
         return rows
 
-    found = kept.collect(1, 1, compute, lambda: {"device": device}, f"diversity by {clip}", "models", say)
-    return found.assign(reward=NAME, version=f"{clip} {kind.version}", unit="1 - cos")
+    found = kept.collect(1, 1, compute, lambda: {"device": device}, f"diversity by {kind.name}", "models", say)
+    return found.assign(reward=NAME, version=f"{kind.name} {kind.version}", unit="1 - cos")
 
 
 def apart(features: Tensor) -> float:

@@ -13,6 +13,7 @@ from pydantic import Field
 from benchbench.config import SamplerConfig
 from benchbench.diffusion.cost import GRADIENT
 from benchbench.errors import UsageError
+from benchbench.hub.models import LocalModel
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
@@ -23,7 +24,8 @@ from benchbench.types import PromptSet, Reward, Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-Run = str | Path | None
+Run = str | Path | Adapter | None
+"""A training by its run id, run folder or adapter folder, or as it was found; None: the base model."""
 Published = Mapping[tuple[str, str], float]
 
 
@@ -81,10 +83,10 @@ class Measurement(ABC, Generic[S]):
     @abstractmethod
     def measure(
         self,
-        model: str,
+        model: str | LocalModel,
         run: Run,
         prompts: PromptSet,
-        reward: str,
+        reward: str | type[Reward],
         settings: S,
         *,
         store: Path,
@@ -136,7 +138,7 @@ class Measurement(ABC, Generic[S]):
 class Target:
     """Whom a measurement looks at, by hashes: everything that decides its numbers but its own settings."""
 
-    model: str
+    model: LocalModel
     model_hash: str
     adapter: Adapter | None
     sampler: SamplerConfig
@@ -159,14 +161,14 @@ class Target:
     @property
     def label(self) -> str:
         """The model's name, and the run's where there is one."""
-        return f"{self.model} with {self.adapter.label}" if self.adapter else self.model
+        return f"{self.model} with {self.adapter.label}" if self.adapter else self.model.name
 
 
 def target(
-    model: str,
+    model: str | LocalModel,
     run: Run,
     prompts: PromptSet,
-    reward: str,
+    reward: str | type[Reward],
     settings: MeasureSettings,
     store: Path,
     device: str | None,
@@ -179,19 +181,19 @@ def target(
     from benchbench.hub import models
     from benchbench.rewards.mix import Ensemble
 
-    kind: type[Reward] = lookup.require(reward)
+    kind = lookup.as_class(reward)
     if issubclass(kind, Ensemble):
         raise UsageError(
-            f"{reward} cannot be measured by this protocol",
+            f"{kind.name} cannot be measured by this protocol",
             "a mix of rewards has no scale of its own until it is normalised on a table's first row",
             "measure each of its rewards by itself",
         )
     found = adapter(store, run) if run is not None else None
-    model_hash = models.content_hash(models.folder(model))
+    here = models.find(model)
     if found:
-        check_model([found], model, model_hash, say)
+        check_model([found], here, here.own_hash, say)
     used = found.settings.get("sampler", {}) if found else {}
     sampler = settings.sampler or SamplerConfig.model_validate(used)
     where = backbones.pick_device(device)
     precision = backbones.pick_dtype(dtype, where)
-    return Target(model, model_hash, found, sampler, str(where), precision, prompts, kind)
+    return Target(here, here.own_hash, found, sampler, str(where), precision, prompts, kind)

@@ -15,6 +15,8 @@ from pydantic import Field
 
 from benchbench import defaults
 from benchbench.errors import MissingError, UsageError
+from benchbench.evaluate.rows import Training
+from benchbench.hub.models import LocalModel
 from benchbench.protocols.diversity import diversity
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
@@ -24,7 +26,7 @@ from benchbench.runtime.files import Say
 from benchbench.stats import intervals, paired
 from benchbench.stats.intervals import LEVEL
 from benchbench.store import runs
-from benchbench.types import PromptSet
+from benchbench.types import PromptSet, Reward
 
 
 class HackingSettings(MeasureSettings):
@@ -47,10 +49,10 @@ class RewardHacking(Measurement[HackingSettings]):
 
     def measure(
         self,
-        model: str,
+        model: str | LocalModel,
         run: Run,
         prompts: PromptSet,
-        reward: str,
+        reward: str | type[Reward],
         settings: HackingSettings,
         *,
         store: Path,
@@ -75,16 +77,16 @@ class RewardHacking(Measurement[HackingSettings]):
                 f"its folder holds no {runs.KEPT}/",
                 "train with --set train.keep_every=96, then measure that run",
             )
-        rows: dict[str, list[str | Path]] = {"0": []}
+        rows: dict[str, list[Training]] = {"0": []}
         rows |= {str(samples): [folder] for samples, folder in folders.items()}
-        rows[str(aim.adapter.run.done.get("samples", max(folders)))] = [run]
-        base = defaults.of(model)
+        rows[str(aim.adapter.run.done.get("samples", max(folders)))] = [aim.adapter]
+        base = defaults.of(aim.model.name)
         names = settings.rewards or base.hacking_rewards or tuple(lookup.present()[0])
         found = measure(
-            model,
+            aim.model,
             rows,
             prompts,
-            list(dict.fromkeys([reward, *names])),
+            [aim.reward, *(name for name in dict.fromkeys(names) if name != aim.reward.name)],
             store=store,
             images_per_prompt=settings.images_per_prompt,
             eval_seeds=settings.eval_seeds,
@@ -93,10 +95,10 @@ class RewardHacking(Measurement[HackingSettings]):
             dtype=dtype,
             say=say,
         )
-        where = str(backbones.pick_device(device))
+        where, clip = str(backbones.pick_device(device)), lookup.require(base.evaluation_clip)
         frames = []
         for label, frame in found.frames.items():
-            spread = diversity(found.generations[label], base.evaluation_clip, store=store, device=where, say=say)
+            spread = diversity(found.generations[label], clip, store=store, device=where, say=say)
             both = pd.concat([frame.drop(columns="train_seed"), spread], ignore_index=True)
             frames.append(both.assign(samples=int(label)))
         return pd.concat(frames, ignore_index=True)

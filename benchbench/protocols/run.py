@@ -13,15 +13,18 @@ from pydantic import ValidationError
 from benchbench import config
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE
+from benchbench.hub import models
+from benchbench.hub.models import LocalModel
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.measurement import Measurement, MeasureSettings
 from benchbench.report import derived, folder
 from benchbench.report.sections import Page, RecordSection, Section, TableSection
 from benchbench.report.table import Table
+from benchbench.rewards import lookup
 from benchbench.runtime.files import Say
 from benchbench.runtime.provenance import record
-from benchbench.store.runs import adapter
-from benchbench.types import PromptSet
+from benchbench.store.runs import Adapter, adapter
+from benchbench.types import PromptSet, Reward
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,9 @@ def settings_of(protocol: Measurement[Any], quick: bool, overrides: Sequence[str
 def run(
     name: str,
     runs: Sequence[str],
-    model: str,
+    model: str | LocalModel,
     prompts: PromptSet,
-    reward: str,
+    reward: str | type[Reward],
     *,
     store: Path,
     quick: bool = False,
@@ -72,13 +75,13 @@ def run(
     Errors: those of the protocol.
     """
     from benchbench.diffusion import backbones
-    from benchbench.hub import models
 
     protocol = PROTOCOLS[name]
     settings = settings_of(protocol, quick, overrides)
-    rows: list[tuple[str, str | None]] = [(BASE, None)] if protocol.has_base or not runs else []
-    adapters = {found: adapter(store, found) for found in runs}
-    rows += [(one.label, found) for found, one in adapters.items()]
+    here, kind = models.find(model), lookup.as_class(reward)
+    rows: list[tuple[str, Adapter | None]] = [(BASE, None)] if protocol.has_base or not runs else []
+    adapters = [adapter(store, reference) for reference in dict.fromkeys(runs)]
+    rows += [(found.label, found) for found in adapters]
     key, values = protocol.compared or ("", ("",))
     if key in {text.partition("=")[0].strip() for text in overrides}:
         values = (getattr(settings, key),)
@@ -88,14 +91,14 @@ def run(
         for value in values:
             own = settings.model_copy(update={key: value}) if key else settings
             row = label if not key else value if len(rows) == 1 else f"{label}, {value}"
-            frames[row] = protocol.measure(model, found, prompts, reward, own, **options)
-    about = f"{Path(model).name if Path(model).is_dir() else model}, prompts {prompts.name}, reward {reward}"
+            frames[row] = protocol.measure(here, found, prompts, kind, own, **options)
+    about = f"{here.label}, prompts {prompts.name}, reward {kind.name}"
     table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)
-    asked: dict[str, Any] = {"protocol": name, "model": model, "prompts": prompts.name, "reward": reward}
+    asked: dict[str, Any] = {"protocol": name, "model": here.name, "prompts": prompts.name, "reward": kind.name}
     asked |= {"settings": settings.model_dump(mode="json"), "dtype": protocol.precision(dtype, device)}
-    weights = {model: models.content_hash(models.folder(model)), **{one.label: one.hash for one in adapters.values()}}
+    weights = {here.name: here.own_hash, **{found.label: found.hash for found in adapters}}
     ran = record(asked, weights, str(backbones.pick_device(device)))
-    trainings = {one.run.id: one.run.config for one in adapters.values() if one.run}
+    trainings = {found.run.id: found.run.config for found in adapters if found.run}
     records = RecordSection(records={"this measurement": ran, **trainings})
     page = Page(
         title=f"{protocol.title}: {about}",

@@ -26,6 +26,7 @@ from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import Draws, Visit, rollout
 from benchbench.diffusion.schedule import Step, check_steps
 from benchbench.errors import UsageError
+from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_vocabulary
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Run, Target, target
@@ -33,7 +34,7 @@ from benchbench.runtime.files import Say
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
 from benchbench.store.measurements import MeasurementParts
-from benchbench.types import Cond, PromptSet
+from benchbench.types import Cond, PromptSet, Reward
 
 REALM = "measure"  # of the noise: states are never an evaluation's images, nor a training's
 
@@ -85,10 +86,10 @@ class StateMeasurement(Measurement[S]):
 
     def measure(
         self,
-        model: str,
+        model: str | LocalModel,
         run: Run,
         prompts: PromptSet,
-        reward: str,
+        reward: str | type[Reward],
         settings: S,
         *,
         store: Path,
@@ -99,7 +100,7 @@ class StateMeasurement(Measurement[S]):
         """Rows by state and step. Errors: UsageError, MissingError, CorruptError, RunError (a reward not finite)."""
         aim = target(model, run, prompts, reward, settings, store, device, self.precision(dtype, device), say)
         check_steps(settings.steps, aim.sampler.steps)
-        check_vocabulary(prompts, model)
+        check_vocabulary(prompts, aim.model.name)
         self.refuse(aim, settings)
         key = {"schema": self.schema, "settings": self.key_settings(settings), **aim.key()}
         kept = MeasurementParts(store, self.name, key)
@@ -108,8 +109,8 @@ class StateMeasurement(Measurement[S]):
         if left:
             price = self.cost(settings, aim.sampler.steps)
             say(
-                f"{self.title} of {aim.label} under {reward}: {left} of {settings.states} {self.unit} to measure, "
-                f"{price} for all; into {kept.folder}"
+                f"{self.title} of {aim.label} under {aim.reward.name}: {left} of {settings.states} {self.unit} to "
+                f"measure, {price} for all; into {kept.folder}"
             )
 
         def compute() -> Any:
@@ -124,10 +125,10 @@ class StateMeasurement(Measurement[S]):
             return part
 
         def ran() -> dict[str, Any]:
-            weights = {model: aim.model_hash} | ({aim.adapter.label: aim.adapter.hash} if aim.adapter else {})
+            weights = {aim.model.name: aim.model_hash} | ({aim.adapter.label: aim.adapter.hash} if aim.adapter else {})
             return record({"protocol": self.name, "prompts": prompts.name, **key}, weights, aim.device)
 
-        title = f"{self.name} {aim.adapter.label if aim.adapter else model}"
+        title = f"{self.name} {aim.adapter.label if aim.adapter else aim.model}"
         frame = kept.collect(settings.states, self.per_part, compute, ran, title, self.unit, say)
         return self.derive(frame, settings)
 

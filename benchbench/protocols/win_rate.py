@@ -17,6 +17,8 @@ import pandas as pd
 from pydantic import Field
 
 from benchbench.errors import UsageError
+from benchbench.evaluate.rows import Training
+from benchbench.hub.models import LocalModel
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, make_cell
@@ -24,7 +26,8 @@ from benchbench.runtime.files import Say
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.proportions import share, wilson
-from benchbench.types import PromptSet
+from benchbench.store.runs import adapter
+from benchbench.types import PromptSet, Reward
 
 OUTCOMES = ("win", "draw", "lose")
 SAME = ["prompt_index", "prompt", "sample", "eval_seed", "reward", "version", "unit"]
@@ -52,10 +55,10 @@ class WinRate(Measurement[WinSettings]):
 
     def measure(
         self,
-        model: str,
+        model: str | LocalModel,
         run: Run,
         prompts: PromptSet,
-        reward: str,
+        reward: str | type[Reward],
         settings: WinSettings,
         *,
         store: Path,
@@ -69,23 +72,21 @@ class WinRate(Measurement[WinSettings]):
         """
         from benchbench.evaluate.measure import measure
 
-        if str(run) == str(settings.baseline):
-            raise UsageError(
-                "a model cannot be compared with itself", f"both are {run or 'the base model'}", "name a run"
-            )
-        named = run if run is not None else settings.baseline
-        sampler = target(model, named, prompts, reward, settings, store, device, dtype, say).sampler
-        rows: dict[str, list[str | Path]] = {"ours": [run] if run is not None else []}
-        rows["baseline"] = [settings.baseline] if settings.baseline else []
+        ours, base = (adapter(store, one) if one is not None else None for one in (run, settings.baseline))
+        if (ours and ours.weights.path) == (base and base.weights.path):
+            both = settings.baseline or "the base model"
+            raise UsageError("a model cannot be compared with itself", f"both are {both}", "name a run")
+        aim = target(model, ours or base, prompts, reward, settings, store, device, dtype, say)
+        rows: dict[str, list[Training]] = {"ours": [ours] if ours else [], "baseline": [base] if base else []}
         found = measure(
-            model,
+            aim.model,
             rows,
             prompts,
-            [reward],
+            [aim.reward],
             store=store,
             images_per_prompt=settings.images_per_prompt,
             eval_seeds=settings.eval_seeds,
-            sampler=sampler,
+            sampler=aim.sampler,
             device=device,
             dtype=dtype,
             say=say,

@@ -57,15 +57,16 @@ class Cell(BaseModel):
         import pandas as pd
 
         from benchbench import prompts
+        from benchbench.hub import models
         from benchbench.protocols import PROTOCOLS
+        from benchbench.rewards import lookup
 
-        protocol, found = PROTOCOLS[self.protocol], {}
+        protocol, found, settings = PROTOCOLS[self.protocol], {}, self.its_settings()
+        model, prompt_set, kind = models.find(self.model), prompts.load(self.prompts), lookup.require(reward)
         options: dict[str, Any] = {"store": store, "dtype": self.dtype, "say": say}
         for row, runs in self.rows.items():
             frames = [
-                protocol.measure(
-                    self.model, run, prompts.load(self.prompts), reward, self.its_settings(), **options
-                ).assign(train_seed=i)
+                protocol.measure(model, run, prompt_set, kind, settings, **options).assign(train_seed=i)
                 for i, run in enumerate(runs or [None])
             ]
             found[row] = pd.concat(frames, ignore_index=True)

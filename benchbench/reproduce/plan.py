@@ -208,10 +208,10 @@ def missing(cells: Plan) -> Iterator[str]:
             yield f"{error.problem}: {error.remedy}"
     learnt = [*(t.config.pairs for t in cells.trainings), cells.track.pairs if cells.spec.protocol == "cost" else None]
     for pairs in dict.fromkeys(filter(None, learnt)):
-        from benchbench.evaluate.make_pairs import check_reference
+        from benchbench.evaluate.make_pairs import look_up_pairs
 
         try:
-            check_reference(pairs)
+            look_up_pairs(pairs)
         except BenchError as error:
             yield f"{error.problem}: {error.remedy}"
     for prompts in dict.fromkeys([cells.track.train_prompts, *(block.prompts for block in cells.blocks)]):

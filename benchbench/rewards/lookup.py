@@ -30,6 +30,12 @@ def require(name: str) -> type[Reward]:
     return cls
 
 
+def as_class(reward: str | type[Reward]) -> type[Reward]:
+    """Returns the class that was found already, or the one of this name, whose weights are here. Errors: those of
+    ``require``."""
+    return require(reward) if isinstance(reward, str) else reward
+
+
 def resolve(name: str, model: str) -> tuple[str, str | None]:
     """Returns the registered name of a reward for a base model, and a note to print where that is another one.
 

@@ -126,12 +126,14 @@ def kept(run: Run) -> dict[int, Path]:
     return {int(folder.name): folder for folder in folders}
 
 
-def adapter(store: Path, reference: str | Path) -> Adapter:
+def adapter(store: Path, reference: str | Path | Adapter) -> Adapter:
     """The weights of a finished run, or of what ``layouts.resolve`` knows: a folder, a file, a released checkpoint's
-    name, a hub id. The hash is of the content.
+    name, a hub id. The hash is of the content. An Adapter that was looked up already is returned as it is.
 
     Errors: MissingError (no such thing), RunError (not finished), CorruptError (damaged).
     """
+    if isinstance(reference, Adapter):
+        return reference
     own = [Path(reference).expanduser(), store / "runs" / str(reference)]
     for folder in own:
         run_folder = folder.parent.parent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -54,17 +54,16 @@ class FakeRun:
         self.first, self.updating = self.first - self.base, self.updating - self.base
 
     def _enlarged(self, small: Batch) -> Batch:
-        """Returns this kind of batch with latents of the model's size; a field that is another field stays it."""
-        made: dict[int, Any] = {}
-        values = {f.name: getattr(small, f.name) for f in fields(small)}
-        for value in values.values():
+        """Returns this kind of batch with latents of the model's size."""
+        made: dict[str, Any] = {}
+        for name, value in small.rows().items():
             if isinstance(value, Cond):
-                made[id(value)] = self.cond.repeat(len(small))
+                made[name] = self.cond.repeat(len(small))
             elif value.dim() > 1:
-                made[id(value)] = self._latents(len(small))
+                made[name] = self._latents(len(small))
             else:
-                made[id(value)] = torch.full((len(small),), STEP, dtype=value.dtype, device="cuda")
-        return replace(small, **{name: made[id(value)] for name, value in values.items()})
+                made[name] = torch.full((len(small),), STEP, dtype=value.dtype, device="cuda")
+        return replace(small, **made)
 
     def _latents(self, rows: int) -> Tensor:
         return torch.empty(rows, *self.backbone.latent_shape, device="cuda")

@@ -78,5 +78,11 @@ def test_what_is_wrong_is_named_at_once(bench: Bench) -> None:
 
 
 def test_a_run_and_a_report_that_are_not_there(bench: Bench, argv: list[object], tmp_path: Path) -> None:
-    assert bench(*argv, "--adapter", "nothing").code == 3
+    assert bench(*argv, "--checkpoint", "nothing").code == 3
     assert bench("report", tmp_path).code == 3
+
+
+def test_the_old_name_of_the_option_works_and_is_not_in_the_help(bench: Bench, argv: list[object]) -> None:
+    assert bench(*argv, "--adapter", "nothing").err == bench(*argv, "--checkpoint", "nothing").err
+    told = bench("eval", "--help").out
+    assert "--checkpoint" in told and "--adapter" not in told

@@ -103,9 +103,10 @@ def test_a_traceback_is_there_for_those_who_ask(bench: Bench, monkeypatch: pytes
 def test_several_values_after_one_flag() -> None:
     argv = ["train", "--set", "a.b=1", "c.d=-2", "--out", "x", "--set", "e.f=3"]
     assert spread(argv) == ["train", "--set", "a.b=1", "--set", "c.d=-2", "--out", "x", "--set", "e.f=3"]
-    assert spread(["eval", "--adapter", "one", "two", "--model", "shapes"]) == [
-        *("eval", "--adapter", "one", "--adapter", "two", "--model", "shapes")
-    ]
+    for flag in ("--checkpoint", "--adapter"):
+        assert spread(["eval", flag, "one", "two", "--model", "shapes"]) == [
+            *("eval", flag, "one", flag, "two", "--model", "shapes")
+        ]
 
 
 def test_help_is_quick() -> None:

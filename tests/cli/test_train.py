@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -75,6 +76,32 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
     assert "already holds another run" in other.err
 
 
+def test_a_run_of_an_earlier_version_is_listed_and_not_gone_on_with(
+    bench: Bench, tiny_sd: Path, tmp_path: Path
+) -> None:
+    """Its run.json holds no schema, and leaves out settings that had their default."""
+    out = tmp_path / "bench-store" / "runs" / "old"
+    out.mkdir(parents=True)
+    config = {"method": "ddpo", "model": str(tiny_sd), "reward": "jpeg_compressibility", "samples": 2, "seed": 0}
+    (out / "run.json").write_text(json.dumps({"id": "old", "digest": "0123456789abcdef", "config": config}))
+    argv = ["train", "--method", "ddpo", "--model", tiny_sd, "--reward", "jpeg_compressibility", "--prompts", "animals"]
+    for more in ([], ["--resume"]):
+        ran = bench(*argv, "--samples", 2, "--out", out, *more)
+        assert ran.code == 2 and len(ran.err.splitlines()) == 3
+        assert "made by an earlier version" in ran.err and "another --out" in ran.err
+    assert "old\tresumable\t2" in bench("list", "runs").out
+    assert '"method": "ddpo"' in bench("show", "run", "old").out
+    assert bench("status").code == 0
+
+
+def test_a_folder_whose_run_json_is_no_run_is_not_ours(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
+    argv = ["train", "--method", "ddpo", "--model", tiny_sd, "--reward", "jpeg_compressibility", "--prompts", "animals"]
+    for text in ("[]", "{}", '{"config": 3}'):
+        (tmp_path / "run.json").write_text(text)
+        ran = bench(*argv, "--samples", 2, "--out", tmp_path)
+        assert ran.code == 2 and "already holds other files" in ran.err
+
+
 def test_where_no_model_is_named_it_says_which_and_why() -> None:
     from benchbench.cli import choice
 
@@ -87,9 +114,9 @@ def test_sd15_is_taken_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from benchbench.cli import choice
 
-    monkeypatch.setattr(models, "missing", lambda name: None)
+    monkeypatch.setattr(models, "here", lambda name: models.LocalModel(name, Path(name)))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choice.model(None, None)[0] == "sd15"
+    assert str(choice.model(None, None)[0]) == "sd15"
     assert choice.model(None, "cpu") == ("shapes", "no --model, and sd15 wants CUDA, not cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choice.model(None, None)[0] == "shapes"
@@ -126,10 +153,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd: Path, tmp_path: Path) -> No
 def test_spo_s_own_judge_is_its_default_reward() -> None:
     from benchbench.cli import choice
 
-    assert choice.reward(None, "shapes", "spo")[0] == "shapes-spm"
-    assert choice.reward(None, "sd15", "spo")[0] == "spm"
-    assert choice.reward("aesthetic", "shapes", "spo")[0] == "shapes-aesthetic"
-    assert choice.reward(None, "shapes", "ddpo")[0] == "shapes-colour"
+    assert choice.reward(None, "shapes", "spo").rewards == ["shapes-spm"]
+    assert choice.reward(None, "sd15", "spo").rewards == ["spm"]
+    assert choice.reward("aesthetic", "shapes", "spo").rewards == ["shapes-aesthetic"]
+    assert choice.reward(None, "shapes", "ddpo").rewards == ["shapes-colour"]
 
 
 def test_a_default_reward_that_is_not_here_is_one_message(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from benchbench.diffusion.finetuned import load_unet, train_all
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import CorruptError
 from benchbench.store import runs
-from benchbench.train import loop
-from benchbench.train.loop import Trainer, train
+from benchbench.train import checkpoint
+from benchbench.train.loop import train
+from benchbench.train.trainer import Trainer
 
 FULL = ["train.finetune=full", "train.lr=1e-3", "train.eval_every=0"]
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -25,9 +26,9 @@ def quiet(_: str) -> None:
     pass
 
 
-def test_the_default_names_no_run_anew(configure) -> None:
-    """A run's id is a digest of its settings, and one that trains an adapter says nothing of this setting."""
-    assert "finetune" not in TrainConfig().model_dump() and TrainConfig(finetune="full").model_dump()["finetune"]
+def test_training_every_weight_is_another_run(configure) -> None:
+    """A run's id is a digest of all of its settings, those that have their default too."""
+    assert TrainConfig().model_dump()["finetune"] == "lora"
     assert configure("tailorpo").digest != configure("tailorpo", "train.finetune=full").digest
     assert configure("tailorpo").digest == configure("tailorpo", "train.finetune=lora").digest
 
@@ -139,7 +140,7 @@ def test_killed_between_the_weights_and_the_mark_it_ends_well(
     """The folder is there, done.json is not, and a half-written one is left: all is written again."""
     config, out = configure("tailorpo", *FULL, samples=8), tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.checkpoint, "save_done", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(checkpoint, "save_done", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         train(config, out, say=quiet)
     (out / ".unet.123-4.tmp").mkdir()
     assert runs.read(out).state == "resumable"

@@ -101,9 +101,9 @@ def test_conditions_are_cut_repeated_and_joined_by_rows(policy: Policy) -> None:
         assert torch.equal(getattr(Cond.cat([cond[:1], cond[1:]]), name), value)
     assert torch.equal(twice.null_pooled, cond.null_pooled)
     x, k = torch.zeros(3, 4, 8, 8), torch.ones(3, dtype=torch.int64)
-    pairs = StepPairs(x, x, x, x, k, cond, torch.ones(3))
+    pairs = StepPairs(x, x, x, x, k, cond, torch.ones(3), shared_parent=True)
     again = StepPairs.cat([pairs[:2], pairs[2:]])
-    assert torch.equal(again.cond.pooled, cond.pooled) and again.x_w is again.x_l
+    assert torch.equal(again.cond.pooled, cond.pooled) and again.shared_parent and again.x_w is again.x_l
 
 
 def test_images_do_not_depend_on_the_batch(policy: Policy) -> None:

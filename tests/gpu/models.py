@@ -20,6 +20,7 @@ import torch
 from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import DTYPES, Backbone
 from benchbench.hub import models
+from benchbench.hub.models import LocalModel
 from tests.bench import random_models
 from tests.gpu.here import Here
 
@@ -60,20 +61,26 @@ def without_files(here: Here) -> Iterator[None]:
 
 
 def pretend(
-    model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
+    model: str | LocalModel,
+    device: str | torch.device | None = None,
+    dtype: str = "auto",
+    unet_dtype: str | None = None,
 ) -> Backbone:
     """Loads as ``backbones.load`` does, with fake weights and real tokenizers; within ``fake_cuda`` only."""
     from benchbench.diffusion.fake_cuda import fake_backbone
 
-    made = fake_backbone(model, backbones.pick_dtype(dtype, torch.device("cuda")), unet_dtype)
-    return replace(made, **_tokenizers(Path(model)))
+    made = fake_backbone(str(model), backbones.pick_dtype(dtype, torch.device("cuda")), unet_dtype)
+    return replace(made, **_tokenizers(Path(str(model))))
 
 
 def load(
-    model: str, device: str | torch.device | None = None, dtype: str = "auto", unet_dtype: str | None = None
+    model: str | LocalModel,
+    device: str | torch.device | None = None,
+    dtype: str = "auto",
+    unet_dtype: str | None = None,
 ) -> Backbone:
     """Loads as ``backbones.load`` does, with weights drawn by seed 0, the same in every precision."""
-    root = Path(model)
+    root = Path(str(model))
     where = backbones.pick_device(str(device) if device is not None else None)
     name, xl = backbones.pick_dtype(dtype, where), models.is_xl(root)
     torch.manual_seed(0)
@@ -83,7 +90,7 @@ def load(
     kinds["vae"] = backbones._vae_dtype(root / "vae", name, xl)
     made = {part: net.to(kinds[part]).eval().requires_grad_(False) for part, net in parts.items()}
     return Backbone(
-        name=model,
+        name=str(model),
         hash="random weights by seed 0",
         unet=made["unet"],
         vae=made["vae"],

@@ -14,8 +14,10 @@ from benchbench.config import load
 from benchbench.noise import Noise, Sample
 from benchbench.train import resolved as resolved_as
 from benchbench.train import setup
-from benchbench.train.loop import Trainer
+from benchbench.train.inputs import look_up
 from benchbench.train.memory_plan import MemoryPlan
+from benchbench.train.run_folder import write_run
+from benchbench.train.trainer import Trainer
 from tests.gpu import models, rewards
 from tests.gpu.here import Found, Here
 
@@ -66,8 +68,8 @@ def trainer(
     with nullcontext() if planned else fixed:
         resolved = resolved_as.resolve(config, device)
     with models.without_files(here), rewards.random_weights(here):
-        parts = setup.build(config, resolved, device, heard.append, here.work / "store")
-        setup.write_run(config, resolved, out, parts.policy.backbone.hash, here.device)
+        parts = setup.build(config, look_up(config), resolved, device, heard.append, here.work / "store")
+        write_run(config, resolved, out, parts.policy.backbone.hash, here.device)
     return Trainer(config, resolved, parts, out, heard.append)
 
 

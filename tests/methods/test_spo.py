@@ -56,9 +56,12 @@ def test_threshold_is_a_gap_of_scores() -> None:
 def test_pairs_share_their_parent(tuned: Policy) -> None:
     """S3: winner and loser leave one x, the very same tensor, at every step from 16 down, also in a minibatch."""
     [(pairs, _)] = collect(tuned)
-    assert pairs.x_w is pairs.x_l and sorted(set(pairs.k.tolist())) == list(range(1, 17)) and len(pairs) == 48
+    assert pairs.shared_parent and pairs.x_w is pairs.x_l
+    assert sorted(set(pairs.k.tolist())) == list(range(1, 17)) and len(pairs) == 48
     (first, *rest) = [batch for batch, _ in collect(tuned, SPOConfig(threshold=0.0, minibatch=10))]
-    assert first.x_w is first.x_l and [len(b) for b in (first, *rest)] == [10, 10, 10, 10, 8]  # the rest is kept
+    assert (
+        first.shared_parent and first.x_w is first.x_l and [len(b) for b in (first, *rest)] == [10, 10, 10, 10, 8]
+    )  # the rest is kept
 
 
 def test_the_judge_is_told_the_timestep_of_what_it_judges(tuned: Policy) -> None:
@@ -125,7 +128,7 @@ def test_independent_trajectories(tuned: Policy) -> None:
     """resample = none: k walks from one x_T that never meet, so parents differ; k final images; nothing twice."""
     cfg = ALL.model_copy(update={"resample": "none", "candidates": 3})
     [(pairs, _)] = collect(tuned, cfg)
-    assert pairs.x_w is not pairs.x_l and not torch.equal(pairs.x_w, pairs.x_l)
+    assert not pairs.shared_parent and not torch.equal(pairs.x_w, pairs.x_l)
     assert SPO.images(cfg) == 3 and SPO.images(ALL) == 1
     assert (tuned.cost.unet_evals, tuned.cost.reward_calls) == (3 * 20 * 3, 3 * 16 * 3)
 
@@ -156,7 +159,7 @@ def test_a_constant_added_to_a_prompt_s_scores_changes_nothing(tuned: Policy) ->
 def test_any_two_candidates_may_make_the_pair(tuned: Policy) -> None:
     """Table 8: both are candidates, the better one wins, and their gap is at most that of best and worst."""
     [(pairs, metrics)], [(_, extremes)] = collect(tuned, ALL.model_copy(update={"pair": "random"})), collect(tuned)
-    assert pairs.x_w is pairs.x_l and not any(map(torch.equal, pairs.next_w, pairs.next_l))
+    assert pairs.shared_parent and pairs.x_w is pairs.x_l and not any(map(torch.equal, pairs.next_w, pairs.next_l))
     assert 0 <= float(metrics["score_gap"]) < float(extremes["score_gap"])
 
 

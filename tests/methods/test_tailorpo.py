@@ -35,9 +35,9 @@ def collect(policy: Policy, reward: Reward, cfg: TailorPOConfig = CFG) -> list[S
 def test_one_batch_of_pairs_with_one_parent_each(tuned: Policy) -> None:
     """T3: both candidates leave the same x, the very same tensor. T12: the steps are 20, 16, 12, 8, 4."""
     (pairs,) = collect(tuned, Brightness())
-    assert pairs.x_w is pairs.x_l and len(pairs) == 15
+    assert pairs.shared_parent and pairs.x_w is pairs.x_l and len(pairs) == 15
     part = pairs[2:7]
-    assert part.x_w is part.x_l and len(part) == 5
+    assert part.shared_parent and part.x_w is part.x_l and len(part) == 5
     assert pairs.k.tolist() == [k for k in (20, 16, 12, 8, 4) for _ in range(3)]
 
 

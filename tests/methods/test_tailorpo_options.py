@@ -121,7 +121,7 @@ def test_two_trajectories_are_ranked_step_by_step(tuned: Policy) -> None:
     """Table 10, row 1: both sides start at one x_T and never meet again; each next parent is on its own trajectory."""
     [(pairs, metrics)] = collect(tuned, TailorPOConfig(steps=(20, 19, 10), same_input=False))
     at20, at19, at10 = (pairs[pairs.k == k] for k in (20, 19, 10))
-    assert torch.equal(at20.x_w, at20.x_l) and pairs.x_w is not pairs.x_l
+    assert torch.equal(at20.x_w, at20.x_l) and not pairs.shared_parent
     for row in range(3):
         parents = {tuple(x[row].flatten().tolist()) for x in (at19.x_w, at19.x_l)}
         children = {tuple(x[row].flatten().tolist()) for x in (at20.next_w, at20.next_l)}

@@ -22,10 +22,8 @@ D3PO = registry.get("methods", "d3po")
 
 def pair(x_w: list[float], x_l: list[float], next_w: list[float], next_l: list[float]) -> StepPairs:
     tensors = [torch.tensor(x).view(1, *SHAPE) for x in (x_w, x_l, next_w, next_l)]
-    if x_w == x_l:
-        tensors[1] = tensors[0]
     cond = Cond(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))
-    return StepPairs(*tensors, torch.tensor([3]), cond, torch.ones(1))
+    return StepPairs(*tensors, torch.tensor([3]), cond, torch.ones(1), shared_parent=x_w == x_l)
 
 
 def measured(net: Net, rows: StepPairs) -> dict[str, float]:

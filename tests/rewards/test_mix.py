@@ -129,7 +129,7 @@ def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[
     # forwards of the calibration's 32 images and of two fixed evaluations of 2 images, each of 20 guided steps
     assert json.loads((run / "done.json").read_text())["eval_forwards"] == (32 + 2 * 2) * 20 * 2
     (tmp_path / "p.txt").write_text("a red circle\na blue square\na green triangle\n")
-    evaluate = ["eval", "--model", "shapes", "--adapter", str(run), "--prompts", str(tmp_path / "p.txt")]
+    evaluate = ["eval", "--model", "shapes", "--checkpoint", str(run), "--prompts", str(tmp_path / "p.txt")]
     evaluate += ["--rewards", f"{MIX},shapes-colour", "--images-per-prompt", "2", "--store", str(store)]
     assert main(evaluate) == 0, capsys.readouterr().err
     out = capsys.readouterr().out

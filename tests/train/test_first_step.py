@@ -72,7 +72,7 @@ def test_a_run_logs_it_in_its_first_row(configure, tmp_path: Path) -> None:
 
 def test_checkpoints_by_the_clock_and_at_the_end(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By default none but the last within ten minutes; with a clock that runs faster one after every rollout."""
-    from benchbench.train import checkpoint, loop
+    from benchbench.train import checkpoint
 
     written: list[int] = []
     plain = checkpoint.write
@@ -81,7 +81,7 @@ def test_checkpoints_by_the_clock_and_at_the_end(configure, tmp_path: Path, monk
         written.append(state.samples)
         return plain(run, state, *rest)
 
-    monkeypatch.setattr(loop.checkpoint, "write", write)
+    monkeypatch.setattr(checkpoint, "write", write)
     words = ["train.eval_every=0", "train.save_every=0"]
     train(configure("tailorpo", *words), tmp_path / "slow", say=str)
     assert written == [32]

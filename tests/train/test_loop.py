@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 from benchbench.config import RunConfig
 from benchbench.errors import CorruptError, RunError, UsageError
 from benchbench.store.metrics import read_metrics
-from benchbench.train import checkpoint, loop
-from benchbench.train.loop import Trainer, train
+from benchbench.train import checkpoint, trainer
+from benchbench.train.loop import train
+from benchbench.train.trainer import Trainer
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 
@@ -322,7 +323,7 @@ def test_checkpoint_of_another_model(configure, tmp_path: Path, monkeypatch: pyt
     config, out = configure("tailorpo", samples=16), tmp_path / "run"
     train(config, out, say=lambda _: None)
     (out / "done.json").unlink()
-    monkeypatch.setattr(loop, "run_key", lambda *_: "another")
+    monkeypatch.setattr(trainer, "run_key", lambda *_: "another")
     with pytest.raises(CorruptError, match="belongs to another run"):
         train(config, out, resume=True, say=lambda _: None)
 

@@ -16,8 +16,9 @@ from benchbench.config import RunConfig, load
 from benchbench.errors import RunError, UsageError
 from benchbench.store.metrics import read_metrics
 from benchbench.train.evaluation import win_rate
-from benchbench.train.loop import Trainer, train
+from benchbench.train.loop import train
 from benchbench.train.setup import make_optimizer, rate
+from benchbench.train.trainer import Trainer
 from tests.train.conftest import SMALL
 
 METHODS = ["diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"]

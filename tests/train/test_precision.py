@@ -12,8 +12,9 @@ import torch
 from benchbench.errors import RunError
 from benchbench.store.metrics import read_metrics
 from benchbench.train.first_step import InFloat32
-from benchbench.train.loop import Trainer, train
+from benchbench.train.loop import train
 from benchbench.train.loss_scale import MOST_SKIPPED, LossScale
+from benchbench.train.trainer import Trainer
 from tests.train import precision, precision_table
 
 METHODS = ["ddpo", "d3po", "spo", "tailorpo", "tailorpo-g", "diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"]

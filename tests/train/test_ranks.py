@@ -22,7 +22,8 @@ Adam divides by what is left, which makes 1e-4 of the rounding on some processor
 CODE = """
 from pathlib import Path
 from benchbench.config import RunConfig
-from benchbench.train.loop import Trainer, train
+from benchbench.train.loop import train
+from benchbench.train.trainer import Trainer
 
 def main(arguments):
     said, rank = [], int(os.environ["RANK"])

@@ -14,9 +14,10 @@ from benchbench.config import load
 from benchbench.errors import CorruptError, MissingError, RunError, UsageError
 from benchbench.methods.tailorpo import TailorPO
 from benchbench.train import memory_child, resolved
-from benchbench.train.loop import Trainer, train
+from benchbench.train.loop import train
 from benchbench.train.memory_plan import MemoryPlan, plans
 from benchbench.train.resolved import Resolved, agreed, resolve
+from benchbench.train.trainer import Trainer
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 

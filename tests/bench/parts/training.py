@@ -47,9 +47,10 @@ def trainer(setting: Setting, method: str, *overrides: str) -> tuple[Callable[[]
     import torch
 
     from benchbench.config import load
-    from benchbench.train.loop import Trainer
+    from benchbench.train.inputs import look_up
     from benchbench.train.resolved import Resolved
     from benchbench.train.setup import build
+    from benchbench.train.trainer import Trainer
 
     batch = BATCH[setting.device]
     words = [f"train.batch={batch}", "train.eval_every=0", f"train.dtype={setting.dtype}"]
@@ -75,7 +76,7 @@ def trainer(setting: Setting, method: str, *overrides: str) -> tuple[Callable[[]
     out.mkdir(exist_ok=True)
     device = torch.device(setting.device)
     resolved = Resolved(setting.dtype, "fp32", config.train.micro_batch)  # counting the memory would take its time
-    found = Trainer(config, resolved, build(config, resolved, device, quiet), out, quiet)
+    found = Trainer(config, resolved, build(config, look_up(config), resolved, device, quiet), out, quiet)
     return found._rollout, found
 
 

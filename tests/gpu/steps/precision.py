@@ -14,7 +14,7 @@ from benchbench.losses import pair_logit
 from benchbench.methods._denoising import predict_pairs
 from benchbench.noise import Noise
 from benchbench.runtime.precision import exact_fp32
-from benchbench.train.loop import Trainer
+from benchbench.train.trainer import Trainer
 from tests.gpu import models, runs
 from tests.gpu.here import Found, Here
 

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchbench.diffusion.fake_cuda import Counted, LiveMemory, fake_cuda
 from benchbench.noise import Noise
-from benchbench.train.loop import Trainer
+from benchbench.train.trainer import Trainer
 from tests.gpu import models, rewards, runs
 from tests.gpu.here import Found, Here
 from tests.gpu.steps.waiting import calls

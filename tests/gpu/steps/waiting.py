@@ -19,7 +19,7 @@ import torch
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise, Sample
-from benchbench.train.loop import Trainer
+from benchbench.train.trainer import Trainer
 from tests.gpu import runs
 from tests.gpu.here import Found, Here
 from tests.waiting import Reads

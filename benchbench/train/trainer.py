@@ -1,0 +1,283 @@
+"""One run: the training loop, with one optimiser step for each Batch that the method yields."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchbench.config import RunConfig
+from benchbench.diffusion.cost import Cost, summed
+from benchbench.diffusion.finetuned import save_unet
+from benchbench.diffusion.lora import save_adapter
+from benchbench.errors import RunError
+from benchbench.hub.weights import Weights
+from benchbench.noise import Noise, Sample
+from benchbench.runtime.file_errors import writing
+from benchbench.runtime.interrupt import Interrupt
+from benchbench.runtime.memory import Splitter, recompute_activations
+from benchbench.runtime.progress import Progress, progress
+from benchbench.store.metrics import Metrics
+from benchbench.store.runs import KEPT
+from benchbench.train import checkpoint
+from benchbench.train.evaluation import FixedEvaluation
+from benchbench.train.first_step import measure_rounding
+from benchbench.train.invariants import check_start
+from benchbench.train.loss_scale import LossScale
+from benchbench.train.resolved import Resolved, remember
+from benchbench.train.run_folder import run_key
+from benchbench.train.setup import Parts, Say, rate
+from benchbench.types import Batch
+
+
+class Trainer:
+    """One run: its objects, its counters and its folder."""
+
+    def __init__(self, config: RunConfig, resolved: Resolved, parts: Parts, out: Path, say: Say) -> None:
+        self.config, self.parts, self.out, self.say = config, parts, out, say
+        self.noise, self.world = Noise(config.seed, "train"), parts.policy.world
+        self.room = Splitter(
+            "in training",
+            resolved.micro_batch,
+            graph=True,
+            say=say,
+            changed=self._rows_changed,
+            further=lambda: recompute_activations(parts.policy.backbone.unet),
+            remedy="use a smaller model, or --set train.dtype=bf16 where it is fp32",
+        )
+        parts.policy.rows_at_once = resolved.micro_batch
+        parts.reward.guiding.say = say
+        self.loss_scale = LossScale(enabled=resolved.dtype == "fp16")
+        pairs = parts.reader.pairs.hash if parts.reader else None
+        key = run_key(config, resolved, parts.policy.backbone.hash, pairs)
+        self.collect = parts.method.collect
+        if parts.reader:
+            self.collect, parts.reader.out = parts.reader.collect, out
+        found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, say)
+        self.state = found or checkpoint.State(run=key)
+        if found:
+            say(f"resuming after {found.samples} of {config.samples} samples")
+            parts.policy.cost = Cost(**found.cost) if self.world.main else Cost()
+            parts.method.load_state(found.method)
+            self.loss_scale.load_state(found.loss_scale)
+        self.saved = time.monotonic()
+        self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples) if self.world.main else None
+        self.evaluation = FixedEvaluation(
+            parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images, out
+        )
+
+    @property
+    def micro_batch(self) -> int:
+        """The number of rows whose gradients are computed at a time."""
+        assert self.room.size
+        return self.room.size
+
+    def _rows_changed(self, size: int) -> None:
+        """After out of memory: the new micro-batch is the run's from now on, and that of its resumptions."""
+        self.parts.policy.rows_at_once = size
+        if self.world.main:
+            remember(self.out, size, self.parts.policy.backbone.unet.is_gradient_checkpointing)
+
+    def run(self) -> None:
+        """Rollouts until the samples are made; a checkpoint now and then, at an interruption and at the end."""
+        total, state = self.config.samples, self.state
+        if state.samples == 0 and self.evaluates:
+            self._evaluate()
+        with Interrupt(self.say, 0 if self.world.size == 1 else 5) as interrupt, self._progress() as bar:
+            while state.samples < total:
+                before, updates = state.samples, state.updates
+                row = self._rollout()
+                bar.advance(state.samples - before, f"reward {row['reward']:.3g}" if "reward" in row else "")
+                if self.evaluates and (self._evaluation_is_due(before, updates) or state.samples == total):
+                    self._evaluate()
+                if self._passed(self.config.train.keep_every, before):
+                    self._keep()
+                asked = any(self.world.gather(interrupt.asked))  # a signal reaches them at different moments
+                if asked or state.samples == total or self._checkpoint_is_due(before):
+                    self._save()
+                if asked and state.samples < total:
+                    self._close()
+                    raise KeyboardInterrupt
+        self._close()
+        costs = self._costs()
+        with self.world.together():
+            if self.world.main:
+                weights = self._write_weights(self.out)
+                done = {"samples": total, "adapter_sha256": weights.hash, "seconds": round(state.seconds, 2)}
+                checkpoint.save_done(self.out, {**done, **costs, "constant_images": state.constant_images})
+
+    def _write_weights(self, folder: Path) -> Weights:
+        unet = self.parts.policy.backbone.unet
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.config.train.finetune == "full":
+                return Weights("unet", save_unet(unet, folder))
+            return Weights("lora", save_adapter(unet, folder))
+
+    def _progress(self) -> AbstractContextManager[Progress]:
+        title = self.config.method
+        return progress(self.config.samples, title, "samples", self.state.samples, silent=not self.world.main)
+
+    def _close(self) -> None:
+        if self.metrics:
+            self.metrics.close()
+
+    @property
+    def evaluates(self) -> bool:
+        """True for a run that evaluates on fixed prompts and noise: at its start, now and then, and at its end."""
+        return self.config.train.eval_every > 0
+
+    def _evaluation_is_due(self, samples: int, updates: int) -> bool:
+        steps = self.config.train.eval_steps
+        if steps:
+            return updates // steps != self.state.updates // steps
+        return self._passed(self.config.train.eval_every, samples)
+
+    def _checkpoint_is_due(self, samples: int) -> bool:
+        """By samples where that is asked for, else by the first process's clock."""
+        if self._passed(self.config.train.save_every, samples):
+            return True
+        late = time.monotonic() - self.saved > 60 * self.config.train.save_minutes
+        return bool(self.world.gather(late)[0])
+
+    def _passed(self, every: int, before: int) -> bool:
+        return every > 0 and before // every != self.state.samples // every
+
+    def _rollout(self) -> dict[str, Any]:
+        """Collects one rollout and learns from each of its batches; returns the row that it logged."""
+        parts, state, started = self.parts, self.state, time.monotonic()
+        samples = self._samples()
+        names = [f"prompt {s.prompt!r}, sample {s.number}, seed {self.config.seed}" for s in samples]
+        sums: dict[str, list[float | Tensor]] = defaultdict(list)
+        batches, constant = self.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise), 0
+        while True:
+            with self.world.together():
+                with torch.no_grad(), self.world.divided():
+                    item = next(batches, None)
+                constant += parts.reward.check(names)
+            if item and state.samples == 0 and not sums:
+                sums.update({name: [value] for name, value in self._look_at_the_start(item[0]).items()})
+            if item is None:
+                break
+            batch, metrics = item
+            for name, value in {**metrics, **self._learn(batch)}.items():
+                sums[name].append(value)
+        state.constant_images += sum(self.world.gather(constant))
+        images, seconds = len(samples) * parts.method.images(parts.cfg), time.monotonic() - started
+        state.samples += images
+        state.seconds += seconds
+        row = {name: sum(float(v) for v in values) / len(values) for name, values in sums.items()}
+        row |= {"seconds": round(state.seconds, 3), "images_per_second": round(images / seconds, 3), **self._costs()}
+        self._log(row)
+        return row
+
+    def _look_at_the_start(self, batch: Batch) -> dict[str, float]:
+        """Checks what must hold before the first update, and measures what rounding does to it."""
+        parts = self.parts
+        with self.world.together():
+            check_start(parts.policy, batch, parts.method, parts.cfg, self.noise)
+        with self.world.together():
+            return measure_rounding(parts.policy, batch, parts.method, parts.cfg, self.noise, self.say)
+
+    def _log(self, row: dict[str, Any]) -> None:
+        with self.world.together():
+            if self.metrics:
+                self.metrics.row(self.state.samples, row)
+
+    def _samples(self) -> list[Sample]:
+        """The next rollout's samples; each sample's prompt is a function of the seed and its number alone."""
+        per = self.parts.method.images(self.parts.cfg)
+        start, prompts = self.state.samples // per, self.parts.prompts.prompts
+        stop = min(start + max(1, self.config.train.batch // per), self.config.samples // per)
+        drawn = [(i, self.noise.integer(len(prompts), "prompt", i)) for i in range(start, stop)]
+        return [Sample(prompts[index], i, index) for i, index in drawn]
+
+    def _learn(self, batch: Batch) -> dict[str, float | Tensor]:
+        """One optimiser step on the mean loss over the batch, of which each process takes its share of the rows."""
+        with self.world.together():
+            sums = self._with_room(batch)
+        self.world.sum_gradients(self.parts.parameters)
+        return self._update(self.world.totals(sums))
+
+    def _with_room(self, batch: Batch) -> dict[str, float | Tensor]:
+        """Gradients and metrics of a batch; out of memory halves the micro-batch and goes on.
+
+        Where one row is too many, its activations are worked out twice and not kept, which takes a third more time.
+        """
+
+        def step() -> dict[str, float | Tensor]:
+            with self.parts.policy.attempt():
+                return self._step(batch)
+
+        mine = self.world.share(len(batch))
+        return self.room.again(step, mine.stop - mine.start)
+
+    def _step(self, batch: Batch) -> dict[str, float | Tensor]:
+        """Gradients of this process's rows, and their part of the metrics."""
+        parts, n, mine = self.parts, len(batch), self.world.share(len(batch))
+        parts.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, float | Tensor] = defaultdict(float)
+        for i in range(mine.start, mine.stop, self.micro_batch):
+            rows = batch[i : min(i + self.micro_batch, mine.stop)]
+            loss, metrics = parts.method.loss(parts.policy, rows, parts.cfg, self.noise)
+            share = len(rows) / n  # a mean over the batch, however it is cut
+            with parts.policy.arithmetic():
+                self.loss_scale(loss * share).backward()
+            for name, value in {"loss": loss.detach(), **metrics}.items():
+                sums[name] += value * share
+        return sums
+
+    def _update(self, sums: dict[str, float | Tensor]) -> dict[str, float | Tensor]:
+        """Clips the summed gradients and takes the optimiser step. A step skipped by the loss scale counts nowhere."""
+        parts = self.parts
+        self.loss_scale.unscale(parts.parameters)
+        norm = torch.nn.utils.clip_grad_norm_(parts.parameters, self.config.train.grad_clip)
+        finite = math.isfinite(float(norm) + float(sums["loss"]))
+        where = f"in the rollout after sample {self.state.samples}, seed {self.config.seed}"
+        if not finite and not self.loss_scale.enabled:
+            raise RunError(
+                f"loss {float(sums['loss']):.3g} and gradient norm {float(norm):.3g} are not finite",
+                f"{where}; the step was not taken",
+                "lower train.lr, or use --set train.dtype=fp32; the last checkpoint stays",
+            )
+        if not self.loss_scale.accept(finite, where):
+            return {"skipped_steps": 1.0, "loss_scale": self.loss_scale.scale}
+        for group in parts.optimizer.param_groups:
+            group["lr"] = rate(self.config.train, self.state.updates)
+        parts.optimizer.step()
+        self.state.updates += 1
+        seen = {**sums, "grad_norm": norm}
+        return seen | {"skipped_steps": 0.0, "loss_scale": self.loss_scale.scale} if self.loss_scale.enabled else seen
+
+    def _evaluate(self) -> None:
+        with self.world.together():
+            seen = self.evaluation(first=self.state.samples == 0)
+        self._log({**seen, "seconds": round(self.state.seconds, 3), **self._costs()})
+
+    def _costs(self) -> dict[str, float]:
+        cost = summed(self.world.gather(asdict(self.parts.policy.cost)))
+        return {**asdict(cost), "nfe": cost.nfe(self.config.train.finetune)}
+
+    def _keep(self) -> None:
+        """Weights to be looked at later, beside those that the run ends with."""
+        with self.world.together():
+            if self.world.main:
+                self._write_weights(self.out / KEPT / f"{self.state.samples:08d}")
+
+    def _save(self) -> None:
+        parts, state, costs = self.parts, self.state, self._costs()
+        self.world.same_weights(parts.parameters)
+        with self.world.together():
+            if self.metrics:
+                state.metrics_bytes, state.method = self.metrics.bytes, parts.method.state()
+                state.loss_scale = self.loss_scale.state()
+                state.cost = {name: int(n) for name, n in costs.items() if name != "nfe"}
+                checkpoint.write(self.out, state, parts.parameters, parts.optimizer)
+        self.saved = time.monotonic()
