@@ -49,3 +49,8 @@ class RunError(BenchError):
 
 class NoMemoryError(RunError):
     """Too little memory, even for one row at a time."""
+
+
+def error_class(code: int) -> type[BenchError]:
+    """Returns the class of the errors that end a process with ``code``; RunError for a code that is no class's own."""
+    return next((kind for kind in (UsageError, MissingError, CorruptError) if kind.code == code), RunError)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchbench import prompts, registry
 from benchbench.rewards import lookup
+from benchbench.runtime.cores import cores
 from benchbench.runtime.files import cache_folder
 from benchbench.train.memory_table import COLUMNS
 
@@ -30,7 +31,7 @@ def machine(store: Path) -> Rows:
     rows += [[name, _version(name)] for name in LIBRARIES]
     rows += [
         ["device", _device()],
-        ["cores", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"],
+        ["cores", str(cores())],
         ["memory", _memory()],
         ["store", f"{store}, {free / 1e9:.1f} GB free"],
         ["cache of prompts and locks", cache_folder()],

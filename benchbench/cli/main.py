@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -31,7 +32,9 @@ from benchbench.cli import (
 )
 from benchbench.errors import BenchError, NoMemoryError, RunError
 from benchbench.runtime import launch
+from benchbench.runtime.interrupt import signals_as_ctrl_c
 from benchbench.runtime.memory import REMEDY, out_of_memory, why
+from benchbench.runtime.status import report_error
 from benchbench.version import __version__
 
 SEVERAL = ("--set", "--adapter", "--checkpoint")
@@ -81,7 +84,8 @@ def _bench(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status; an error ends as three lines on standard error."""
     try:
-        app(args=spread(sys.argv[1:] if argv is None else argv), prog_name="bench")
+        with nullcontext() if launch.several() else signals_as_ctrl_c():
+            app(args=spread(sys.argv[1:] if argv is None else argv), prog_name="bench")
     except SystemExit as end:  # how the parser ends, always: 0, 2 for a wrong option, 130 for Ctrl-C
         return end.code if isinstance(end.code, int) else 1
     except BenchError as error:
@@ -119,7 +123,11 @@ def _unexpected(error: Exception) -> RunError:
 
 
 def _fail(error: BenchError, everywhere: bool = False) -> int:
-    """Prints the error and returns its exit code. Local rank 0 speaks for all, unless only this process may know it."""
+    """Prints the error and returns its exit code. Local rank 0 speaks for all, unless only this process may know it.
+
+    A runner that started this process as a job is told, too.
+    """
+    report_error(error)
     if os.environ.get("BENCH_DEBUG"):
         traceback.print_exc()
     if everywhere or launch.speaks():

@@ -48,14 +48,14 @@ def _progress(path: Path, config: dict[str, Any]) -> str:
 
 def _table(name: str, track: str, seeds: list[int], store: Path) -> list[object]:
     from benchbench.reproduce import estimate
-    from benchbench.reproduce.plan import plan
+    from benchbench.reproduce.plan import make_plan
     from benchbench.reproduce.spec import load, track_of
     from benchbench.runtime.progress import duration
 
     spec = load(name)
-    cells = plan(spec, track, track_of(spec, track), store, seeds=seeds)
-    done = sum(training.done for training in cells.trainings)
-    images = sum(one.images for one in estimate.once(cells.measurements))
-    time = sum(estimate.training_seconds(t.config) for t in cells.trainings if not t.done)
+    plan = make_plan(spec, track, track_of(spec, track), store, seeds=seeds)
+    done = sum(training.done for training in plan.trainings)
+    images = sum(one.images for one in estimate.distinct_images(plan.measurements))
+    time = sum(estimate.training_seconds(t.config) for t in plan.trainings if not t.done)
     left = f"{duration(time)} of training" if time else "no training left" if done else "no figures"
-    return [name, len(cells.trainings), done, len(cells.trainings) - done, images, left]
+    return [name, len(plan.trainings), done, len(plan.trainings) - done, images, left]

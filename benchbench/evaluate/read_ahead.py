@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchbench.runtime.cores import cores
 from benchbench.types import PreparedReward, Reward
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def read_ahead(
     import torch
 
     prepare = reward.prepare if isinstance(reward, PreparedReward) else None
-    threads = 1 if torch.device(device).type == "cpu" else min(MOST, os.cpu_count() or 1)
+    threads = 1 if torch.device(device).type == "cpu" else min(MOST, cores())
     before = torch.get_num_threads()
 
     def alone() -> None:

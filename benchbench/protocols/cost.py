@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -25,12 +24,15 @@ import pandas as pd
 from pydantic import Field
 
 from benchbench import config as configs
-from benchbench.errors import MissingError, RunError, UsageError
+from benchbench.errors import UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, make_cell
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.hashing import digest
+from benchbench.runtime.job_process import run_job
+from benchbench.runtime.jobs import Job, LocalBackend, run
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.measurements import MeasurementParts
@@ -38,7 +40,6 @@ from benchbench.types import PromptSet, Reward
 
 MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
 PLAIN = {"unet_evals": "plain_evals", "unet_grads": "plain_grads"}
-LINE = "cost of a training: "
 
 
 class CostSettings(MeasureSettings):
@@ -95,7 +96,7 @@ class TrainingCost(Measurement[CostSettings]):
         say(f"cost of {settings.method} on {here}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def compute() -> Any:
-            return lambda start, stop: _in_own_process(made.model_dump_json(), str(where), store)
+            return lambda start, stop: _train_apart(made, str(where), store)
 
         def ran() -> Mapping[str, Any]:
             return record({"protocol": self.name, **key}, weights, str(where))
@@ -185,28 +186,26 @@ class TrainingCost(Measurement[CostSettings]):
         )
 
 
-def _in_own_process(config: str, device: str, store: Path) -> pd.DataFrame:
-    """Rows of a training in a new process. Errors: RunError with its last words, MissingError."""
-    words = [sys.executable, "-m", "benchbench.protocols.cost", config, device, str(store)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            out, err = process.communicate()
-        except BaseException:  # Ctrl-C: the child has it too, and nothing of it is kept
-            process.terminate()
-            raise
-    found = [line.removeprefix(LINE) for line in out.splitlines() if line.startswith(LINE)]
-    if process.returncode or not found:
-        kind = MissingError if process.returncode == MissingError.code else RunError
-        raise kind(
-            "the training whose cost is measured failed",
-            (err.strip() or out.strip() or "no word").splitlines()[-1],
-            "try it by itself: bench train with the same settings",
+def _train_apart(config: configs.RunConfig, device: str, store: Path) -> pd.DataFrame:
+    """Returns the rows of a training in a new process, with as many threads as this one. Errors: the training's own."""
+    import torch
+
+    text = config.model_dump_json()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.json"
+        job = Job(
+            "the training whose cost is measured",
+            ("benchbench.protocols.cost", text, device, str(store), str(rows)),
+            store / "logs" / f"cost-{digest(text)}.log",
+            threads=torch.get_num_threads(),
+            exclusive=True,
         )
-    return pd.read_json(io.StringIO(found[-1]), orient="records")
+        run([job], LocalBackend(1), stop_at_first=True)
+        return pd.read_json(io.StringIO(rows.read_text(encoding="utf-8")), orient="records")
 
 
-def main() -> None:
-    """In the process of its own: trains, and prints the rows as one line of JSON."""
+def measure_training() -> None:
+    """In the process of its own: trains, and writes the rows as JSON into the file that is named last."""
     import resource
 
     import torch
@@ -216,16 +215,16 @@ def main() -> None:
     from benchbench.store.metrics import read_metrics
     from benchbench.train.loop import train
 
-    made, device, store = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    made, device = configs.RunConfig.model_validate_json(sys.argv[1]), sys.argv[2]
+    store, target = Path(sys.argv[3]), Path(sys.argv[4])
     steps = [0]  # of the optimiser so far, at the end of each iteration
 
     def counted(*_: Any) -> None:
         steps[0] += 1
 
     register_optimizer_step_post_hook(counted)
-    with tempfile.TemporaryDirectory() as folder:
-        out = train(made, Path(folder) / "run", device=device, store=store)
-        rows = [row for row in read_metrics(out) if "loss" in row]
+    out = train(made, target.parent / "run", device=device, store=store)
+    rows = [row for row in read_metrics(out) if "loss" in row]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
     if device.startswith("cuda"):
         peak = torch.cuda.max_memory_allocated(device)
@@ -246,8 +245,8 @@ def main() -> None:
         }
         for i, (before, now) in enumerate(zip(rows, rows[1:], strict=False), 1)
     ]
-    print(LINE + json.dumps(told), flush=True)
+    write_atomic(target, json.dumps(told).encode())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_job(measure_training))

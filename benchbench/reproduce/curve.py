@@ -13,35 +13,35 @@ from benchbench.store import runs
 from benchbench.store.metrics import read_metrics
 
 
-def tables(cells: Plan) -> tuple[list[Table], list[Section]]:
-    """A table and curves for each reward: rows are methods, columns how many samples were trained on."""
-    made: list[Table] = []
-    shown: list[Section] = []
-    for reward in cells.rewards:
-        here = [t for t in cells.trainings if t.config.reward == reward]
-        seen: dict[str, dict[int, list[float]]] = {}
+def tables(plan: Plan) -> tuple[list[Table], list[Section]]:
+    """Returns a table and curves for each reward: rows are methods, columns how many samples were trained on."""
+    by_reward: list[Table] = []
+    curve_sections: list[Section] = []
+    for reward in plan.rewards:
+        here = [t for t in plan.trainings if t.config.reward == reward]
+        values: dict[str, dict[int, list[float]]] = {}
         for training in here:
-            row = seen.setdefault(training.row, {})
+            row = values.setdefault(training.row, {})
             for line in read_metrics(training.out):
                 if "eval.reward" in line:
                     row.setdefault(line["samples"], []).append(line["eval.reward"])
-        columns = sorted({samples for row in seen.values() for samples in row})
+        columns = sorted({samples for row in values.values() for samples in row})
         images = here[0].config.train.eval_images if here else 0
-        made.append(
+        by_reward.append(
             Table(
-                name=f"{cells.spec.id.replace(':', '-')}-{reward}",
+                name=f"{plan.spec.id.replace(':', '-')}-{reward}",
                 title=f"{reward} against training samples",
-                caption=f"Mean of {reward} over {images} images of {cells.track.train_prompts}, on the same noise for "
+                caption=f"Mean of {reward} over {images} images of {plan.track.train_prompts}, on the same noise for "
                 f"all rows, after so many training samples. In brackets: one standard deviation around the mean of "
-                f"{len(cells.seeds)} training seeds, as in the paper's figure.",
-                rows=tuple(seen),
+                f"{len(plan.seeds)} training seeds, as in the paper's figure.",
+                rows=tuple(values),
                 columns=tuple(Column(key=str(samples)) for samples in columns),
-                cells={row: {str(n): _cell(values) for n, values in found.items()} for row, found in seen.items()},
-                quick=cells.quick,
+                cells={row: {str(n): _cell(seeds) for n, seeds in by_n.items()} for row, by_n in values.items()},
+                quick=plan.quick,
             )
         )
-        shown += curves.from_runs([runs.read(t.out) for t in here], page_sections.labels(cells))
-    return made, shown
+        curve_sections += curves.from_runs([runs.read(t.out) for t in here], page_sections.row_labels(plan))
+    return by_reward, curve_sections
 
 
 def _cell(values: list[float]) -> Cell:

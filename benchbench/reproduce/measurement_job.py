@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
+
+from benchbench.runtime.job_process import run_job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from benchbench.evaluate.measure import Measured
     from benchbench.runtime.files import Say
 
-IMAGES = ("reward-table", "win-rate")  # the protocols that look at scores of stored images
+IMAGE_PROTOCOLS = ("reward-table", "win-rate")  # the protocols that look at scores of stored images
 
 
-class Cell(BaseModel):
+class MeasurementSpec(BaseModel):
     """What to measure: a protocol on rows of trainings (none: the base model), one prompt set, some rewards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,8 +35,8 @@ class Cell(BaseModel):
     quick: bool = False
     dtype: str = "auto"
 
-    def scores(self, store: Path, say: Say) -> Measured:
-        """Images and scores of every row; makes only what is missing."""
+    def measure_images(self, store: Path, say: Say) -> Measured:
+        """Returns images and scores of every row; makes only what is missing."""
         from benchbench import prompts
         from benchbench.config import SamplerConfig
         from benchbench.evaluate.measure import measure
@@ -52,8 +53,8 @@ class Cell(BaseModel):
             say=say,
         )
 
-    def own(self, reward: str, store: Path, say: Say) -> dict[str, pd.DataFrame]:
-        """What a protocol of its own measures under one reward, by row, a column ``train_seed`` for its trainings."""
+    def measure_protocol(self, reward: str, store: Path, say: Say) -> dict[str, pd.DataFrame]:
+        """Returns what the protocol measures under one reward, by row; the column ``train_seed`` counts trainings."""
         import pandas as pd
 
         from benchbench import prompts
@@ -61,48 +62,34 @@ class Cell(BaseModel):
         from benchbench.protocols import PROTOCOLS
         from benchbench.rewards import lookup
 
-        protocol, found, settings = PROTOCOLS[self.protocol], {}, self.its_settings()
-        model, prompt_set, kind = models.find(self.model), prompts.load(self.prompts), lookup.require(reward)
+        protocol, frames_by_row = PROTOCOLS[self.protocol], {}
+        model, prompt_set, reward_class = models.find(self.model), prompts.load(self.prompts), lookup.require(reward)
+        settings = self.protocol_settings()
         options: dict[str, Any] = {"store": store, "dtype": self.dtype, "say": say}
         for row, runs in self.rows.items():
             frames = [
-                protocol.measure(model, run, prompt_set, kind, settings, **options).assign(train_seed=i)
+                protocol.measure(model, run, prompt_set, reward_class, settings, **options).assign(train_seed=i)
                 for i, run in enumerate(runs or [None])
             ]
-            found[row] = pd.concat(frames, ignore_index=True)
-        return found
+            frames_by_row[row] = pd.concat(frames, ignore_index=True)
+        return frames_by_row
 
-    def its_settings(self) -> Any:
-        """The settings of a protocol of its own; under --quick its quick ones."""
+    def protocol_settings(self) -> Any:
+        """Returns the settings of a protocol that does not look at stored images; under --quick its quick ones."""
         from benchbench.protocols import PROTOCOLS
 
         protocol = PROTOCOLS[self.protocol]
         quick = protocol.quick.model_dump(mode="json", exclude_defaults=True) if self.quick else {}
         return protocol.Settings.model_validate({**self.settings, **quick})
 
-    def make(self, store: Path, say: Say = print) -> None:
+    def run(self, store: Path, say: Say = print) -> None:
         """Makes what the store lacks."""
-        if self.protocol in IMAGES:
-            self.scores(store, say)
+        if self.protocol in IMAGE_PROTOCOLS:
+            self.measure_images(store, say)
         else:
             for reward in self.rewards:
-                self.own(reward, store, say)
-
-
-def main() -> int:
-    """Makes what is missing of one cell; prints progress, returns the exit code."""
-    from benchbench.errors import BenchError
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a process of its own is ended with it
-    try:
-        Cell.model_validate_json(sys.argv[2]).make(Path(sys.argv[1]))
-    except BenchError as error:
-        print(error, file=sys.stderr)
-        return error.code
-    except KeyboardInterrupt:
-        return 130
-    return 0
+                self.measure_protocol(reward, store, say)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(lambda: MeasurementSpec.model_validate_json(sys.argv[2]).run(Path(sys.argv[1]))))

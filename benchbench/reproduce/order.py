@@ -13,41 +13,41 @@ from benchbench.reproduce.spec import Block
 from benchbench.stats import order
 
 
-def beside(cells: Plan, block: Block, table: Table, frames: Mapping[str, pd.DataFrame]) -> list[str]:
-    """One paragraph for each reward of a prompt set that has published values.
+def compare_with_paper(plan: Plan, block: Block, table: Table, frames: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Returns a paragraph for each reward of a prompt set that has published values.
 
     ``frames`` are the rows behind the table, whose resamples say how sure our order is. A table of win rates has a
     column ``reward: win`` for each reward.
     """
-    return [line for reward in cells.rewards if (line := _reward(cells, block, table, reward, frames))]
+    return [line for reward in plan.rewards if (line := _paragraph(plan, block, table, reward, frames))]
 
 
-def _reward(cells: Plan, block: Block, table: Table, reward: str, frames: Mapping[str, pd.DataFrame]) -> str:
-    values, column = cells.published(block), cells.track.rewards[reward]
-    key = f"{reward}: win" if cells.spec.protocol == "win-rate" else reward
-    both = [row for row in cells.rows if (row, column) in values and table.get(row, key)]
-    if len(both) < (1 if cells.on_paper_track else 2):
+def _paragraph(plan: Plan, block: Block, table: Table, reward: str, frames: Mapping[str, pd.DataFrame]) -> str:
+    values, column = plan.published(block), plan.track.rewards[reward]
+    key = f"{reward}: win" if plan.spec.protocol == "win-rate" else reward
+    both = [row for row in plan.rows if (row, column) in values and table.get(row, key)]
+    if len(both) < (1 if plan.on_paper_track else 2):
         return ""  # nothing to put in order
     ours = {row: found.value for row in both if (found := table.get(row, key))}
     theirs = {row: values[row, column] for row in both}
     where = f"{key} on {block.prompts}"
     agreement = _agreement(both, ours, theirs, {row: frames[row][frames[row].reward == reward] for row in both})
-    if cells.on_paper_track:
+    if plan.on_paper_track:
         differences = ", ".join(f"{row} {format_number(ours[row] - theirs[row], theirs[row], True)}" for row in both)
         return " ".join(filter(None, [f"{where}, ours less the paper's: {differences}.", agreement]))
     gains = [
-        f"{row} {format_gain(found)}" for row in cells.rows if (found := table.get(row, key)) and found.gain is not None
+        f"{row} {format_gain(found)}" for row in plan.rows if (found := table.get(row, key)) and found.gain is not None
     ]
-    said = [
-        f"{where}: ours {ranked(both, ours)}; the paper on {column}, {cells.spec.paper_track}: {ranked(both, theirs)}.",
+    sentences = [
+        f"{where}: ours {ranked(both, ours)}; the paper on {column}, {plan.spec.paper_track}: {ranked(both, theirs)}.",
         agreement,
         f"Gain over the base in its standard deviations: {', '.join(gains)}." if gains else "",
     ]
-    return " ".join(filter(None, said))
+    return " ".join(filter(None, sentences))
 
 
 def ranked(rows: Sequence[str], values: Mapping[str, float]) -> str:
-    """``tailorpo-g > tailorpo > base``, best first; equal values with ``=``."""
+    """Returns the rows as ``tailorpo-g > tailorpo > base``, best first; equal values are joined by ``=``."""
     best = _sorted(rows, values)
     text = best[0]
     for a, b in zip(best, best[1:], strict=False):
@@ -65,22 +65,24 @@ def _agreement(
     theirs: Mapping[str, float],
     frames: Mapping[str, pd.DataFrame],
 ) -> str:
-    """Kendall's tau-b of the two orders, and how often each comes out when prompts and trainings are redrawn."""
+    """Says Kendall's tau-b of the two orders, and how often each comes out when prompts and trainings are redrawn."""
     if len(rows) < 2:
         return ""
-    said, mine, paper = [], _sorted(rows, ours), _sorted(rows, theirs)
+    sentences, mine, paper = [], _sorted(rows, ours), _sorted(rows, theirs)
     tau = float(kendalltau([ours[row] for row in rows], [theirs[row] for row in rows]).statistic)
     if tau == tau and len(rows) > 2:  # NaN where one side is all ties
-        said.append(f"The order is {'the same' if mine == paper else 'another'} (Kendall's tau {tau:.2f}).")
+        sentences.append(f"The order is {'the same' if mine == paper else 'another'} (Kendall's tau {tau:.2f}).")
     held = order.order_frequencies(frames, [mine, paper])
     redrawn = "prompts and trainings" if any(_trainings(frame) > 1 for frame in frames.values()) else "prompts"
     those = f"In {order.RESAMPLES:,} resamples of {redrawn}"
     if len(set(ours.values())) < len(rows):
-        said.append(f"{those} the paper's comes out in {held[1]:.0%}; ours has rows that are level, and no one order.")
+        sentences.append(
+            f"{those} the paper's comes out in {held[1]:.0%}; ours has rows that are level, and no one order."
+        )
     else:
         also = "" if mine == paper else f", the paper's in {held[1]:.0%}"
-        said.append(f"{those} ours comes out in {held[0]:.0%}{also}.")
-    return " ".join(said)
+        sentences.append(f"{those} ours comes out in {held[0]:.0%}{also}.")
+    return " ".join(sentences)
 
 
 def _trainings(frame: pd.DataFrame) -> int:

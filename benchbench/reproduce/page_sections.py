@@ -20,48 +20,48 @@ from benchbench.runtime.provenance import record
 from benchbench.store import runs
 
 
-def labels(cells: Plan) -> dict[Path, str]:
-    """The row of each training: trainings of one method with other settings are other lines of a plot."""
-    return {training.out: training.row for training in cells.trainings}
+def row_labels(plan: Plan) -> dict[Path, str]:
+    """Returns the row of each training: trainings of one method with other settings are other lines of a plot."""
+    return {training.out: training.row for training in plan.trainings}
 
 
-def evaluations(cells: Plan, measured: Mapping[str, Measured]) -> list[Section]:
-    """Samples of the first evaluation, curves of the first prompt set's, and every warning."""
-    rest: list[Section] = []
-    first = next(iter(cells.blocks)).prompts
+def evaluations(plan: Plan, measured: Mapping[str, Measured]) -> list[Section]:
+    """Returns the first evaluation's samples, the first prompt set's curves, and every warning."""
+    kept: list[Section] = []
+    first = next(iter(plan.blocks)).prompts
     for i, (name, found) in enumerate(measured.items()):
-        for section in safely(f"Around {name}", partial(_around, found, labels(cells))):
+        for section in safely(f"Around {name}", partial(_around, found, row_labels(plan))):
             if section.kind == "text":
-                rest.append(section.model_copy(update={"title": f"{section.title}: {name}"}))
+                kept.append(section.model_copy(update={"title": f"{section.title}: {name}"}))
             elif section.kind != "records" and (i == 0 or (section.kind != "grid" and name.startswith(first))):
-                rest += [] if section in rest else [section]  # a row that every column shares has its curves once
-    return rest
+                kept += [] if section in kept else [section]  # a row that every column shares has its curves once
+    return kept
 
 
 def _around(found: Measured, called: Mapping[Path, str]) -> Sequence[Section]:
     return sections(found, labels=called)[1:]
 
 
-def records(cells: Plan, measured: Mapping[str, Measured]) -> RecordSection:
-    """What was asked for and on what machine, what every evaluation and every training was."""
-    spec, model = cells.spec, cells.track.model
-    asked: dict[str, Any] = {
+def records(plan: Plan, measured: Mapping[str, Measured]) -> RecordSection:
+    """Returns the records of this table, of its machine, and of every evaluation and training."""
+    spec, model = plan.spec, plan.track.model
+    request: dict[str, Any] = {
         "table": spec.id,
-        "track": cells.track_name,
+        "track": plan.track_name,
         "protocol": spec.protocol,
-        "rows": list(cells.rows),
+        "rows": list(plan.rows),
     }
-    asked |= {"rewards": list(cells.rewards), "train_seeds": list(cells.seeds), "settings": cells.track.settings}
+    request |= {"rewards": list(plan.rewards), "train_seeds": list(plan.seeds), "settings": plan.track.settings}
     weights = {model: models.content_hash(models.folder(model))}
-    found = {"this table": record(asked, weights, str(backbones.pick_device(None)))}
-    found |= {f"evaluation on {name}": one.record for name, one in measured.items()}
+    by_name = {"this table": record(request, weights, str(backbones.pick_device(None)))}
+    by_name |= {f"evaluation on {name}": one.record for name, one in measured.items()}
     trained = {run.id: run for one in measured.values() for run in one.runs}
-    trained |= {run.id: run for run in (runs.read(training.out) for training in cells.trainings)}
-    return RecordSection(records=found | {name: {**run.config, "done": run.done} for name, run in trained.items()})
+    trained |= {run.id: run for run in (runs.read(training.out) for training in plan.trainings)}
+    return RecordSection(records=by_name | {name: {**run.config, "done": run.done} for name, run in trained.items()})
 
 
 def safely(what: str, make: Callable[[], Sequence[Section]]) -> Sequence[Section]:
-    """Sections, or one that says why they are not there."""
+    """Returns sections, or one that says why they are not there."""
     try:
         return make()
     except Exception as error:  # whatever it is, hours of computing are worth more than a plot

@@ -1,4 +1,4 @@
-"""What a table needs: trainings and measurements, each an idempotent command of its own."""
+"""What a table needs: trainings and measurements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchbench.types import StepScorer
 
 
 @dataclass(frozen=True)
-class Training:
+class PlannedTraining:
     """One run, into the store's own folder for its settings, and the words of ``--set`` that made them."""
 
     row: str
@@ -31,7 +31,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class PlannedMeasurement:
     """A protocol on one row's trainings, on one prompt set: what one process makes."""
 
     row: str
@@ -63,8 +63,8 @@ class Plan:
     rewards: tuple[str, ...]
     seeds: tuple[int, ...]
     quick: bool
-    trainings: tuple[Training, ...] = ()
-    measurements: tuple[Measurement, ...] = ()
+    trainings: tuple[PlannedTraining, ...] = ()
+    measurements: tuple[PlannedMeasurement, ...] = ()
     skipped: tuple[str, ...] = field(default=())
     dtype: str = "auto"  # of the measurements
 
@@ -98,7 +98,7 @@ class Plan:
         return values
 
 
-def plan(
+def make_plan(
     spec: Spec,
     name: str,
     track: Track,
@@ -109,7 +109,7 @@ def plan(
     quick: bool = False,
     checkpoints: Mapping[str, str] | None = None,
 ) -> Plan:
-    """The cells of a table on a track. A row that cannot be made is skipped, with the reason.
+    """Returns what a table needs on a track. A row that cannot be made is skipped, with the reason.
 
     ``checkpoints`` puts a run, an adapter or a released checkpoint in the place of a row's or a method's trainings.
     Errors: UsageError (unknown row), and those of the configuration.
@@ -129,7 +129,7 @@ def plan(
     used = tuple(seeds[:1] if quick else seeds)
     if not used:
         raise UsageError("no training seed", "--train-seeds is empty", "give at least one, as --train-seeds 0")
-    trainings: dict[Path, Training] = {}
+    trainings: dict[Path, PlannedTraining] = {}
     measurements, skipped = [], []
     for group in ("",) if shared else rewards:
         for row in chosen:
@@ -147,9 +147,9 @@ def plan(
                 trainings |= {one.out: one for one in made if one.out not in trainings}
                 folders = [str(one.out) for one in made]
             scored = rewards if shared else (group,)
-            measurements += [Measurement(row, group, scored, tuple(folders), block) for block in track.blocks]
-    cells = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
-    return Plan(spec, name, track, chosen, rewards, used, quick, *cells)
+            measurements += [PlannedMeasurement(row, group, scored, tuple(folders), block) for block in track.blocks]
+    parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
+    return Plan(spec, name, track, chosen, rewards, used, quick, *parts)
 
 
 def _shares(spec: Spec, track: Track) -> bool:
@@ -165,7 +165,7 @@ def trained_on(row: Row, track: Track, group: str = "") -> str:
     return ours.get(row.reward) or lookup.resolve(row.reward, track.model)[0]
 
 
-def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: Path) -> Training:
+def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: Path) -> PlannedTraining:
     """An offline method looks at as many images as its preset says; what it learns from is the track's pairs."""
     overrides = (*what.set, *track.set.get(row, ()))
     method = what.method or ""
@@ -182,7 +182,7 @@ def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: 
         pairs=track.pairs if offline else None,
     )
     name = runs.run_id(method, track.model, reward, seed, config.identity)
-    return Training(row, config, overrides, store / "runs" / name)
+    return PlannedTraining(row, config, overrides, store / "runs" / name)
 
 
 def _cannot(config: RunConfig) -> str | None:
@@ -194,19 +194,19 @@ def _cannot(config: RunConfig) -> str | None:
     return None
 
 
-def missing(cells: Plan) -> Iterator[str]:
+def missing(plan: Plan) -> Iterator[str]:
     """Weights and prompts that are not on this machine, each with the command that gets it."""
     from benchbench.hub import models
 
-    if said := models.missing(cells.track.model):
+    if said := models.missing(plan.track.model):
         yield said
-    wanted = [*cells.rewards, *(t.config.reward for t in cells.trainings), *filter(None, [cells.track.gold])]
+    wanted = [*plan.rewards, *(t.config.reward for t in plan.trainings), *filter(None, [plan.track.gold])]
     for name in dict.fromkeys(wanted):
         try:
             lookup.require(name)
         except BenchError as error:
             yield f"{error.problem}: {error.remedy}"
-    learnt = [*(t.config.pairs for t in cells.trainings), cells.track.pairs if cells.spec.protocol == "cost" else None]
+    learnt = [*(t.config.pairs for t in plan.trainings), plan.track.pairs if plan.spec.protocol == "cost" else None]
     for pairs in dict.fromkeys(filter(None, learnt)):
         from benchbench.evaluate.make_pairs import look_up_pairs
 
@@ -214,6 +214,6 @@ def missing(cells: Plan) -> Iterator[str]:
             look_up_pairs(pairs)
         except BenchError as error:
             yield f"{error.problem}: {error.remedy}"
-    for prompts in dict.fromkeys([cells.track.train_prompts, *(block.prompts for block in cells.blocks)]):
+    for prompts in dict.fromkeys([plan.track.train_prompts, *(block.prompts for block in plan.blocks)]):
         if said := prompt_sets.missing(prompt_sets.find(prompts) or prompts):
             yield f"the prompt set {prompts} is {said}"

@@ -6,8 +6,8 @@ from benchbench.report.table import Cell, Column, Table
 from benchbench.reproduce.spec import Spec
 
 
-def printed(spec: Spec) -> tuple[Table, ...]:
-    """All of its rows and columns, a table for each of its prompt sets."""
+def published_tables(spec: Spec) -> tuple[Table, ...]:
+    """Returns the published table with all rows and columns, one for each of its prompt sets."""
     lines = spec.published_lines()
     tables: list[Table] = []
     for prompts in dict.fromkeys(line["prompts"] for line in lines):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +9,13 @@ from pathlib import Path
 from benchbench.errors import RunError
 from benchbench.hub import models
 from benchbench.reproduce import estimate, report
-from benchbench.reproduce import jobs as tasks
-from benchbench.reproduce.plan import Plan, missing, plan
+from benchbench.reproduce.plan import Plan, make_plan, missing
+from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, without_failed
 from benchbench.reproduce.spec import load, track_of
-from benchbench.runtime import jobs as pool
+from benchbench.runtime.backends.base import Backend
+from benchbench.runtime.cores import cores
 from benchbench.runtime.files import Say
+from benchbench.runtime.jobs import LocalBackend, run
 
 
 def reproduce(
@@ -38,7 +39,7 @@ def reproduce(
     those of training and of measuring; RunError, once the report is there, where a part failed.
     """
     spec = load(table)
-    planned = plan(
+    plan = make_plan(
         spec,
         track,
         track_of(spec, track),
@@ -48,38 +49,43 @@ def reproduce(
         quick=quick,
         checkpoints=checkpoints,
     )
-    cells = replace(planned, dtype=dtype)
+    plan = replace(plan, dtype=dtype)
     if not dry_run:
-        models.folder(cells.track.model)  # raises the error with what to do
-    jobs = 1 if spec.protocol == "cost" else jobs or _jobs(cells)  # side by side they would slow each other down
+        models.folder(plan.track.model)  # raises the error with what to do
+    slots = 1 if spec.protocol == "cost" else jobs or _slots(plan)  # side by side they would slow each other down
     size = "QUICK (one seed, the fewest columns): " if quick else ""
     say(f"{spec.title} on the {track} track; {size}results go to {store}")
-    for line in estimate.describe(cells, jobs):
+    for line in estimate.describe(plan, slots):
         say(line)
-    for line in cells.skipped:
+    for line in plan.skipped:
         say(f"not in the table: {line}")
-    for line in missing(cells):
+    for line in missing(plan):
         say(f"missing: {line}")
     if dry_run:
-        say(estimate.work(cells))
-        for training in cells.trainings:
+        say(estimate.work_line(plan))
+        for training in plan.trainings:
             say(f"{'done' if training.done else 'left'}: {training.out.name}")
         return None
-    lost = pool.run(tasks.trainings(cells, store), jobs, "training")
-    cells = tasks.without(cells, lost, store)
-    unmeasured = pool.run(tasks.measurements(cells, store), jobs, "measuring")
-    out = report.report(tasks.without(cells, unmeasured, store), store, say)
-    if failed := [error for _, error in (*lost, *unmeasured)]:
+    return _run(plan, store, LocalBackend(slots), say)
+
+
+def _run(plan: Plan, store: Path, backend: Backend, say: Say) -> Path:
+    """Trains, measures, writes the report and returns its folder. Errors: see ``reproduce``."""
+    failures = run(training_jobs(plan, store), backend, "training")
+    plan = without_failed(plan, failures, store)
+    unmeasured = run(measurement_jobs(plan, store), backend, "measuring")
+    out = report.report(without_failed(plan, unmeasured, store), store, say)
+    if errors := [failure.error for failure in (*failures, *unmeasured)]:
         raise RunError(
-            f"the table is without {len(failed)} of its parts",
-            "; ".join(f"{error.problem}: {error.cause}" for error in failed),
-            f"the others are in {out}; {failed[0].remedy}",
+            f"the table is without {len(errors)} of its parts",
+            "; ".join(f"{error.problem}: {error.cause}" for error in errors),
+            f"the others are in {out}; {errors[0].remedy}",
         )
     return out
 
 
-def _jobs(cells: Plan) -> int:
-    """One process a core on a CPU; one on a GPU, which a single training fills."""
+def _slots(plan: Plan) -> int:
+    """Returns one slot a core on a CPU, and one on a GPU, which a single training fills."""
     import torch
 
-    return 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(cells.measurements)))
+    return 1 if torch.cuda.is_available() else min(cores(), max(1, len(plan.measurements)))

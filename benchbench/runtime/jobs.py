@@ -1,124 +1,153 @@
-"""Runs commands a few at a time, one process each, and shows how far all of them are."""
+"""Runs jobs a few at a time and shows how far all of them are: the only runner of processes.
+
+Ctrl-C, SIGTERM and SIGHUP end the running jobs, which save what they have, and wait for them; a second signal kills
+them. Both leave what the same command takes up again.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from benchbench.errors import BenchError, RunError
-from benchbench.runtime.progress import progress
+from benchbench.runtime.backends.base import Attempt, Backend, Job
+from benchbench.runtime.backends.local import LocalBackend
+from benchbench.runtime.interrupt import Interrupt
+from benchbench.runtime.progress import Progress, progress
 
-FRACTION = re.compile(r": (\d+)/(\d+)\b")  # of a child's own progress lines
+__all__ = ["Failure", "Job", "LocalBackend", "run"]
 
+POLL = 0.2  # seconds between two looks at the running jobs
+INTERRUPTED = (130, -2)  # exit statuses of a process that Ctrl-C ended
+MESSAGE = "stopping: what runs saves what it has; again to stop at once"
 
-@dataclass
-class Task:
-    """A command (the words after ``python -m``), what it is called, and how long it may take, in any unit."""
-
-    name: str
-    words: Sequence[str]
-    weight: float
-    log: Path
-    share: float = 0.0
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=12))
-    reader: threading.Thread | None = None
+Listener = Callable[[Job], object]
 
 
-def run(tasks: Sequence[Task], jobs: int, title: str) -> list[tuple[Task, BenchError]]:
-    """Runs every task, and returns those that failed alone: by a reward that is not finite, a signal, a full memory.
+class Failure(NamedTuple):
+    """A job that failed, and why."""
 
-    What would stop the others too (a setting, weights that are missing, a file that is damaged) ends them, and is
-    raised as a BenchError with its own exit code. Ctrl-C reaches the children too, which save what they have; it is
-    raised again once they have ended.
+    job: Job
+    error: BenchError
+
+
+def _ignore(job: Job) -> None:
+    pass
+
+
+def run(
+    jobs: Sequence[Job],
+    backend: Backend,
+    title: str = "",
+    *,
+    stop_at_first: bool = False,
+    on_start: Listener = _ignore,
+    on_end: Listener = _ignore,
+) -> list[Failure]:
+    """Runs every job and returns those that failed alone: by a non-finite reward, a signal, a full memory.
+
+    Jobs start in the given order once those they come after have ended. An error that would stop the others too (a
+    setting, missing weights, a damaged file) ends them and is raised with its own exit code; ``stop_at_first`` treats
+    every error so. Without a title no progress is shown. KeyboardInterrupt is raised once all jobs have ended.
     """
-    failed: list[tuple[Task, BenchError]] = []
-    if not tasks:
-        return failed
-    waiting, running = deque(tasks), dict[subprocess.Popen[str], Task]()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    total = max(1, round(sum(task.weight for task in tasks)))
-    shown = 0
-    try:
-        with progress(total, title) as bar:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    task = waiting.popleft()
-                    running[_start(task, threads)] = task
-                time.sleep(0.2)
-                for process in [p for p in running if p.poll() is not None]:
-                    task = running.pop(process)
-                    task.share = 1.0
-                    if process.returncode == 130:
+    if not jobs:
+        return []
+    return _Runner(jobs, backend, stop_at_first, on_start, on_end).run(title)
+
+
+class _Runner:
+    def __init__(
+        self, jobs: Sequence[Job], backend: Backend, stop_at_first: bool, on_start: Listener, on_end: Listener
+    ) -> None:
+        strangers = [need.name for job in jobs for need in job.after if need not in jobs]
+        if strangers:
+            raise ValueError(f"jobs wait for others that are not run: {', '.join(strangers)}")
+        self.backend, self.stop_at_first, self.on_start, self.on_end = backend, stop_at_first, on_start, on_end
+        self.jobs, self.waiting, self.running = tuple(jobs), list(jobs), list[Attempt]()
+        self.done, self.failures, self.shown = set[Job](), list[Failure](), 0
+
+    def run(self, title: str) -> list[Failure]:
+        total = max(1, round(sum(job.weight for job in self.jobs)))
+        interrupt = Interrupt(lambda line: print(f"\n{line}", file=sys.stderr, flush=True), message=MESSAGE)
+        with interrupt, progress(total, title, silent=not title) as bar:
+            try:
+                while self.waiting or self.running:
+                    self._drop_dependents()
+                    self._start_ready()
+                    time.sleep(POLL)
+                    if interrupt.asked:
                         raise KeyboardInterrupt
-                    if process.returncode:
-                        error = _failed(task, process.returncode)
-                        if error.code != RunError.code:
-                            raise error
-                        failed.append((task, error))
-                now = round(sum(task.weight * task.share for task in tasks))
-                if now > shown:
-                    names = ", ".join(task.name for task in running.values())
-                    bar.advance(now - shown, f"now: {names}" if names else "")
-                    shown = now
-    finally:
-        for process in running:
-            process.terminate()  # they save and end; a second signal is not needed
-        for process in running:
-            process.wait()
-    return failed
+                    self._collect()
+                    self._show(bar)
+            finally:
+                self._end()
+        return self.failures
 
+    def _start_ready(self) -> None:
+        """Starts what can start. One that has to wait for slots holds back those behind it, or it might starve."""
+        for job in list(self.waiting):
+            if not self.done.issuperset(job.after):
+                continue
+            taken = sum(attempt.job.slots for attempt in self.running)
+            alone = job.exclusive or any(attempt.job.exclusive for attempt in self.running)
+            if self.running and (alone or taken + job.slots > self.backend.slots):
+                return
+            self.waiting.remove(job)
+            self.running.append(self.backend.start(job))
+            self.on_start(job)
 
-def _start(task: Task, threads: int) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", *task.words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-    )
-    task.reader = threading.Thread(target=_follow, args=(process, task), daemon=True)
-    task.reader.start()
-    return process
+    def _collect(self) -> None:
+        """Takes in what has ended. Errors: those that end the other jobs too."""
+        for attempt in list(self.running):
+            code = attempt.poll()
+            if code is None:
+                continue
+            self.running.remove(attempt)
+            if code in INTERRUPTED:
+                raise KeyboardInterrupt
+            if code:
+                error = attempt.error()
+                if self.stop_at_first or error.code != RunError.code:
+                    raise error
+                self.failures.append(Failure(attempt.job, error))
+            else:
+                self.done.add(attempt.job)
+                self.on_end(attempt.job)
 
+    def _drop_dependents(self) -> None:
+        """Counts as failed what waits for a job that failed."""
+        failed = {failure.job for failure in self.failures}
+        for job in list(self.waiting):
+            lost = [need for need in job.after if need in failed]
+            if lost:
+                self.waiting.remove(job)
+                failed.add(job)
+                cause = f"it needs {lost[0].name}, which failed"
+                self.failures.append(
+                    Failure(job, RunError(f"{job.name} was not run", cause, "run the same command again"))
+                )
 
-def _follow(process: subprocess.Popen[str], task: Task) -> None:
-    """Copies a child's lines into its log, and reads from them how far it is."""
-    assert process.stdout is not None
-    task.log.parent.mkdir(parents=True, exist_ok=True)
-    with task.log.open("a", encoding="utf-8") as log:
-        for line in process.stdout:
-            log.write(line)
-            log.flush()
-            task.tail.append(line.rstrip())
-            found = FRACTION.search(line)
-            if found and int(found[2]):
-                task.share = max(task.share, 0.99 * int(found[1]) / int(found[2]))
+    def _show(self, bar: Progress) -> None:
+        shares = {attempt.job: attempt.progress() for attempt in self.running}
+        ended = self.done | {failure.job for failure in self.failures}
+        now = round(sum(job.weight * (job in ended or shares.get(job, 0.0)) for job in self.jobs))
+        if now > self.shown:
+            names = ", ".join(job.name for job in shares)
+            bar.advance(now - self.shown, f"now: {names}" if names else "")
+            self.shown = now
 
-
-def _failed(task: Task, code: int) -> BenchError:
-    if task.reader:
-        task.reader.join(10)  # the last words may still be on their way
-    last = next((line.strip() for line in reversed(task.tail) if line.strip()), "it printed nothing")
-    lines = [line.strip() for line in task.tail]
-    for i, line in enumerate(lines):  # a child of ours ends with a problem, its cause and its remedy
-        if line.startswith("why:") and i:
-            last = f"{lines[i - 1]} ({line.removeprefix('why:').strip()})"
-    if code < 0:
-        last = f"it was ended by {signal.Signals(-code).name}; its last words: {last}"
-    error = RunError(
-        f"{task.name} failed", last, f"see {task.log}; what is done is kept, so run the same command again"
-    )
-    error.code = code if code in {2, 3, 4, 5} else 5
-    return error
+    def _end(self) -> None:
+        """Ends what runs and waits for it; after a second signal without mercy."""
+        for attempt in self.running:
+            attempt.cancel()
+        try:
+            for attempt in self.running:
+                attempt.wait()
+        except KeyboardInterrupt:
+            for attempt in self.running:
+                attempt.kill()
+            for attempt in self.running:
+                attempt.wait()
+            raise

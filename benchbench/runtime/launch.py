@@ -77,10 +77,14 @@ def _number(name: str) -> int:
     return int(text)
 
 
+def several() -> bool:
+    """Returns whether a launcher started this process as one of several; it also ends them, by means of its own."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 def speaks() -> bool:
     """Whether this is the process that tells a person what happens on this machine."""
-    several = os.environ.get("WORLD_SIZE", "1") != "1"
-    return not several or os.environ.get("LOCAL_RANK", "0") == "0"
+    return not several() or os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def alone(command: str) -> None:

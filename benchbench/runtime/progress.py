@@ -1,4 +1,7 @@
-"""Progress on standard error: a bar with the time left on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress on standard error: a bar with the time left on a terminal, a plain line every ten seconds elsewhere.
+
+A job reports the same to its runner (runtime/status.py).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+from benchbench.runtime import status
 
 EVERY = 10.0  # seconds between plain lines
 
@@ -25,16 +30,31 @@ def progress(total: int, title: str, unit: str = "", done: int = 0, silent: bool
         yield _Silent()
     elif sys.stderr.isatty():
         with _bar(total, title, unit, done) as bar:
-            yield bar
+            yield _Reported(bar, total, done)
     else:
         lines = Lines(total, title, unit, done)
-        yield lines
+        yield _Reported(lines, total, done)
         lines.end()
 
 
 class _Silent:
     def advance(self, n: int = 1, note: str = "") -> None:
         pass
+
+
+class _Reported:
+    """Progress that is shown and, a hundred times in all, reported."""
+
+    def __init__(self, shown: Progress, total: int, done: int) -> None:
+        self._shown, self._total, self._done, self._told = shown, max(total, 1), done, 0.0
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self._done += n
+        fraction = min(1.0, self._done / self._total)
+        if fraction - self._told >= 0.01 or fraction == 1:
+            self._told = fraction
+            status.report_progress(fraction)
+        self._shown.advance(n, note)
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from benchbench.shapes.nets import AestheticNet
 
 from . import taste, vae
 from .data import batches, degrade, pool, schedule
-from .job import Facts, Job
+from .stage import Facts, Stage
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Trains on drawings and reconstructions, each with one annotator's opinion."""
-    data = pool(job.scale(10000, 500), job.seed)
-    coder = vae.load(job)
+    data = pool(stage.scale(10000, 500), stage.seed)
+    coder = vae.load(stage)
     clean = data.images.float() / 255
     half = len(clean) // 2
     pictures = degrade(torch.cat([clean[:half], vae.reconstruct(coder, clean[half:], noise=0.5)]))
@@ -23,7 +23,7 @@ def run(job: Job) -> Facts:
     order = torch.randperm(len(pictures))
     pictures, liked = pictures[order], liked[order]
 
-    net, steps = AestheticNet(), job.scale(2500, 30)
+    net, steps = AestheticNet(), stage.scale(2500, 30)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     rate = schedule(optimiser, steps)
     for step, index in enumerate(batches(held, 48, steps), 1):
@@ -32,11 +32,11 @@ def run(job: Job) -> Facts:
         loss.backward()
         optimiser.step()
         rate.step()
-        job.log(step, steps, loss=loss.item())
+        stage.log(step, steps, loss=loss.item())
     with torch.no_grad():
         guess = torch.cat([net(part) for part in pictures[held:].split(250)])
     pairs = torch.stack([guess, taste.rule(pictures[held:]), liked[held:]])
-    save_file(net.state_dict(), job.folder / "aesthetic.safetensors")
+    save_file(net.state_dict(), stage.folder / "aesthetic.safetensors")
     correlation = torch.corrcoef(pairs)
     return {
         "steps": steps,

@@ -3,21 +3,20 @@
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from benchbench.errors import CorruptError, RunError
+from benchbench.errors import BenchError, CorruptError, RunError
 from benchbench.runtime.files import replacing, replacing_folder
 from benchbench.runtime.hashing import file_sha256
+from benchbench.runtime.jobs import Job, LocalBackend, run
 from benchbench.runtime.json_files import read_object, write_json
 
-from .job import facts, is_done
 from .plan import STAGES
+from .stage import facts, is_done
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow")
 SHIPPED = {"model": "ship", "clip": "ship", "pref": "ship", "aesthetic.safetensors": "ship", "spm": "spm"}
@@ -75,41 +74,31 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _run_stages(work: Path, seed: int, jobs: int, quick: bool, say: Say) -> None:
-    """Starts every stage whose needs are met, at most `jobs` at a time, until all have ended or one has failed."""
-    work.mkdir(exist_ok=True)
-    running: dict[str, tuple[subprocess.Popen[bytes], IO[str]]] = {}
+    """Runs the stages that have not ended before, at most `jobs` at a time. Errors: RunError for one that fails."""
+    made: dict[str, Job] = {}
+    for stage, needs in STAGES.items():
+        if not is_done(work, stage):
+            after = tuple(made[need] for need in needs if need in made)
+            made[stage] = _job(stage, after, work, seed, quick)
     try:
-        while running or not all(is_done(work, stage) for stage in STAGES):
-            for stage, needs in STAGES.items():
-                ready = stage not in running and not is_done(work, stage) and all(is_done(work, n) for n in needs)
-                if ready and len(running) < jobs:
-                    say(f"{stage}: started")
-                    log = (work / f"{stage}.log").open("w")
-                    running[stage] = _start(stage, work, seed, quick, log), log
-            time.sleep(0.2)
-            for stage, (process, output) in list(running.items()):
-                if process.poll() is None:
-                    continue
-                output.close()
-                del running[stage]
-                if not is_done(work, stage):
-                    tail = (work / f"{stage}.log").read_text()[-1500:]
-                    raise RunError(f"stage {stage} failed", tail, "run the same command again: it goes on from here")
-                say(f"{stage}: done in {facts(work, stage)['seconds']:.0f} s")
-    finally:
-        for process, output in running.values():
-            process.terminate()
-            process.wait()
-            output.close()
+        run(
+            list(made.values()),
+            LocalBackend(jobs),
+            "building",
+            stop_at_first=True,
+            on_start=lambda job: say(f"{job.name}: started"),
+            on_end=lambda job: say(f"{job.name}: done in {facts(work, job.name)['seconds']:.0f} s"),
+        )
+    except BenchError as error:
+        raise RunError(f"stage {error.problem}", error.cause, f"{error.remedy}; a build goes on from here") from error
 
 
-def _start(stage: str, work: Path, seed: int, quick: bool, log: IO[str]) -> subprocess.Popen[bytes]:
+def _job(stage: str, after: tuple[Job, ...], work: Path, seed: int, quick: bool) -> Job:
+    command = ["benchbench.shapes_build.plan", stage, str(work), str(seed), *["quick"] * quick]
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "benchbench.shapes_build.plan", stage, str(work), str(seed)]
-    command += ["quick"] * quick
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | one_thread)
+    environment = {"MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
+    return Job(stage, tuple(command), work / f"{stage}.log", threads=1, after=after, environment=environment)
 
 
 def _record(out: Path, work: Path, seed: int, quick: bool) -> dict[str, Any]:

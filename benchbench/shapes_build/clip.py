@@ -10,7 +10,7 @@ from benchbench.shapes.captions import ATTRIBUTES, phrase, stated_attributes
 
 from . import features, text, tokenizer, vae
 from .data import VALUES, Pool, batches, captions_of, degrade, pool, schedule
-from .job import Facts, Job
+from .stage import Facts, Stage
 
 CAPTION_NOISE = 0.03
 """Share of captions with one attribute wrong: the annotators who wrote them are not perfect."""
@@ -41,10 +41,10 @@ def alter(caption: str, rng: np.random.Generator) -> str:
     return phrase(said | {name: others[rng.integers(len(others))]})
 
 
-def pictures(job: Job, data: Pool) -> Tensor:
+def pictures(stage: Stage, data: Pool) -> Tensor:
     """The pool's pictures, uint8, the second half through the autoencoder with some noise on the latents."""
     half = len(data.images) // 2
-    again = vae.reconstruct(vae.load(job), data.images[half:].float() / 255, noise=0.5)
+    again = vae.reconstruct(vae.load(stage), data.images[half:].float() / 255, noise=0.5)
     return torch.cat([data.images[:half], (again * 255).round().byte()])
 
 
@@ -70,20 +70,20 @@ def _accuracy(model: CLIPModel, pixels: Tensor, right: Tensor, wrong: Tensor) ->
     }
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Contrastive training with altered captions as hard negatives; heads on the image side name attributes."""
     words = tokenizer.make()
-    data = pool(job.scale(20000, 600), job.seed)
-    images = pictures(job, data)
-    rng = np.random.default_rng(job.seed)
-    captions = captions_of(data.scenes, job.seed)
+    data = pool(stage.scale(20000, 600), stage.seed)
+    images = pictures(stage, data)
+    rng = np.random.default_rng(stage.seed)
+    captions = captions_of(data.scenes, stage.seed)
     altered = [alter(caption, rng) for caption in captions]
     noisy = [alter(c, rng) if rng.random() < CAPTION_NOISE else c for c in captions]
     tokens, wrong, true = (tokenizer.encode(words, part) for part in (noisy, altered, captions))
 
     model = make(len(words))
     heads = nn.ModuleList([nn.Linear(96, len(VALUES[name])) for name in ATTRIBUTES])
-    steps, train = job.scale(2400, 15), len(captions) - 1000 if not job.quick else 500
+    steps, train = stage.scale(2400, 15), len(captions) - 1000 if not stage.quick else 500
     order = torch.randperm(len(captions))
     optimiser = torch.optim.AdamW([*model.parameters(), *heads.parameters()], lr=1e-3, weight_decay=0.05)
     rate = schedule(optimiser, steps, warm_up=200)
@@ -104,11 +104,11 @@ def run(job: Job) -> Facts:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         rate.step()
-        job.log(step, steps, pairing=pairing.item(), naming=naming.item(), margin=margin.mean().item())
+        stage.log(step, steps, pairing=pairing.item(), naming=naming.item(), margin=margin.mean().item())
     last = order[train : train + 1000]
     last = last[: len(last) // 50 * 50]
     accuracy = _accuracy(model, images[last].float() / 255, true[last], wrong[last])
-    model.save_pretrained(job.folder / "clip")
+    model.save_pretrained(stage.folder / "clip")
     return {
         "steps": steps,
         "loss": loss.item(),

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchbench.shapes.captions import ATTRIBUTES
 
 from .data import VALUES, batches, degrade, pool, schedule
-from .job import Facts, Job
+from .stage import Facts, Stage
 
 
 class Features(nn.Module):
@@ -61,18 +61,18 @@ def attribute_loss(logits: list[Tensor], labels: Tensor) -> Tensor:
     return torch.stack([F.cross_entropy(part, labels[:, i]) for i, part in enumerate(logits)]).mean()
 
 
-def load(job: Job) -> Features:
+def load(stage: Stage) -> Features:
     """The trained net, frozen."""
     net = Features()
-    net.load_state_dict(load_file(job.of("features") / "features.safetensors"))
+    net.load_state_dict(load_file(stage.of("features") / "features.safetensors"))
     return net.requires_grad_(False).eval()
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Trains on drawings, some of them blurred or noisy."""
-    data = pool(job.scale(16000, 1000), job.seed)
-    held = pool(500, job.seed + 1)
-    net, steps = Features(), job.scale(2500, 40)
+    data = pool(stage.scale(16000, 1000), stage.seed)
+    held = pool(500, stage.seed + 1)
+    net, steps = Features(), stage.scale(2500, 40)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     rate = schedule(optimiser, steps)
     for step, index in enumerate(batches(len(data.scenes), 64, steps), 1):
@@ -81,10 +81,10 @@ def run(job: Job) -> Facts:
         loss.backward()
         optimiser.step()
         rate.step()
-        job.log(step, steps, loss=loss.item())
+        stage.log(step, steps, loss=loss.item())
     with torch.no_grad():
         logits = net(held.images.float() / 255)
     guesses = torch.stack([part.argmax(1) for part in logits], dim=1)
     right = dict(zip(ATTRIBUTES, (guesses == held.labels).float().mean(0).tolist(), strict=True))
-    save_file(net.state_dict(), job.folder / "features.safetensors")
+    save_file(net.state_dict(), stage.folder / "features.safetensors")
     return {"steps": steps, "loss": loss.item(), "held_out_accuracy": right}

@@ -16,7 +16,7 @@ from benchbench.shapes.drawing import draw_many
 from benchbench.shapes.nets import AestheticNet
 
 from . import clip, pref, taste, tokenizer, vae
-from .job import Facts, Job
+from .stage import Facts, Stage
 
 SAMPLER = {"num_inference_steps": 20, "eta": 1.0, "guidance_scale": 5.0}
 
@@ -78,10 +78,10 @@ def rewards_on(pictures: np.ndarray, prompts: list[str], ship: Path) -> dict[str
     }
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """The numbers for the record; writes samples.png: drawings, their reconstructions, and samples."""
-    count, seed = job.scale(250, 16), job.seed
-    pipe = load(job.of("ship") / "model")
+    count, seed = stage.scale(250, 16), stage.seed
+    pipe = load(stage.of("ship") / "model")
     hard = complex_prompts()[:: 500 // count][:count]
     easy = (simple_prompts() * 6)[:count]
     started = time.process_time()
@@ -92,7 +92,7 @@ def run(job: Job) -> Facts:
     drawn = draw_many(16, seed + 2)[1]
     again = vae.reconstruct(pipe.vae, torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
     again_bytes = (again.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-    grid(np.concatenate([drawn, again_bytes, on_easy[:48], on_hard[:48]]), 16).save(job.folder / "samples.png")
+    grid(np.concatenate([drawn, again_bytes, on_easy[:48], on_hard[:48]]), 16).save(stage.folder / "samples.png")
     return {
         "oracle_on_500_drawings": oracle_on_drawings(seed + 3),
         "oracle_on_500_reconstructions": vae.check(pipe.vae, seed + 3),
@@ -106,7 +106,7 @@ def run(job: Job) -> Facts:
             "score": float(oracle.score(on_easy, easy).mean()),
             **oracle.agreement(on_easy, easy),
         },
-        "rewards_on_samples_complex": rewards_on(on_hard, hard, job.of("ship")),
+        "rewards_on_samples_complex": rewards_on(on_hard, hard, stage.of("ship")),
         "seconds_for_64_samples_on_one_thread": round(seconds * 64 / len(hard), 2),
         "sampler": {"name": "DDIM", **SAMPLER},
     }

@@ -4,7 +4,9 @@ import importlib
 import sys
 from pathlib import Path
 
-from .job import run_stage
+from benchbench.runtime.job_process import run_job
+
+from .stage import run_stage
 
 STAGES: dict[str, tuple[str, ...]] = {
     "features": (),
@@ -30,4 +32,4 @@ def run(stage: str, work: Path, seed: int, quick: bool) -> None:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    run(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["quick"])
+    sys.exit(run_job(lambda: run(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["quick"])))

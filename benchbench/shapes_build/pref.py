@@ -19,7 +19,7 @@ from benchbench.shapes.drawing import Scene, draw, random_scene
 from . import taste, tokenizer, vae
 from .clip import similarity
 from .data import VALUES, batches, captions_of, degrade, pool, schedule, to_tensor
-from .job import Facts, Job
+from .stage import Facts, Stage
 
 AGREEMENT, TASTE = 12.0, 1.5
 """Weights in the utility: of the stated attributes that are shown (0 to 1), and of the rule (spread about 1)."""
@@ -72,17 +72,17 @@ def judged(coder: AutoencoderKL, count: int, seed: int) -> tuple[list[str], list
     return prompts, sides, worth, first
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Starts from the reward CLIP and trains on the annotators' choices."""
     words = tokenizer.make()
-    count = job.scale(16000, 400)
-    prompts, sides, worth, first = judged(vae.load(job), count, job.seed)
+    count = stage.scale(16000, 400)
+    prompts, sides, worth, first = judged(vae.load(stage), count, stage.seed)
     tokens = tokenizer.encode(words, prompts)
-    model = CLIPModel.from_pretrained(job.of("clip") / "clip", dtype=torch.float32)
+    model = CLIPModel.from_pretrained(stage.of("clip") / "clip", dtype=torch.float32)
 
     order, held = torch.randperm(count), count // 10
     train, test = order[held:], order[:held]
-    steps = job.scale(1400, 10)
+    steps = stage.scale(1400, 10)
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     rate = schedule(optimiser, steps)
 
@@ -98,13 +98,13 @@ def run(job: Job) -> Facts:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         rate.step()
-        job.log(step, steps, loss=loss.item())
+        stage.log(step, steps, loss=loss.item())
     model.eval()
     with torch.no_grad():
         guess = torch.cat([margins(part) for part in test.split(100)])
         model.logit_scale.clamp_(max=float(np.log(50)))
     truth = (worth[0] - worth[1])[test]
-    model.save_pretrained(job.folder / "pref")
+    model.save_pretrained(stage.folder / "pref")
     return {
         "steps": steps,
         "loss": loss.item(),

@@ -11,7 +11,7 @@ from transformers import CLIPModel, CLIPTextModel
 from benchbench.runtime.json_files import read_object
 
 from . import tokenizer
-from .job import Facts, Job
+from .stage import Facts, Stage
 from .unet import make_scheduler
 
 
@@ -37,19 +37,19 @@ def forget_origins(folder: Path) -> None:
         file.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Writes model/, clip/, pref/ and aesthetic.safetensors."""
-    pipe = pipeline(job.work)
+    pipe = pipeline(stage.work)
     parts = {"unet": pipe.unet, "vae": pipe.vae, "text_encoder": pipe.text_encoder}
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    pipe.to(torch.float16).save_pretrained(job.folder / "model")
+    pipe.to(torch.float16).save_pretrained(stage.folder / "model")
     for name in ("clip", "pref"):
-        model = CLIPModel.from_pretrained(job.of(name) / name)
+        model = CLIPModel.from_pretrained(stage.of(name) / name)
         counts[name] = sum(p.numel() for p in model.parameters())
-        model.to(torch.float16).save_pretrained(job.folder / name)
-        tokenizer.save(job.folder / name)
-    weights = load_file(job.of("aesthetic") / "aesthetic.safetensors")
+        model.to(torch.float16).save_pretrained(stage.folder / name)
+        tokenizer.save(stage.folder / name)
+    weights = load_file(stage.of("aesthetic") / "aesthetic.safetensors")
     counts["aesthetic"] = sum(value.numel() for value in weights.values())
-    save_file({name: value.half() for name, value in weights.items()}, job.folder / "aesthetic.safetensors")
-    forget_origins(job.folder)
+    save_file({name: value.half() for name, value in weights.items()}, stage.folder / "aesthetic.safetensors")
+    forget_origins(stage.folder)
     return {"parameters": counts}

@@ -21,8 +21,8 @@ from benchbench.runtime.json_files import write_json
 from benchbench.train.preference_model import Pairs, SPMConfig, compare, train_spm
 
 from . import tokenizer
-from .job import Facts, Job
 from .pref import judged
+from .stage import Facts, Stage
 
 TAUS = (51, 251, 501, 701, 951)
 """Where the released code evaluates too (0 in place of 51)."""
@@ -97,14 +97,16 @@ def make(
     return facts
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Of the shipped half-precision parts, as the reward will use it."""
-    shipped = job.of("ship")
-    steps, warm_up = job.scale(500, 5), job.scale(50, 2)
+    shipped = stage.of("ship")
+    steps, warm_up = stage.scale(500, 5), stage.scale(50, 2)
     config = SPMConfig(steps=steps, batch=24, lr=1e-3, weight_decay=0.01, warm_up=warm_up, parts="added")
-    count, held_out = job.scale(8000, 60), job.scale(600, 20)
+    count, held_out = stage.scale(8000, 60), stage.scale(600, 20)
     backbone = backbones.load(str(shipped / "model"), "cpu")
-    return make(job.folder / "spm", backbone, shipped / "pref", config, count, held_out, job.seed, job.quick, job.say)
+    return make(
+        stage.folder / "spm", backbone, shipped / "pref", config, count, held_out, stage.seed, stage.quick, stage.say
+    )
 
 
 def noisy(right: dict[str, dict[str, list[bool]]]) -> Facts:

@@ -13,7 +13,7 @@ from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
 
 from . import features, tokenizer
 from .data import VALUES, batches, captions_of, pool, schedule
-from .job import Facts, Job
+from .stage import Facts, Stage
 
 
 def config(vocabulary: int, **more: int) -> CLIPTextConfig:
@@ -48,19 +48,19 @@ def contrastive(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def load(job: Job) -> CLIPTextModel:
+def load(stage: Stage) -> CLIPTextModel:
     """The trained text tower, frozen."""
-    return CLIPTextModel.from_pretrained(job.of("text") / "text_encoder").requires_grad_(False).eval()
+    return CLIPTextModel.from_pretrained(stage.of("text") / "text_encoder").requires_grad_(False).eval()
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Trains the text tower and saves it with its tokenizer."""
     words = tokenizer.make()
-    data = pool(job.scale(10000, 600), job.seed)
+    data = pool(stage.scale(10000, 600), stage.seed)
     with torch.no_grad():
-        judge = features.load(job)
+        judge = features.load(stage)
         seen = torch.cat([judge.summarise(p.float() / 255) for p in data.images.split(500)])
-    captions = captions_of(data.scenes, job.seed)
+    captions = captions_of(data.scenes, stage.seed)
     tokens, labels = tokenizer.encode(words, captions), stated_labels(captions)
 
     tower = CLIPTextModel(config(len(words)))
@@ -68,7 +68,7 @@ def run(job: Job) -> Facts:
     heads = nn.ModuleList([nn.Linear(96, len(VALUES[name])) for name in ATTRIBUTES])
     scale = nn.Parameter(torch.tensor(2.5))
     parameters = [*tower.parameters(), *image_side.parameters(), *text_side.parameters(), *heads.parameters(), scale]
-    steps = job.scale(1500, 20)
+    steps = stage.scale(1500, 20)
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
     rate = schedule(optimiser, steps)
     for step, index in enumerate(batches(len(captions) - 500, 96, steps), 1):
@@ -80,7 +80,7 @@ def run(job: Job) -> Facts:
         loss.backward()
         optimiser.step()
         rate.step()
-        job.log(step, steps, loss=loss.item(), pairing=pairing.item())
+        stage.log(step, steps, loss=loss.item(), pairing=pairing.item())
 
     accuracy = {}
     with torch.no_grad():
@@ -88,6 +88,6 @@ def run(job: Job) -> Facts:
         for i, name in enumerate(ATTRIBUTES):
             said = labels[-500:, i] >= 0
             accuracy[name] = (heads[i](summary).argmax(1) == labels[-500:, i])[said].float().mean().item()
-    tower.save_pretrained(job.folder / "text_encoder")
-    words.save_pretrained(job.folder / "tokenizer")
+    tower.save_pretrained(stage.folder / "text_encoder")
+    words.save_pretrained(stage.folder / "tokenizer")
     return {"steps": steps, "loss": loss.item(), "tokens": len(words), "held_out_accuracy": accuracy}

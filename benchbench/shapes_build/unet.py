@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from . import text, tokenizer
 from .data import batches, captions_of, pool, schedule
-from .job import Facts, Job, facts
+from .stage import Facts, Stage, facts
 
 BATCH = 48
 EMPTY = 0.1
@@ -51,10 +51,10 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-def _conditions(job: Job, scenes: list) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
+def _conditions(stage: Stage, scenes: list) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
     """Token ids of three captions a scene, [3, N, 20], and those of the empty caption, [20]."""
     words = tokenizer.make()
-    several = [tokenizer.encode(words, captions_of(scenes, job.seed + i)) for i in range(3)]
+    several = [tokenizer.encode(words, captions_of(scenes, stage.seed + i)) for i in range(3)]
     return torch.stack(several), tokenizer.encode(words, [""])[0]
 
 
@@ -64,16 +64,16 @@ def _follow(average: UNet2DConditionModel, net: UNet2DConditionModel, decay: flo
         kept.lerp_(new, 1 - decay)
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Noise prediction with mean squared error."""
-    stored = load_file(job.of("latents") / "latents.safetensors")
-    scenes = pool(len(stored["mean"]), facts(job.work, "latents")["pool_seed"]).scenes
-    tokens, empty = _conditions(job, scenes)
-    tower = text.load(job)
+    stored = load_file(stage.of("latents") / "latents.safetensors")
+    scenes = pool(len(stored["mean"]), facts(stage.work, "latents")["pool_seed"]).scenes
+    tokens, empty = _conditions(stage, scenes)
+    tower = text.load(stage)
     scheduler = make_scheduler()
     net = make()
     average = copy.deepcopy(net).requires_grad_(False)
-    steps = job.scale(STEPS, 10)
+    steps = stage.scale(STEPS, 10)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1.5e-3, weight_decay=0.01)
     rate = schedule(optimiser, steps)
     recent = 1.0
@@ -95,6 +95,6 @@ def run(job: Job) -> Facts:
         # A short average while everything still changes quickly.
         _follow(average, net, min(AVERAGE, step / (step + 10)))
         recent += (loss.item() - recent) / min(step, 100)
-        job.log(step, steps, loss=recent)
-    average.save_pretrained(job.folder / "unet")
+        stage.log(step, steps, loss=recent)
+    average.save_pretrained(stage.folder / "unet")
     return {"steps": steps, "batch": BATCH, "loss_mean_of_last_100": recent, "pictures": len(scenes)}

@@ -9,7 +9,7 @@ from benchbench.shapes.drawing import draw_many
 
 from . import features
 from .data import batches, pool, schedule, to_tensor, to_uint8
-from .job import Facts, Job
+from .stage import Facts, Stage
 
 KL = 2e-3
 """Weight of the Kullback-Leibler term, per pixel and channel of the picture."""
@@ -30,9 +30,9 @@ def make() -> AutoencoderKL:
     )
 
 
-def load(job: Job) -> AutoencoderKL:
+def load(stage: Stage) -> AutoencoderKL:
     """The trained autoencoder, frozen."""
-    return AutoencoderKL.from_pretrained(job.of("vae")).requires_grad_(False).eval()
+    return AutoencoderKL.from_pretrained(stage.of("vae")).requires_grad_(False).eval()
 
 
 def _slopes(pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,12 +62,12 @@ def check(vae: AutoencoderKL, seed: int, count: int = 500) -> Facts:
     }
 
 
-def run(job: Job) -> Facts:
+def run(stage: Stage) -> Facts:
     """Small batches and many steps: with large batches and few steps it stays blurred."""
-    data = pool(job.scale(24000, 1000), job.seed)
-    judge = features.load(job)
+    data = pool(stage.scale(24000, 1000), stage.seed)
+    judge = features.load(stage)
     vae = make().to(memory_format=torch.channels_last)
-    steps = job.scale(11000, 30)
+    steps = stage.scale(11000, 30)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-4)
     rate = schedule(optimiser, steps, warm_up=200)
     for step, index in enumerate(batches(len(data.scenes), 16, steps), 1):
@@ -84,20 +84,22 @@ def run(job: Job) -> Facts:
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimiser.step()
         rate.step()
-        job.log(step, steps, loss=loss.item(), error=error.item(), perceptual=perceptual.item(), kl=spread.item() * 12)
+        stage.log(
+            step, steps, loss=loss.item(), error=error.item(), perceptual=perceptual.item(), kl=spread.item() * 12
+        )
         if step % 2000 == 0:
-            job.say(f"vae after {step}: {check(vae.eval(), job.seed + 2, 200)}")
+            stage.say(f"vae after {step}: {check(vae.eval(), stage.seed + 2, 200)}")
             vae.train()
     vae = vae.to(memory_format=torch.contiguous_format).requires_grad_(False).eval()
     with torch.no_grad():
         sample = data.images[:2000].float() / 127.5 - 1
         latents = torch.cat([vae.encode(part).latent_dist.sample() for part in sample.split(100)])
     vae.register_to_config(scaling_factor=round(1.0 / latents.std().item(), 5))
-    vae.save_pretrained(job.folder)
+    vae.save_pretrained(stage.folder)
     return {
         "steps": steps,
         "loss": loss.item(),
         "kl_nats_per_latent": spread.item() * 12,
         "latent_sd": latents.std().item(),
-        "held_out": check(vae, job.seed + 2),
+        "held_out": check(vae, stage.seed + 2),
     }

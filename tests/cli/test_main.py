@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from benchbench import __version__
 from benchbench.cli import listing
 from benchbench.cli.main import spread
 from benchbench.errors import BenchError, CorruptError, MissingError, RunError, UsageError
+from benchbench.runtime.status import VARIABLE, StatusReader
 from tests.cli.conftest import Bench
 
 COMMANDS = ["train", "eval", "reproduce", "report", "list", "show", "status", "doctor", "fetch", "shapes"]
@@ -98,6 +101,14 @@ def test_a_traceback_is_there_for_those_who_ask(bench: Bench, monkeypatch: pytes
     ran = bench("show", "method", "no-such-thing")
     assert ran.code == 2
     assert "Traceback" in ran.err
+
+
+def test_a_runner_is_told_of_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    reader = StatusReader(tmp_path / "status")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "status"))
+    ran = bench("show", "method", "no-such-thing")
+    reader.read(os.getpid())
+    assert isinstance(reader.error, UsageError) and ran.err == f"error: {reader.error}\n"
 
 
 def test_several_values_after_one_flag() -> None:

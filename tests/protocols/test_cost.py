@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from benchbench.api import PromptSet
-from benchbench.errors import UsageError
+from benchbench.config import load
+from benchbench.errors import MissingError, UsageError
+from benchbench.protocols import cost
 from benchbench.protocols.cost import CostSettings, TrainingCost
+from benchbench.runtime.backends import local
 from tests.tiny import write_tiny_sd
 
 ANIMALS = PromptSet("animals", ("a cat",), "made here", "none")
@@ -38,6 +41,15 @@ def test_the_price_is_that_of_the_iterations() -> None:
     assert (price.unet_evals, price.unet_grads, price.reward_calls) == (36, 18, 6)
 
 
+def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
+    """The process finds no model: its exit code, its words and its log arrive here, and nothing else runs."""
+    config = load("d3po", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_copy(update={"model": "no/model"})
+    with pytest.raises(MissingError, match="the training whose cost is measured failed") as error:
+        cost._train_apart(config, "cpu", tmp_path)
+    (log,) = tmp_path.glob("logs/cost-*.log")
+    assert "no/model" in error.value.cause and str(log) in error.value.remedy and "no/model" in log.read_text()
+
+
 @pytest.mark.slow
 def test_a_training_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts agree with the price of an iteration; a second call starts no process."""
@@ -46,6 +58,6 @@ def test_a_training_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.
     assert rows.iteration.tolist() == [1, 2] and (rows.images == 2).all()
     assert (rows.unet_evals == 12).all() and (rows.unet_grads == 6).all() and (rows.reward_calls == 2).all()
     assert (rows.seconds > 0).all() and (rows.peak_gib > 0.05).all() and (rows.steps >= 1).all()
-    monkeypatch.setattr("benchbench.protocols.cost.subprocess.Popen", lambda *a, **k: pytest.fail("a process started"))
+    monkeypatch.setattr(local.subprocess, "Popen", lambda *a, **k: pytest.fail("a process started"))
     again = TrainingCost().measure(model, None, ANIMALS, "shapes-colour", SETTINGS, store=tmp_path, device="cpu")
     pd.testing.assert_frame_equal(again, rows)

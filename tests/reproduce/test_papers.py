@@ -1,11 +1,7 @@
-"""Paper tables as data, their plans, the comparison with the paper, and the pool of processes."""
+"""Paper tables as data, their plans, and the comparison with the paper."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,19 +10,20 @@ import pytest
 from benchbench.errors import RunError, UsageError
 from benchbench.report.table import Cell, Column, Table
 from benchbench.reproduce import estimate, spec
-from benchbench.reproduce import jobs as tasks
-from benchbench.reproduce.order import beside
-from benchbench.reproduce.plan import Plan, plan
-from benchbench.reproduce.published_values import printed
+from benchbench.reproduce.measurement_spec import measurement_spec
+from benchbench.reproduce.order import compare_with_paper
+from benchbench.reproduce.plan import Plan, make_plan
+from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, without_failed
+from benchbench.reproduce.published_values import published_tables
 from benchbench.reproduce.run import reproduce
-from benchbench.runtime import jobs as pool
+from benchbench.runtime.jobs import Failure
 
 SEEDS = (0, 1)
 
 
-def make_plan(store: Path, quick: bool = False, rows: list[str] | None = None, track: str = "shapes") -> Plan:
+def table_2(store: Path, quick: bool = False, rows: list[str] | None = None, track: str = "shapes") -> Plan:
     found = spec.load("tailorpo:2")
-    return plan(found, track, spec.track_of(found, track), store, rows=rows, seeds=SEEDS, quick=quick)
+    return make_plan(found, track, spec.track_of(found, track), store, rows=rows, seeds=SEEDS, quick=quick)
 
 
 def test_published_values_are_the_paper_s() -> None:
@@ -38,7 +35,7 @@ def test_published_values_are_the_paper_s() -> None:
 @pytest.mark.slow
 def test_the_whole_plan(tmp_path: Path) -> None:
     """4 methods x 5 rewards x 2 seeds less TailorPO-G on JPEG (2), and SPO's 2: 40; (6 x 5 - 1) rows x 2 sets: 58."""
-    found = make_plan(tmp_path)
+    found = table_2(tmp_path)
     assert len(found.trainings) == 40 and len(found.measurements) == 58
     assert found.skipped == (
         "tailorpo-g on jpeg_compressibility: it follows the reward's gradient, and this reward has none",
@@ -48,15 +45,15 @@ def test_the_whole_plan(tmp_path: Path) -> None:
 
 
 def test_the_quick_plan_is_one_reward_and_one_seed(tmp_path: Path) -> None:
-    found = make_plan(tmp_path, quick=True)
+    found = table_2(tmp_path, quick=True)
     assert [t.row for t in found.trainings] == ["ddpo", "d3po", "tailorpo", "tailorpo-g"]
     assert {t.config.reward for t in found.trainings} == {"shapes-colour"} and found.seeds == (0,)
 
 
 def test_chosen_rows_keep_the_base(tmp_path: Path) -> None:
-    assert make_plan(tmp_path, rows=["tailorpo"]).rows == ("base", "tailorpo")
+    assert table_2(tmp_path, rows=["tailorpo"]).rows == ("base", "tailorpo")
     with pytest.raises(UsageError, match="tailorpo"):
-        make_plan(tmp_path, rows=["tailrpo"])
+        table_2(tmp_path, rows=["tailrpo"])
 
 
 def test_unknown_tables_and_tracks() -> None:
@@ -76,7 +73,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_precision_of_measurements_reaches_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "describe", lambda cells, jobs: [f"measured in {cells.dtype}"])
+    monkeypatch.setattr(estimate, "describe", lambda plan, jobs: [f"measured in {plan.dtype}"])
     said: list[str] = []
     reproduce("tailorpo:2", store=tmp_path, dry_run=True, dtype="bf16", say=said.append)
     assert "measured in bf16" in said
@@ -96,9 +93,9 @@ def rows(reward: str, /, **gains: float) -> tuple[Table, dict[str, pd.DataFrame]
 def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
     """Paper on aesthetic: G 6.96 > T 6.66 > DDPO 6.57 > D3PO 6.46 > base. With D3PO and DDPO swapped, 1 of 10 pairs is
     discordant: tau = (9 - 1)/10 = 0.8."""
-    found = make_plan(tmp_path, quick=True)
+    found = table_2(tmp_path, quick=True)
     gains = {"ddpo": 0.1, "d3po": 0.2, "tailorpo": 1.5, "tailorpo_g": 2.0}
-    (line,) = beside(found, found.blocks[0], *rows("shapes-colour", **gains))
+    (line,) = compare_with_paper(found, found.blocks[0], *rows("shapes-colour", **gains))
     assert "ours tailorpo-g > tailorpo > d3po > ddpo > base" in line
     assert "the paper on aesthetic, sd15: tailorpo-g > tailorpo > ddpo > d3po > base" in line
     assert "another (Kendall's tau 0.80)" in line and "tailorpo +1.50 SD" in line
@@ -106,106 +103,26 @@ def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_level_have_no_order(tmp_path: Path) -> None:
-    found = make_plan(tmp_path, quick=True)
-    (line,) = beside(found, found.blocks[0], *rows("shapes-colour", ddpo=0.1, d3po=0.1, tailorpo=1.5, tailorpo_g=2.0))
+    found = table_2(tmp_path, quick=True)
+    (line,) = compare_with_paper(
+        found, found.blocks[0], *rows("shapes-colour", ddpo=0.1, d3po=0.1, tailorpo=1.5, tailorpo_g=2.0)
+    )
     assert "ours tailorpo-g > tailorpo > ddpo = d3po > base" in line
     assert "resamples of prompts the paper's comes out in 0%; ours has rows that are level" in line
 
 
 def test_on_the_paper_s_own_model_the_difference_is_printed(tmp_path: Path) -> None:
     """7.00 - 5.79 = 1.21 for the base."""
-    found = make_plan(tmp_path, quick=True, track="sd15")
-    (line,) = beside(found, found.blocks[0], *rows("aesthetic", tailorpo=0.0))
+    found = table_2(tmp_path, quick=True, track="sd15")
+    (line,) = compare_with_paper(found, found.blocks[0], *rows("aesthetic", tailorpo=0.0))
     assert "base +1.21" in line and "tailorpo +0.34" in line
 
 
 def test_the_published_table_is_shown_whole() -> None:
-    (shown,) = printed(spec.load("tailorpo:2"))
+    (shown,) = published_tables(spec.load("tailorpo:2"))
     caveats = shown.caption.split("by order, not by value. ")[1].split("; ")
     assert len(caveats) == len(set(caveats)) > 1
     assert "spo" in shown.rows and len(shown.columns) == 5 and shown.get("spo", "jpeg_compressibility") is None
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose modules ``python -m`` finds."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def task(here: Path, name: str, code: str) -> pool.Task:
-    (here / f"{name}.py").write_text(code)
-    return pool.Task(name, [name], 1.0, here / "logs" / f"{name}.log")
-
-
-def test_pool_runs_tasks_side_by_side(here: Path) -> None:
-    """Two tasks that each wait for the other's file can only end when both run at once."""
-    code = (
-        "import pathlib, time\n"
-        "print('x: 1/4', flush=True)\n"
-        "pathlib.Path('{mine}').touch()\n"
-        "for _ in range(600):\n"
-        "    if pathlib.Path('{other}').exists(): break\n"
-        "    time.sleep(0.1)\n"
-        "else: raise SystemExit(1)\n"
-    )
-    one = task(here, "one", code.format(mine="a", other="b"))
-    pool.run([one, task(here, "two", code.format(mine="b", other="a"))], 2, "testing")
-    assert one.share == 1.0 and "x: 1/4" in one.log.read_text()
-
-
-def test_a_failing_task_ends_the_others_and_keeps_its_code(here: Path) -> None:
-    bad = "print('something is missing\\n  why: no weights\\n  do:  fetch'); raise SystemExit(3)"
-    slow = "import time; time.sleep(60)"
-    started = time.monotonic()
-    with pytest.raises(RunError, match="bad failed") as error:
-        pool.run([task(here, "bad", bad), task(here, "slow", slow)], 2, "testing")
-    assert error.value.code == 3 and "something is missing (no weights)" in error.value.cause
-    assert time.monotonic() - started < 30
-
-
-def test_interrupting_the_pool_ends_its_tasks(here: Path) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background may have it ignored
-    code = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
-
-    def interrupt() -> None:
-        for _ in range(600):
-            if (here / "pid").exists() and (here / "pid").read_text():
-                os.kill(os.getpid(), signal.SIGINT)
-                return
-            time.sleep(0.05)
-
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        pool.run([task(here, "slow", code)], 1, "testing")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((here / "pid").read_text()), 0)
-
-
-def test_the_search_takes_the_best_reward_that_keeps_the_oracle() -> None:
-    """Mean rewards are 11, (12 + 14)/2 = 13 and 14; the oracle falls by 0, 0.02 and 0.2 from 0.9."""
-    from benchbench.reproduce.tune import best
-
-    def row(lr: float, reward: float, oracle: float) -> dict[str, object]:
-        return {"method": "m", "lr": lr, "reward_after": reward, "oracle_before": 0.9, "oracle_after": oracle}
-
-    rows = [row(0.5, 11, 0.9), row(0.5, 11, 0.9), row(1, 12, 0.86), row(1, 14, 0.9), row(2, 14, 0.7), row(2, 14, 0.7)]
-    assert best(rows) == {"m": 1}
-
-
-def test_a_task_that_fails_alone_leaves_the_others_running(here: Path) -> None:
-    """The first ends with the code of a failed run, the second is killed, the third goes on to its end."""
-    bad = task(here, "bad", "print('reward is not finite\\n  why: NaN\\n  do:  lower it'); raise SystemExit(5)")
-    shot = task(here, "shot", "import os, signal; print('walking', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
-    good = task(here, "good", "import pathlib, time; time.sleep(0.5); pathlib.Path('made').touch()")
-    failed = pool.run([bad, shot, good], 3, "testing")
-    assert (here / "made").exists()
-    why = {one.name: error.cause for one, error in failed}
-    assert why == {
-        "bad": "reward is not finite (NaN)",
-        "shot": "it was ended by SIGKILL; its last words: walking",
-    }
-    assert all(error.code == 5 for _, error in failed)
 
 
 def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
@@ -213,16 +130,16 @@ def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
     6 - 3 trainings and, with the base, 4 x 2 - 2 - 1 measurements remain."""
     found = spec.load("tailorpo:2")
     track = found.tracks["shapes"].model_copy(update={"rewards": {"shapes-colour": "aesthetic"}})
-    cells = plan(found, "shapes", track, tmp_path, rows=["ddpo", "d3po", "tailorpo"], seeds=SEEDS)
-    work = tasks.trainings(cells, tmp_path)
-    lost = [one for one in work if one.name.startswith("d3po") or one.name == "ddpo on shapes-colour, seed 1"]
-    left = tasks.without(cells, [(one, RunError(f"{one.name} failed", "NaN", "x")) for one in lost], tmp_path)
+    plan = make_plan(found, "shapes", track, tmp_path, rows=["ddpo", "d3po", "tailorpo"], seeds=SEEDS)
+    jobs = training_jobs(plan, tmp_path)
+    lost = [job for job in jobs if job.name.startswith("d3po") or job.name == "ddpo on shapes-colour, seed 1"]
+    left = without_failed(plan, [Failure(job, RunError(f"{job.name} failed", "NaN", "x")) for job in lost], tmp_path)
     assert len(left.trainings) == 3 and len(left.measurements) == 6
     assert {(m.row, len(m.runs)) for m in left.measurements} == {("base", 0), ("ddpo", 1), ("tailorpo", 2)}
     assert "ddpo on shapes-colour, seed 1 failed: NaN" in left.skipped and len(left.skipped) == 3
 
-    (one,) = (t for t in tasks.measurements(left, tmp_path) if t.name == "tailorpo on shapes-complex")
-    rest = tasks.without(left, [(one, RunError("it failed", "disk", "x"))], tmp_path)
+    (job,) = (job for job in measurement_jobs(left, tmp_path) if job.name == "tailorpo on shapes-complex")
+    rest = without_failed(left, [Failure(job, RunError("it failed", "disk", "x"))], tmp_path)
     assert [(m.row, m.prompts) for m in left.measurements if m not in rest.measurements] == [
         ("tailorpo", "shapes-complex")
     ]
@@ -233,11 +150,11 @@ def test_published_values_are_in_our_units(tmp_path: Path) -> None:
     """DSPO's Table 3 prints 4.18 minutes a step, 250.8 s; its Table 1 prints shares in %. On another machine's model a
     time is left away."""
     cost, rates = (spec.load(name) for name in ("dspo:3", "dspo:1"))
-    there = plan(cost, "sd15", cost.tracks["sd15"], tmp_path)
+    there = make_plan(cost, "sd15", cost.tracks["sd15"], tmp_path)
     assert there.published(there.blocks[0])["dspo", "s / step"] == pytest.approx(250.8)
-    here = plan(cost, "shapes", cost.tracks["shapes"], tmp_path)
+    here = make_plan(cost, "shapes", cost.tracks["shapes"], tmp_path)
     assert here.published(here.blocks[0]) == {}
-    settings = tasks.cell(there, there.measurements[0], {}, ["pickscore"]).settings
+    settings = measurement_spec(there, there.measurements[0], {}, ["pickscore"]).settings
     assert settings["pairs"] == "pickapic_v2" and settings["method"] == "diffusion-dpo"
     shown = Plan(rates, "shapes", rates.tracks["shapes"], (), (), (), False)
     values = shown.published(shown.blocks[0])

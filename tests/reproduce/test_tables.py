@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchbench import prompts, registry
-from benchbench.reproduce import estimate, jobs, spec
-from benchbench.reproduce.plan import Plan, missing, plan, trained_on
+from benchbench.reproduce import estimate, spec
+from benchbench.reproduce.measurement_spec import measurement_spec
+from benchbench.reproduce.plan import Plan, make_plan, missing, trained_on
+from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs
 
 TRACKS = [(name, track) for name in spec.names() for track in spec.load(name).tracks]
 CHEAP = {("tailorpo:1", "shapes"), ("tailorpo:6", "sd15"), ("spo:3", "shapes"), ("dspo:3", "sd15"), ("dspo:5", "sd15")}
@@ -19,7 +21,7 @@ EACH = [pytest.param(*one, marks=[] if one in CHEAP else [pytest.mark.slow]) for
 
 def make(name: str, track: str, store: Path) -> Plan:
     found = spec.load(name)
-    return plan(found, track, spec.track_of(found, track), store)
+    return make_plan(found, track, spec.track_of(found, track), store)
 
 
 @pytest.mark.parametrize("name", spec.names())
@@ -46,17 +48,18 @@ def test_every_table_is_sound(name: str) -> None:
 @pytest.mark.parametrize(("name", "track"), EACH)
 def test_every_plan_can_be_made(name: str, track: str, tmp_path: Path) -> None:
     """Nothing is left out but what the file says or a reward cannot do, and the plan's parts fit together."""
-    cells = make(name, track, tmp_path)
-    assert {m.row for m in cells.measurements} == {*cells.rows} - {*cells.track.unavailable}
-    outs = {str(t.out) for t in cells.trainings}
-    assert {run for m in cells.measurements for run in m.runs} == outs
-    work = [*jobs.trainings(cells, tmp_path), *jobs.measurements(cells, tmp_path)]
-    assert len({task.log for task in work}) == len(work)
-    assert (estimate.seconds(cells) > 0) == (cells.track.model == "shapes")
-    train, look = estimate.evaluations(cells)
-    assert (train > 0) == bool(cells.trainings) and (look > 0) == (cells.spec.protocol != "curve")
+    plan = make(name, track, tmp_path)
+    assert {m.row for m in plan.measurements} == {*plan.rows} - {*plan.track.unavailable}
+    outs = {str(t.out) for t in plan.trainings}
+    assert {run for m in plan.measurements for run in m.runs} == outs
+    jobs = [*training_jobs(plan, tmp_path), *measurement_jobs(plan, tmp_path)]
+    assert len({job.log for job in jobs}) == len(jobs)
+    assert all(job.exclusive == (plan.spec.protocol == "cost") for job in measurement_jobs(plan, tmp_path))
+    assert (estimate.seconds(plan) > 0) == (plan.track.model == "shapes")
+    train, measure = estimate.unet_evaluations(plan)
+    assert (train > 0) == bool(plan.trainings) and (measure > 0) == (plan.spec.protocol != "curve")
     if track == "shapes":
-        assert not list(missing(cells))
+        assert not list(missing(plan))
 
 
 def test_tables_share_their_trainings(tmp_path: Path) -> None:
@@ -85,16 +88,16 @@ def test_settings_of_a_row_reach_its_training(tmp_path: Path) -> None:
 def test_a_precision_reaches_every_measurement_and_no_training(tmp_path: Path) -> None:
     plain = make("tailorpo:2", "shapes", tmp_path)
     half = replace(plain, dtype="bf16")
-    for cells, word in ((plain, "auto"), (half, "bf16")):
-        assert {jobs.cell(cells, one, {}, []).dtype for one in cells.measurements} == {word}
-        assert {one.config.train.dtype for one in cells.trainings} == {"auto"}
+    for plan, word in ((plain, "auto"), (half, "bf16")):
+        assert {measurement_spec(plan, one, {}, []).dtype for one in plan.measurements} == {word}
+        assert {one.config.train.dtype for one in plan.trainings} == {"auto"}
 
 
 def test_a_checkpoint_stands_in_for_a_training(tmp_path: Path) -> None:
     found = spec.load("tailorpo:10")
-    cells = plan(found, "shapes", found.tracks["shapes"], tmp_path, checkpoints={"tailorpo-g": "some-run"})
-    assert {t.config.method for t in cells.trainings} == {"tailorpo"}
-    (one,) = (m for m in cells.measurements if m.row == "ranking+same-input+guidance")
+    plan = make_plan(found, "shapes", found.tracks["shapes"], tmp_path, checkpoints={"tailorpo-g": "some-run"})
+    assert {t.config.method for t in plan.trainings} == {"tailorpo"}
+    (one,) = (m for m in plan.measurements if m.row == "ranking+same-input+guidance")
     assert one.runs == ("some-run",)
 
 
@@ -102,7 +105,7 @@ def test_quick_is_a_few_rows_where_the_table_says_so(tmp_path: Path) -> None:
     """Of tailorpo:2 the four methods that train on its column; rows that are asked for are made all the same."""
     found = spec.load("tailorpo:2")
     track = found.tracks["shapes"]
-    quick = plan(found, "shapes", track, tmp_path, quick=True)
+    quick = make_plan(found, "shapes", track, tmp_path, quick=True)
     assert [training.row for training in quick.trainings] == ["ddpo", "d3po", "tailorpo", "tailorpo-g"]
-    assert plan(found, "shapes", track, tmp_path, rows=["spo"], quick=True).rows == ("base", "spo")
-    assert "spo" in plan(found, "shapes", track, tmp_path).rows
+    assert make_plan(found, "shapes", track, tmp_path, rows=["spo"], quick=True).rows == ("base", "spo")
+    assert "spo" in make_plan(found, "shapes", track, tmp_path).rows

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from benchbench.errors import BenchError
+from benchbench.runtime.hashing import file_sha256
 from benchbench.shapes.captions import stated_attributes
 from benchbench.shapes.drawing import Scene
 from benchbench.shapes_build import build as building
-from benchbench.shapes_build import clip, data, job, plan, pref, taste, text
+from benchbench.shapes_build import clip, data, plan, pref, stage, taste, text
 
 
 def test_contrastive_loss_by_hand() -> None:
@@ -79,19 +80,19 @@ def test_stages_are_in_an_order_that_works() -> None:
 def test_half_a_stage_is_no_stage(tmp_path: Path) -> None:
     """A stage that dies leaves nothing under its final name; the next try starts it afresh."""
 
-    def dies(task: job.Job) -> job.Facts:
+    def dies(task: stage.Stage) -> stage.Facts:
         (task.folder / "half").write_text("x")
         raise RuntimeError("power cut")
 
     threads = torch.get_num_threads()
     try:
         with pytest.raises(RuntimeError):
-            job.run_stage(dies, tmp_path, "vae", 0, True)
-        assert not job.is_done(tmp_path, "vae")
-        job.run_stage(lambda task: {"files": len(list(task.folder.iterdir()))}, tmp_path, "vae", 0, True, print)
+            stage.run_stage(dies, tmp_path, "vae", 0, True)
+        assert not stage.is_done(tmp_path, "vae")
+        stage.run_stage(lambda task: {"files": len(list(task.folder.iterdir()))}, tmp_path, "vae", 0, True, print)
     finally:
         torch.set_num_threads(threads)
-    assert job.is_done(tmp_path, "vae") and job.facts(tmp_path, "vae")["files"] == 0
+    assert stage.is_done(tmp_path, "vae") and stage.facts(tmp_path, "vae")["files"] == 0
 
 
 def test_build_refuses_what_is_not_its_own(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_quick_build_end_to_end(tmp_path: Path) -> None:
     record = building.build(tmp_path / "world", jobs=2, say=lambda _: None, quick=True)
     world = tmp_path / "world"
     assert {p.name for p in world.iterdir()} == {*building.SHIPPED, "record.json", "build.json", "samples.png"}
-    assert all(building.sha256(world / name) == value for name, value in record["files"].items())
+    assert all(file_sha256(world / name) == value for name, value in record["files"].items())
     stamp = (world / "record.json").stat().st_mtime_ns
     assert building.build(world, say=lambda _: None, quick=True) == record
     assert (world / "record.json").stat().st_mtime_ns == stamp

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from benchbench.runtime.cores import cores
 from tests.bench.measure import Row, Times, alternate
 from tests.bench.setting import Setting
 
@@ -12,23 +11,23 @@ SAMPLES = 128
 
 def measure(setting: Setting) -> list[Row]:
     """Cells an hour, two at a time over one at a time; start included. Nothing on a GPU or a single core."""
-    if setting.device != "cpu" or (os.cpu_count() or 1) < 2:
+    if setting.device != "cpu" or cores() < 2:
         return []
-    from benchbench.runtime import jobs
+    from benchbench.runtime.jobs import Job, LocalBackend, run
 
     count = iter(range(1000))
 
-    def task() -> jobs.Task:
+    def job() -> Job:
         n = next(count)
-        words = ["benchbench", "train", "--method", "tailorpo", "--model", "shapes", "--samples", str(SAMPLES)]
-        words += ["--set", "train.eval_every=0", "--seed", str(n), "--out", str(setting.work / f"cell-{n}")]
-        return jobs.Task(f"cell {n}", words, 1.0, setting.work / f"cell-{n}.log")
+        command = ["benchbench", "train", "--method", "tailorpo", "--model", "shapes", "--samples", str(SAMPLES)]
+        command += ["--set", "train.eval_every=0", "--seed", str(n), "--out", str(setting.work / f"cell-{n}")]
+        return Job(f"cell {n}", tuple(command), setting.work / f"cell-{n}.log")
 
     # told that half the cores are for another cell, a cell takes one thread
     times = alternate(
         {
-            "one": lambda: jobs.run([task()], os.cpu_count() or 2, "one cell"),
-            "two": lambda: jobs.run([task(), task()], max(2, (os.cpu_count() or 2)), "two cells"),
+            "one": lambda: run([job()], LocalBackend(cores()), "one cell"),
+            "two": lambda: run([job(), job()], LocalBackend(cores()), "two cells"),
         },
         2,
     )

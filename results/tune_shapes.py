@@ -1,4 +1,4 @@
-"""The learning-rate search behind the shapes presets: ``python -m benchbench.reproduce.tune --jobs 2``.
+"""The learning-rate search behind the shapes presets: ``python results/tune_shapes.py --jobs 2``.
 
 The same grid for every method, on seeds that no table uses, at half the tables' size. The rate with the highest mean
 reward of the fixed evaluation wins, among those that keep the pictures what their prompts say: at a high rate every
@@ -12,13 +12,15 @@ import csv
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchbench.config import load
 from benchbench.errors import BenchError
-from benchbench.runtime import jobs as pool
+from benchbench.reproduce.train_command import train_command, training_log
+from benchbench.runtime.jobs import Job, LocalBackend, run
 from benchbench.store import root, runs
 from benchbench.store.metrics import read_metrics
 
@@ -34,46 +36,49 @@ COLUMNS = (
 )
 
 
-def search(store: Path, jobs: int, rates: Sequence[float], samples: int) -> list[dict[str, Any]]:
-    """Trains what is missing of the grid and returns a row for each training."""
-    tasks, cells = [], []
-    for method in METHODS:
-        for rate in rates:
-            for seed in SEEDS:
-                change = f"train.lr={rate:g}"
-                config = load(method, "shapes", REWARD, PROMPTS, samples, seed, overrides=[change])
-                out = store / "runs" / runs.run_id(method, "shapes", REWARD, seed, config.identity)
-                cells.append((method, rate, seed, out))
-                if out.exists() and runs.read(out).state == "complete":
-                    continue
-                words = ["benchbench", "train", "--method", method, "--model", "shapes", "--reward", REWARD]
-                words += ["--prompts", PROMPTS, "--samples", str(samples), "--seed", str(seed), "--set", change]
-                words += ["--store", str(store), "--out", str(out), "--resume"]
-                log = store / "logs" / f"{out.name}.log"
-                tasks.append(pool.Task(f"{method} lr {rate:g} seed {seed}", words, 1.0, log))
-    pool.run(tasks, jobs, "trainings")
-    return [_row(samples, *cell) for cell in cells]
+def search(store: Path, slots: int, rates: Sequence[float], samples: int) -> list[dict[str, Any]]:
+    """Trains what is missing of the grid and returns a row for each training. Errors: those of a training."""
+    jobs, grid = [], []
+    for method, rate, seed in product(METHODS, rates, SEEDS):
+        change = f"train.lr={rate:g}"
+        config = load(method, "shapes", REWARD, PROMPTS, samples, seed, overrides=[change])
+        out = store / "runs" / runs.run_id(method, "shapes", REWARD, seed, config.identity)
+        grid.append((method, rate, seed, out))
+        if not out.exists() or runs.read(out).state != "complete":
+            command = train_command(config, [change], out, store)
+            jobs.append(Job(f"{method} lr {rate:g} seed {seed}", command, training_log(out, store)))
+    if failures := run(jobs, LocalBackend(slots), "trainings"):
+        raise failures[0].error
+    return [_row(samples, *training) for training in grid]
 
 
 def _row(samples: int, method: str, rate: float, seed: int, out: Path) -> dict[str, Any]:
-    looks = [row for row in read_metrics(out) if "eval.reward" in row]
-    numbers = [looks[i][f"eval.{name}"] for name in ("reward", "oracle") for i in (0, -1)]
-    values = (method, rate, seed, samples, REWARD, *(round(n, 4) for n in numbers), round(looks[-1]["seconds"], 1))
+    evaluations = [row for row in read_metrics(out) if "eval.reward" in row]
+    numbers = [evaluations[i][f"eval.{name}"] for name in ("reward", "oracle") for i in (0, -1)]
+    values = (
+        method,
+        rate,
+        seed,
+        samples,
+        REWARD,
+        *(round(n, 4) for n in numbers),
+        round(evaluations[-1]["seconds"], 1),
+    )
     return dict(zip(COLUMNS, values, strict=True))
 
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The learning rate of each method: see the top of this file. Means are over the seeds."""
-    cells: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
+    """Returns the learning rate of each method: see the top of this file. Means are over the seeds."""
+    trainings: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        cells[row["method"], row["lr"]].append(row)
-    found: dict[str, tuple[float, float]] = {}
-    for (method, rate), seeds in cells.items():
+        trainings[row["method"], row["lr"]].append(row)
+    winners: dict[str, tuple[float, float]] = {}
+    for (method, rate), seeds in trainings.items():
         reward = fmean(row["reward_after"] for row in seeds)
         lost = fmean(row["oracle_before"] - row["oracle_after"] for row in seeds)
-        if lost <= ORACLE_LOSS and (method not in found or reward > found[method][1]):
-            found[method] = rate, reward
-    return {method: rate for method, (rate, _) in found.items()}
+        if lost <= ORACLE_LOSS and (method not in winners or reward > winners[method][1]):
+            winners[method] = rate, reward
+    return {method: rate for method, (rate, _) in winners.items()}
 
 
 def main() -> int:

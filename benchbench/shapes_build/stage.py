@@ -8,18 +8,19 @@ from typing import Any
 
 from benchbench.runtime.files import replacing_folder, sweep
 from benchbench.runtime.json_files import read_object, write_json
+from benchbench.runtime.status import report_progress
 
 FACTS = "facts.json"
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Job:
+class Stage:
     """What a stage is given. It writes into `folder`, which gets its final name only when the stage has ended."""
 
     work: Path
     """The folder of all stages' results."""
-    stage: str
+    name: str
     seed: int
     quick: bool
     """A smoke-size build: few pictures and steps, poor results."""
@@ -35,10 +36,11 @@ class Job:
         return quick if self.quick else number
 
     def log(self, step: int, steps: int, **numbers: float) -> None:
-        """Says how far the stage is, about twenty times in all."""
+        """Says how far the stage is, about twenty times in all, and reports it to the runner."""
         if step % max(1, steps // 20) == 0 or step == steps:
             text = " ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-            self.say(f"{self.stage} {step}/{steps} {text}")
+            self.say(f"{self.name} {step}/{steps} {text}")
+            report_progress(step / max(1, steps))
 
 
 def is_done(work: Path, stage: str) -> bool:
@@ -52,7 +54,12 @@ def facts(work: Path, stage: str) -> Facts:
 
 
 def run_stage(
-    function: Callable[[Job], Facts], work: Path, stage: str, seed: int, quick: bool, say: Callable[[str], None] = print
+    function: Callable[[Stage], Facts],
+    work: Path,
+    stage: str,
+    seed: int,
+    quick: bool,
+    say: Callable[[str], None] = print,
 ) -> None:
     """Runs one stage on one thread and renames its folder at the end."""
     import torch
@@ -60,9 +67,10 @@ def run_stage(
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     started = time.monotonic(), time.process_time()
+
     sweep(work, stage)
     with replacing_folder(work / stage) as folder:
-        noted = function(Job(work, stage, seed, quick, folder, say))
+        noted = function(Stage(work, stage, seed, quick, folder, say))
         noted["seconds"] = round(time.monotonic() - started[0], 1)
         noted["cpu_seconds"] = round(time.process_time() - started[1], 1)
         write_json(folder / FACTS, noted)

@@ -1,5 +1,4 @@
-"""Copies reports of paper tables and of protocols out of a store: ``python -m benchbench.reproduce.export_results STORE
-results/shapes``.
+"""Copies reports of tables and protocols out of a store: ``python results/export_results.py STORE results/shapes``.
 
 Of each table on the shapes track, and of each protocol on the shapes world's prompts, the newest report that is not a
 quick one: its words, its CSV files and the records of its runs, without the pictures, into a folder of its name.
@@ -19,14 +18,14 @@ from benchbench.runtime.files import write_atomic
 from benchbench.runtime.json_files import read_object
 
 
-def checkin(store: Path, results: Path) -> list[str]:
+def export_results(store: Path, results: Path) -> list[str]:
     """Returns what was copied; what the store has no report of stays as it is."""
     copied = []
     tables = {table: (table.replace(":", "-"), "shapes") for table in spec.names()}
     protocols = {name: (name, "shapes-*") for name in PROTOCOLS}
     for name, (stem, where) in (tables | protocols).items():
-        found = (path.parent for path in (store / "reports").glob(f"{stem}-{where}-[0-9a-f]*/{PAGE_DATA}"))
-        reports = [folder for folder in found if "-QUICK-" not in folder.name]
+        pages = (store / "reports").glob(f"{stem}-{where}-[0-9a-f]*/{PAGE_DATA}")
+        reports = [page.parent for page in pages if "-QUICK-" not in page.parent.name]
         if not reports:
             continue
         newest = max(reports, key=lambda folder: (folder / PAGE_DATA).stat().st_mtime)
@@ -44,4 +43,4 @@ def checkin(store: Path, results: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(checkin(Path(sys.argv[1]), Path(sys.argv[2]))))
+    print("\n".join(export_results(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -7,14 +7,14 @@ import os
 from pathlib import Path
 
 from benchbench.report import folder
-from benchbench.reproduce.export_results import checkin
+from results.export_results import export_results
 from tests.report.pages import PAGE
 
 
 def test_the_newest_whole_report_of_each_table(tmp_path: Path) -> None:
     """Of spo:3 there are an old report, a newer one and a quick one: the newer one is taken. Then a protocol's."""
     results = tmp_path / "results"
-    assert checkin(tmp_path, results) == []
+    assert export_results(tmp_path, results) == []
     old = folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"title": "old"}))
     os.utime(old / "page.json", (0, 0))
     folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"title": "new"}))
@@ -22,7 +22,7 @@ def test_the_newest_whole_report_of_each_table(tmp_path: Path) -> None:
     folder.write(tmp_path, "cost-shapes-simple", PAGE)
     folder.write(tmp_path, "cost-shapes-simple", PAGE.model_copy(update={"quick": True, "title": "quick"}))
     folder.write(tmp_path, "cost-animals", PAGE)  # of another world
-    assert checkin(tmp_path, results) == ["spo:3", "cost"]
+    assert export_results(tmp_path, results) == ["spo:3", "cost"]
     assert "# quick" not in (results / "cost" / "report.md").read_text(encoding="utf-8")
     assert sorted(path.name for path in results.iterdir()) == ["cost", "spo-3"]
     assert (results / "spo-3" / "report.md").read_text(encoding="utf-8").startswith("# new\n")
