@@ -1,8 +1,8 @@
 """TailorPO: DPO on two candidates of one denoising step, ranked by their step-wise reward; the winner carries on.
 
 Ren et al., "Refining Alignment Framework for Diffusion Models with Intermediate-Step Preference Ranking",
-arXiv:2502.01667, Algorithm 1. TailorPO-G moves the winner along the reward's gradient first. There is no released code:
-what the paper leaves open is an option here, and each default names its origin.
+arXiv:2502.01667, Algorithm 1. With ``guidance`` the winner first moves along the reward's gradient (tailorpo_g.py).
+There is no released code: what the paper leaves open is an option here, and each default names its origin.
 """
 
 from __future__ import annotations
@@ -61,12 +61,6 @@ class TailorPOConfig(MethodConfig):
         if not self.same_input and (self.guidance or self.carry == "random"):
             raise ValueError("same_input=false ranks two trajectories that go on both: no guidance, no carry=random")
         return self
-
-
-class GuidedConfig(TailorPOConfig):
-    """The same with guidance on."""
-
-    guidance: bool = Field(True, description="TailorPO-G: move the winner along the reward's gradient [paper]")
 
 
 def eta_at(k: int, steps: int, eta: float | tuple[float, float]) -> float:
@@ -150,10 +144,3 @@ class TailorPO(Method):
     def loss(self, policy: Policy, batch: StepPairs, cfg: TailorPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """-log sigmoid(beta (log rho(x_w|x) - log rho(x_l|x))), rho held within 1 ± clip."""
         return step_pair_loss(policy, batch, cfg.beta, cfg.clip, cfg.log_prob)
-
-
-class TailorPOG(TailorPO):
-    """TailorPO with the winner first moved along the reward's gradient."""
-
-    name = "tailorpo-g"
-    Config = GuidedConfig

@@ -10,13 +10,13 @@ import functools
 import os
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from benchbench import registry
 from benchbench.api import PromptSet
-from benchbench.errors import CorruptError, MissingError
+from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.runtime.files import cache_folder
+from benchbench.runtime.yaml_files import read_yaml
 
 from .files import SUFFIXES, read
 
@@ -65,7 +65,7 @@ def load(name_or_path: str) -> PromptSet:
     if name is not None and name in index():
         return _indexed(name, index()[name])
     if name is not None:
-        return registry.get("prompts", name)()
+        return _plugin(name)
     path = Path(name_or_path).expanduser()
     if path.exists() or path.suffix in SUFFIXES or os.sep in name_or_path:
         return PromptSet(path.stem, read(path), origin=f"file {path.name}", licence="unknown")
@@ -96,12 +96,24 @@ def missing(name: str) -> str | None:
 @functools.cache
 def index() -> dict[str, Entry]:
     """index.yaml, checked."""
-    raw = yaml.safe_load((HERE / "index.yaml").read_text(encoding="utf-8"))
+    raw = read_yaml((HERE / "index.yaml").read_text(encoding="utf-8"))
     return {name: Entry.model_validate(entry) for name, entry in raw.items()}
 
 
 def _fetched(name: str) -> Path:
     return cache_folder() / "prompts" / f"{name}.jsonl"
+
+
+def _plugin(name: str) -> PromptSet:
+    made = registry.get("prompts", name)()
+    if not isinstance(made, PromptSet) or made.name != name:  # images and scores are filed under the set's own name
+        wrong = f"it is named {made.name!r}" if isinstance(made, PromptSet) else f"it is a {type(made).__name__}"
+        raise UsageError(
+            f"the plug-in of the prompt set {name!r} returns something else",
+            wrong,
+            f"return a PromptSet named {name!r}; bench check {name} tries out the rest",
+        )
+    return made
 
 
 def _indexed(name: str, entry: Entry) -> PromptSet:

@@ -21,6 +21,13 @@ H14_TOKENIZER = Asset(
     size="4 MB",
     licence="MIT",
 )
+L14 = Asset(
+    what="CLIP ViT-L/14 of OpenAI",
+    repos=("openai/clip-vit-large-patch14",),
+    files=(("model.safetensors", "pytorch_model.bin"),),
+    size="1.7 GB",
+    licence="MIT",
+)
 
 
 class ClipReward(NeuralReward):

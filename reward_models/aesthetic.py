@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import Asset
 
+from ._clip_reward import L14
 from ._neural import NeuralReward
-from .clip import L14
 
 if TYPE_CHECKING:
     from PIL.Image import Image

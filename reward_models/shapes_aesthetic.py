@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.shapes import WEIGHTS
 
-from .shapes_base import ShapesReward, to_side
+from ._shapes import ShapesReward, to_side
 
 if TYPE_CHECKING:
     import torch

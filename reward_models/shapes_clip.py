@@ -1,4 +1,4 @@
-"""The shapes world's CLIP score and preference score: two CLIP models with the same way of looking."""
+"""The shapes world's CLIP score, by a CLIP that shares no weights with the pipeline's text tower."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.shapes import WEIGHTS
 
-from .shapes_base import ShapesReward, to_side, to_tensor
+from ._shapes import ShapesReward, to_side, to_tensor
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from .shapes_base import ShapesReward
+from ._shapes import ShapesReward
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,6 @@ class ShapesColour(ShapesReward):
     weights: ClassVar[str] = "none"
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        from .shapes_base import to_side
+        from ._shapes import to_side
 
         return colourfulness(to_side(images))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import Reward
 
-from .shapes_base import SIDE
+from ._shapes import SIDE
 
 if TYPE_CHECKING:
     import torch

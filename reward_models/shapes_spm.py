@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from benchbench.api import StepScorer
 from benchbench.shapes import WEIGHTS
 
-from .shapes_base import to_side
+from ._shapes import to_side
 from .shapes_pref import ShapesPref
 
 if TYPE_CHECKING:

@@ -19,7 +19,10 @@ def doctor(store: Store = None) -> None:
     say("")
     for kind, name, error in problems:
         say(f"the {kind} plug-in {name!r} does not load: {error}")
-    if not problems:
+    unused = doctor_checks.unused_plugins()
+    for kind, name, plugin in unused:
+        say(f"the {kind} {name!r} of {plugin} is not used: the name belongs to one of benchbench's own")
+    if not problems and not unused:
         say("every plug-in loads")
     if doctor_checks.broken_torch():
         return

@@ -44,6 +44,8 @@ app = typer.Typer(
     name="bench",
     help="Trains and evaluates methods that align text-to-image diffusion models with preferences.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # boxes round the help would take as long as all of `bench --help` does without them
+    context_settings={"max_content_width": 120},
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.train)

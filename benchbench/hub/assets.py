@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbench.errors import CorruptError, MissingError
+from benchbench.hub.hf_cache import cached_file
 from benchbench.hub.lock import agree
 from benchbench.runtime.files import cache_folder
 from benchbench.runtime.hashing import cached_sha256
@@ -87,12 +88,7 @@ class Asset:
         return tuple(path for path in found if path) if all(found) else None
 
     def _cached(self, repo: str) -> tuple[Path, ...] | None:
-        from huggingface_hub import try_to_load_from_cache
-
-        found = []
-        for names in self.files:
-            hits = (try_to_load_from_cache(repo, name) for name in names)
-            found.append(next((Path(hit) for hit in hits if isinstance(hit, str)), None))
+        found = [next((path for name in names if (path := cached_file(repo, name))), None) for names in self.files]
         return tuple(path for path in found if path) if all(found) else None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from benchbench import defaults
 from benchbench.defaults import OTHER_VAE, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
+from benchbench.hub.hf_cache import cached_file
 from benchbench.runtime.hashing import cached_sha256, text_sha256
 from benchbench.runtime.json_files import read_object
 
@@ -144,12 +145,10 @@ def folder(model: str) -> Path:
 
 def _cached(hub_id: str, file: str = "model_index.json") -> Path | None:
     """The snapshot folder of a hub id in the local cache, asking no network."""
-    from huggingface_hub import try_to_load_from_cache
-
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub_id):
         return None
-    index = try_to_load_from_cache(hub_id, file)
-    return Path(index).parent if isinstance(index, str) else None
+    index = cached_file(hub_id, file)
+    return index.parent if index else None
 
 
 def missing(model: str) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, UsageError
-from benchbench.hub import lock, models
+from benchbench.hub import hf_cache, lock, models
 from benchbench.hub.models import LocalModel
 from benchbench.hub.released import RELEASED
 from benchbench.runtime.hashing import cached_sha256, text_sha256
@@ -151,11 +151,11 @@ def missing(name: str) -> str | None:
 
 def snapshot(repo: str) -> Path | None:
     """The folder of a hub id in the local cache, asking no network."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or hf_cache.repository(repo) is None:
+        return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        return None
     try:
         return Path(snapshot_download(repo, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):

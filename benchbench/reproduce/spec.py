@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from benchbench import registry
 from benchbench.errors import UsageError
+from benchbench.runtime.yaml_files import read_yaml
 
 HERE = Path(__file__).parent
+PUBLISHED = Path(str(resources.files("benchbench.reproduce.published")))
+"""results/published of the repository, wherever this runs from."""
 TRACKS = "tracks.yaml"  # what every table has in common on a base model
 
 ProtocolName = Literal[
@@ -122,7 +125,7 @@ class Spec(_Model):
         """The lines of the published file."""
         if self.published is None:
             return []
-        with (HERE / "published" / self.published).open(encoding="utf-8", newline="") as file:
+        with (PUBLISHED / self.published).open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 
 
@@ -144,7 +147,7 @@ def load(table: str) -> Spec:
 
 
 def _yaml(name: str) -> dict[str, Any]:
-    raw: dict[str, Any] = yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
+    raw: dict[str, Any] = read_yaml((HERE / name).read_text(encoding="utf-8"))
     return raw
 
 

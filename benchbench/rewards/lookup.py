@@ -1,16 +1,24 @@
-"""From a reward's name to its class: a registered one, a weighted mix of them, or the stand-in of one base model."""
+"""From a reward's name to its class: a registered one, a weighted mix of them, or the stand-in of one base model.
+
+``mix`` is imported where a name is a mix: the base classes that it needs cost ``bench --help`` as much as all else.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchbench import defaults, registry
 from benchbench.errors import BenchError, MissingError
-from benchbench.rewards import mix
-from benchbench.types import Reward
+
+if TYPE_CHECKING:
+    from benchbench.types import Reward
 
 
 def get(name: str) -> type[Reward]:
     """Returns the class of a reward or of a mix like ``pickscore=0.5,aesthetic=0.3``. Errors: UsageError."""
-    if mix.is_mix(name):
+    if "=" in name:
+        from benchbench.rewards import mix
+
         return mix.make(name)
     found: type[Reward] = registry.get("rewards", name)
     return found
@@ -41,7 +49,9 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
 
     A base model with rewards of its own has stand-ins: on shapes, ``aesthetic`` is ``shapes-aesthetic``.
     """
-    if mix.is_mix(name):
+    if "=" in name:
+        from benchbench.rewards import mix
+
         weights = mix.weights(mix.canonical(name))
         members = [(resolve(member, model), weight) for member, weight in weights.items()]
         notes = [note for (_, note), _ in members if note]

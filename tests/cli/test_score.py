@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchbench.reward_models.jpeg import kilobytes
+from benchbench.reward_models._jpeg import kilobytes
 from tests.cli.conftest import Bench
 
 

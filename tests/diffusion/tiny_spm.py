@@ -12,7 +12,7 @@ def write_tiny_spm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes its files and lets the reward ``spm`` find them: 32x32 px, tokenizer of 26 letters, width 32."""
     from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-    from benchbench.reward_models import step_aware
+    from benchbench.reward_models import spm
     from benchbench.reward_models._adaln import StepAwareCLIP
     from tests.reward_models.checkpoints import CLIP_WORDS, LENGTH
 
@@ -26,6 +26,6 @@ def write_tiny_spm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     torch.save(StepAwareCLIP(CLIPModel(config)).state_dict(), folder / "spm.bin")
-    monkeypatch.setattr(step_aware, "files", lambda: (folder / "spm.bin", folder))
-    monkeypatch.setattr(step_aware, "config", lambda: config)
-    monkeypatch.setattr(step_aware.SPM, "missing", classmethod(lambda cls: None))
+    monkeypatch.setattr(spm, "files", lambda: (folder / "spm.bin", folder))
+    monkeypatch.setattr(spm, "config", lambda: config)
+    monkeypatch.setattr(spm.SPM, "missing", classmethod(lambda cls: None))

@@ -16,7 +16,7 @@ from unittest import mock
 
 import torch
 
-from benchbench.reward_models import _adaln, _clip, _weights, step_aware
+from benchbench.reward_models import _adaln, _clip, _weights, spm
 from benchbench.rewards import lookup
 from tests.bench import rewards as released
 from tests.gpu.here import Here
@@ -49,9 +49,9 @@ def random_weights(here: Here) -> Iterator[None]:
             kind = lookup.get(name)
             enter(mock.patch.object(kind, "assets", tuple(replace(asset, sha256={}) for asset in kind.assets)))
         place = files(here) / "CLIP-ViT-H-14-laion2B-s32B-b79K"
-        enter(mock.patch.object(step_aware, "files", lambda: (place / "model.safetensors", place)))
-        enter(mock.patch.object(step_aware.SPM, "missing", classmethod(lambda cls: None)))
-        enter(mock.patch.object(step_aware.SPM, "__init__", _spm(here)))
+        enter(mock.patch.object(spm, "files", lambda: (place / "model.safetensors", place)))
+        enter(mock.patch.object(spm.SPM, "missing", classmethod(lambda cls: None)))
+        enter(mock.patch.object(spm.SPM, "__init__", _spm(here)))
         if not here.tiny:
             enter(mock.patch.object(OnDevice, "device", here.device))
             enter(mock.patch.object(checkpoints, "Random", OnDevice))
@@ -74,7 +74,7 @@ def _spm(here: Here) -> Any:
     """Makes SPO's judge without its file: its own constructor, with a network that has just been drawn."""
     from transformers import CLIPModel
 
-    plain = step_aware.SPM.__init__
+    plain = spm.SPM.__init__
 
     def make(self: Any, device: Any = "cpu") -> None:
         def clip(config: Any) -> Any:
@@ -83,7 +83,7 @@ def _spm(here: Here) -> Any:
 
         with (
             mock.patch("transformers.CLIPModel", clip),
-            mock.patch.object(step_aware, "config", _small if here.tiny else step_aware.config),
+            mock.patch.object(spm, "config", _small if here.tiny else spm.config),
             mock.patch.object(torch, "load", lambda *_, **__: {}),
             mock.patch.object(_adaln.StepAwareCLIP, "load", lambda *_: None),
         ):

@@ -12,7 +12,8 @@ from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, guide, look_ahead
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import Draws, rollout
-from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, TailorPOG, eta_at
+from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, eta_at
+from benchbench.methods.tailorpo_g import TailorPOG
 from benchbench.noise import Noise, Sample
 from tests.methods.descent import descend
 from tests.methods.rewards import Brightness, Ranked, Tied

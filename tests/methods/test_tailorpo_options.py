@@ -14,7 +14,8 @@ from benchbench.diffusion.rollout import Draws
 from benchbench.errors import UsageError
 from benchbench.methods._candidates import any_of, either, means, rank
 from benchbench.methods._steps import trained_steps
-from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, TailorPOG, eta_at
+from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, eta_at
+from benchbench.methods.tailorpo_g import TailorPOG
 from benchbench.noise import Noise, Sample
 from tests.methods.rewards import Brightness
 

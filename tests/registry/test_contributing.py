@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -11,14 +12,35 @@ import pytest
 import torch
 from PIL import Image
 
-from benchbench import config, prompts, registry
+from benchbench import api, config, prompts, registry
 from benchbench.rewards import lookup
 from tests.registry.plugin import write_plugin
 from tests.tiny import write_tiny_sd
 
-TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", TEXT, re.DOTALL))
 [ENTRIES] = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+
+
+def imported(text: str) -> set[str]:
+    """The modules that a file imports, in functions too."""
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    return names | {f"{'.' * n.level}{n.module or ''}" for n in nodes if isinstance(n, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_an_example_imports_nothing_of_ours_but_the_api(file: str) -> None:
+    assert imported(FILES[file]) <= {"benchbench.api", "torch", "pydantic"}
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("methods/*.py"), *ROOT.glob("reward_models/*.py")]), ids=str)
+def test_our_own_files_import_from_the_api_what_it_has(path: Path) -> None:
+    ours = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    names = {name.name for node in ours for name in node.names if (node.module or "").startswith("benchbench.")}
+    through_api = {name.name for node in ours if node.module == "benchbench.api" for name in node.names}
+    assert names & set(api.__all__) <= through_api
 
 
 @pytest.fixture

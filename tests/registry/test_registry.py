@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from benchbench import registry
+from benchbench import prompts, registry
 from benchbench.api import Method, Reward
+from benchbench.cli import doctor_checks
+from benchbench.cli.main import main
 from benchbench.errors import UsageError
+from benchbench.registry import entries
+from benchbench.registry.entries import declared_names, nameless
 from benchbench.rewards import lookup
 from tests.registry.plugin import write_plugin
 
@@ -83,17 +87,137 @@ def test_a_broken_plugin_harms_nobody_and_is_reported(tmp_path: Path, monkeypatc
     assert "no_such_library" in error
 
 
-def test_a_source_tree_that_is_not_installed_knows_the_built_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = {kind: sorted(registry.names(kind)) for kind in registry.GROUPS}
+def test_a_built_in_is_named_as_its_file() -> None:
+    """One file a method or reward; what Python does not allow in a module's name is ``_`` there."""
+    for kind, name in BUILT_IN:
+        assert registry.get(kind, name).__module__.rpartition(".")[2] == re.sub(r"[-.]", "_", name)
+    assert nameless("methods") == nameless("rewards") == []
 
-    def absent(name: str) -> None:
-        raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(registry, "distribution", absent)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [])
-    assert {kind: sorted(registry.names(kind)) for kind in registry.GROUPS} == {
-        k: sorted(v) for k, v in installed.items()
+def test_a_file_in_the_folder_is_all_it_takes(tmp_path: Path) -> None:
+    texts = {
+        "plain.py": "class Plain(Reward):\n    name = 'plain'\n",
+        "typed.py": 'class Typed(Reward):\n    name: ClassVar[str] = "typed-2.1"\n    unit = "name = 3"\n',
+        "silent.py": "SIDE = 32\n",
+        "two.py": "class A:\n    name = 'a'\n\n\nclass B:\n    name = 'b'\n",
+        "_shared.py": "class Shared:\n    name = 'shared'\n",
     }
+    for file, text in texts.items():
+        (tmp_path / file).write_text(text)
+    assert declared_names(tmp_path) == {"plain": ["plain"], "silent": [], "two": ["a", "b"], "typed": ["typed-2.1"]}
+
+
+def test_a_file_that_does_not_say_one_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "declared_names", lambda folder: {"silent": [], "two": ["a", "b"]})
+    assert registry.names("rewards") == []
+    [silent, two, *_] = registry.broken()
+    assert silent[1] == "silent.py" and "has 0" in silent[2]
+    assert two[1] == "two.py" and "has 2" in two[2]
+
+
+REWARD = """
+from benchbench.api import Reward
+
+class Bright(Reward):
+    name, version, unit, range, differentiable, weights = "bright", "1", "%", (0.0, 1.0), False, "none"
+
+    def score(self, images, prompts):
+        raise NotImplementedError
+"""
+
+
+def bright(site: Path, package: str, name: str = "bright") -> None:
+    write_plugin(site, package, {"reward.py": REWARD}, {"benchbench.rewards": {name: f"{package}.reward:Bright"}})
+
+
+def test_a_class_of_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores are filed by the class's name, so one name could stand for two rewards."""
+    bright(tmp_path, "one_plug", name="dark")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="the reward 'dark' calls itself 'bright'") as error:
+        registry.get("rewards", "dark")
+    assert "one_plug (one_plug.reward:Bright)" in error.value.cause and "rename" in error.value.remedy
+    assert [name for _, name, _ in registry.broken()] == ["dark"]
+
+
+def test_a_name_of_two_packages_is_refused_and_both_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bright(tmp_path, "one_plug")
+    bright(tmp_path, "two_plug")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.names("rewards").count("bright") == 1
+    assert registry.summary("rewards", "bright").startswith("refused, there 2 times: one_plug (")
+    for ask in (registry.get, registry.require):
+        with pytest.raises(UsageError, match="'bright' is there 2 times") as error:
+            ask("rewards", "bright")
+        assert "one_plug (" in error.value.cause and "two_plug (" in error.value.cause
+    assert [name for _, name, _ in registry.broken()] == ["bright"]
+    assert main(["list", "rewards"]) == 0  # the others can be listed and used
+
+
+def test_the_doctor_lists_what_a_built_in_shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = {
+        "benchbench.methods": {"ddpo": "one_plug.method:DDPO"},
+        "benchbench.prompts": {"animals": "one_plug.words:animals"},
+    }
+    assert registry.shadowed() == [] and doctor_checks.unused_plugins() == []
+    write_plugin(tmp_path, "one_plug", {}, groups)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.shadowed() == [("methods", "ddpo", "one_plug (one_plug.method:DDPO)")]
+    assert [row[:2] for row in doctor_checks.unused_plugins()] == [("method", "ddpo"), ("prompt set", "animals")]
+
+
+def test_what_an_earlier_version_lists_of_itself_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plugin(tmp_path, "benchbench", {}, {"benchbench.methods": {"old": "benchbench.methods.old:Old"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "old" not in registry.names("methods") and registry.shadowed() == []
+
+
+def test_a_plugin_that_ends_the_process_is_only_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = {"reward.py": "import sys\nsys.exit('bye')\n"}
+    write_plugin(tmp_path, "quitter", code, {"benchbench.rewards": {"quit": "quitter.reward:Quit"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="SystemExit: bye"):
+        registry.get("rewards", "quit")
+
+
+def test_a_prompt_set_of_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+from benchbench.api import PromptSet
+
+def words():
+    return PromptSet("other", ("sun",), origin="here", licence="CC0")
+
+def nothing():
+    return ["sun"]
+"""
+    names = {"words": "word_plug.words:words", "nothing": "word_plug.words:nothing"}
+    write_plugin(tmp_path, "word_plug", {"words.py": code}, {"benchbench.prompts": names})
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="it is named 'other'"):
+        prompts.load("words")
+    with pytest.raises(UsageError, match="it is a list"):
+        prompts.load("nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "first_line"),
+    [
+        ('"""What it does."""\n', "What it does."),
+        ("'''What it does.\n\nMore.\n'''\n", "What it does."),
+        ('# A licence.\n\n"""\nWhat it does.\nMore."""', "What it does."),
+        ('r"What it does."\nx = 1', "What it does."),
+        ('x = 1\n"""Not a docstring."""', ""),
+        ("", ""),
+    ],
+)
+def test_the_summary_is_the_first_line_of_the_file_s_docstring(
+    text: str, first_line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plugin(tmp_path, "doc_plug", {"reward.py": text}, {"benchbench.rewards": {"doc": "doc_plug.reward:Doc"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.summary("rewards", "doc") == first_line
 
 
 def test_all_rewards_are_those_present(monkeypatch: pytest.MonkeyPatch) -> None:

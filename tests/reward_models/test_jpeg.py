@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchbench.reward_models.jpeg import JPEGCompressibility, JPEGIncompressibility
+from benchbench.reward_models.jpeg_compressibility import JPEGCompressibility
+from benchbench.reward_models.jpeg_incompressibility import JPEGIncompressibility
 
 
 def _noise(side: int) -> Image.Image:

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from benchbench.api import Reward
-from benchbench.reward_models.jpeg import JPEGCompressibility, JPEGIncompressibility
+from benchbench.reward_models.jpeg_compressibility import JPEGCompressibility
+from benchbench.reward_models.jpeg_incompressibility import JPEGIncompressibility
 from benchbench.reward_models.shapes_aesthetic import ShapesAesthetic
 from benchbench.reward_models.shapes_clip import ShapesCLIP
 from benchbench.reward_models.shapes_colour import ShapesColour, colourfulness
@@ -171,10 +172,10 @@ def test_missing_weights_are_named_before_loading(
 ) -> None:  # type: ignore[no-untyped-def]
     """Without the weights folder, `missing` says what is absent; formulas miss nothing."""
     from benchbench.errors import BenchError
-    from benchbench.reward_models import shapes_base
+    from benchbench.reward_models import _shapes
 
     assert kind.missing() is None
-    monkeypatch.setattr(shapes_base, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(_shapes, "WEIGHTS", tmp_path)
     if kind in LEARNED:
         assert kind.missing()
         with pytest.raises(BenchError, match="no weights"):

@@ -131,20 +131,20 @@ def test_a_released_checkpoint_of_any_size_scores(tmp_path: Path, monkeypatch: p
     from PIL import Image
     from transformers import CLIPTokenizer
 
-    from benchbench.reward_models import step_aware
+    from benchbench.reward_models import spm
 
     letters = ["a", "b", "a</w>", "b</w>", *(f"w{i}" for i in range(14)), "<|startoftext|>", "<|endoftext|>"]
     words = CLIPTokenizer(vocab={word: i for i, word in enumerate(letters)}, merges=[], model_max_length=6)
     words.save_pretrained(tmp_path)
     source = perturbed(StepAwareCLIP(clip(5)))
     torch.save(source.state_dict(), tmp_path / "spm.bin")
-    assert step_aware.FILE in str(step_aware.SPM.missing())
+    assert spm.FILE in str(spm.SPM.missing())
     with pytest.raises(MissingError, match="spm has no weights"):
-        step_aware.SPM()
-    monkeypatch.setattr(step_aware, "files", lambda: (tmp_path / "spm.bin", tmp_path))
-    monkeypatch.setattr(step_aware.SPM, "missing", classmethod(lambda cls: None))
-    monkeypatch.setattr(step_aware, "config", lambda: source.model.config)
-    reward = step_aware.SPM()
+        spm.SPM()
+    monkeypatch.setattr(spm, "files", lambda: (tmp_path / "spm.bin", tmp_path))
+    monkeypatch.setattr(spm.SPM, "missing", classmethod(lambda cls: None))
+    monkeypatch.setattr(spm, "config", lambda: source.model.config)
+    reward = spm.SPM()
     images = [Image.new("RGB", (20 + 12 * i, 32), (40 * i, 10, 90)) for i in range(3)]
     scores = reward.score(images, ["a", "b", "a b"])
     assert scores.shape == (3,) and scores.isfinite().all() and len(reward.score([], [])) == 0
@@ -156,12 +156,12 @@ def test_a_released_checkpoint_of_any_size_scores(tmp_path: Path, monkeypatch: p
     assert float(gradient[0].abs().sum()) > 0 and float(gradient[1].abs().sum()) == 0
     (tmp_path / "spm.bin").write_bytes(b"not a checkpoint")
     with pytest.raises(CorruptError, match="cannot be read"):
-        step_aware.SPM()
+        spm.SPM()
 
 
 def test_preprocessing_by_hand() -> None:
     """A constant .5 stays .5 through the resize: (.5 - mean)/std, red (.5 - .48145466)/.26862954 = .06904."""
-    from benchbench.reward_models.step_aware import SPM
+    from benchbench.reward_models.spm import SPM
 
     reward = SPM.__new__(SPM)
     reward.network = StepAwareCLIP(clip())

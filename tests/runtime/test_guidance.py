@@ -13,7 +13,7 @@ from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, guide, look_ahead
 from benchbench.diffusion.policy import Policy
 from benchbench.errors import NoMemoryError, RunError
-from benchbench.methods.tailorpo import TailorPOG
+from benchbench.methods.tailorpo_g import TailorPOG
 from benchbench.noise import Noise, Sample
 from tests.methods.rewards import Brightness, StepBrightness
 from tests.runtime.full import no_room, room_for

@@ -25,16 +25,14 @@ def kilobytes(image: Image) -> float:
     return len(file.getvalue()) / 1000
 
 
-class JPEGIncompressibility(Reward):
-    """Size of the JPEG file: detail pays."""
+class JPEGSize(Reward):
+    """``sign`` times the size of the JPEG file."""
 
-    name: ClassVar[str] = "jpeg_incompressibility"
     version: ClassVar[str] = "q95"
     unit: ClassVar[str] = "kB"
-    range: ClassVar[tuple[float, float]] = (0.0, 500.0)
     differentiable: ClassVar[bool] = False
     weights: ClassVar[str] = "none"
-    sign: ClassVar[float] = 1.0
+    sign: ClassVar[float]
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         import torch
@@ -42,11 +40,3 @@ class JPEGIncompressibility(Reward):
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         return torch.tensor([self.sign * kilobytes(image) for image in images], dtype=torch.float32)
-
-
-class JPEGCompressibility(JPEGIncompressibility):
-    """Minus the size of the JPEG file: plainness pays."""
-
-    name: ClassVar[str] = "jpeg_compressibility"
-    range: ClassVar[tuple[float, float]] = (-500.0, 0.0)
-    sign: ClassVar[float] = -1.0

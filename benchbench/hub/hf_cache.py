@@ -1,0 +1,29 @@
+"""Where a hub file lies in the Hugging Face cache, if it does.
+
+The same answer as ``huggingface_hub.try_to_load_from_cache`` gives, whose import takes longer than ``bench list`` may:
+it brings an HTTP client. The layout is the one that huggingface_hub documents:
+``models--OWNER--NAME/refs/main`` holds a commit, and ``models--OWNER--NAME/snapshots/COMMIT`` its files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import constants
+
+
+def repository(repo: str) -> Path | None:
+    """Returns the folder of a model repository in the cache, or None where nothing of it was fetched."""
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    return folder if folder.is_dir() else None
+
+
+def cached_file(repo: str, file: str) -> Path | None:
+    """Returns the path of a file of a model repository's main revision, or None where it was not fetched."""
+    folder = repository(repo)
+    if folder is None:
+        return None
+    main = folder / "refs" / "main"
+    commit = main.read_text(encoding="utf-8") if main.is_file() else "main"
+    path = folder / "snapshots" / commit / file
+    return path if path.is_file() else None
