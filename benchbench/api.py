@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from benchbench.diffusion.guidance import StepReward, guide, look_ahead
     from benchbench.diffusion.policy import Policy
-    from benchbench.diffusion.rollout import Draws, Visit, rollout
+    from benchbench.diffusion.rollout import NoiseSource, Visit, rollout
     from benchbench.diffusion.schedule import Schedule, Step, check_steps
     from benchbench.losses import (
         diffusion_dpo,
@@ -56,7 +56,7 @@ __all__ = [
     "BenchError",
     "Cond",
     "CorruptError",
-    "Draws",
+    "NoiseSource",
     "Flip",
     "ImagePairs",
     "Images",
@@ -104,7 +104,7 @@ __all__ = [
 LAZY = {
     "benchbench.diffusion.guidance": ("StepReward", "guide", "look_ahead"),
     "benchbench.diffusion.policy": ("Policy",),
-    "benchbench.diffusion.rollout": ("Draws", "Visit", "rollout"),
+    "benchbench.diffusion.rollout": ("NoiseSource", "Visit", "rollout"),
     "benchbench.diffusion.schedule": ("Schedule", "Step", "check_steps"),
     "benchbench.losses": (
         "diffusion_dpo",

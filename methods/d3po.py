@@ -12,12 +12,12 @@ import torch
 from pydantic import Field
 
 from benchbench.api import (
-    Draws,
     Method,
     MethodConfig,
     Metrics,
     Need,
     Noise,
+    NoiseSource,
     Policy,
     Sample,
     StepPairs,
@@ -76,7 +76,7 @@ class D3PO(Method):
             metrics: dict[str, float | torch.Tensor] = {}
         else:
             prompts = [s.prompt for s in samples]
-            cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
+            cond, draws = policy.encode(prompts), NoiseSource(policy, noise, samples)
 
             def draw(k: int) -> torch.Tensor:
                 return torch.cat([draws.z(k, "a"), draws.z(k, "b")])
@@ -115,7 +115,7 @@ def _again(policy: Policy, votes: Sequence[Vote]) -> list[Visit]:
     """The walks of images i, then j, of each vote, from the noise that ``bench eval`` made them of."""
     sides = [(v.seed, Sample(v.prompt, v.i, v.index)) for v in votes]
     sides += [(v.seed, Sample(v.prompt, v.j, v.index)) for v in votes]
-    each = [Draws(policy, Noise(seed, "eval"), [image]) for seed, image in sides]
+    each = [NoiseSource(policy, Noise(seed, "eval"), [image]) for seed, image in sides]
     cond = policy.encode([image.prompt for _, image in sides])
     start = torch.cat([draws.start() for draws in each])
     return list(rollout(policy, cond, start, lambda k: torch.cat([draws.z(k) for draws in each])))

@@ -13,11 +13,11 @@ import torch
 from pydantic import Field
 
 from benchbench.api import (
-    Draws,
     Method,
     MethodConfig,
     Metrics,
     Noise,
+    NoiseSource,
     Policy,
     Precision,
     Sample,
@@ -78,7 +78,7 @@ class DDPO(Method):
     ) -> Iterator[tuple[Transitions, Metrics]]:
         """Rolls out every sample; yields one Batch for each minibatch of images."""
         prompts = [s.prompt for s in samples]
-        cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
+        cond, draws = policy.encode(prompts), NoiseSource(policy, noise, samples)
         ks = trained_steps(cfg.steps, policy.schedule)
 
         visits = list(rollout(policy, cond, draws.start(), draws.z))

@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from benchbench.api import (
-    Draws,
     Method,
     MethodConfig,
     Metrics,
     Need,
     Noise,
+    NoiseSource,
     Policy,
     Sample,
     Schedule,
@@ -103,7 +103,7 @@ class SPO(Method):
         n, c, prompts = len(samples), cfg.candidates, [s.prompt for s in samples]
         cond, draws, ks = (
             policy.encode(prompts),
-            Draws(policy, noise, samples),
+            NoiseSource(policy, noise, samples),
             paired_steps(cfg.kappa, policy.schedule),
         )
         many, apart, x_T = cond.repeat(c), cfg.resample == "none", draws.start()

@@ -15,12 +15,12 @@ import torch
 from pydantic import Field, model_validator
 
 from benchbench.api import (
-    Draws,
     Method,
     MethodConfig,
     Metrics,
     Need,
     Noise,
+    NoiseSource,
     Policy,
     Sample,
     StepPairs,
@@ -92,7 +92,7 @@ class TailorPO(Method):
     ) -> Iterator[tuple[StepPairs, Metrics]]:
         """Walks every sample once; yields one Batch for the rollout, or one for each trained step."""
         n, prompts = len(samples), [s.prompt for s in samples]
-        cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
+        cond, draws = policy.encode(prompts), NoiseSource(policy, noise, samples)
         ks, x_T = trained_steps(cfg.steps, policy.schedule), draws.start()
         both, pairs, seen, one = cond.repeat(2), list[StepPairs](), list[Metrics](), cfg.same_input
 

@@ -8,7 +8,7 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, Store, integers
-from benchbench.cli.ui import resumable, say
+from benchbench.cli.ui import log, resumable
 
 if TYPE_CHECKING:
     from benchbench.evaluate.compare import Comparison
@@ -51,12 +51,12 @@ def compare(
         return choice.rewards(rewards, base) if rewards else choice.judges(base, trained)
 
     found = choice.look_up(chosen, prompts_name, judges, lambda _: None)
-    say(
+    log(
         f"comparing {one.label} with {other.label} on the model {base} ({why}): {images_per_prompt} images a "
         f"prompt of {prompts_name}, rewards {', '.join(found.rewards)}; into {root(store)}"
     )
     for note in found.notes:
-        say(note)
+        log(note)
     with resumable():
         result = compare(
             one,
@@ -70,7 +70,7 @@ def compare(
             device=device,
             dtype=dtype,
             batch_size=batch_size,
-            say=say,
+            log=log,
         )
     _tell(one.label, other.label, result)
 
@@ -80,7 +80,7 @@ def _tell(one: str, other: str, found: Comparison) -> None:
     from benchbench.report import folder
     from benchbench.report.table import detail_lines, format_interval, format_number
 
-    say(f"{one} less {other}, p alone and corrected for {len(found.verdicts)} rewards (Holm):")
+    log(f"{one} less {other}, p alone and corrected for {len(found.verdicts)} rewards (Holm):")
     for name, verdict in found.verdicts.items():
         cell = found.table.cells[name]["difference"]
         words = [
@@ -89,5 +89,5 @@ def _tell(one: str, other: str, found: Comparison) -> None:
             *detail_lines(cell),
         ]
         words += [f"p = {verdict.p:.4f}, {verdict.holm:.4f}"]
-        say(f"  {name}: {', '.join(filter(None, words))}")
-    say(f"report: {folder.page_file(found.folder, False)}")
+        log(f"  {name}: {', '.join(filter(None, words))}")
+    log(f"report: {folder.page_file(found.folder, False)}")

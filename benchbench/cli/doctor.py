@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchbench.cli.options import Store
-from benchbench.cli.ui import say, table
+from benchbench.cli.ui import log, table
 
 
 def doctor(store: Store = None) -> None:
@@ -11,21 +11,21 @@ def doctor(store: Store = None) -> None:
     from benchbench.cli import doctor_checks
     from benchbench.store import root
 
-    say("checking this machine; nothing is changed")
+    log("checking this machine; nothing is changed")
     table(["what", "state"], doctor_checks.machine(root(store)))
-    say("")
+    log("")
     table(["model, checkpoint, reward or prompts", "state"], doctor_checks.assets())
     problems = doctor_checks.plugins()
-    say("")
+    log("")
     for kind, name, error in problems:
-        say(f"the {kind} plug-in {name!r} does not load: {error}")
+        log(f"the {kind} plug-in {name!r} does not load: {error}")
     unused = doctor_checks.unused_plugins()
     for kind, name, plugin in unused:
-        say(f"the {kind} {name!r} of {plugin} is not used: the name belongs to one of benchbench's own")
+        log(f"the {kind} {name!r} of {plugin} is not used: the name belongs to one of benchbench's own")
     if not problems and not unused:
-        say("every plug-in loads")
+        log("every plug-in loads")
     if doctor_checks.broken_torch():
         return
-    say("\ncounting the memory that training sd15 takes, on " + doctor_checks.where())
+    log("\ncounting the memory that training sd15 takes, on " + doctor_checks.where())
     table(doctor_checks.MEMORY, doctor_checks.memory())
-    say("for other methods, models and settings: bench train --method METHOD --model MODEL --dry-run")
+    log("for other methods, models and settings: bench train --method METHOD --model MODEL --dry-run")

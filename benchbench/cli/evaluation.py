@@ -8,7 +8,7 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, Store, integers
-from benchbench.cli.ui import resumable, say
+from benchbench.cli.ui import log, resumable
 
 Checkpoints = Annotated[
     list[str] | None,
@@ -58,12 +58,12 @@ def evaluate(
     seeds = integers(eval_seeds, "--eval-seeds")
     found = choice.look_up(chosen, prompts, lambda: choice.rewards(rewards, str(chosen)), lambda _: None)
     checkpoints = [*(checkpoint or []), *(adapter or [])]
-    say(
+    log(
         f"evaluating {', '.join(['base', *checkpoints])} on the model {chosen} ({why}): {images_per_prompt} images a "
         f"prompt of {prompts}, rewards {', '.join(found.rewards)}; into {root(store)}"
     )
     for note in found.notes:
-        say(note)
+        log(note)
 
     from benchbench.evaluate import evaluate
     from benchbench.report import folder
@@ -85,7 +85,7 @@ def evaluate(
             batch_size=batch_size,
             compiled=compiled,
             channels_last=channels_last,
-            say=say,
+            log=log,
         )
-    say(result.table.markdown())
-    say(f"report: {folder.page_file(result.folder, result.table.quick)}")
+    log(result.table.markdown())
+    log(f"report: {folder.page_file(result.folder, result.table.quick)}")

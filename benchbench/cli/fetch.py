@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli.options import reward_words, words
-from benchbench.cli.ui import say
+from benchbench.cli.ui import log
 
 
 def fetch(
@@ -32,16 +32,16 @@ def fetch(
         sizes = ", ".join(f"{name} is {source.size}" for name, source in SOURCES.items())
         raise typer.BadParameter(f"pairs come in shards ({sizes}); name both", param_hint="--pairs and --shards")
     for name in words(models):
-        say(f"fetching the model {name} into the Hugging Face cache")
-        say(f"{name}: {files.model(name)}")
+        log(f"fetching the model {name} into the Hugging Face cache")
+        log(f"{name}: {files.model(name)}")
     for name in words(prompts):
-        say(f"fetching the prompts {name} into the cache")
-        say(f"{name}: {files.prompt_set(name)}")
+        log(f"fetching the prompts {name} into the cache")
+        log(f"{name}: {files.prompt_set(name)}")
     for name in reward_words(rewards):
-        say(f"{name}: {files.reward(name)}")
+        log(f"{name}: {files.reward(name)}")
     for name in words(checkpoints):
-        say(f"fetching the checkpoint {name} into the Hugging Face cache")
-        say(f"{name}: {files.checkpoint(name)}")
+        log(f"fetching the checkpoint {name} into the Hugging Face cache")
+        log(f"{name}: {files.checkpoint(name)}")
     for name in words(pairs):
-        say(f"fetching shards {shards} of the pairs {name} into the Hugging Face cache")
-        say(f"{name}: {fetch_pairs(name, shards)}")
+        log(f"fetching shards {shards} of the pairs {name} into the Hugging Face cache")
+        log(f"{name}: {fetch_pairs(name, shards)}")

@@ -9,7 +9,7 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store
-from benchbench.cli.ui import resumable, say
+from benchbench.cli.ui import log, resumable
 from benchbench.protocols import WHERE
 
 Protocol = StrEnum("Protocol", {name.replace("-", "_"): name for name in WHERE})  # type: ignore[misc]
@@ -46,12 +46,12 @@ def measure(
         lambda _: settings_of(PROTOCOLS[protocol.value], quick, settings or []),
     )
     rows = ", ".join(runs or ["the base model"])
-    say(
+    log(
         f"measuring {protocol.value} of {rows} on the model {base} ({why}), prompts {found.prompts.name}, reward "
         f"{', '.join(found.rewards)}; into {root(store)}"
     )
     for note in found.notes:
-        say(note)
+        log(note)
     with resumable():
         result = run(
             protocol.value,
@@ -64,7 +64,7 @@ def measure(
             overrides=settings or [],
             device=device,
             dtype=dtype,
-            say=say,
+            log=log,
         )
-    say(result.table.markdown())
-    say(f"report: {folder.page_file(result.folder, quick)}")
+    log(result.table.markdown())
+    log(f"report: {folder.page_file(result.folder, quick)}")

@@ -9,7 +9,7 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, RewardName, Store, integers
-from benchbench.cli.ui import resumable, say
+from benchbench.cli.ui import log, resumable
 
 app = typer.Typer(help="Preference pairs for offline methods.", no_args_is_help=True)
 
@@ -34,12 +34,12 @@ def make(
     base = str(chosen)
     judge = reward or defaults.of(base).preference_reward
     found = choice.look_up(chosen, choice.prompts(prompts, base), lambda: choice.reward(judge, base), lambda _: None)
-    say(
+    log(
         f"pairs of {images} images for each prompt of {found.prompts.name} by the model {base} ({why}), judged by "
         f"{', '.join(found.rewards)}"
     )
     for note in found.notes:
-        say(note)
+        log(note)
 
     from benchbench.evaluate.make_pairs import SEED, make_pairs
 
@@ -55,9 +55,9 @@ def make(
             device=device,
             dtype=dtype,
             out=out,
-            say=say,
+            log=log,
         )
-    say(f"to train on them: --pairs {folder}")
+    log(f"to train on them: --pairs {folder}")
 
 
 @app.command()
@@ -76,11 +76,11 @@ def check(
     from benchbench.pairs.open import open_pairs
     from benchbench.store import root
 
-    say(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes")
-    opened = open_pairs(find_or_make(pairs, root(store), say=say), nodup=nodup)
-    found = read(opened, lambda bad: say(f"bad: {bad}"))
+    log(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes")
+    opened = open_pairs(find_or_make(pairs, root(store), log=log), nodup=nodup)
+    found = read(opened, lambda bad: log(f"bad: {bad}"))
     for line in found.lines(opened):
-        say(line)
+        log(line)
     if found.bad_count and bad_rows == "refuse":
         raise CorruptError(
             f"{found.bad_count} of {len(opened)} pairs cannot be used",

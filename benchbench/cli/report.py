@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.ui import say
+from benchbench.cli.ui import log
 
 
 def report(path: Annotated[Path, typer.Argument(help="A report's folder.", show_default=False)]) -> None:
     """Render again a report that exists, from the data in its folder."""
     from benchbench.report import folder
 
-    say(f"rendering {path} again")
-    say(f"rendered {', '.join(str(page) for page in sorted(folder.render(path).glob('*.html')))}")
+    log(f"rendering {path} again")
+    log(f"rendered {', '.join(str(page) for page in sorted(folder.render(path).glob('*.html')))}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli.options import Dtype, Store, integers, pairs_of, words
-from benchbench.cli.ui import resumable, say
+from benchbench.cli.ui import log, resumable
 
 
 def reproduce(
@@ -45,5 +45,5 @@ def reproduce(
             jobs=jobs,
             dtype=dtype,
             store=root(store),
-            say=say,
+            log=log,
         )

@@ -43,7 +43,7 @@ def score(
     target = str(out) if out else "standard output"
     _say(f"scoring {len(files)} images of {images} with {', '.join(judges)} on {where}; CSV into {target}")
     kinds = list(judges.values())
-    text = score_folder.score_folder(files, texts, kinds, device=where, say=_say).to_csv(index=False)
+    text = score_folder.score_folder(files, texts, kinds, device=where, log=_say).to_csv(index=False)
     if out:
         from benchbench.runtime.files import write_atomic
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.ui import resumable, say
+from benchbench.cli.ui import log, resumable
 
 app = typer.Typer(no_args_is_help=True, help="The embedded world of coloured shapes.")
 
@@ -27,7 +27,7 @@ def build(
     """Train the shapes model and its rewards again from seeds."""
     from benchbench.shapes_build.build import build
 
-    say(f"building the shapes world into {out} from seed {seed}; the full build takes up to an hour on two cores")
+    log(f"building the shapes world into {out} from seed {seed}; the full build takes up to an hour on two cores")
     with resumable():
-        build(out, seed=seed, jobs=jobs, quick=quick, say=say)
-    say(f"use it with: BENCH_SHAPES_WEIGHTS={out}")
+        build(out, seed=seed, jobs=jobs, quick=quick, log=log)
+    log(f"use it with: BENCH_SHAPES_WEIGHTS={out}")

@@ -11,7 +11,7 @@ import typer
 
 from benchbench import registry
 from benchbench.cli.options import Store
-from benchbench.cli.ui import say, table
+from benchbench.cli.ui import log, table
 from benchbench.errors import MissingError
 from benchbench.rewards import lookup
 
@@ -51,7 +51,7 @@ def _method(name: str) -> None:
     from benchbench import config
 
     cls = registry.get("methods", name)
-    say(f"{name}: {cls.paper}, {cls.data}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
+    log(f"{name}: {cls.paper}, {cls.data}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
     sections = {"method": cls.Config, "train": config.TrainConfig, "sampler": config.SamplerConfig}
     rows = [
         [f"{section}.{key}", field.get_default(call_default_factory=True), field.description or ""]
@@ -59,13 +59,13 @@ def _method(name: str) -> None:
         for key, field in kind.model_fields.items()
     ]
     table(["setting", "default", "meaning and origin"], rows)
-    say(f"\nPresets change these defaults: bench show preset {name}")
+    log(f"\nPresets change these defaults: bench show preset {name}")
 
 
 def _reward(name: str) -> None:
     cls = lookup.get(name)
     low, high = cls.range
-    say(f"{name}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
+    log(f"{name}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
     rows = [
         ["version", cls.version],
         ["unit", cls.unit],
@@ -114,12 +114,12 @@ def _run(name: str, store: Store) -> None:
     from benchbench.store.metrics import last_metrics
 
     run = runs.find(root(store), name)
-    say(f"{run.id}: {run.state}{f' ({run.note})' if run.note else ''}\n{run.path}\n")
-    say(json.dumps(run.config, indent=2))
+    log(f"{run.id}: {run.state}{f' ({run.note})' if run.note else ''}\n{run.path}\n")
+    log(json.dumps(run.config, indent=2))
     last = last_metrics(run.path)
-    say(f"\nlast metrics: {json.dumps(last) if last else 'none yet'}")
+    log(f"\nlast metrics: {json.dumps(last) if last else 'none yet'}")
     if run.done:
-        say(f"done: {json.dumps(run.done)}")
+        log(f"done: {json.dumps(run.done)}")
 
 
 def _preset(name: str) -> None:

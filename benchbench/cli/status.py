@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from benchbench.cli.options import Store, integers
-from benchbench.cli.ui import say, table
+from benchbench.cli.ui import log, table
 
 
 def status(
@@ -21,7 +21,7 @@ def status(
     from benchbench.store import root, runs
 
     folder = root(store)
-    say(f"the store {folder}")
+    log(f"the store {folder}")
     if tables:
         seeds = integers(train_seeds, "--train-seeds")
         rows = [_table(name, track, seeds, folder) for name in tables]
@@ -33,9 +33,9 @@ def status(
     images = sum(1 for _ in folder.glob("images/*/*.webp"))
     generations = sum(1 for _ in folder.glob("images/*/record.json"))
     scores = sum(1 for _ in folder.glob("scores/**/*.parquet"))
-    say(f"{len(rows)} runs; {images} images of {generations} generations; {scores} score files")
+    log(f"{len(rows)} runs; {images} images of {generations} generations; {scores} score files")
     for page in sorted(folder.glob("reports/**/*.html")):
-        say(f"report {page}")
+        log(f"report {page}")
 
 
 def _progress(path: Path, config: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
-from benchbench.cli.ui import resumable, say, table
+from benchbench.cli.ui import log, resumable, table
 
 if TYPE_CHECKING:
     from benchbench.config import RunConfig
@@ -92,8 +92,8 @@ def train(
     if deterministic:
         use_deterministic_kernels()
     given = inputs.look_up(run, found.reward, found.prompts, found.model)
-    with resumable("--resume"), runs.alone(out, say):
-        loop.train(run, out, resume, device, say, root(store), bad_rows is BadRows.skip, given)
+    with resumable("--resume"), runs.alone(out, log):
+        loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, given)
 
 
 def _announce(run: RunConfig, why: str, out: Path, processes: int, notes: Sequence[str]) -> None:
@@ -101,12 +101,12 @@ def _announce(run: RunConfig, why: str, out: Path, processes: int, notes: Sequen
     source = f"{run.prompts}, reward {run.reward}"
     if run.pairs:
         source = f"the pairs {run.pairs}, evaluated on {source}"
-    say(
+    log(
         f"training {run.method} on the model {run.model} ({why}): {run.samples} images of {source}, "
         f"seed {run.seed}; into {out}" + (f"; {processes} processes share the work" if processes > 1 else "")
     )
     for note in notes:
-        say(note)
+        log(note)
 
 
 def _plan(run: RunConfig, device: str | None) -> None:
@@ -114,11 +114,11 @@ def _plan(run: RunConfig, device: str | None) -> None:
     from benchbench.train import memory_table
 
     full = "every weight" if run.train.finetune == "full" else f"an adapter of rank {run.train.lora_rank}"
-    say(
+    log(
         f"a dry run: {run.method} would train {full} of {run.model} with reward {run.reward}, preset {run.preset}; "
         "counting its memory, nothing is loaded"
     )
     table(memory_table.COLUMNS, memory_table.rows(run, memory_table.cards(device)))
-    say(
+    log(
         "the peak is of everything that is alive at a time; what the card has beyond it is left to CUDA and its kernels"
     )

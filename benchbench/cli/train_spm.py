@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from benchbench.cli.options import Store
-from benchbench.cli.ui import say
+from benchbench.cli.ui import log
 
 
 def train_spm(
@@ -45,15 +45,15 @@ def train_spm(
     if pairs.isdecimal() and count < 2:
         raise UsageError(f"--pairs {pairs} is too few", "two are the least to train on", "leave --pairs out for 8000")
     what = f"{count} pairs" if count else f"the pairs {pairs}"
-    say(f"training shapes-spm on {what}, {steps} steps of {batch}, seed {seed}; into {out}")
+    log(f"training shapes-spm on {what}, {steps} steps of {batch}, seed {seed}; into {out}")
     opened = None
     if not count:
-        opened = open_pairs(find_or_make(pairs, root(store), say=say), ties=True, skip_bad=bad_rows == "skip")
+        opened = open_pairs(find_or_make(pairs, root(store), log=log), ties=True, skip_bad=bad_rows == "skip")
     torch.manual_seed(seed)
     backbone = backbones.load("shapes", "cpu")
-    facts = make(out, backbone, WEIGHTS / "pref", config, count, held_out, seed, False, say, opened)
+    facts = make(out, backbone, WEIGHTS / "pref", config, count, held_out, seed, False, log, opened)
     noisy = facts["at_t_of_500_and_more"]
-    say(
+    log(
         f"orders {noisy['step_aware']:.1%} of held-out pairs rightly at t >= 500, shapes-pref {noisy['plain']:.1%} "
         f"(difference {noisy['gain']:.1%}, standard error {noisy['standard_error']:.1%})"
     )

@@ -12,7 +12,7 @@ from typing import Any
 from benchbench.errors import BenchError, MissingError, UsageError
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """A line at once, even into a pipe."""
     print(line, flush=True)
 

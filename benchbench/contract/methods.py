@@ -153,7 +153,7 @@ class _Trial:
         self.cls, self.cfg = cls, _trial_settings(cls.Config())
         backbone = backbones.load("shapes", "cpu")
         self.policy: Policy = make_policy(backbone, STEPS, 1.0, 5.0)
-        add_lora(backbone.unet, 2, 2.0, seed=0)
+        add_lora(backbone.network, 2, 2.0, seed=0)
         reward = _StepBrightness() if "step_scorer" in cls.needs(self.cfg) else lookup.get("shapes-colour")()
         self.reward = StepReward(Decoder(backbone), reward, self.policy)
 

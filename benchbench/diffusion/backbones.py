@@ -25,7 +25,7 @@ class Backbone:
 
     name: str
     hash: str
-    unet: Any
+    network: Any
     vae: Any
     text_encoder: Any
     tokenizer: Any
@@ -41,8 +41,8 @@ class Backbone:
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(C, h, w) of one image's latents."""
-        size = self.unet.config.sample_size
-        return (self.unet.config.in_channels, size, size)
+        size = self.network.config.sample_size
+        return (self.network.config.in_channels, size, size)
 
 
 def pick_device(device: str | None) -> torch.device:
@@ -136,7 +136,7 @@ def load(
     backbone = Backbone(
         name=here.name,
         hash=here.hash,
-        unet=part(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or name]),
+        network=part(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or name]),
         vae=part(AutoencoderKL, vae_root, _vae_dtype(vae_root, name, xl)),
         text_encoder=part(CLIPTextModel, root / "text_encoder", kind),
         tokenizer=tokenizer("tokenizer"),
@@ -165,7 +165,7 @@ def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
 
 def _check_fit(backbone: Backbone) -> None:
     """Raises UsageError for parts that do not go together, or latents that are coded in a way we do not decode."""
-    unet, vae = backbone.unet.config, backbone.vae.config
+    unet, vae = backbone.network.config, backbone.vae.config
     problem = ""
     if vae.latent_channels != unet.in_channels:
         problem = f"its VAE has {vae.latent_channels} latent channels, its UNet takes {unet.in_channels}"

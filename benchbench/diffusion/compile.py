@@ -45,5 +45,5 @@ def recompute_activations(backbone: Backbone) -> None:
 
     The VAE's decoder as well, through which TailorPO-G differentiates. Numbers stay the same, for one more forward.
     """
-    backbone.unet.enable_gradient_checkpointing()
+    backbone.network.enable_gradient_checkpointing()
     backbone.vae.enable_gradient_checkpointing()

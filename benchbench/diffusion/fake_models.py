@@ -56,7 +56,7 @@ def fake_backbone(model: str, dtype: str, unet_dtype: str | None = None) -> Back
     return Backbone(
         name=model,
         hash="fake",
-        unet=unet,
+        network=unet,
         vae=vae,
         text_encoder=_text(parts["text_encoder"], dtype, project=False),
         tokenizer=_Words(parts["text_encoder"]),

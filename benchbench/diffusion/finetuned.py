@@ -24,7 +24,7 @@ def train_all(policy: Policy) -> None:
     do so under autocast, and the reference keeps in half precision the weights that autocast would round at each use,
     those of linear and convolution layers: its predictions are the same bits in half the memory.
     """
-    unet, dtype = policy.backbone.unet, DTYPES[policy.backbone.dtype]
+    unet, dtype = policy.backbone.network, DTYPES[policy.backbone.dtype]
     policy.reference = copy.deepcopy(unet)
     unet.requires_grad_(True)
     if dtype == torch.float32:

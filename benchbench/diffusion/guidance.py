@@ -35,7 +35,7 @@ class StepReward:
             "following the reward's gradient",
             row="image",
             graph=True,
-            further=lambda: recompute_activations(policy.backbone.unet, decoder.vae),
+            further=lambda: recompute_activations(policy.backbone.network, decoder.vae),
         )
         self._unchecked: list[tuple[str, int, Tensor]] = []  # where, the number of its first row, rewards
         self._constant: Tensor | int = 0
@@ -49,13 +49,13 @@ class StepReward:
 
         A step-aware reward is told the timestep ``tau`` of the sample that x0 was predicted from.
         """
-        if self.policy.world.dividing and not torch.is_grad_enabled():
+        if self.policy.processes.sharding and not torch.is_grad_enabled():
 
             def share(rows: slice) -> Tensor:
                 own = tau[rows] if tau is not None and tau.dim() else tau
                 return self(x0[rows], prompts[rows], where, own)
 
-            return self.policy.world.rows(len(x0), (), share)
+            return self.policy.processes.sharded_rows(len(x0), (), share)
         images = quantise(self.decoder(x0))
 
         def part(rows: slice) -> Tensor:
@@ -66,7 +66,7 @@ class StepReward:
         self.policy.cost.reward_calls += len(x0)
         flat = images.detach().flatten(1)
         self._constant = self._constant + (flat.amax(1) - flat.amin(1) < CONSTANT).sum()
-        self._unchecked.append((where, self.policy.world.first_row, r.detach()))
+        self._unchecked.append((where, self.policy.processes.first_row, r.detach()))
         return r
 
     def _score(self, images: Tensor, prompts: Sequence[str], tau: Tensor | None) -> Tensor:
@@ -87,8 +87,8 @@ class StepReward:
 
         What a failed attempt has counted and noted is taken back, since the same is computed again.
         """
-        world, noted, constant = self.policy.world, len(self._unchecked), self._constant
-        world.first_row += first
+        processes, noted, constant = self.policy.processes, len(self._unchecked), self._constant
+        processes.first_row += first
         try:
             with self.policy.attempt():
                 yield
@@ -97,7 +97,7 @@ class StepReward:
             self._constant = constant
             raise
         finally:
-            world.first_row -= first
+            processes.first_row -= first
 
     def check(self, names: Sequence[str]) -> int:
         """Waits for the device; how many images of this process were constant since the last check.
@@ -143,12 +143,12 @@ def guide(
     are; so are those parts of the decoder's and the network's way back that are in float32. Errors: NoMemoryError where
     one row is too many.
     """
-    if policy.world.dividing:
+    if policy.processes.sharding:
 
         def share(rows: slice) -> Tensor:
             return guide(policy, reward, x[rows], k, cond[rows], prompts[rows], eta, delta)
 
-        return policy.world.rows(len(x), x.shape[1:], share)
+        return policy.processes.sharded_rows(len(x), x.shape[1:], share)
 
     def part(rows: slice) -> Tensor:
         with reward.attempt(rows.start), torch.enable_grad():

@@ -19,8 +19,8 @@ def with_weights(backbone: Backbone, weights: Weights | None) -> Backbone:
 
     A LoRA changes the network that all backbones of this base share: use one of them at a time. Errors: CorruptError.
     """
-    if getattr(backbone.unet, "peft_config", None):
-        backbone.unet.delete_adapters("default")
+    if getattr(backbone.network, "peft_config", None):
+        backbone.network.delete_adapters("default")
     if weights is None:
         return backbone
     if weights.kind == "pipeline":
@@ -28,6 +28,6 @@ def with_weights(backbone: Backbone, weights: Weights | None) -> Backbone:
         name = f"{weights.path}{models.OTHER_VAE}{vae}" if vae else str(weights.path)
         return backbones.load(name, backbone.device, backbone.dtype)
     if weights.kind == "unet":
-        return replace(backbone, unet=load_unet(weights.path, backbone))
-    load_adapter(backbone.unet, weights.path)
+        return replace(backbone, network=load_unet(weights.path, backbone))
+    load_adapter(backbone.network, weights.path)
     return backbone

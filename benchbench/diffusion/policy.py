@@ -19,7 +19,7 @@ from benchbench.diffusion.cost import Cost
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.schedule import Index, Schedule, Step
 from benchbench.diffusion.text import Embedding
-from benchbench.runtime.distributed import World
+from benchbench.runtime.distributed import ProcessGroup
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.precision import tf32
 from benchbench.types import Cond
@@ -40,7 +40,7 @@ class Policy:
     schedule: Schedule
     guidance_scale: float
     cost: Cost = field(default_factory=Cost)
-    world: World = field(default_factory=World)
+    processes: ProcessGroup = field(default_factory=ProcessGroup)
     reference: Any = None
     rows_at_once: int | None = None
     """Rows of one forward with gradient, where a trainer has chosen them: the shape in which updates round."""
@@ -90,7 +90,7 @@ class Policy:
     def _network(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """The network's own noise prediction, float32 [N, C, h, w], in the backbone's precision."""
         with self.arithmetic():
-            return text.noise(self.backbone.unet, x, tau, cond)
+            return text.noise(self.backbone.network, x, tau, cond)
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """Noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N].
@@ -108,7 +108,7 @@ class Policy:
     def _count(self, x: Tensor, guided: bool) -> None:
         """Counts an evaluation of the rows x, once it is done: an attempt that runs out of memory counts nothing."""
         gradient = torch.is_grad_enabled()
-        checkpointed = gradient and getattr(self.backbone.unet, "is_gradient_checkpointing", False)
+        checkpointed = gradient and getattr(self.backbone.network, "is_gradient_checkpointing", False)
         with self._lock:
             self.cost.add(len(x), guided, gradient, of_latents=x.requires_grad, checkpointed=checkpointed)
 
@@ -149,7 +149,7 @@ class Policy:
 
             return self.denoising(fits, rows.stop - rows.start)
 
-        return self.world.rows(len(x), x.shape[1:], share)
+        return self.processes.sharded_rows(len(x), x.shape[1:], share)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -178,7 +178,7 @@ class Policy:
             parts = [slice(i, min(i + size, rows.stop)) for i in range(rows.start, rows.stop, size)]
             return torch.cat([self.step(x[p], k[p], cond[p]).log_prob(x_next[p]) for p in parts])
 
-        return self.world.rows(len(x), (), share)
+        return self.processes.sharded_rows(len(x), (), share)
 
     def arithmetic(self) -> AbstractContextManager[None]:
         """TF32 inside the block where the backbone computes in it; a backward pass needs the block as well."""
@@ -195,10 +195,10 @@ class Policy:
 
     @contextmanager
     def adapter_off(self) -> Iterator[None]:
-        """The reference within the block: ``backbone.unet`` is the base model, whichever way it is trained."""
-        own, unet = self.backbone, self.backbone.unet
+        """The reference within the block: ``backbone.network`` is the base model, whichever way it is trained."""
+        own, unet = self.backbone, self.backbone.network
         if self.reference is not None:
-            self.backbone = replace(own, unet=self.reference)
+            self.backbone = replace(own, network=self.reference)
             try:
                 yield
             finally:
@@ -215,9 +215,9 @@ class Policy:
     @property
     def threads(self) -> int:
         """How many may ask the network side by side: one on GPUs, of several processes, and where it is compiled."""
-        if self.backbone.device.type != "cpu" or self.world.size > 1:
+        if self.backbone.device.type != "cpu" or self.processes.size > 1:
             return 1
-        compiled = any(module._compiled_call_impl is not None for module in self.backbone.unet.modules())
+        compiled = any(module._compiled_call_impl is not None for module in self.backbone.network.modules())
         return 1 if compiled else torch.get_num_threads()
 
     def _switch(self, on: bool) -> None:
@@ -225,13 +225,13 @@ class Policy:
         from peft.tuners.tuners_utils import BaseTunerLayer
 
         if not self._adapted:
-            self._adapted += [m for m in self.backbone.unet.modules() if isinstance(m, BaseTunerLayer)]
+            self._adapted += [m for m in self.backbone.network.modules() if isinstance(m, BaseTunerLayer)]
         for layer in self._adapted:
             layer.enable_adapters(on)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters, in the network's order."""
-        return [p for p in self.backbone.unet.parameters() if p.requires_grad]
+        return [p for p in self.backbone.network.parameters() if p.requires_grad]
 
 
 def make_policy(backbone: Backbone, steps: int, eta: float, guidance_scale: float) -> Policy:

@@ -50,7 +50,7 @@ def rollout(
     yield Visit(0, x)
 
 
-class Draws:
+class NoiseSource:
     """The noise of one batch of samples: the start x_T, and z at each step, for one named branch of the walk."""
 
     def __init__(self, policy: Policy, noise: Noise, samples: Sequence[Sample]) -> None:
@@ -69,7 +69,7 @@ class Draws:
 @torch.no_grad()
 def walk(policy: Policy, samples: Sequence[Sample], noise: Noise) -> Tensor:
     """Final latents [N, C, h, w] of a plain walk: what an evaluation looks at."""
-    cond, draws = policy.encode([s.prompt for s in samples]), Draws(policy, noise, samples)
+    cond, draws = policy.encode([s.prompt for s in samples]), NoiseSource(policy, noise, samples)
     x = draws.start()
     for visit in rollout(policy, cond, x, draws.z):
         x = visit.x

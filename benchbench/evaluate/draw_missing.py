@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from benchbench.evaluate.row import Drawing
+from benchbench.evaluate.row import ImageSampler
 from benchbench.noise import Noise, Sample
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.progress import Progress
 from benchbench.store.images import ImageStore
@@ -25,11 +25,11 @@ def fill(
     images: ImageStore,
     items: Sequence[Sample],
     missing: AbstractSet[Sample],
-    drawing: Drawing,
+    drawing: ImageSampler,
     noise: Noise,
     batch_size: int,
     bar: Progress,
-    say: Say,
+    log: Log,
 ) -> int:
     """How many images were drawn: of whole batches, at places that are the same whatever is missing.
 
@@ -42,7 +42,7 @@ def fill(
         "making images",
         batch_size,
         row="image",
-        say=say,
+        log=log,
         remedy="use another device, or --dtype bf16 or fp16 where it is fp32",
     )
 

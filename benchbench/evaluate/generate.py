@@ -10,9 +10,9 @@ from typing import Any
 
 from benchbench.evaluate.draw_missing import fill
 from benchbench.evaluate.eval_cost import Spent
-from benchbench.evaluate.row import Drawing, Subject
+from benchbench.evaluate.row import ImageSampler, Subject
 from benchbench.noise import Noise, Sample
-from benchbench.runtime.files import Say, sweep
+from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
 from benchbench.runtime.progress import progress
 from benchbench.store.images import Entry, ImageStore
@@ -46,7 +46,7 @@ def generate(
     store: Path,
     batch_size: int,
     made_on: Mapping[str, Any],
-    say: Say,
+    log: Log,
     spent: Spent | None = None,
 ) -> list[Generation]:
     """One Generation an evaluation seed. The subject is opened only where an image is missing.
@@ -56,35 +56,35 @@ def generate(
     goes to the images' record; what is computed is added to ``spent``. Errors: RunError (disk full, too little memory).
     """
     items = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
-    drawing: Drawing | None = None
+    drawing: ImageSampler | None = None
     done = []
     for seed in eval_seeds:
         key = GenerationKey(subject.model_hash, subject.adapter_hash, sampler, dtype, prompts.name, prompts.hash, seed)
         images = ImageStore(store, key)
-        with locked(images.lock, say):
+        with locked(images.lock, log):
             sweep(images.folder)
-            entries = images.scan(items, say)
+            entries = images.scan(items, log)
             missing = {item for item in items if item not in entries}
             if missing:
                 images.begin(made_on)
                 drawing = drawing or subject.open()
                 started = time.monotonic()
                 with progress(len(items), f"generating {subject.label}", "images", len(entries)) as bar:
-                    drawn = fill(images, items, missing, drawing, Noise(seed, "eval"), batch_size, bar, say)
+                    drawn = fill(images, items, missing, drawing, Noise(seed, "eval"), batch_size, bar, log)
                 if spent is not None:
                     spent.images += len(missing)
                     spent.unet_evals += drawn * int(sampler["steps"])  # a plain walk asks once a step
                     spent.generating += time.monotonic() - started
-                entries |= images.scan(missing, say)
+                entries |= images.scan(missing, log)
         done.append(Generation(subject.label, seed, images, {item: entries[item] for item in items}))
-        _report_blank(done[-1], say)
+        _report_blank(done[-1], log)
     return done
 
 
-def _report_blank(generation: Generation, say: Say) -> None:
+def _report_blank(generation: Generation, log: Log) -> None:
     if generation.blank:
         first = next(item for item, entry in generation.entries.items() if entry.blank)
-        say(
+        log(
             f"warning: {generation.blank} of {len(generation.entries)} images of {generation.label} are black or of "
             f"one colour (seed {generation.seed}), first {generation.images.path(first).name}: {first.prompt!r}"
         )

@@ -22,7 +22,7 @@ from benchbench.hub import models
 from benchbench.noise import Sample
 from benchbench.pairs.open import resolve_files
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Say, replacing, sweep
+from benchbench.runtime.files import Log, replacing, sweep
 from benchbench.runtime.hashing import digest, file_sha256
 from benchbench.runtime.json_files import find_object, write_json
 from benchbench.runtime.locks import locked
@@ -72,7 +72,7 @@ def find_or_make(
     *,
     model: str | LocalModel = "shapes",
     device: str | None = None,
-    say: Say = print,
+    log: Log = print,
 ) -> str:
     """Returns what ``open_pairs`` opens: a reference as it is, or the folder of ``made:PROMPTS:REWARD:IMAGES``.
 
@@ -82,7 +82,7 @@ def find_or_make(
         if not pairs.startswith(MADE):
             return pairs
         pairs = cast("PairsToMake", look_up_pairs(pairs))
-    made = make_pairs(model, pairs.prompts, pairs.reward, store, pairs.images_per_prompt, device=device, say=say)
+    made = make_pairs(model, pairs.prompts, pairs.reward, store, pairs.images_per_prompt, device=device, log=log)
     return str(made)
 
 
@@ -111,7 +111,7 @@ def make_pairs(
     dtype: str = "auto",
     batch_size: int | None = None,
     out: Path | None = None,
-    say: Say = print,
+    log: Log = print,
 ) -> Path:
     """The folder of the pairs, ``out`` or one in the store named by what they are; made unless it is there.
 
@@ -126,11 +126,11 @@ def make_pairs(
     here, kind = models.find(model), lookup.as_class(reward)
     key = _key(here, prompts, kind, images_per_prompt, seeds, sampler, device, dtype)
     folder = out or store / "pairs" / f"{safe_name(prompts.name)}-{digest(key)}"
-    with locked(folder.parent / f"{folder.name}.lock", say):
-        if _made(folder, key, out is None, say):
+    with locked(folder.parent / f"{folder.name}.lock", log):
+        if _made(folder, key, out is None, log):
             return folder
         count = len(prompts) * images_per_prompt * len(seeds)
-        say(f"making pairs of {count} images of {prompts.name} by {here}, judged by {kind.name}; into {folder}")
+        log(f"making pairs of {count} images of {prompts.name} by {here}, judged by {kind.name}; into {folder}")
 
         from benchbench.evaluate.measure import measure
 
@@ -144,14 +144,14 @@ def make_pairs(
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
             sampler=sampler,
-            say=say,
+            log=log,
             **options,
         )
         _record(folder, {"key": key})
         counts = _write(folder, measured)
         sha256 = file_sha256(folder / "pairs.parquet")
         _record(folder, {"key": key, **counts, "sha256": sha256, "made": measured.record})
-    say(f"{counts['pairs']} pairs ({counts['ties']} ties left out) are in {folder}")
+    log(f"{counts['pairs']} pairs ({counts['ties']} ties left out) are in {folder}")
     return folder
 
 
@@ -180,7 +180,7 @@ def _key(
     }
 
 
-def _made(folder: Path, key: dict[str, Any], named: bool, say: Say) -> bool:
+def _made(folder: Path, key: dict[str, Any], named: bool, log: Log) -> bool:
     """Returns True where the folder holds the pairs of the key; ``named`` says that its name has the key's digest.
 
     Errors: UsageError where it holds something else.
@@ -197,7 +197,7 @@ def _made(folder: Path, key: dict[str, Any], named: bool, say: Say) -> bool:
     pairs = folder / "pairs.parquet"
     if pairs.is_file() and file_sha256(pairs) == record["sha256"]:
         return True
-    say(f"warning: {pairs} is not the file that was made; it is made again")
+    log(f"warning: {pairs} is not the file that was made; it is made again")
     return False
 
 

@@ -23,7 +23,7 @@ from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import too_long
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
 from benchbench.store.runs import Run
 from benchbench.types import PromptSet, Reward
@@ -57,7 +57,7 @@ def measure(
     batch_size: int | None = None,
     compiled: bool = False,
     channels_last: bool = False,
-    say: Say = print,
+    log: Log = print,
 ) -> Measured:
     """``rows`` maps a label to its trainings (run ids, run folders, adapter folders); no training is the base model.
 
@@ -83,12 +83,12 @@ def measure(
 
     def warn(backbone: Any) -> None:
         for line in too_long(prompts, backbone.tokenizer):
-            say(line)
+            log(line)
 
     here = models.find(model)
     base = Model(here, settings, where, precision, warn, compiled=compiled, channels_last=channels_last)
     batch = batch_size or models.batch_size(here.root)
-    rows_of.check_model(adapters, here, here.hash, say)
+    rows_of.check_model(adapters, here, here.hash, log)
     protocol = _protocol(here, settings, precision, prompts, images_per_prompt, eval_seeds, kinds)
     weights = {protocol.model: here.hash, **{found.label: found.hash for found in adapters}}
     ran, spent = record(protocol.model_dump(mode="json"), weights, where), Spent()
@@ -103,7 +103,7 @@ def measure(
         store=store,
         batch_size=batch,
         made_on=ran,
-        say=say,
+        log=log,
         spent=spent,
     )
     made = {
@@ -113,9 +113,9 @@ def measure(
     }
     base.close()
     every = [generation for generations in made.values() for generation in generations]
-    scored = score(every, kinds, store=store, device=where, batch_size=batch, say=say, spent=spent)
+    scored = score(every, kinds, store=store, device=where, batch_size=batch, log=log, spent=spent)
     frames = _by_row(rows, made, scored)
-    say(str(spent))
+    log(str(spent))
     return Measured(
         frames=frames,
         generations={label: [g for (row, _), found in made.items() if row == label for g in found] for label in rows},

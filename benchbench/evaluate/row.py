@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Drawing(NamedTuple):
+class ImageSampler(NamedTuple):
     """What draws uint8 [N, H, W, 3], and how many threads may ask it side by side."""
 
     draw: Callable[[Sequence[Sample], Noise], np.ndarray]
@@ -30,7 +30,7 @@ class Subject:
     label: str
     model_hash: str
     adapter_hash: str | None
-    open: Callable[[], Drawing]
+    open: Callable[[], ImageSampler]
 
 
 class Model:
@@ -60,7 +60,7 @@ class Model:
         """Lets the weights go, so that the rewards find the memory free."""
         self._backbone = None
 
-    def _open(self, adapter: Adapter | None) -> Drawing:
+    def _open(self, adapter: Adapter | None) -> ImageSampler:
         from benchbench.diffusion import backbones
         from benchbench.diffusion.compile import speed_up
         from benchbench.diffusion.load_finetuned import with_weights
@@ -70,11 +70,11 @@ class Model:
         if self._backbone is None:
             self._backbone = backbones.load(self.model, self.device, self.dtype)
             self.on_load(self._backbone)
-            speed_up((self._backbone.unet, self._backbone.vae), self.compiled, self.channels_last)
+            speed_up((self._backbone.network, self._backbone.vae), self.compiled, self.channels_last)
         backbone = with_weights(self._backbone, adapter.weights if adapter else None)
-        if backbone.unet is not self._backbone.unet:
-            speed_up((backbone.unet, backbone.vae), self.compiled, self.channels_last)
+        if backbone.network is not self._backbone.network:
+            speed_up((backbone.network, backbone.vae), self.compiled, self.channels_last)
         if adapter and adapter.weights.kind == "pipeline":
             self.close()  # nothing of the base is in use, and two whole models may be too much
         policy = make_policy(backbone, **self.sampler)
-        return Drawing(partial(sample, policy), policy.threads)
+        return ImageSampler(partial(sample, policy), policy.threads)

@@ -9,7 +9,7 @@ from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError, UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.hub.weights import check_fit
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.store.runs import Adapter, adapter
 
 Training = str | Path | Adapter
@@ -52,13 +52,13 @@ def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | N
     return SamplerConfig.model_validate(next(iter(used.values()), default | asked))
 
 
-def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash: str, say: Say) -> None:
+def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash: str, log: Log) -> None:
     """Errors: CorruptError for an adapter that was trained on another model, UsageError for a UNet of another shape."""
     for one in adapters:
         if one.model_hash is None:
             made = f"it was made from {one.base}" if one.base else f"whether it was made from {model} is not known"
             if one.base != str(model):
-                say(f"{one.label}: no run of ours made it; {made}")
+                log(f"{one.label}: no run of ours made it; {made}")
             check_fit(one.weights, one.label, model)
         elif one.model_hash != model_hash:
             its = one.settings.get("model", "another model")

@@ -19,7 +19,7 @@ from benchbench.noise import Sample
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.scoring import Score, scoring
-from benchbench.runtime.files import Say, sweep
+from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.progress import Progress, progress
@@ -41,7 +41,7 @@ def score(
     store: Path,
     device: str,
     batch_size: int,
-    say: Say,
+    log: Log,
     spent: Spent | None = None,
 ) -> list[pd.DataFrame]:
     """A frame a generation, a row an image and reward, columns of ``store.scores``; one reward in memory at a time.
@@ -53,17 +53,17 @@ def score(
     for kind in rewards:
         if issubclass(kind, Ensemble):
             members = list(kind.kinds.values())
-            found = score(generations, members, store=store, device=device, batch_size=batch_size, say=say, spent=spent)
-            mixed = _mix(kind, found, generations, store, say)
+            found = score(generations, members, store=store, device=device, batch_size=batch_size, log=log, spent=spent)
+            mixed = _mix(kind, found, generations, store, log)
             for frames, frame in zip(parts, mixed, strict=True):
                 frames.append(frame)
             continue
-        lazy = _Lazy(kind, device, say)
+        lazy = _Lazy(kind, device, log)
         for generation, frames in zip(generations, parts, strict=True):
             scores = ScorePart(store, generation.images.id, kind)
-            with locked(scores.lock, say):
+            with locked(scores.lock, log):
                 sweep(scores.path.parent, scores.path.name)
-                known = _current(scores.read(say), generation)
+                known = _current(scores.read(log), generation)
                 todo = _unscored(known, generation)
                 if todo:
                     known = _fill(scores, known, todo, generation, lazy, batch_size, spent)
@@ -72,14 +72,14 @@ def score(
 
 
 def _mix(
-    kind: type[Ensemble], found: list[pd.DataFrame], generations: Sequence[Generation], store: Path, say: Say
+    kind: type[Ensemble], found: list[pd.DataFrame], generations: Sequence[Generation], store: Path, log: Log
 ) -> list[pd.DataFrame]:
     """An ensemble's rows from its members' rows, normalised on the first row of the table, which is the base model."""
     scores = [{name: frame[frame.reward == name].score.to_numpy() for name in kind.kinds} for frame in found]
     first = [s for s, g in zip(scores, generations, strict=True) if g.label == generations[0].label]
     statistics = mix.measured({name: [v for s in first for v in s[name]] for name in kind.kinds})
     of = f"images of {generations[0].label}"
-    mix.tell(kind.name, statistics, of, say)
+    mix.tell(kind.name, statistics, of, log)
     file = store / "scores" / generations[0].images.id / f"ensemble-{safe_name(kind.name)}.json"
     mix.save(file, kind.name, statistics, of)
     member = next(iter(kind.kinds))
@@ -94,8 +94,8 @@ def _mix(
 class _Lazy:
     """A reward that is made when it is first asked."""
 
-    def __init__(self, kind: type[Reward], device: str, say: Say) -> None:
-        self.kind, self.device, self.say = kind, device, say
+    def __init__(self, kind: type[Reward], device: str, log: Log) -> None:
+        self.kind, self.device, self.log = kind, device, log
         self._made: Reward | None = None
         self._scores: Score | None = None
 
@@ -114,7 +114,7 @@ class _Lazy:
     def __call__(self, images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> list[float]:
         """Scores of all images, or of these prepared, in parts where they are too many for the memory."""
         if self._scores is None:
-            self._scores = scoring(self.made(), self.say)
+            self._scores = scoring(self.made(), self.log)
         found: list[float] = self._scores(images, prompts).tolist()
         return found
 

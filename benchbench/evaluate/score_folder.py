@@ -15,7 +15,7 @@ from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.scoring import scoring
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.progress import progress
 from benchbench.types import PromptSet, Reward
 
@@ -47,7 +47,7 @@ def pair(images: Sequence[Path], prompts: PromptSet) -> list[str]:
 
 
 def score_folder(
-    images: Sequence[Path], prompts: Sequence[str], rewards: Sequence[type[Reward]], *, device: str, say: Say
+    images: Sequence[Path], prompts: Sequence[str], rewards: Sequence[type[Reward]], *, device: str, log: Log
 ) -> pd.DataFrame:
     """A row an image and reward, with ``COLUMNS``. One reward is in memory at a time.
 
@@ -56,25 +56,25 @@ def score_folder(
     frames = []
     for kind in rewards:
         if issubclass(kind, Ensemble):
-            members = {name: _scores(images, prompts, one, device, say) for name, one in kind.kinds.items()}
+            members = {name: _scores(images, prompts, one, device, log) for name, one in kind.kinds.items()}
             statistics = mix.measured(members)
-            mix.tell(kind.name, statistics, "images given", say)
+            mix.tell(kind.name, statistics, "images given", log)
             tensors = {name: pd.Series(values) for name, values in members.items()}
             values = kind.combine(tensors, statistics).tolist()
         else:
-            values = _scores(images, prompts, kind, device, say)
+            values = _scores(images, prompts, kind, device, log)
         names = [path.name for path in images]
         frame = pd.DataFrame({"image": names, "prompt": list(prompts), "score": values})
         frames.append(frame.assign(reward=kind.name, version=kind.version, unit=kind.unit)[COLUMNS])
     return pd.concat(frames, ignore_index=True)
 
 
-def _scores(images: Sequence[Path], prompts: Sequence[str], kind: type[Reward], device: str, say: Say) -> list[float]:
+def _scores(images: Sequence[Path], prompts: Sequence[str], kind: type[Reward], device: str, log: Log) -> list[float]:
     from benchbench.runtime.precision import exact_fp32
 
     exact_fp32()
     reward = kind(device)
-    score, values = scoring(reward, say), list[float]()
+    score, values = scoring(reward, log), list[float]()
     reward.expect(prompts)
     rows = list(zip(images, prompts, strict=True))
     with (

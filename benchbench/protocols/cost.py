@@ -29,7 +29,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, make_cell
-from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.files import Log, write_atomic
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.job_process import run_job
 from benchbench.runtime.jobs import Job, LocalBackend, run
@@ -74,7 +74,7 @@ class TrainingCost(Measurement[CostSettings]):
         store: Path,
         device: str | None = None,
         dtype: str = "auto",
-        say: Say = print,
+        log: Log = print,
     ) -> pd.DataFrame:
         """A row an iteration: images, steps (of the optimiser), MEASURED, and peak_gib of the whole process.
 
@@ -93,7 +93,7 @@ class TrainingCost(Measurement[CostSettings]):
         weights = {here.name: here.own_hash}
         key = {"schema": self.schema, "config": made.model_dump(mode="json"), "weights": weights, **machine}
         kept = MeasurementParts(store, self.name, key)
-        say(f"cost of {settings.method} on {here}: {settings.iterations + 1} iterations on {machine['device']}")
+        log(f"cost of {settings.method} on {here}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def compute() -> Any:
             return lambda start, stop: _train_apart(made, str(where), store)
@@ -101,7 +101,7 @@ class TrainingCost(Measurement[CostSettings]):
         def ran() -> Mapping[str, Any]:
             return record({"protocol": self.name, **key}, weights, str(where))
 
-        return kept.collect(1, 1, compute, ran, f"cost of {settings.method}", "trainings", say)
+        return kept.collect(1, 1, compute, ran, f"cost of {settings.method}", "trainings", log)
 
     def precision(self, dtype: str, device: str | None) -> str:
         """The word itself: ``auto`` leaves the choice to each method's training."""

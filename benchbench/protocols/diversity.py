@@ -17,7 +17,7 @@ from torch import Tensor
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
 from benchbench.store.measurements import MeasurementParts
 from benchbench.types import Reward
@@ -27,7 +27,7 @@ BATCH = 32
 
 
 def diversity(
-    generations: Sequence[Generation], clip: str | type[Reward], *, store: Path, device: str, say: Say
+    generations: Sequence[Generation], clip: str | type[Reward], *, store: Path, device: str, log: Log
 ) -> pd.DataFrame:
     """A row a prompt with the columns of scores, ``reward`` being "diversity"; seeds are images like any others.
 
@@ -48,7 +48,7 @@ def diversity(
             found: Tensor = model.features([g.images.read(item) for g, item in items[rows]]).double().cpu()
             return found
 
-        features = Splitter(f"in the features of {kind.name}", BATCH, row="image", say=say)(part, len(items))
+        features = Splitter(f"in the features of {kind.name}", BATCH, row="image", log=log)(part, len(items))
         owner = torch.tensor([item.index for _, item in items])
         values = [apart(features[owner == index]) for index in prompts]
 
@@ -58,7 +58,7 @@ def diversity(
 
         return rows
 
-    found = kept.collect(1, 1, compute, lambda: {"device": device}, f"diversity by {kind.name}", "models", say)
+    found = kept.collect(1, 1, compute, lambda: {"device": device}, f"diversity by {kind.name}", "models", log)
     return found.assign(reward=NAME, version=f"{kind.name} {kind.version}", unit="1 - cos")
 
 

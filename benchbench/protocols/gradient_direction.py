@@ -103,7 +103,7 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
         """One walk at a time, so that a pair is known to be of its prompt; a tie gives no row."""
         method: Method = registry.get("methods", settings.method)()
         cfg = self._config(type(method), settings)
-        policy, unet = probe.policy, probe.policy.backbone.unet
+        policy, unet = probe.policy, probe.policy.backbone.network
         if settings.parameters == "all":
             unet.requires_grad_(True)
         elif not getattr(unet, "peft_config", None):

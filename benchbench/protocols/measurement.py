@@ -16,7 +16,7 @@ from benchbench.errors import UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.runs import Adapter, adapter
 from benchbench.types import PromptSet, Reward, Settings
@@ -92,7 +92,7 @@ class Measurement(ABC, Generic[S]):
         store: Path,
         device: str | None = None,
         dtype: str = "auto",
-        say: Say = print,
+        log: Log = print,
     ) -> pd.DataFrame:
         """Rows of one model (``run`` None: the base) under one reward, from the store where it has them.
 
@@ -173,7 +173,7 @@ def target(
     store: Path,
     device: str | None,
     dtype: str,
-    say: Say,
+    log: Log,
 ) -> Target:
     """Resolves names to hashes and loads no weights. Errors: those of names, runs and models."""
     from benchbench.diffusion import backbones
@@ -191,7 +191,7 @@ def target(
     found = adapter(store, run) if run is not None else None
     here = models.find(model)
     if found:
-        check_model([found], here, here.own_hash, say)
+        check_model([found], here, here.own_hash, log)
     used = found.settings.get("sampler", {}) if found else {}
     sampler = settings.sampler or SamplerConfig.model_validate(used)
     where = backbones.pick_device(device)

@@ -22,7 +22,7 @@ from benchbench.protocols.measurement import Measurement, MeasureSettings, Price
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.stats import intervals, paired
 from benchbench.stats.intervals import LEVEL
 from benchbench.store import runs
@@ -58,7 +58,7 @@ class RewardHacking(Measurement[HackingSettings]):
         store: Path,
         device: str | None = None,
         dtype: str = "auto",
-        say: Say = print,
+        log: Log = print,
     ) -> pd.DataFrame:
         """Score rows with ``samples``, how many the run had seen, and diversity rows, one a prompt.
 
@@ -69,7 +69,7 @@ class RewardHacking(Measurement[HackingSettings]):
 
         if run is None:
             raise UsageError("the base model was not trained", "the panel is of a training", "name a run")
-        aim = target(model, run, prompts, reward, settings, store, device, dtype, say)
+        aim = target(model, run, prompts, reward, settings, store, device, dtype, log)
         assert aim.adapter is not None
         if aim.adapter.run is None or not (folders := runs.kept(aim.adapter.run)):
             raise MissingError(
@@ -93,12 +93,12 @@ class RewardHacking(Measurement[HackingSettings]):
             sampler=aim.sampler,
             device=device,
             dtype=dtype,
-            say=say,
+            log=log,
         )
         where, clip = str(backbones.pick_device(device)), lookup.require(base.evaluation_clip)
         frames = []
         for label, frame in found.frames.items():
-            spread = diversity(found.generations[label], clip, store=store, device=where, say=say)
+            spread = diversity(found.generations[label], clip, store=store, device=where, log=log)
             both = pd.concat([frame.drop(columns="train_seed"), spread], ignore_index=True)
             frames.append(both.assign(samples=int(label)))
         return pd.concat(frames, ignore_index=True)

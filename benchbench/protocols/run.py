@@ -21,7 +21,7 @@ from benchbench.report import derived, folder
 from benchbench.report.sections import Page, RecordSection, Section, TableSection
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
 from benchbench.store.runs import Adapter, adapter
 from benchbench.types import PromptSet, Reward
@@ -68,7 +68,7 @@ def run(
     overrides: Sequence[str] = (),
     device: str | None = None,
     dtype: str = "auto",
-    say: Say = print,
+    log: Log = print,
 ) -> Result:
     """Measures every row, the base model first where the protocol has one, and writes the report.
 
@@ -86,7 +86,7 @@ def run(
     if key in {text.partition("=")[0].strip() for text in overrides}:
         values = (getattr(settings, key),)
     frames: dict[str, pd.DataFrame] = {}
-    options: dict[str, Any] = {"store": store, "device": device, "dtype": dtype, "say": say}
+    options: dict[str, Any] = {"store": store, "device": device, "dtype": dtype, "log": log}
     for label, found in rows:
         for value in values:
             own = settings.model_copy(update={key: value}) if key else settings

@@ -23,14 +23,14 @@ from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.load_finetuned import with_weights
 from benchbench.diffusion.policy import Policy, make_policy
-from benchbench.diffusion.rollout import Draws, Visit, rollout
+from benchbench.diffusion.rollout import NoiseSource, Visit, rollout
 from benchbench.diffusion.schedule import Step, check_steps
 from benchbench.errors import UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_vocabulary
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Run, Target, target
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
 from benchbench.store.measurements import MeasurementParts
@@ -95,10 +95,10 @@ class StateMeasurement(Measurement[S]):
         store: Path,
         device: str | None = None,
         dtype: str = "auto",
-        say: Say = print,
+        log: Log = print,
     ) -> pd.DataFrame:
         """Rows by state and step. Errors: UsageError, MissingError, CorruptError, RunError (a reward not finite)."""
-        aim = target(model, run, prompts, reward, settings, store, device, self.precision(dtype, device), say)
+        aim = target(model, run, prompts, reward, settings, store, device, self.precision(dtype, device), log)
         check_steps(settings.steps, aim.sampler.steps)
         check_vocabulary(prompts, aim.model.name)
         self.refuse(aim, settings)
@@ -108,7 +108,7 @@ class StateMeasurement(Measurement[S]):
         left = sum(stop - start for start, stop in kept.missing(settings.states, self.per_part, lambda line: None))
         if left:
             price = self.cost(settings, aim.sampler.steps)
-            say(
+            log(
                 f"{self.title} of {aim.label} under {aim.reward.name}: {left} of {settings.states} {self.unit} to "
                 f"measure, {price} for all; into {kept.folder}"
             )
@@ -129,7 +129,7 @@ class StateMeasurement(Measurement[S]):
             return record({"protocol": self.name, "prompts": prompts.name, **key}, weights, aim.device)
 
         title = f"{self.name} {aim.adapter.label if aim.adapter else aim.model}"
-        frame = kept.collect(settings.states, self.per_part, compute, ran, title, self.unit, say)
+        frame = kept.collect(settings.states, self.per_part, compute, ran, title, self.unit, log)
         return self.derive(frame, settings)
 
 
@@ -163,7 +163,7 @@ def walk(
 
     Several ``branches`` leave one x_T and go on with noise of their own: [B * N, C, h, w], one branch after another.
     """
-    policy, draws = probe.policy, Draws(probe.policy, probe.noise, samples)
+    policy, draws = probe.policy, NoiseSource(probe.policy, probe.noise, samples)
     n = len(branches)
     start = draws.start().repeat(n, 1, 1, 1)
 

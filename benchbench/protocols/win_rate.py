@@ -22,7 +22,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
 from benchbench.protocols.step_table import said
 from benchbench.report.table import Cell, Column, Table, make_cell
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.stats import intervals
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.proportions import share, wilson
@@ -64,7 +64,7 @@ class WinRate(Measurement[WinSettings]):
         store: Path,
         device: str | None = None,
         dtype: str = "auto",
-        say: Say = print,
+        log: Log = print,
     ) -> pd.DataFrame:
         """A row a comparison: score, base_score, and win, draw, lose (1 or 0). ``run`` None compares the base model.
 
@@ -76,7 +76,7 @@ class WinRate(Measurement[WinSettings]):
         if (ours and ours.weights.path) == (base and base.weights.path):
             both = settings.baseline or "the base model"
             raise UsageError("a model cannot be compared with itself", f"both are {both}", "name a run")
-        aim = target(model, ours or base, prompts, reward, settings, store, device, dtype, say)
+        aim = target(model, ours or base, prompts, reward, settings, store, device, dtype, log)
         rows: dict[str, list[Training]] = {"ours": [ours] if ours else [], "baseline": [base] if base else []}
         found = measure(
             aim.model,
@@ -89,7 +89,7 @@ class WinRate(Measurement[WinSettings]):
             sampler=aim.sampler,
             device=device,
             dtype=dtype,
-            say=say,
+            log=log,
         )
         return compare(found.frames["ours"], found.frames["baseline"], settings)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchbench.evaluate.measure import Measured
-    from benchbench.runtime.files import Say
+    from benchbench.runtime.files import Log
 
 IMAGE_PROTOCOLS = ("reward-table", "win-rate")  # the protocols that look at scores of stored images
 
@@ -35,7 +35,7 @@ class MeasurementSpec(BaseModel):
     quick: bool = False
     dtype: str = "auto"
 
-    def measure_images(self, store: Path, say: Say) -> Measured:
+    def measure_images(self, store: Path, log: Log) -> Measured:
         """Returns images and scores of every row; makes only what is missing."""
         from benchbench import prompts
         from benchbench.config import SamplerConfig
@@ -50,10 +50,10 @@ class MeasurementSpec(BaseModel):
             images_per_prompt=self.images,
             sampler=SamplerConfig.model_validate(self.sampler) if self.sampler else None,
             dtype=self.dtype,
-            say=say,
+            log=log,
         )
 
-    def measure_protocol(self, reward: str, store: Path, say: Say) -> dict[str, pd.DataFrame]:
+    def measure_protocol(self, reward: str, store: Path, log: Log) -> dict[str, pd.DataFrame]:
         """Returns what the protocol measures under one reward, by row; the column ``train_seed`` counts trainings."""
         import pandas as pd
 
@@ -65,7 +65,7 @@ class MeasurementSpec(BaseModel):
         protocol, frames_by_row = PROTOCOLS[self.protocol], {}
         model, prompt_set, reward_class = models.find(self.model), prompts.load(self.prompts), lookup.require(reward)
         settings = self.protocol_settings()
-        options: dict[str, Any] = {"store": store, "dtype": self.dtype, "say": say}
+        options: dict[str, Any] = {"store": store, "dtype": self.dtype, "log": log}
         for row, runs in self.rows.items():
             frames = [
                 protocol.measure(model, run, prompt_set, reward_class, settings, **options).assign(train_seed=i)
@@ -82,13 +82,13 @@ class MeasurementSpec(BaseModel):
         quick = protocol.quick.model_dump(mode="json", exclude_defaults=True) if self.quick else {}
         return protocol.Settings.model_validate({**self.settings, **quick})
 
-    def run(self, store: Path, say: Say = print) -> None:
+    def run(self, store: Path, log: Log = print) -> None:
         """Makes what the store lacks."""
         if self.protocol in IMAGE_PROTOCOLS:
-            self.measure_images(store, say)
+            self.measure_images(store, log)
         else:
             for reward in self.rewards:
-                self.measure_protocol(reward, store, say)
+                self.measure_protocol(reward, store, log)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from benchbench.report.table import Table
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.spec import Block
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 
 
-def tables(plan: Plan, block: Block, store: Path, say: Say) -> tuple[list[Table], list[Section]]:
+def tables(plan: Plan, block: Block, store: Path, log: Log) -> tuple[list[Table], list[Section]]:
     """Returns tables of one prompt set and their curves over the steps. Errors: RunError where nothing was measured."""
     protocol = PROTOCOLS[plan.spec.protocol]
     values = plan.published(block)
@@ -32,7 +32,7 @@ def tables(plan: Plan, block: Block, store: Path, say: Say) -> tuple[list[Table]
         settings = None
         for measurement in here:
             spec = measurement_spec(plan, measurement, {measurement.row: list(measurement.runs)}, [reward])
-            frames |= spec.measure_protocol(reward, store, say)
+            frames |= spec.measure_protocol(reward, store, log)
             settings = spec.protocol_settings()
         if settings is None:
             continue

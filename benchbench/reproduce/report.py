@@ -21,7 +21,7 @@ from benchbench.reproduce.order import compare_with_paper
 from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.published_values import published_tables
 from benchbench.reproduce.spec import Block
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 
 
 @dataclass
@@ -36,7 +36,7 @@ class BlockReport:
     """Evaluations by prompt set and, where a column has trainings of its own, its reward."""
 
 
-def report(plan: Plan, store: Path, say: Say) -> Path:
+def report(plan: Plan, store: Path, log: Log) -> Path:
     """Writes the report, prints its tables, and returns its folder.
 
     A prompt set whose table cannot be made is left out, and the page says why. Errors: RunError where none can.
@@ -45,7 +45,7 @@ def report(plan: Plan, store: Path, say: Say) -> Path:
     absent = list(plan.skipped)
     for block in [plan.blocks[0]] if spec.protocol == "curve" else plan.blocks:
         try:
-            part = _block_report(plan, block, store, say)
+            part = _block_report(plan, block, store, log)
         except BenchError as error:
             absent.append(f"{block.prompts}: {error.problem} ({error.cause})")
             continue
@@ -75,25 +75,25 @@ def report(plan: Plan, store: Path, say: Say) -> Path:
     )
     out = folder.write(store, f"{spec.id.replace(':', '-')}-{plan.track_name}", page)
     for table in whole.tables:
-        say("")
-        say(table.markdown().rstrip())
+        log("")
+        log(table.markdown().rstrip())
     for line in [*whole.compared, *(f"not in the table: {line}" for line in absent)]:
-        say(line)
-    say(f"report: {folder.page_file(out, plan.quick)}")
+        log(line)
+    log(f"report: {folder.page_file(out, plan.quick)}")
     return out
 
 
-def _block_report(plan: Plan, block: Block, store: Path, say: Say) -> BlockReport:
+def _block_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockReport:
     if plan.spec.protocol in IMAGE_PROTOCOLS:
-        return _image_report(plan, block, store, say)
+        return _image_report(plan, block, store, log)
     if plan.spec.protocol == "curve":
         tables, curves = curve.tables(plan)
     else:
-        tables, curves = protocol_tables.tables(plan, block, store, say)
+        tables, curves = protocol_tables.tables(plan, block, store, log)
     return BlockReport(tables, curves=curves)
 
 
-def _image_report(plan: Plan, block: Block, store: Path, say: Say) -> BlockReport:
+def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockReport:
     """Returns one table on one prompt set, with a table of win rates before it where that is the protocol.
 
     Where a column has trainings of its own, their gold reward follows it.
@@ -106,7 +106,7 @@ def _image_report(plan: Plan, block: Block, store: Path, say: Say) -> BlockRepor
             continue
         rows = {m.row: list(m.runs) for m in here}
         spec = measurement_spec(plan, here[0], rows, list(here[0].rewards))
-        measured = spec.measure_images(store, say)
+        measured = spec.measure_images(store, log)
         result.measured[f"{block.prompts}, {group}" if group else block.prompts] = measured
         for row, frame in measured.frames.items():
             name = f"{gold} ({group})" if group else gold

@@ -14,7 +14,7 @@ from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, with
 from benchbench.reproduce.spec import load, track_of
 from benchbench.runtime.backends.base import Backend
 from benchbench.runtime.cores import cores
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.jobs import LocalBackend, run
 
 
@@ -30,7 +30,7 @@ def reproduce(
     dry_run: bool = False,
     jobs: int | None = None,
     dtype: str = "auto",
-    say: Say = print,
+    log: Log = print,
 ) -> Path | None:
     """Makes what is missing, writes the report and returns its folder; a dry run prints the plan and returns None.
 
@@ -54,27 +54,27 @@ def reproduce(
         models.folder(plan.track.model)  # raises the error with what to do
     slots = 1 if spec.protocol == "cost" else jobs or _slots(plan)  # side by side they would slow each other down
     size = "QUICK (one seed, the fewest columns): " if quick else ""
-    say(f"{spec.title} on the {track} track; {size}results go to {store}")
+    log(f"{spec.title} on the {track} track; {size}results go to {store}")
     for line in estimate.describe(plan, slots):
-        say(line)
+        log(line)
     for line in plan.skipped:
-        say(f"not in the table: {line}")
+        log(f"not in the table: {line}")
     for line in missing(plan):
-        say(f"missing: {line}")
+        log(f"missing: {line}")
     if dry_run:
-        say(estimate.work_line(plan))
+        log(estimate.work_line(plan))
         for training in plan.trainings:
-            say(f"{'done' if training.done else 'left'}: {training.out.name}")
+            log(f"{'done' if training.done else 'left'}: {training.out.name}")
         return None
-    return _run(plan, store, LocalBackend(slots), say)
+    return _run(plan, store, LocalBackend(slots), log)
 
 
-def _run(plan: Plan, store: Path, backend: Backend, say: Say) -> Path:
+def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
     """Trains, measures, writes the report and returns its folder. Errors: see ``reproduce``."""
     failures = run(training_jobs(plan, store), backend, "training")
     plan = without_failed(plan, failures, store)
     unmeasured = run(measurement_jobs(plan, store), backend, "measuring")
-    out = report.report(without_failed(plan, unmeasured, store), store, say)
+    out = report.report(without_failed(plan, unmeasured, store), store, log)
     if errors := [failure.error for failure in (*failures, *unmeasured)]:
         raise RunError(
             f"the table is without {len(errors)} of its parts",

@@ -18,7 +18,7 @@ from benchbench import registry
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
 from benchbench.rewards.scoring import scoring
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import find_object, write_json
 from benchbench.types import Reward
 
@@ -161,10 +161,10 @@ def measured(scores: Mapping[str, Sequence[float]]) -> dict[str, Statistics]:
     return found
 
 
-def tell(name: str, statistics: Mapping[str, Statistics], of: str, say: Say) -> None:
+def tell(name: str, statistics: Mapping[str, Statistics], of: str, log: Log) -> None:
     """Says what each member is normalised by."""
     for member, s in statistics.items():
-        say(f"{name}: {member} is normalised by mean {s.mean:.5g}, deviation {s.deviation:.5g} ({s.images} {of})")
+        log(f"{name}: {member} is normalised by mean {s.mean:.5g}, deviation {s.deviation:.5g} ({s.images} {of})")
 
 
 def save(path: Path, name: str, statistics: Mapping[str, Statistics], of: str) -> None:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 Score = Callable[["Sequence[Image] | Tensor", Sequence[str]], "Tensor"]
 
 
-def scoring(reward: Reward, say: Callable[[str], Any] | None = None) -> Score:
+def scoring(reward: Reward, log: Callable[[str], Any] | None = None) -> Score:
     """Scores float32 [N] on the CPU of N images, in parts where there are too many for the memory.
 
     The images may be what a PreparedReward has prepared of them, a tensor [N, ...]. The function raises NoMemoryError.
     """
-    fits = Splitter(f"in the reward {reward.name}", row="image", say=say)
+    fits = Splitter(f"in the reward {reward.name}", row="image", log=log)
 
     def score(images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> Tensor:
         return fits(lambda rows: _scores(reward, images[rows], prompts[rows]), len(images))

@@ -32,51 +32,51 @@ class LostError(RunError):
     """Another process has ended without a word, so nothing can be agreed on with it any more."""
 
 
-class World:
+class ProcessGroup:
     """This process among ``size``; one that is alone shares nothing and loses no time."""
 
     def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu") -> None:
         self.rank, self.size, self.device = rank, size, torch.device(device)
-        self.dividing = False
+        self.sharding = False
         self.first_row = 0
         """The number, in the whole batch, of the first row that is being made: an error names the right sample."""
         self._failure: Exception | None = None
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes files and speaks."""
         return self.rank == 0
 
-    def share(self, n: int) -> slice:
+    def local_slice(self, n: int) -> slice:
         """This process's rows of n: neighbours, as equal as can be; rank 0 has some wherever there are any."""
         return slice(-(-n * self.rank // self.size), -(-n * (self.rank + 1) // self.size))
 
     @contextmanager
-    def divided(self) -> Iterator[None]:
+    def sharded(self) -> Iterator[None]:
         """Within the block the policy and the reward compute each batch of rows in shares."""
-        self.dividing = self.size > 1
+        self.sharding = self.size > 1
         try:
             yield
         finally:
-            self.dividing = False
+            self.sharding = False
 
-    def rows(self, n: int, shape: Sequence[int], make: Callable[[slice], Tensor]) -> Tensor:
+    def sharded_rows(self, n: int, shape: Sequence[int], make: Callable[[slice], Tensor]) -> Tensor:
         """float32 [n, *shape], whole on every process, of what ``make(rows)`` gives for each share of the rows."""
-        if not self.dividing:
+        if not self.sharding:
             return make(slice(0, n))
-        whole, mine = torch.zeros(n, *shape, device=self.device), self.share(n)
+        whole, mine = torch.zeros(n, *shape, device=self.device), self.local_slice(n)
         if mine.start < mine.stop and self._failure is None:
-            self.dividing, self.first_row = False, mine.start
+            self.sharding, self.first_row = False, mine.start
             try:
                 whole[mine] = make(mine)
             except Exception as error:
                 self._failure = error
             finally:
-                self.dividing, self.first_row = True, 0
-        self.sum([whole])  # the others' rows are zeros here, so the sum is exact
+                self.sharding, self.first_row = True, 0
+        self.all_reduce([whole])  # the others' rows are zeros here, so the sum is exact
         return whole
 
-    def sum(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replaces each tensor by its sum over the processes. Errors: LostError."""
         if self.size == 1:
             return
@@ -102,11 +102,11 @@ class World:
         if self.size == 1:
             return
         has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
-        self.sum([has])
+        self.all_reduce([has])
         for parameter, some in zip(parameters, has.tolist(), strict=True):
             if some and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        self.sum([p.grad for p in parameters if p.grad is not None])
+        self.all_reduce([p.grad for p in parameters if p.grad is not None])
 
     def gather(self, value: Any) -> list[Any]:
         """The JSON-able value of each process, by rank, on every process. Errors: LostError."""
@@ -124,7 +124,7 @@ class World:
         own = torch.zeros(self.size, width, dtype=torch.uint8)
         own[self.rank, : len(line)] = torch.tensor(list(line), dtype=torch.uint8)
         own = own.to(self.device)
-        self.sum([own])
+        self.all_reduce([own])
         return [bytes(row) for row in own.tolist()]
 
     def totals(self, shares: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class World:
                 out[name] = out.get(name, 0.0) + value
         return out
 
-    def same(self, what: str, value: Any) -> None:
+    def check_same(self, what: str, value: Any) -> None:
         """Errors: RunError unless all processes hold the same value."""
         each = self.gather(value)
         odd = [rank for rank, one in enumerate(each) if one != each[0]]
@@ -148,14 +148,14 @@ class World:
                 "start all of them by the same command, with the same files, versions and kind of device",
             )
 
-    def same_weights(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+    def check_same_weights(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Errors: RunError unless all processes hold the same bits."""
         if self.size > 1:  # a sum of whole numbers is the same in any order
             kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-            self.same("weights", [int(p.detach().view(kinds[p.element_size()]).sum()) for p in parameters])
+            self.check_same("weights", [int(p.detach().view(kinds[p.element_size()]).sum()) for p in parameters])
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def raise_on_all(self) -> Iterator[None]:
         """At the end of the block all go on, or all raise the error of the first process that had one."""
         if self.size == 1:
             yield

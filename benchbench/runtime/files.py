@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchbench.runtime.file_errors import writing
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def cache_folder() -> Path:

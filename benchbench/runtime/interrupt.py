@@ -26,11 +26,11 @@ class Interrupt:
 
     def __init__(
         self,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         patience: float = 0.0,
         message: str = "stopping after this rollout; again to stop at once",
     ) -> None:
-        self.asked, self._say, self._message, self._when = False, say, message, 0.0
+        self.asked, self._say, self._message, self._when = False, log, message, 0.0
         self._patience = max(patience, PATIENCE if status.is_job() else 0.0)
 
     def __enter__(self) -> Interrupt:

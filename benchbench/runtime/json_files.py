@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.errors import CorruptError
-from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.files import Log, write_atomic
 
 
 def parse(text: str | bytes) -> Any:
@@ -55,7 +55,7 @@ def find_list(path: Path) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def read_lines(path: Path, say: Say) -> list[dict[str, Any]]:
+def read_lines(path: Path, log: Log) -> list[dict[str, Any]]:
     """Returns the object of each line; a line that holds none is left out, and how many were is said.
 
     No file is no line. A last line without its end is what a kill, or a writer at work, left: it is left out silently.
@@ -68,7 +68,7 @@ def read_lines(path: Path, say: Say) -> list[dict[str, Any]]:
         except ValueError:
             bad += [number] if number < len(lines) else []
     if bad:
-        say(f"warning: {path} is damaged: {len(bad)} of its lines are left out, first line {bad[0]}")
+        log(f"warning: {path} is damaged: {len(bad)} of its lines are left out, first line {bad[0]}")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""From how a process was started to its place in a World: ``accelerate launch -m benchbench train ...``.
+"""From how a process was started to its place in a ProcessGroup: ``accelerate launch -m benchbench train ...``.
 
 Launchers (accelerate, torchrun) start equal processes and tell each its place in environment variables. This file
 reads them, refuses what was started in another way, and lets accelerate connect the processes. Imports no torch until
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from benchbench.errors import BenchError, RunError, UsageError
 
 if TYPE_CHECKING:
-    from benchbench.runtime.distributed import World
+    from benchbench.runtime.distributed import ProcessGroup
+
+    pass
 
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 FOREIGN = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # of MPI's launchers
@@ -98,16 +100,16 @@ def alone(command: str) -> None:
 
 
 @contextmanager
-def world(device: str | None) -> Iterator[World]:
+def processes(device: str | None) -> Iterator[ProcessGroup]:
     """Connects the processes of this run for the block, each on a device of its own; one process is left alone.
 
     Errors: UsageError for a device that cannot be meant, RunError where the others are not reached.
     """
-    from benchbench.runtime.distributed import LostError, World
+    from benchbench.runtime.distributed import LostError, ProcessGroup
 
     where = place()
     if where.size == 1:
-        yield World()
+        yield ProcessGroup()
         return
     cpu = _on_cpu(device, where)
     import torch
@@ -122,7 +124,7 @@ def world(device: str | None) -> Iterator[World]:
             "look whether all were started, and whether that port is free and open",
         ) from error
     try:
-        yield World(where.rank, where.size, torch.device("cpu") if cpu else state.device)
+        yield ProcessGroup(where.rank, where.size, torch.device("cpu") if cpu else state.device)
     except LostError:
         raise
     except BenchError:  # raised by all of them

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchbench.runtime.file_errors import writing
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 
 
 @contextmanager
-def locked(path: Path, say: Say) -> Iterator[None]:
+def locked(path: Path, log: Log) -> Iterator[None]:
     """Holds the lock file ``path``; waits where another process has it, and says so after a second."""
     from filelock import FileLock, Timeout
 
@@ -21,7 +21,7 @@ def locked(path: Path, say: Say) -> Iterator[None]:
         try:
             lock.acquire(timeout=1)
         except Timeout:
-            say(f"another process is working on {path.parent.name}/{path.stem}; waiting for it")
+            log(f"another process is working on {path.parent.name}/{path.stem}; waiting for it")
             lock.acquire()
     try:
         yield

@@ -36,7 +36,7 @@ class Splitter:
 
     ``what`` and ``row`` are words for messages: what is being done ("decoding"), and what a row is ("image").
     ``size`` is the largest number of rows at a time; None sets no limit. It may be set at any moment, and it is lowered
-    after an out-of-memory error, for good. ``say`` and ``changed`` are then told once, when a size has fitted.
+    after an out-of-memory error, for good. ``log`` and ``changed`` are then told once, when a size has fitted.
     ``remedy`` is the last line of the error that ends the run where one row is too many. ``further`` is what can still
     be done there: it does it and returns words for it, or None where nothing is left to do.
 
@@ -51,13 +51,13 @@ class Splitter:
         *,
         row: str = "row",
         graph: bool = False,
-        say: Callable[[str], Any] | None = None,
+        log: Callable[[str], Any] | None = None,
         changed: Callable[[int], Any] | None = None,
         further: Callable[[], str | None] | None = None,
         remedy: str = REMEDY,
     ) -> None:
         self.what, self.size, self.row, self.graph, self.remedy = what, size, row, graph, remedy
-        self.say, self.changed, self.further = say, changed, further
+        self.log, self.changed, self.further = log, changed, further
         self._done: str | None = None  # what ``further`` did
         self._lowered = False  # and nobody was told yet
 
@@ -119,10 +119,10 @@ class Splitter:
             return
         self._lowered = False
         size = self.size or 1
-        if self.say:
+        if self.log:
             many = f"{size} {self.row}s" if size > 1 else f"one {self.row}"
             also = f", {self._done}" if self._done else ""
-            self.say(f"out of memory {self.what}: going on with {many} at a time{also}")
+            self.log(f"out of memory {self.what}: going on with {many} at a time{also}")
         if self.changed:
             self.changed(size)
 

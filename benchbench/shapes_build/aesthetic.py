@@ -32,7 +32,7 @@ def run(stage: Stage) -> Facts:
         loss.backward()
         optimiser.step()
         rate.step()
-        stage.log(step, steps, loss=loss.item())
+        stage.report_step(step, steps, loss=loss.item())
     with torch.no_grad():
         guess = torch.cat([net(part) for part in pictures[held:].split(250)])
     pairs = torch.stack([guess, taste.rule(pictures[held:]), liked[held:]])

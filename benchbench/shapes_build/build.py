@@ -21,10 +21,10 @@ from .stage import facts, is_done
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow")
 SHIPPED = {"model": "ship", "clip": "ship", "pref": "ship", "aesthetic.safetensors": "ship", "spm": "spm"}
 """What a build leaves, and the stage that made it."""
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def build(out: Path, seed: int = 0, jobs: int = 2, say: Say = print, quick: bool = False) -> dict[str, Any]:
+def build(out: Path, seed: int = 0, jobs: int = 2, log: Log = print, quick: bool = False) -> dict[str, Any]:
     """Builds everything into `out` and returns the record; stages that ended before are not run again.
 
     `jobs` stages run at a time, each in a process of its own on one thread. `quick` builds something that works but
@@ -33,11 +33,11 @@ def build(out: Path, seed: int = 0, jobs: int = 2, say: Say = print, quick: bool
     out = Path(out)
     _claim(out, {"recipe": 1, "seed": seed, "quick": quick})
     if (out / "record.json").is_file():
-        say(f"{out} holds this build already")
+        log(f"{out} holds this build already")
         return read_object(out / "record.json", "delete it; the build is finished again")
     work = out / "work"
     started = time.monotonic()
-    _run_stages(work, seed, jobs, quick, say)
+    _run_stages(work, seed, jobs, quick, log)
     for name, stage in SHIPPED.items():
         _copy(work / stage / name, out / name)
     _copy(work / "measure" / "samples.png", out / "samples.png")
@@ -73,7 +73,7 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, part)
 
 
-def _run_stages(work: Path, seed: int, jobs: int, quick: bool, say: Say) -> None:
+def _run_stages(work: Path, seed: int, jobs: int, quick: bool, log: Log) -> None:
     """Runs the stages that have not ended before, at most `jobs` at a time. Errors: RunError for one that fails."""
     made: dict[str, Job] = {}
     for stage, needs in STAGES.items():
@@ -86,8 +86,8 @@ def _run_stages(work: Path, seed: int, jobs: int, quick: bool, say: Say) -> None
             LocalBackend(jobs),
             "building",
             stop_at_first=True,
-            on_start=lambda job: say(f"{job.name}: started"),
-            on_end=lambda job: say(f"{job.name}: done in {facts(work, job.name)['seconds']:.0f} s"),
+            on_start=lambda job: log(f"{job.name}: started"),
+            on_end=lambda job: log(f"{job.name}: done in {facts(work, job.name)['seconds']:.0f} s"),
         )
     except BenchError as error:
         raise RunError(f"stage {error.problem}", error.cause, f"{error.remedy}; a build goes on from here") from error

@@ -104,7 +104,7 @@ def run(stage: Stage) -> Facts:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         rate.step()
-        stage.log(step, steps, pairing=pairing.item(), naming=naming.item(), margin=margin.mean().item())
+        stage.report_step(step, steps, pairing=pairing.item(), naming=naming.item(), margin=margin.mean().item())
     last = order[train : train + 1000]
     last = last[: len(last) // 50 * 50]
     accuracy = _accuracy(model, images[last].float() / 255, true[last], wrong[last])

@@ -81,7 +81,7 @@ def run(stage: Stage) -> Facts:
         loss.backward()
         optimiser.step()
         rate.step()
-        stage.log(step, steps, loss=loss.item())
+        stage.report_step(step, steps, loss=loss.item())
     with torch.no_grad():
         logits = net(held.images.float() / 255)
     guesses = torch.stack([part.argmax(1) for part in logits], dim=1)

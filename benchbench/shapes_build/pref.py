@@ -98,7 +98,7 @@ def run(stage: Stage) -> Facts:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         rate.step()
-        stage.log(step, steps, loss=loss.item())
+        stage.report_step(step, steps, loss=loss.item())
     model.eval()
     with torch.no_grad():
         guess = torch.cat([margins(part) for part in test.split(100)])

@@ -59,7 +59,7 @@ def make(
     held_out: int,
     seed: int,
     quick: bool,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     pairs: PairSet | None = None,
 ) -> Facts:
     """Trains on ``count`` fresh pairs of the preference scorer's annotators, or on ``pairs`` if they are given,
@@ -71,7 +71,7 @@ def make(
     else:
         chosen, count = pairs, len(pairs)
     scorer = Scorer(load(pref))
-    loss = train_spm(scorer, scorer.network, backbone, chosen, config, seed, say)
+    loss = train_spm(scorer, scorer.network, backbone, chosen, config, seed, log)
 
     added = {name: p.detach().half().contiguous() for name, p in scorer.network.added().items()}
     file = folder / "spm.safetensors"
@@ -105,7 +105,7 @@ def run(stage: Stage) -> Facts:
     count, held_out = stage.scale(8000, 60), stage.scale(600, 20)
     backbone = backbones.load(str(shipped / "model"), "cpu")
     return make(
-        stage.folder / "spm", backbone, shipped / "pref", config, count, held_out, stage.seed, stage.quick, stage.say
+        stage.folder / "spm", backbone, shipped / "pref", config, count, held_out, stage.seed, stage.quick, stage.log
     )
 
 

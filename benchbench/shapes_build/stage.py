@@ -25,7 +25,7 @@ class Stage:
     quick: bool
     """A smoke-size build: few pictures and steps, poor results."""
     folder: Path
-    say: Callable[[str], None] = print
+    log: Callable[[str], None] = print
 
     def of(self, stage: str) -> Path:
         """The folder of a stage that has ended."""
@@ -35,11 +35,11 @@ class Stage:
         """`number`, or `quick` in a smoke-size build."""
         return quick if self.quick else number
 
-    def log(self, step: int, steps: int, **numbers: float) -> None:
+    def report_step(self, step: int, steps: int, **numbers: float) -> None:
         """Says how far the stage is, about twenty times in all, and reports it to the runner."""
         if step % max(1, steps // 20) == 0 or step == steps:
             text = " ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-            self.say(f"{self.name} {step}/{steps} {text}")
+            self.log(f"{self.name} {step}/{steps} {text}")
             report_progress(step / max(1, steps))
 
 
@@ -59,7 +59,7 @@ def run_stage(
     stage: str,
     seed: int,
     quick: bool,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> None:
     """Runs one stage on one thread and renames its folder at the end."""
     import torch
@@ -70,8 +70,8 @@ def run_stage(
 
     sweep(work, stage)
     with replacing_folder(work / stage) as folder:
-        noted = function(Stage(work, stage, seed, quick, folder, say))
+        noted = function(Stage(work, stage, seed, quick, folder, log))
         noted["seconds"] = round(time.monotonic() - started[0], 1)
         noted["cpu_seconds"] = round(time.process_time() - started[1], 1)
         write_json(folder / FACTS, noted)
-    say(f"{stage} done in {noted['seconds']:.0f} s")
+    log(f"{stage} done in {noted['seconds']:.0f} s")

@@ -80,7 +80,7 @@ def run(stage: Stage) -> Facts:
         loss.backward()
         optimiser.step()
         rate.step()
-        stage.log(step, steps, loss=loss.item(), pairing=pairing.item())
+        stage.report_step(step, steps, loss=loss.item(), pairing=pairing.item())
 
     accuracy = {}
     with torch.no_grad():

@@ -95,6 +95,6 @@ def run(stage: Stage) -> Facts:
         # A short average while everything still changes quickly.
         _follow(average, net, min(AVERAGE, step / (step + 10)))
         recent += (loss.item() - recent) / min(step, 100)
-        stage.log(step, steps, loss=recent)
+        stage.report_step(step, steps, loss=recent)
     average.save_pretrained(stage.folder / "unet")
     return {"steps": steps, "batch": BATCH, "loss_mean_of_last_100": recent, "pictures": len(scenes)}

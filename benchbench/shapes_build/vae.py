@@ -84,11 +84,11 @@ def run(stage: Stage) -> Facts:
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimiser.step()
         rate.step()
-        stage.log(
+        stage.report_step(
             step, steps, loss=loss.item(), error=error.item(), perceptual=perceptual.item(), kl=spread.item() * 12
         )
         if step % 2000 == 0:
-            stage.say(f"vae after {step}: {check(vae.eval(), stage.seed + 2, 200)}")
+            stage.log(f"vae after {step}: {check(vae.eval(), stage.seed + 2, 200)}")
             vae.train()
     vae = vae.to(memory_format=torch.contiguous_format).requires_grad_(False).eval()
     with torch.no_grad():

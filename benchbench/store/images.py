@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchbench.errors import CorruptError
 from benchbench.noise import Sample
-from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.files import Log, write_atomic
 from benchbench.runtime.hashing import bytes_sha256
 from benchbench.runtime.json_files import find_object, parse, write_json
 from benchbench.store.keys import GenerationKey
@@ -72,7 +72,7 @@ class ImageStore:
         """The image, RGB, checked against its hash. Errors: CorruptError."""
         return self._check(item)[0]
 
-    def scan(self, items: Iterable[Sample], say: Say) -> dict[Sample, Entry]:
+    def scan(self, items: Iterable[Sample], log: Log) -> dict[Sample, Entry]:
         """The items whose images are sound; a damaged one is named and deleted. Unchanged files are not read again."""
         index, sound, changed = self._index() | self._written, {}, bool(self._written)
         fresh: dict[Sample, list[Any]] = {}
@@ -90,7 +90,7 @@ class ImageStore:
         with ThreadPoolExecutor() as pool:
             for item, result in zip(fresh, pool.map(self._try, fresh), strict=True):
                 if isinstance(result, CorruptError):
-                    say(f"warning: {result.problem} ({result.cause}); it is deleted and made again")
+                    log(f"warning: {result.problem} ({result.cause}); it is deleted and made again")
                     self.path(item).unlink(missing_ok=True)
                 else:
                     sound[item] = result

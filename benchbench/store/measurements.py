@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchbench.runtime.files import Say, sweep
+from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.json_files import write_json
 from benchbench.runtime.locks import locked
@@ -30,10 +30,10 @@ class MeasurementParts:
         self.folder = store / "measurements" / protocol / self.id
         self.parts = ParquetParts(self.folder)
 
-    def missing(self, count: int, chunk: int, say: Say) -> list[tuple[int, int]]:
+    def missing(self, count: int, chunk: int, log: Log) -> list[tuple[int, int]]:
         """Returns the (start, stop) of the parts that are not there or cannot be read."""
         spans = _spans(count, chunk)
-        return [spans[name] for name in self.parts.missing(spans, say)]
+        return [spans[name] for name in self.parts.missing(spans, log)]
 
     def collect(
         self,
@@ -43,16 +43,16 @@ class MeasurementParts:
         record: Callable[[], Mapping[str, Any]],
         title: str,
         unit: str,
-        say: Say,
+        log: Log,
     ) -> pd.DataFrame:
         """Returns all rows; ``compute()`` gives what makes missing parts, and is called only where one is missing.
 
         A part that is there is never made again. Errors: RunError for a disk that is full, and those of computing.
         """
         spans = _spans(count, chunk)
-        with locked(self.folder / "measure.lock", say):
+        with locked(self.folder / "measure.lock", log):
             sweep(self.folder)
-            todo = self.parts.missing(spans, say)
+            todo = self.parts.missing(spans, log)
             if todo:
                 write_json(self.folder / "record.json", {"id": self.id, "key": self.key, "made_on": record()})
                 make = compute()
@@ -62,7 +62,7 @@ class MeasurementParts:
                         start, stop = spans[name]
                         self.parts.write(name, make(start, stop))
                         bar.advance(stop - start)
-            rows = [self.parts.read(name, say) for name in spans]
+            rows = [self.parts.read(name, log) for name in spans]
         return pd.concat([part for part in rows if part is not None], ignore_index=True)
 
 

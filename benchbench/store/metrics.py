@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.runtime.file_errors import writing
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import last_line, read_lines
 
 FILE = "metrics.jsonl"
@@ -45,9 +45,9 @@ class Metrics:
         self._board.close()
 
 
-def read_metrics(run: Path, say: Say = print) -> list[dict[str, Any]]:
+def read_metrics(run: Path, log: Log = print) -> list[dict[str, Any]]:
     """Returns the rows of a run; a damaged line is left out and said, a last one cut short by a kill is left out."""
-    return list(read_lines(run / FILE, say))
+    return list(read_lines(run / FILE, log))
 
 
 def last_metrics(run: Path) -> dict[str, Any]:

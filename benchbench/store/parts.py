@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchbench.runtime.files import Say, write_atomic
+from benchbench.runtime.files import Log, write_atomic
 
 
 class ParquetParts:
@@ -21,7 +21,7 @@ class ParquetParts:
         """Returns where a part lies."""
         return self.folder / f"{name}.parquet"
 
-    def read(self, name: str, say: Say) -> pd.DataFrame | None:
+    def read(self, name: str, log: Log) -> pd.DataFrame | None:
         """Returns a part's rows, or None where the part is missing or, which is said, damaged."""
         import pyarrow as pa
 
@@ -33,7 +33,7 @@ class ParquetParts:
             return None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            say(f"warning: {path} cannot be read ({why}); what it held is made again")
+            log(f"warning: {path} cannot be read ({why}); what it held is made again")
             return None
 
     def write(self, name: str, rows: pd.DataFrame) -> None:
@@ -42,6 +42,6 @@ class ParquetParts:
         rows.to_parquet(data, index=False)
         write_atomic(self.path(name), data.getvalue())
 
-    def missing(self, names: Iterable[str], say: Say) -> list[str]:
+    def missing(self, names: Iterable[str], log: Log) -> list[str]:
         """Returns the names of the parts that are not there or cannot be read."""
-        return [name for name in names if self.read(name, say) is None]
+        return [name for name in names if self.read(name, log) is None]

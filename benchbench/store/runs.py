@@ -18,7 +18,7 @@ from typing import Any, Literal
 from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.hub import weights as layouts
 from benchbench.hub.weights import ADAPTER, Weights
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.json_files import read_object
 from benchbench.runtime.locks import locked
@@ -87,7 +87,7 @@ def find(store: Path, reference: str | Path) -> Run:
 
 
 @contextmanager
-def alone(folder: Path, say: Say) -> Iterator[None]:
+def alone(folder: Path, log: Log) -> Iterator[None]:
     """Holds a run's folder: two commands that want the same run train it once, since the second waits and finds it.
 
     Of several processes of one training only the first holds it.
@@ -95,7 +95,7 @@ def alone(folder: Path, say: Say) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
-    with locked(folder.with_name(f"{folder.name}.lock"), say):
+    with locked(folder.with_name(f"{folder.name}.lock"), log):
         yield
 
 

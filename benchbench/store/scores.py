@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.names import safe_name
 from benchbench.store.parts import ParquetParts
 from benchbench.types import Reward
@@ -39,9 +39,9 @@ class ScorePart:
         self.lock = self.path.with_suffix(".lock")
         self.reward = reward
 
-    def read(self, say: Say) -> pd.DataFrame:
+    def read(self, log: Log) -> pd.DataFrame:
         """Returns what was scored, perhaps nothing; rows of another version are left out."""
-        rows = self.parts.read(self.name, say)
+        rows = self.parts.read(self.name, log)
         if rows is None:
             return frame([])
         ours = (rows.reward == self.reward.name) & (rows.version == self.reward.version) & rows.score.notna()

@@ -12,7 +12,7 @@ from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
 from benchbench.rewards import mix
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
 from benchbench.types import PromptSet, Reward
 
@@ -21,7 +21,7 @@ FILE = "ensemble.json"
 
 
 @torch.no_grad()
-def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, say: Say) -> None:
+def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, log: Log) -> None:
     """Calibrates an ensemble on base-model images; a resumed run loads the saved statistics, or makes lost ones again.
 
     Call it before a checkpoint is restored: the policy must be the untrained one.
@@ -34,7 +34,7 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, say
     else:
         n = len(prompts)
         samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(IMAGES)]
-        fits = Splitter("making images to calibrate on", policy.backbone.batch_size, row="image", say=say)
+        fits = Splitter("making images to calibrate on", policy.backbone.batch_size, row="image", log=log)
 
         def make(rows: slice) -> list[Image.Image]:
             with policy.attempt():
@@ -44,4 +44,4 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, say
             images = [image for _, part in fits.parts(make, IMAGES) for image in part]
         reward.calibrate(images, [sample.prompt for sample in samples])
         mix.save(out / FILE, reward.name, reward.statistics, "images of the base model")
-    mix.tell(reward.name, reward.statistics, "images of the base model", say)
+    mix.tell(reward.name, reward.statistics, "images of the base model", log)

@@ -96,7 +96,7 @@ def read_latest(
     expected: str,
     parameters: list[torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> State | None:
     """Restores the newest sound checkpoint into the parameters and the optimiser; None where there is none yet.
 
@@ -112,7 +112,7 @@ def read_latest(
                     raise ValueError(f"{name} does not have the sha256 that was recorded")
             state = State(**raw)
         except Exception as error:  # OSError, JSON, safetensors: all mean a damaged checkpoint
-            say(f"checkpoint {folder.name} is damaged and not used ({error})")
+            log(f"checkpoint {folder.name} is damaged and not used ({error})")
             continue
         if state.run != expected:
             raise CorruptError(

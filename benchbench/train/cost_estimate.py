@@ -109,7 +109,7 @@ class _Rollout:
     def __init__(self, config: RunConfig) -> None:
         self.method, self.cfg, sampler = config.method_class(), config.method_config, config.sampler
         backbone: Any = SimpleNamespace(
-            unet=_Net(), latent_shape=SHAPE, device=torch.device("cpu"), batch_size=64, dtype="fp32"
+            network=_Net(), latent_shape=SHAPE, device=torch.device("cpu"), batch_size=64, dtype="fp32"
         )
         schedule = Schedule.from_config(SD15, sampler.steps, sampler.eta)
         self.policy, self.judge = _Policy(backbone, schedule, sampler.guidance_scale), _Judge()

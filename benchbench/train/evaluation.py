@@ -49,7 +49,7 @@ class FixedEvaluation:
             scores = self._scores()
             if first:
                 self._keep(scores["reward"])
-            elif not all(self.policy.world.gather(self._kept() is not None)):
+            elif not all(self.policy.processes.gather(self._kept() is not None)):
                 with self.policy.adapter_off():
                     self._keep(self._scores()["reward"])
         base = torch.tensor(self._kept())
@@ -64,15 +64,17 @@ class FixedEvaluation:
         return base if sound else None
 
     def _keep(self, base: torch.Tensor) -> None:
-        with self.policy.world.together():  # the folder is one that all processes share
-            if self.policy.world.main:
+        with self.policy.processes.raise_on_all():  # the folder is one that all processes share
+            if self.policy.processes.is_main:
                 write_json(self.base, base.tolist(), indent=None)
 
     def _scores(self) -> dict[str, torch.Tensor]:
         """The scores of every reward, and whether an image is constant, each float32 [images]."""
-        world = self.policy.world
-        with world.divided():
-            found = world.rows(len(self.samples), (len(self.rewards) + 1,), lambda rows: self._look(self.samples[rows]))
+        processes = self.policy.processes
+        with processes.sharded():
+            found = processes.sharded_rows(
+                len(self.samples), (len(self.rewards) + 1,), lambda rows: self._look(self.samples[rows])
+            )
         columns = (column.contiguous() for column in found.unbind(1))
         return dict(zip([*self.rewards, "constant"], columns, strict=True))
 

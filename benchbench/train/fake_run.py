@@ -41,8 +41,8 @@ class FakeRun:
         if full:
             train_all(self.policy)
         else:
-            add_lora(self.backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
-        speed_up([self.backbone.unet, self.backbone.vae], False, train.channels_last)
+            add_lora(self.backbone.network, train.lora_rank, train.lora_alpha, config.seed)
+        speed_up([self.backbone.network, self.backbone.vae], False, train.channels_last)
         self.parameters = self.policy.parameters()
         self.optimizer = make_optimizer(train, self.parameters)
         self.reward = StepReward(Decoder(self.backbone), Ballast(reward), self.policy)
@@ -84,7 +84,7 @@ class FakeRun:
 
     def checkpoint(self, on: bool) -> None:
         """Gradient checkpointing of the UNet, and of the VAE, through which guidance differentiates."""
-        for network in (self.backbone.unet, self.backbone.vae):
+        for network in (self.backbone.network, self.backbone.vae):
             (network.enable_gradient_checkpointing if on else network.disable_gradient_checkpointing)()
 
     def train(self, rows: int) -> int:

@@ -24,7 +24,7 @@ from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise
 from benchbench.types import Batch, ImagePairs, Images, StepPairs, Transitions
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 HALF = (torch.float16, torch.bfloat16)
 LOGIT = 1.0  # where a sigmoid bends: an error of this size is as large as a preference
 
@@ -49,20 +49,20 @@ def _raise(value: Any) -> Any:
 
 @torch.no_grad()
 def measure_rounding(
-    policy: Policy, batch: Batch, method: Method, cfg: Any, noise: Noise, say: Say
+    policy: Policy, batch: Batch, method: Method, cfg: Any, noise: Noise, log: Log
 ) -> dict[str, float]:
     """Metrics of a run's first batch, before any update; warns where rounding reaches the clip or the logit's scale.
 
     None of its evaluations are charged to the run.
     """
     rows = batch[: min(policy.rows_at_once or len(batch), len(batch))]
-    with policy.uncounted(), policy.world.divided(), torch.compiler.set_stance("force_eager"):
+    with policy.uncounted(), policy.processes.sharded(), torch.compiler.set_stance("force_eager"):
         if isinstance(rows, Transitions | StepPairs):
-            return _of_steps(policy, rows, cfg, say)
-        return _of_images(policy, rows, method, cfg, noise, say)
+            return _of_steps(policy, rows, cfg, log)
+        return _of_images(policy, rows, method, cfg, noise, log)
 
 
-def _of_steps(policy: Policy, rows: Transitions | StepPairs, cfg: Any, say: Say) -> dict[str, float]:
+def _of_steps(policy: Policy, rows: Transitions | StepPairs, cfg: Any, log: Log) -> dict[str, float]:
     x, x_next = (rows.x, rows.x_next) if isinstance(rows, Transitions) else (rows.x_w, rows.next_w)
     clip = getattr(cfg, "clip", None)
     dimensions = x[0].numel() if getattr(cfg, "log_prob", "mean") == "sum" else 1
@@ -79,7 +79,7 @@ def _of_steps(policy: Policy, rows: Transitions | StepPairs, cfg: Any, say: Say)
         seen["start.log_prob_error"] = dimensions * float((found - exact).square().mean().sqrt())
     worst = max(seen.values())
     if clip is not None and worst >= clip:
-        say(
+        log(
             f"warning: in {policy.backbone.dtype} rounding moves a log-ratio by {worst:.2g}, and the clip is {clip:g}: "
             "ratios of small updates are noise. More exact: --set train.dtype=fp32"
         )
@@ -87,7 +87,7 @@ def _of_steps(policy: Policy, rows: Transitions | StepPairs, cfg: Any, say: Say)
 
 
 def _of_images(
-    policy: Policy, rows: ImagePairs | Images, method: Method, cfg: Any, noise: Noise, say: Say
+    policy: Policy, rows: ImagePairs | Images, method: Method, cfg: Any, noise: Noise, log: Log
 ) -> dict[str, float]:
     scale = method.logit_scale(cfg) if isinstance(method, OfflineMethod) else None
     if scale is None or not _is_half(policy):
@@ -111,7 +111,7 @@ def _of_images(
     # once they differ, the policy's rounding and the reference's are independent: twice the variance
     error = scale * float((2 * difference.square().mean()).sqrt())
     if error >= LOGIT:
-        say(
+        log(
             f"warning: in {policy.backbone.dtype} rounding moves the logit of a pair by {error:.2g}, as much as a "
             "preference does. More exact: --set train.dtype=fp16 or fp32"
         )

@@ -55,7 +55,7 @@ class Reader:
             parts.append(self._batch(policy, items, noise))
         batch, metrics = self.method.prepare(policy, type(parts[0]).cat(parts), cfg, noise)
         policy.cost.pairs += 0 if self.winners is not None else len(batch)
-        if policy.world.main:
+        if policy.processes.is_main:
             self._report()
         yield batch, {**metrics, "bad_rows": float(len(self.stream.bad))}
 
@@ -72,7 +72,7 @@ class Reader:
 
                 return self.encoding(fits, rows.stop - rows.start)
 
-            return policy.world.rows(len(draws), self.backbone.latent_shape, share)
+            return policy.processes.sharded_rows(len(draws), self.backbone.latent_shape, share)
 
         if self.winners is None:
             x_w = encoded([item.winner for item in items], "winner")

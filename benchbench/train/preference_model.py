@@ -82,7 +82,7 @@ def drawn(pairs: Pairs, batch: int, generator: torch.Generator) -> Iterator[Draw
         yield Drawn(prompts, pairs.first[index], pairs.second[index], pairs.label[index], weight[index])
 
 
-def streamed(pairs: PairSet, resolution: int, batch: int, seed: int, say: Callable) -> Iterator[Drawn]:
+def streamed(pairs: PairSet, resolution: int, batch: int, seed: int, log: Callable) -> Iterator[Drawn]:
     """Endless batches of pairs on disk, unflipped; the preferred picture is the first. Skipped rows are said."""
     often = Counter(pairs.captions())
     stream = PairStream(pairs, Noise(seed, "spm"), resolution, flip=False)
@@ -90,7 +90,7 @@ def streamed(pairs: PairSet, resolution: int, batch: int, seed: int, say: Callab
     while True:
         items = stream.batch(start, start + batch)
         for skipped in stream.bad:
-            say(f"skipped: {skipped.place}: {skipped.why}")
+            log(f"skipped: {skipped.place}: {skipped.why}")
         stream.bad, start = [], start + batch
         prompts = [item.caption for item in items]
         first = torch.stack([(item.winner + 1) / 2 for item in items])
@@ -172,7 +172,7 @@ class Judge(Protocol):
 
 
 def train_spm(
-    judge: Judge, network: Any, backbone: Backbone, pairs: Pairs | PairSet, config: SPMConfig, seed: int, say: Callable
+    judge: Judge, network: Any, backbone: Backbone, pairs: Pairs | PairSet, config: SPMConfig, seed: int, log: Callable
 ) -> float:
     """Trains the network inside the judge in place; returns the last loss.
 
@@ -185,8 +185,8 @@ def train_spm(
     if isinstance(pairs, Pairs):
         batches = drawn(pairs, config.batch, generator)
     else:
-        batches = streamed(pairs, backbone.image_size, config.batch, seed, say)
-    fits = Splitter("in training", row="pair", graph=True, say=say)
+        batches = streamed(pairs, backbone.image_size, config.batch, seed, log)
+    fits = Splitter("in training", row="pair", graph=True, log=log)
     for step in range(config.steps):
         batch = next(batches)
         tau = torch.randint(TIMES, (config.batch,), generator=generator)
@@ -205,7 +205,7 @@ def train_spm(
             group["lr"] = config.lr * rate(step, config)
         optimiser.step()
         if (step + 1) % max(1, config.steps // 20) == 0:
-            say(f"spm {step + 1}/{config.steps} loss {loss:.4f}")
+            log(f"spm {step + 1}/{config.steps} loss {loss:.4f}")
     network.requires_grad_(False)
     return loss
 

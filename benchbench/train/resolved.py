@@ -13,7 +13,7 @@ import torch
 from benchbench.config import RunConfig
 from benchbench.diffusion.backbones import pick_dtype
 from benchbench.errors import CorruptError, RunError, UsageError
-from benchbench.runtime.files import Say
+from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import read_object, write_json
 from benchbench.runtime.precision import Precision
 from benchbench.train.memory_child import plans_apart
@@ -63,7 +63,7 @@ class Resolved:
         return f"{self.dtype}, {self.micro_batch} rows at a time with gradient{kept}: {peak}{short}"
 
 
-def resolve(config: RunConfig, device: torch.device, say: Say = print, total_bytes: int | None = None) -> Resolved:
+def resolve(config: RunConfig, device: torch.device, log: Log = print, total_bytes: int | None = None) -> Resolved:
     """The precisions and the use of memory for a new run on ``device``. ``total_bytes`` stands in for its memory.
 
     Errors: UsageError for TF32 asked for on a device that has none.
@@ -85,7 +85,7 @@ def resolve(config: RunConfig, device: torch.device, say: Say = print, total_byt
             )
     if total_bytes is None and device.type == "cuda":
         total_bytes = torch.cuda.get_device_properties(device).total_memory
-        say("counting what fits into this card's memory: a quarter of a minute, for SDXL one or two")
+        log("counting what fits into this card's memory: a quarter of a minute, for SDXL one or two")
     cut = _planned(config, total_bytes, dtype)
     return Resolved(
         dtype,

@@ -25,7 +25,7 @@ from benchbench.train.pair_batches import Reader
 from benchbench.train.resolved import Resolved
 from benchbench.types import PromptSet
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass
@@ -48,26 +48,26 @@ def build(
     inputs: Inputs,
     resolved: Resolved,
     device: torch.device,
-    say: Say,
+    log: Log,
     store: Path | None = None,
     skip_bad: bool = True,
 ) -> Parts:
     """Loads the model and the reward, opens the pairs, adds the adapter or frees every weight, makes the optimiser."""
     cfg, prompts = inputs.cfg, inputs.prompts
-    pairs = _open_pairs(inputs, store or root(None), device, say, skip_bad)
+    pairs = _open_pairs(inputs, store or root(None), device, log, skip_bad)
     full = config.train.finetune == "full"
     backbone = backbones.load(inputs.model, device, resolved.dtype, "fp32" if full else None)
     for line in too_long(prompts, backbone.tokenizer):
-        say(line)
+        log(line)
     sampler, train = config.sampler, config.train
     policy = make_policy(backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
     if full:
         train_all(policy)
     else:
-        add_lora(backbone.unet, train.lora_rank, train.lora_alpha, config.seed)
+        add_lora(backbone.network, train.lora_rank, train.lora_alpha, config.seed)
     if resolved.gradient_checkpointing:
         recompute_activations(backbone)
-    networks = [backbone.unet, backbone.vae, *([policy.reference] if policy.reference is not None else [])]
+    networks = [backbone.network, backbone.vae, *([policy.reference] if policy.reference is not None else [])]
     speed_up(networks, train.compile, train.channels_last)
     parameters = policy.parameters()
     judge = StepReward(policy.decoder, inputs.reward(backbone.device), policy, resolved.reward_dtype)
@@ -80,12 +80,12 @@ def build(
     return Parts(made, cfg, policy, judge, prompts, parameters, make_optimizer(train, parameters), reader)
 
 
-def _open_pairs(inputs: Inputs, store: Path, device: torch.device, say: Say, skip_bad: bool) -> PairSet | None:
+def _open_pairs(inputs: Inputs, store: Path, device: torch.device, log: Log, skip_bad: bool) -> PairSet | None:
     """What an offline method learns from, made where that was asked for and it is not in the store."""
     if inputs.pairs is None:
         return None
     assert isinstance(inputs.cfg, PairsConfig)
-    found = find_or_make(inputs.pairs, store, model=inputs.model, device=str(device), say=say)
+    found = find_or_make(inputs.pairs, store, model=inputs.model, device=str(device), log=log)
     return open_pairs(found, nodup=inputs.cfg.nodup, skip_bad=skip_bad)
 
 

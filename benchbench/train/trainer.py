@@ -33,42 +33,42 @@ from benchbench.train.invariants import check_start
 from benchbench.train.loss_scale import LossScale
 from benchbench.train.resolved import Resolved, remember
 from benchbench.train.run_folder import run_key
-from benchbench.train.setup import Parts, Say, rate
+from benchbench.train.setup import Log, Parts, rate
 from benchbench.types import Batch
 
 
 class Trainer:
     """One run: its objects, its counters and its folder."""
 
-    def __init__(self, config: RunConfig, resolved: Resolved, parts: Parts, out: Path, say: Say) -> None:
-        self.config, self.parts, self.out, self.say = config, parts, out, say
-        self.noise, self.world = Noise(config.seed, "train"), parts.policy.world
+    def __init__(self, config: RunConfig, resolved: Resolved, parts: Parts, out: Path, log: Log) -> None:
+        self.config, self.parts, self.out, self.log = config, parts, out, log
+        self.noise, self.processes = Noise(config.seed, "train"), parts.policy.processes
         self.room = Splitter(
             "in training",
             resolved.micro_batch,
             graph=True,
-            say=say,
+            log=log,
             changed=self._rows_changed,
-            further=lambda: recompute_activations(parts.policy.backbone.unet),
+            further=lambda: recompute_activations(parts.policy.backbone.network),
             remedy="use a smaller model, or --set train.dtype=bf16 where it is fp32",
         )
         parts.policy.rows_at_once = resolved.micro_batch
-        parts.reward.guiding.say = say
+        parts.reward.guiding.log = log
         self.loss_scale = LossScale(enabled=resolved.dtype == "fp16")
         pairs = parts.reader.pairs.hash if parts.reader else None
         key = run_key(config, resolved, parts.policy.backbone.hash, pairs)
         self.collect = parts.method.collect
         if parts.reader:
             self.collect, parts.reader.out = parts.reader.collect, out
-        found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, say)
+        found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, log)
         self.state = found or checkpoint.State(run=key)
         if found:
-            say(f"resuming after {found.samples} of {config.samples} samples")
-            parts.policy.cost = Cost(**found.cost) if self.world.main else Cost()
+            log(f"resuming after {found.samples} of {config.samples} samples")
+            parts.policy.cost = Cost(**found.cost) if self.processes.is_main else Cost()
             parts.method.load_state(found.method)
             self.loss_scale.load_state(found.loss_scale)
         self.saved = time.monotonic()
-        self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples) if self.world.main else None
+        self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples) if self.processes.is_main else None
         self.evaluation = FixedEvaluation(
             parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images, out
         )
@@ -82,15 +82,15 @@ class Trainer:
     def _rows_changed(self, size: int) -> None:
         """After out of memory: the new micro-batch is the run's from now on, and that of its resumptions."""
         self.parts.policy.rows_at_once = size
-        if self.world.main:
-            remember(self.out, size, self.parts.policy.backbone.unet.is_gradient_checkpointing)
+        if self.processes.is_main:
+            remember(self.out, size, self.parts.policy.backbone.network.is_gradient_checkpointing)
 
     def run(self) -> None:
         """Rollouts until the samples are made; a checkpoint now and then, at an interruption and at the end."""
         total, state = self.config.samples, self.state
         if state.samples == 0 and self.evaluates:
             self._evaluate()
-        with Interrupt(self.say, 0 if self.world.size == 1 else 5) as interrupt, self._progress() as bar:
+        with Interrupt(self.log, 0 if self.processes.size == 1 else 5) as interrupt, self._progress() as bar:
             while state.samples < total:
                 before, updates = state.samples, state.updates
                 row = self._rollout()
@@ -99,7 +99,7 @@ class Trainer:
                     self._evaluate()
                 if self._passed(self.config.train.keep_every, before):
                     self._keep()
-                asked = any(self.world.gather(interrupt.asked))  # a signal reaches them at different moments
+                asked = any(self.processes.gather(interrupt.asked))  # a signal reaches them at different moments
                 if asked or state.samples == total or self._checkpoint_is_due(before):
                     self._save()
                 if asked and state.samples < total:
@@ -107,14 +107,14 @@ class Trainer:
                     raise KeyboardInterrupt
         self._close()
         costs = self._costs()
-        with self.world.together():
-            if self.world.main:
+        with self.processes.raise_on_all():
+            if self.processes.is_main:
                 weights = self._write_weights(self.out)
                 done = {"samples": total, "adapter_sha256": weights.hash, "seconds": round(state.seconds, 2)}
                 checkpoint.save_done(self.out, {**done, **costs, "constant_images": state.constant_images})
 
     def _write_weights(self, folder: Path) -> Weights:
-        unet = self.parts.policy.backbone.unet
+        unet = self.parts.policy.backbone.network
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if self.config.train.finetune == "full":
@@ -123,7 +123,7 @@ class Trainer:
 
     def _progress(self) -> AbstractContextManager[Progress]:
         title = self.config.method
-        return progress(self.config.samples, title, "samples", self.state.samples, silent=not self.world.main)
+        return progress(self.config.samples, title, "samples", self.state.samples, silent=not self.processes.is_main)
 
     def _close(self) -> None:
         if self.metrics:
@@ -145,7 +145,7 @@ class Trainer:
         if self._passed(self.config.train.save_every, samples):
             return True
         late = time.monotonic() - self.saved > 60 * self.config.train.save_minutes
-        return bool(self.world.gather(late)[0])
+        return bool(self.processes.gather(late)[0])
 
     def _passed(self, every: int, before: int) -> bool:
         return every > 0 and before // every != self.state.samples // every
@@ -158,8 +158,8 @@ class Trainer:
         sums: dict[str, list[float | Tensor]] = defaultdict(list)
         batches, constant = self.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise), 0
         while True:
-            with self.world.together():
-                with torch.no_grad(), self.world.divided():
+            with self.processes.raise_on_all():
+                with torch.no_grad(), self.processes.sharded():
                     item = next(batches, None)
                 constant += parts.reward.check(names)
             if item and state.samples == 0 and not sums:
@@ -169,7 +169,7 @@ class Trainer:
             batch, metrics = item
             for name, value in {**metrics, **self._learn(batch)}.items():
                 sums[name].append(value)
-        state.constant_images += sum(self.world.gather(constant))
+        state.constant_images += sum(self.processes.gather(constant))
         images, seconds = len(samples) * parts.method.images(parts.cfg), time.monotonic() - started
         state.samples += images
         state.seconds += seconds
@@ -181,13 +181,13 @@ class Trainer:
     def _look_at_the_start(self, batch: Batch) -> dict[str, float]:
         """Checks what must hold before the first update, and measures what rounding does to it."""
         parts = self.parts
-        with self.world.together():
+        with self.processes.raise_on_all():
             check_start(parts.policy, batch, parts.method, parts.cfg, self.noise)
-        with self.world.together():
-            return measure_rounding(parts.policy, batch, parts.method, parts.cfg, self.noise, self.say)
+        with self.processes.raise_on_all():
+            return measure_rounding(parts.policy, batch, parts.method, parts.cfg, self.noise, self.log)
 
     def _log(self, row: dict[str, Any]) -> None:
-        with self.world.together():
+        with self.processes.raise_on_all():
             if self.metrics:
                 self.metrics.row(self.state.samples, row)
 
@@ -201,10 +201,10 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> dict[str, float | Tensor]:
         """One optimiser step on the mean loss over the batch, of which each process takes its share of the rows."""
-        with self.world.together():
+        with self.processes.raise_on_all():
             sums = self._with_room(batch)
-        self.world.sum_gradients(self.parts.parameters)
-        return self._update(self.world.totals(sums))
+        self.processes.sum_gradients(self.parts.parameters)
+        return self._update(self.processes.totals(sums))
 
     def _with_room(self, batch: Batch) -> dict[str, float | Tensor]:
         """Gradients and metrics of a batch; out of memory halves the micro-batch and goes on.
@@ -216,12 +216,12 @@ class Trainer:
             with self.parts.policy.attempt():
                 return self._step(batch)
 
-        mine = self.world.share(len(batch))
+        mine = self.processes.local_slice(len(batch))
         return self.room.again(step, mine.stop - mine.start)
 
     def _step(self, batch: Batch) -> dict[str, float | Tensor]:
         """Gradients of this process's rows, and their part of the metrics."""
-        parts, n, mine = self.parts, len(batch), self.world.share(len(batch))
+        parts, n, mine = self.parts, len(batch), self.processes.local_slice(len(batch))
         parts.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, float | Tensor] = defaultdict(float)
         for i in range(mine.start, mine.stop, self.micro_batch):
@@ -257,24 +257,24 @@ class Trainer:
         return seen | {"skipped_steps": 0.0, "loss_scale": self.loss_scale.scale} if self.loss_scale.enabled else seen
 
     def _evaluate(self) -> None:
-        with self.world.together():
+        with self.processes.raise_on_all():
             seen = self.evaluation(first=self.state.samples == 0)
         self._log({**seen, "seconds": round(self.state.seconds, 3), **self._costs()})
 
     def _costs(self) -> dict[str, float]:
-        cost = summed(self.world.gather(asdict(self.parts.policy.cost)))
+        cost = summed(self.processes.gather(asdict(self.parts.policy.cost)))
         return {**asdict(cost), "nfe": cost.nfe(self.config.train.finetune)}
 
     def _keep(self) -> None:
         """Weights to be looked at later, beside those that the run ends with."""
-        with self.world.together():
-            if self.world.main:
+        with self.processes.raise_on_all():
+            if self.processes.is_main:
                 self._write_weights(self.out / KEPT / f"{self.state.samples:08d}")
 
     def _save(self) -> None:
         parts, state, costs = self.parts, self.state, self._costs()
-        self.world.same_weights(parts.parameters)
-        with self.world.together():
+        self.processes.check_same_weights(parts.parameters)
+        with self.processes.raise_on_all():
             if self.metrics:
                 state.metrics_bytes, state.method = self.metrics.bytes, parts.method.state()
                 state.loss_scale = self.loss_scale.state()

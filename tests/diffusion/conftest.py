@@ -29,7 +29,7 @@ def policy(tiny_sd: Path) -> Policy:
 
 @pytest.fixture
 def tuned(policy: Policy) -> Policy:
-    add_lora(policy.backbone.unet, 4, 4.0, seed=0)
+    add_lora(policy.backbone.network, 4, 4.0, seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in policy.parameters():

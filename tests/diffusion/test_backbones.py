@@ -29,7 +29,7 @@ def test_a_wider_text_encoder_loads_like_sd2(tmp_path: Path) -> None:
 def test_precisions(dtype: str, tiny_sd: Path) -> None:
     """The UNet in the named type, log-probs and images in float32; in fp16 the decoder stays in fp32."""
     backbone = backbones.load(str(tiny_sd), "cpu", dtype)
-    assert backbone.unet.dtype == backbones.DTYPES[dtype]
+    assert backbone.network.dtype == backbones.DTYPES[dtype]
     assert backbone.vae.dtype == (torch.float32 if dtype == "fp16" else backbones.DTYPES[dtype])
     policy = make_policy(backbone, 4, 1.0, 5.0)
     x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -40,7 +40,7 @@ def test_precisions(dtype: str, tiny_sd: Path) -> None:
 
 def test_weights_saved_in_half_precision_load_in_full(tmp_path: Path) -> None:
     folder = write_tiny_sd(tmp_path / "half", dtype=torch.float16)
-    assert backbones.load(str(folder), "cpu", "fp32").unet.dtype == torch.float32
+    assert backbones.load(str(folder), "cpu", "fp32").network.dtype == torch.float32
 
 
 def test_the_hash_is_of_the_content(tiny_sd: Path, tmp_path: Path) -> None:
@@ -127,22 +127,22 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 def test_adapters_of_another_model_and_damaged_ones(tiny_sd: Path, tmp_path: Path) -> None:
     small, wide = backbones.load(str(tiny_sd), "cpu"), write_tiny_sd(tmp_path / "wide", cross_dim=32)
-    add_lora(small.unet, 4, 4.0, seed=0)
-    file = save_adapter(small.unet, tmp_path)
+    add_lora(small.network, 4, 4.0, seed=0)
+    file = save_adapter(small.network, tmp_path)
     with pytest.raises(CorruptError, match="another model"):
-        load_adapter(backbones.load(str(wide), "cpu").unet, tmp_path)
+        load_adapter(backbones.load(str(wide), "cpu").network, tmp_path)
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(CorruptError, match="damaged"):
-        load_adapter(backbones.load(str(tiny_sd), "cpu").unet, tmp_path)
+        load_adapter(backbones.load(str(tiny_sd), "cpu").network, tmp_path)
     with pytest.raises(CorruptError, match="holds no adapter"):
-        load_adapter(small.unet, tmp_path / "nothing")
+        load_adapter(small.network, tmp_path / "nothing")
 
 
 def test_adapter_init_is_a_function_of_the_seed(tiny_sd: Path) -> None:
     """A ~ N(0, 1/r²), B = 0, rank 4, on q, k, v and out of every attention: 4 x 2 tensors an attention."""
     states = []
     for seed in (0, 0, 1):
-        unet = backbones.load(str(tiny_sd), "cpu").unet
+        unet = backbones.load(str(tiny_sd), "cpu").network
         add_lora(unet, 4, 4.0, seed)
         states.append({n: p.detach().clone() for n, p in unet.named_parameters() if p.requires_grad})
     assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
@@ -157,5 +157,5 @@ def test_adapter_init_is_a_function_of_the_seed(tiny_sd: Path) -> None:
 def test_the_same_adapter_is_the_same_file(tiny_sd: Path, tmp_path: Path) -> None:
     """safetensors orders metadata by chance: two keys in eight files are alike in 1 of 128 cases unless sorted."""
     small = backbones.load(str(tiny_sd), "cpu")
-    add_lora(small.unet, 2, 2.0, seed=0)
-    assert len({save_adapter(small.unet, tmp_path).read_bytes() for _ in range(8)}) == 1
+    add_lora(small.network, 2, 2.0, seed=0)
+    assert len({save_adapter(small.network, tmp_path).read_bytes() for _ in range(8)}) == 1

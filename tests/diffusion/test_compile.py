@@ -22,7 +22,7 @@ X = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 def tuned(folder: Path) -> Policy:
     """A policy with an adapter that does something."""
     found = make_policy(backbones.load(str(folder), "cpu"), 20, 1.0, 5.0)
-    add_lora(found.backbone.unet, 2, 2.0, seed=0)
+    add_lora(found.backbone.network, 2, 2.0, seed=0)
     draw = torch.Generator().manual_seed(1)
     for parameter in found.parameters():
         parameter.data.copy_(torch.randn(parameter.shape, generator=draw) / 10)
@@ -49,8 +49,8 @@ def same(folder: Path, make_faster) -> None:
 
 def test_channels_last_changes_rounding_alone(tiny_sd: Path) -> None:
     def faster(policy: Policy) -> None:
-        speed_up([policy.backbone.unet, policy.backbone.vae], compiled=False, channels_last=True)
-        for network in (policy.backbone.unet, policy.backbone.vae.decoder):
+        speed_up([policy.backbone.network, policy.backbone.vae], compiled=False, channels_last=True)
+        for network in (policy.backbone.network, policy.backbone.vae.decoder):
             assert network.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
 
     same(tiny_sd, faster)
@@ -58,8 +58,8 @@ def test_channels_last_changes_rounding_alone(tiny_sd: Path) -> None:
 
 def test_gradient_checkpointing_changes_rounding_alone(tiny_sd: Path) -> None:
     def faster(policy: Policy) -> None:
-        policy.backbone.unet.enable_gradient_checkpointing()
-        assert policy.backbone.unet.is_gradient_checkpointing
+        policy.backbone.network.enable_gradient_checkpointing()
+        assert policy.backbone.network.is_gradient_checkpointing
 
     same(tiny_sd, faster)
 
@@ -112,6 +112,6 @@ def test_the_reference_is_the_network_without_its_adapter(tiny_sd: Path) -> None
     with pytest.raises(KeyError), policy.adapter_off():
         raise KeyError
     assert torch.equal(policy.step(X, 12, cond).mean.detach(), own) and len(policy.parameters()) > 0
-    policy.backbone.unet.disable_adapters()
+    policy.backbone.network.disable_adapters()
     with torch.no_grad():
         assert torch.equal(policy.step(X, 12, cond).mean, base)

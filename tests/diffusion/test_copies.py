@@ -65,12 +65,12 @@ def move(thing: nn.Module | Reward, device: torch.device) -> Any:
 def move_policy(policy: Policy, device: torch.device) -> Policy:
     """The policy with tensors without values on the device."""
     backbone = replace(policy.backbone, device=device)
-    for network in (backbone.unet, backbone.vae, backbone.text_encoder):
+    for network in (backbone.network, backbone.vae, backbone.text_encoder):
         move(network, device)
     for name, value in vars(policy.schedule).items():
         if isinstance(value, Tensor):
             setattr(policy.schedule, name, torch.empty(value.shape, dtype=value.dtype, device=device))
-    policy.world.device = device
+    policy.processes.device = device
     return replace(policy, backbone=backbone)
 
 
@@ -134,7 +134,7 @@ def check(
     """
     name = reward.name
     real = make_policy(backbones.load(str(tiny_sd), "cpu"), 2, 1.0, 5.0)
-    add_lora(real.backbone.unet, 4, 4.0, seed=0)
+    add_lora(real.backbone.network, 4, 4.0, seed=0)
     with mode:
         policy, judge = move_policy(real, device), move(reward, device)
         for method in methods:
@@ -162,7 +162,7 @@ def test_a_walk_copies_nothing_and_reads_nothing(
 def test_on_a_gpu_nothing_waits(reward: Reward, tiny_sd: Path) -> None:
     """PyTorch's own check on a real GPU: whatever waits raises an error, in a guided walk whose prompts are known."""
     policy = make_policy(backbones.load(str(tiny_sd), "cuda"), 2, 1.0, 5.0)
-    add_lora(policy.backbone.unet, 4, 4.0, seed=0)
+    add_lora(policy.backbone.network, 4, 4.0, seed=0)
     judge = StepReward(Decoder(policy.backbone), type(reward)("cuda"), policy)
     config = load("tailorpo-g", "shapes", "shapes-colour", "shapes-simple", 16, 0, "shapes", METHODS["tailorpo-g"])
     samples = [Sample("cat", 0), Sample("dog", 1)]

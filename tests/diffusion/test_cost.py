@@ -178,7 +178,7 @@ def test_guidance_counts_as_a_gradient_of_the_latents(tuned: Policy) -> None:
 def test_checkpointing_switched_on_in_the_middle_counts_from_there(tuned: Policy) -> None:
     x, cond = rows(tuned)
     tuned.step(x, 5, cond)
-    tuned.backbone.unet.enable_gradient_checkpointing()
+    tuned.backbone.network.enable_gradient_checkpointing()
     tuned.step(x, 5, cond)
     tuned.predict(x, torch.tensor([5, 6, 7]), cond)
     with torch.no_grad():

@@ -39,7 +39,7 @@ def test_the_reference_in_half_precision_has_the_bits_of_one_in_float32(dtype: s
     import copy
 
     policy = make_policy(backbones.load(str(tiny_sd), "cpu", dtype, "fp32"), 20, 1.0, 5.0)
-    whole = copy.deepcopy(policy.backbone.unet)
+    whole = copy.deepcopy(policy.backbone.network)
     whole.forward = torch.autocast("cpu", backbones.DTYPES[dtype])(whole.forward)
     train_all(policy)
     kinds = {p.dtype for name, p in policy.reference.named_parameters() if "norm" not in name}
@@ -62,7 +62,7 @@ def test_policy_and_reference_are_equal_until_the_first_update(dtype: str, tiny_
     assert torch.equal(step.mean, reference.mean) and step.mean.dtype == torch.float32
     assert step.mean.requires_grad and not reference.mean.requires_grad
     parameters = policy.parameters()
-    assert len(parameters) == len(list(policy.backbone.unet.parameters())) and parameters[0].dtype == torch.float32
+    assert len(parameters) == len(list(policy.backbone.network.parameters())) and parameters[0].dtype == torch.float32
     optimizer = torch.optim.SGD(parameters, lr=1e-3)
     step.mean.square().sum().backward()
     optimizer.step()
@@ -78,18 +78,18 @@ def test_policy_and_reference_are_equal_until_the_first_update(dtype: str, tiny_
 def test_within_the_block_the_backbone_is_the_reference(tiny_sd: Path) -> None:
     policy: Policy = make_policy(backbones.load(str(tiny_sd), "cpu"), 20, 1.0, 5.0)
     train_all(policy)
-    unet = policy.backbone.unet
+    unet = policy.backbone.network
     with pytest.raises(RuntimeError), policy.adapter_off():
-        assert policy.backbone.unet is policy.reference is not unet
+        assert policy.backbone.network is policy.reference is not unet
         raise RuntimeError
-    assert policy.backbone.unet is unet
+    assert policy.backbone.network is unet
 
 
 def test_a_run_is_saved_as_a_unet_and_found_again(configure, tiny_sd: Path, tmp_path: Path) -> None:
     from diffusers import UNet2DConditionModel
 
     store = tmp_path / "store"
-    out = train(configure("ddpo", *FULL, samples=8), store / "runs" / "full", say=quiet)
+    out = train(configure("ddpo", *FULL, samples=8), store / "runs" / "full", log=quiet)
     assert sorted(p.name for p in (out / "unet").iterdir()) == ["config.json", "diffusion_pytorch_model.safetensors"]
     assert not (out / runs.ADAPTER).exists() and runs.read(out).state == "complete"
     found = runs.adapter(store, "full")
@@ -100,7 +100,7 @@ def test_a_run_is_saved_as_a_unet_and_found_again(configure, tiny_sd: Path, tmp_
     text = torch.randn(2, 12, 16, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.equal(ours(X, 500, text).sample, theirs(X, 500, text).sample)
-        assert not torch.allclose(ours(X, 500, text).sample, backbone.unet(X, 500, text).sample, atol=1e-4)
+        assert not torch.allclose(ours(X, 500, text).sample, backbone.network(X, 500, text).sample, atol=1e-4)
     weights = out / "unet" / "diffusion_pytorch_model.safetensors"
     raw = bytearray(weights.read_bytes())
     raw[-3] ^= 1
@@ -124,12 +124,12 @@ def test_interrupted_it_resumes_to_the_same_bits(configure, tmp_path: Path, monk
 
     monkeypatch.setattr(Trainer, "_rollout", rollout)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", say=quiet)
+        train(config, tmp_path / "run", log=quiet)
     monkeypatch.setattr(Trainer, "_rollout", plain)
     said: list[str] = []
-    train(config, tmp_path / "run", resume=True, say=said.append)
+    train(config, tmp_path / "run", resume=True, log=said.append)
     assert any("resuming after 8" in line for line in said)
-    train(config, tmp_path / "whole", say=quiet)
+    train(config, tmp_path / "whole", log=quiet)
     files = [tmp_path / name / "unet" / "diffusion_pytorch_model.safetensors" for name in ("run", "whole")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
@@ -141,10 +141,10 @@ def test_killed_between_the_weights_and_the_mark_it_ends_well(
     config, out = configure("tailorpo", *FULL, samples=8), tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoint, "save_done", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        train(config, out, say=quiet)
+        train(config, out, log=quiet)
     (out / ".unet.123-4.tmp").mkdir()
     assert runs.read(out).state == "resumable"
-    train(config, out, resume=True, say=quiet)
+    train(config, out, resume=True, log=quiet)
     assert runs.read(out).state == "complete" and not list(out.glob(".*"))
 
 
@@ -152,6 +152,6 @@ def test_killed_between_the_weights_and_the_mark_it_ends_well(
 def test_half_precision_trains_with_weights_in_fp32(dtype: str, configure, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    out = train(configure("tailorpo", *FULL, f"train.dtype={dtype}", samples=8), tmp_path / "run", say=quiet)
+    out = train(configure("tailorpo", *FULL, f"train.dtype={dtype}", samples=8), tmp_path / "run", log=quiet)
     state = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}

@@ -16,7 +16,7 @@ ROWS = 4
 def test_an_adapter_adds_little_to_a_forward() -> None:
     """At most 1.35 times the base's kernels and 1.2 times its bytes; through peft it would be 1.9 times both."""
     with fake_cuda(), torch.no_grad():
-        unet = fake_backbone("sd15", "bf16").unet
+        unet = fake_backbone("sd15", "bf16").network
         x = torch.empty(ROWS, 4, 64, 64, dtype=torch.bfloat16, device="cuda")
         tau = torch.full((ROWS,), 500, device="cuda")
         text = torch.empty(ROWS, 77, 768, dtype=torch.bfloat16, device="cuda")

@@ -20,7 +20,7 @@ TAU = torch.tensor([901, 451, 51])
 
 def fresh(folder: Path, dtype: str) -> Policy:
     found = make_policy(backbones.load(str(folder), "cpu", dtype), 20, 1.0, 5.0)
-    add_lora(found.backbone.unet, 4, 8.0, seed=0)
+    add_lora(found.backbone.network, 4, 8.0, seed=0)
     return found
 
 
@@ -28,7 +28,7 @@ def moved(policy: Policy) -> Policy:
     """An adapter that does something: B is no longer 0."""
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name, parameter in policy.backbone.unet.named_parameters():
+        for name, parameter in policy.backbone.network.named_parameters():
             if ".lora_B." in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=draw) / 10)
     return policy
@@ -58,16 +58,16 @@ def test_it_is_peft_s_adapter_to_rounding(tiny_sd: Path, dtype: str) -> None:
     """Against peft's own path in float32 on the same rounded weights; as close as peft in half precision is."""
     policy = moved(fresh(tiny_sd, dtype))
     ours = predicted(policy)
-    layers = [layer for layer in policy.backbone.unet.modules() if hasattr(layer, "low_rank")]
+    layers = [layer for layer in policy.backbone.network.modules() if hasattr(layer, "low_rank")]
     assert len(layers) == 32
     for layer in layers:
         del layer.forward  # what is left is peft's
     theirs = predicted(policy)
     exact = make_policy(backbones.load(str(tiny_sd), "cpu", "fp32"), 20, 1.0, 5.0)
-    add_lora(exact.backbone.unet, 4, 8.0, seed=0)
-    kind = next(policy.backbone.unet.parameters()).dtype
+    add_lora(exact.backbone.network, 4, 8.0, seed=0)
+    kind = next(policy.backbone.network.parameters()).dtype
     with torch.no_grad():
-        for parameter in exact.backbone.unet.parameters():
+        for parameter in exact.backbone.network.parameters():
             parameter.copy_(parameter.to(kind))
     moved(exact)
     error, allowed = (predicted(exact) - ours).abs().max(), (predicted(exact) - theirs).abs().max()
@@ -105,10 +105,10 @@ def test_a_young_adapter_is_not_rounded_away(tiny_sd: Path) -> None:
     policy = fresh(tiny_sd, "bf16")
     base = predicted(policy)
     with torch.no_grad():
-        for name, parameter in policy.backbone.unet.named_parameters():
+        for name, parameter in policy.backbone.network.named_parameters():
             if ".lora_B." in name:
                 parameter.fill_(3e-5)
-    layer: Any = next(layer for layer in policy.backbone.unet.modules() if hasattr(layer, "low_rank"))
+    layer: Any = next(layer for layer in policy.backbone.network.modules() if hasattr(layer, "low_rank"))
     delta = layer.scaling["default"] * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
     merged = (layer.base_layer.weight.float() + delta).bfloat16()
     assert (merged == layer.base_layer.weight).float().mean() > 0.9
@@ -118,19 +118,19 @@ def test_a_young_adapter_is_not_rounded_away(tiny_sd: Path) -> None:
 def test_a_saved_adapter_is_evaluated_as_it_was_trained(tiny_sd: Path, tmp_path: Path) -> None:
     """Loaded again for inference on a half-precision model, and after another one was taken away."""
     policy = moved(fresh(tiny_sd, "bf16"))
-    save_adapter(policy.backbone.unet, tmp_path)
+    save_adapter(policy.backbone.network, tmp_path)
     other = make_policy(backbones.load(str(tiny_sd), "cpu", "bf16"), 20, 1.0, 5.0)
     base = predicted(other)
     for _ in range(2):
-        load_adapter(other.backbone.unet, tmp_path)
+        load_adapter(other.backbone.network, tmp_path)
         assert torch.equal(predicted(other), predicted(policy))
-        other.backbone.unet.delete_adapters("default")
+        other.backbone.network.delete_adapters("default")
         assert torch.equal(predicted(other), base)
 
 
 def test_float32_keeps_peft_s_path(tiny_sd: Path) -> None:
     """Every number of a run in float32 stays what it was."""
-    assert not [m for m in fresh(tiny_sd, "fp32").backbone.unet.modules() if hasattr(m, "low_rank")]
+    assert not [m for m in fresh(tiny_sd, "fp32").backbone.network.modules() if hasattr(m, "low_rank")]
 
 
 def test_threads_do_not_take_each_other_s_products(tiny_sd: Path) -> None:
@@ -152,10 +152,10 @@ def test_a_forward_that_failed_leaves_nothing(tiny_sd: Path) -> None:
     """An error between queries and values: the next forward computes its own product, with the same bits as before."""
     policy = moved(fresh(tiny_sd, "bf16"))
     before = predicted(policy)
-    values: Any = next(m for name, m in policy.backbone.unet.named_modules() if name.endswith("attn1.to_v"))
+    values: Any = next(m for name, m in policy.backbone.network.named_modules() if name.endswith("attn1.to_v"))
     hook = values.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no room")))
     with pytest.raises(torch.OutOfMemoryError):
-        policy.backbone.unet(X.bfloat16(), 500, policy.encode(["cat"] * 3).text)
+        policy.backbone.network(X.bfloat16(), 500, policy.encode(["cat"] * 3).text)
     hook.remove()
     assert torch.equal(predicted(policy), before)
     groups = {id(layer.low_rank[0]): layer.low_rank[0] for layer in values.modules() if hasattr(layer, "low_rank")}

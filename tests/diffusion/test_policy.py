@@ -10,7 +10,7 @@ import torch
 
 from benchbench.diffusion import backbones
 from benchbench.diffusion.policy import Policy, make_policy
-from benchbench.diffusion.rollout import Draws, generate, rollout
+from benchbench.diffusion.rollout import NoiseSource, generate, rollout
 from benchbench.diffusion.sample import sample
 from benchbench.noise import Noise, Sample
 
@@ -21,7 +21,7 @@ X = torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 def test_guidance_one_is_the_text_branch_and_zero_the_empty_prompt(policy: Policy, tiny_sd: Path) -> None:
     """C4, against the UNet called by hand."""
     cond = policy.encode([s.prompt for s in SAMPLES])
-    unet, tau = policy.backbone.unet, policy.schedule.tau[12]
+    unet, tau = policy.backbone.network, policy.schedule.tau[12]
     with torch.no_grad():
         text = unet(X, tau, cond.text).sample
         null = unet(X, tau, cond.null.expand(5, -1, -1)).sample
@@ -48,7 +48,7 @@ def test_a_fresh_adapter_changes_nothing_and_a_moved_one_switches_off(policy: Po
     with torch.no_grad():
         moved = tuned.step(X, 12, cond)
         off = tuned.reference_step(X, 12, cond)
-        for name, parameter in tuned.backbone.unet.named_parameters():
+        for name, parameter in tuned.backbone.network.named_parameters():
             if ".lora_B." in name:
                 parameter.zero_()
         fresh = tuned.step(X, 12, cond)
@@ -68,7 +68,7 @@ def test_reference_leaves_the_adapter_trainable(tuned: Policy) -> None:
 
 def test_stored_step_has_the_log_prob_that_it_was_drawn_with(tuned: Policy) -> None:
     """C2."""
-    cond, draws = tuned.encode([s.prompt for s in SAMPLES]), Draws(tuned, Noise(0, "t"), SAMPLES)
+    cond, draws = tuned.encode([s.prompt for s in SAMPLES]), NoiseSource(tuned, Noise(0, "t"), SAMPLES)
     visits = list(rollout(tuned, cond, draws.start(), draws.z))
     assert [v.k for v in visits] == list(range(20, -1, -1))
     for visit, after in zip(visits[:-1], visits[1:], strict=True):
@@ -117,7 +117,7 @@ def test_noise_is_a_function_of_what_it_is_for() -> None:
 
 
 def test_rollout_takes_the_sample_and_the_step_that_it_is_sent(policy: Policy) -> None:
-    cond, draws = policy.encode(["cat"] * 5), Draws(policy, Noise(0, "t"), SAMPLES)
+    cond, draws = policy.encode(["cat"] * 5), NoiseSource(policy, Noise(0, "t"), SAMPLES)
     walk = rollout(policy, cond, X, draws.z)
     visit = next(walk)
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_matches_the_diffusers_pipeline(policy: Policy, tiny_sd: Path) -> None:
     eta = 1e-6  # diffusers takes no noise from outside, so the stochastic part is made to vanish
     small = make_policy(backbones.load(str(tiny_sd), "cpu"), 20, eta, 5.0)
     samples = SAMPLES[:2]
-    start = Draws(small, Noise(0, "eval"), samples).start()
+    start = NoiseSource(small, Noise(0, "eval"), samples).start()
     theirs = pipe(
         ["cat", "cat"], num_inference_steps=20, guidance_scale=5.0, eta=0.0, latents=start, output_type="latent"
     )

@@ -13,7 +13,7 @@ from benchbench.api import Cond, StepPairs
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.policy import Policy, make_policy
-from benchbench.diffusion.rollout import Draws, generate
+from benchbench.diffusion.rollout import NoiseSource, generate
 from benchbench.diffusion.sample import sample
 from benchbench.diffusion.schedule import Schedule
 from benchbench.errors import MissingError, UsageError
@@ -66,7 +66,7 @@ def test_conditions_equal_the_pipeline(zeros: bool, tmp_path: Path) -> None:
 def test_images_equal_the_pipeline(scale: float, tiny_xl: Path) -> None:
     """The same x_T and, with eta near 0, the same latents after 20 steps and the same pixels."""
     small = make_policy(backbones.load(str(tiny_xl), "cpu"), 20, 1e-6, scale)
-    start = Draws(small, Noise(0, "eval"), SAMPLES).start()
+    start = NoiseSource(small, Noise(0, "eval"), SAMPLES).start()
     pipe = pipeline(tiny_xl)
     words = {"num_inference_steps": 20, "guidance_scale": scale, "eta": 0.0, "latents": start}
     latents = generate(small, SAMPLES, Noise(0, "eval"))
@@ -82,7 +82,7 @@ def test_guidance_by_hand(policy: Policy) -> None:
 
     def call(text: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         added = {"text_embeds": pooled, "time_ids": cond.time_ids}
-        return policy.backbone.unet(x, tau, text, added_cond_kwargs=added).sample
+        return policy.backbone.network(x, tau, text, added_cond_kwargs=added).sample
 
     with torch.no_grad():
         text = call(cond.text, cond.pooled)
@@ -126,7 +126,7 @@ def test_the_grid_of_sdxl(tiny_xl: Path) -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
 def test_the_vae_stays_in_fp32_unless_it_is_made_for_less(dtype: str, tiny_xl: Path, tmp_path: Path) -> None:
     own = backbones.load(str(tiny_xl), "cpu", dtype)
-    assert own.vae.dtype == torch.float32 and own.unet.dtype == backbones.DTYPES[dtype]
+    assert own.vae.dtype == torch.float32 and own.network.dtype == backbones.DTYPES[dtype]
     fixed = tmp_path / "fixed"
     own.vae.save_pretrained(fixed)
     config = json.loads((fixed / "config.json").read_text())
@@ -143,7 +143,7 @@ def test_another_vae_decodes_and_is_in_the_hash(tiny_xl: Path, tmp_path: Path) -
     mixed, own = backbones.load(named, "cpu"), backbones.load(str(tiny_xl), "cpu")
     theirs = load_file(tmp_path / "other" / "vae" / "diffusion_pytorch_model.safetensors")
     assert torch.equal(mixed.vae.state_dict()["decoder.conv_in.weight"], theirs["decoder.conv_in.weight"])
-    assert torch.equal(mixed.unet.state_dict()["conv_in.weight"], own.unet.state_dict()["conv_in.weight"])
+    assert torch.equal(mixed.network.state_dict()["conv_in.weight"], own.network.state_dict()["conv_in.weight"])
     hashes = {models.model_hash(name) for name in (named, str(tiny_xl), str(tmp_path / "other"))}
     assert len(hashes) == 3 and mixed.hash in hashes and own.hash == models.content_hash(tiny_xl)
     with pytest.raises(MissingError, match="the VAE owner/vae is not on this machine") as error:

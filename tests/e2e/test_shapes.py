@@ -18,7 +18,7 @@ def test_a_prompt_over_the_token_limit_is_named(tmp_path: Path) -> None:
     said: list[str] = []
     prompts = PromptSet("mine", ("a red circle", long), "", "")
     found = measure(
-        "shapes", {"base": []}, prompts, ["shapes-colour"], store=tmp_path, images_per_prompt=1, say=said.append
+        "shapes", {"base": []}, prompts, ["shapes-colour"], store=tmp_path, images_per_prompt=1, log=said.append
     )
     assert [line for line in said if "cut off" in line and repr(long) in line]
     assert len(found.frames["base"]) == 2
@@ -32,7 +32,7 @@ def test_alignment_raises_the_reward_and_keeps_the_picture(method: str, tmp_path
     The base's standard deviation over images is 4.4 (results/shapes); the tuning runs had +5.6 and +7.1.
     """
     run = config.load(method, "shapes", "shapes-colour", "shapes-simple", 192, 7)
-    out = train(run, tmp_path / "run", say=lambda _: None)
+    out = train(run, tmp_path / "run", log=lambda _: None)
     looks = [row for row in read_metrics(out) if "eval.reward" in row]
     assert looks[-1]["eval.reward"] - looks[0]["eval.reward"] > 4.4
     assert looks[-1]["eval.oracle"] > 0.6

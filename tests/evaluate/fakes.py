@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 
 from benchbench.api import PromptSet, Reward
-from benchbench.evaluate.row import Drawing, Subject
+from benchbench.evaluate.row import ImageSampler, Subject
 from benchbench.noise import Noise, Sample
 
 PROMPTS = PromptSet("fake", ("a cat", "a dog", "a cat"), "made here", "none")
@@ -30,9 +30,9 @@ class Generator:
     def subject(self, label: str = "base") -> Subject:
         return Subject(label, "model", None, self.open)
 
-    def open(self) -> Drawing:
+    def open(self) -> ImageSampler:
         self.opened += 1
-        return Drawing(self.draw, self.threads)
+        return ImageSampler(self.draw, self.threads)
 
     def draw(self, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
         self.chunks.append(list(samples))

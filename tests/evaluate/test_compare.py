@@ -26,7 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run(model: str, store: Path, first: str, second: str) -> Comparison:
-    options: dict[str, Any] = {"images_per_prompt": 2, "device": "cpu", "say": lambda _: None}
+    options: dict[str, Any] = {"images_per_prompt": 2, "device": "cpu", "log": lambda _: None}
     return compare(*sides(first, second, store), model, PROMPTS, [REWARD], store=store, **options)
 
 

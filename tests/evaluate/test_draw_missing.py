@@ -12,7 +12,7 @@ import pytest
 
 from benchbench.errors import NoMemoryError
 from benchbench.evaluate.draw_missing import fill
-from benchbench.evaluate.row import Drawing
+from benchbench.evaluate.row import ImageSampler
 from benchbench.noise import Noise, Sample
 from benchbench.runtime import cpu_threads
 from benchbench.store.images import ImageStore
@@ -54,7 +54,7 @@ def test_an_interruption_waits_for_what_is_being_written(
 
     monkeypatch.setattr(images, "write", slow)
     with pytest.raises(KeyboardInterrupt) as caught:
-        fill(images, ITEMS, set(ITEMS), Drawing(draw, threads), Noise(0, "eval"), size, bar, lambda _: None)
+        fill(images, ITEMS, set(ITEMS), ImageSampler(draw, threads), Noise(0, "eval"), size, bar, lambda _: None)
     assert len(list(images.folder.glob("*.webp"))) == 4 * threads and caught.tb
 
 
@@ -84,7 +84,7 @@ def test_out_of_memory_makes_parts_smaller_on_threads_too(
     for most in (2, 0):
         images, bar = ImageStore(tmp_path / str(most), GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Quiet()
         images.begin({})
-        arguments = (images, ITEMS, set(ITEMS), Drawing(draw, threads), Noise(0, "eval"), 8, bar, said.append)
+        arguments = (images, ITEMS, set(ITEMS), ImageSampler(draw, threads), Noise(0, "eval"), 8, bar, said.append)
         if most == 0:
             with pytest.raises(NoMemoryError, match="out of memory making images, one image at a time"):
                 fill(*arguments)

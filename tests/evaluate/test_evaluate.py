@@ -34,11 +34,11 @@ def write_run(store: Path, model: str, name: str = "ddpo-1", seed: int = 1, samp
     folder = store / "runs" / name
     folder.mkdir(parents=True)
     backbone = backbones.load(model, "cpu")
-    add_lora(backbone.unet, 2, 2.0, seed)
-    for parameter in backbone.unet.parameters():
+    add_lora(backbone.network, 2, 2.0, seed)
+    for parameter in backbone.network.parameters():
         if parameter.requires_grad:
             parameter.data += 0.5
-    save_adapter(backbone.unet, folder)
+    save_adapter(backbone.network, folder)
     config = {"method": "ddpo", "model": model, "reward": REWARD, "seed": seed, "sampler": sampler or SAMPLER}
     (folder / "run.json").write_text(json.dumps({"id": name, "model_hash": backbone.hash, "config": config}))
     rows = [{"samples": s, "eval.reward": -s, "reward_calls": s, "nfe": s, "seconds": s} for s in range(3)]
@@ -49,7 +49,7 @@ def write_run(store: Path, model: str, name: str = "ddpo-1", seed: int = 1, samp
 
 
 def run(model: str, store: Path, adapters: list[str], **options: Any) -> EvalResult:
-    settings = {"images_per_prompt": 2, "device": "cpu", "say": lambda _: None} | options
+    settings = {"images_per_prompt": 2, "device": "cpu", "log": lambda _: None} | options
     return evaluate(model, adapters, PROMPTS, [REWARD], store=store, **settings)
 
 
@@ -59,7 +59,7 @@ def test_from_weights_to_a_report_and_then_for_nothing(
     """Two rows of six images of two steps; the second time nothing is computed, and the log says so."""
     write_run(tmp_path, model)
     said: list[str] = []
-    first = run(model, tmp_path, ["ddpo-1"], say=said.append)
+    first = run(model, tmp_path, ["ddpo-1"], log=said.append)
     assert re.fullmatch(
         r"made 12 images \(\S+ a second\) with 24 UNet evaluations, and 12 reward calls \(\S+ a second\)", said[-1]
     )
@@ -72,14 +72,14 @@ def test_from_weights_to_a_report_and_then_for_nothing(
     kind = package.measure.lookup.require(REWARD)
     monkeypatch.setattr(backbones, "load", lambda *_: pytest.fail("the model was loaded"))
     monkeypatch.setattr(kind, "__init__", lambda *_: pytest.fail("the reward was loaded"))
-    again = run(model, tmp_path, ["ddpo-1"], say=said.append)
+    again = run(model, tmp_path, ["ddpo-1"], log=said.append)
     assert said[-1].startswith("made 0 images (0 a second) with 0 UNet evaluations, and 0 reward calls")
     assert again.folder == first.folder and again.table == first.table
 
 
 def test_the_base_is_the_base_also_after_an_adapter(model: str, tmp_path: Path) -> None:
     write_run(tmp_path, model)
-    options: dict[str, Any] = {"store": tmp_path, "images_per_prompt": 1, "device": "cpu", "say": lambda _: None}
+    options: dict[str, Any] = {"store": tmp_path, "images_per_prompt": 1, "device": "cpu", "log": lambda _: None}
     options["sampler"] = SamplerConfig(**SAMPLER)
     together = measure(model, {"ddpo": ["ddpo-1"], "base": []}, PROMPTS, [REWARD], **options)
     alone = measure(model, {"base": []}, PROMPTS, [REWARD], **(options | {"store": tmp_path / "other"}))

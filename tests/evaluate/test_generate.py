@@ -22,7 +22,7 @@ from tests.evaluate.fakes import PROMPTS, Generator, picture
 
 
 def run(made: Generator, store: Path, **options: Any) -> list[Generation]:
-    settings = {"images_per_prompt": 2, "eval_seeds": [0], "batch_size": 4, "say": lambda _: None} | options
+    settings = {"images_per_prompt": 2, "eval_seeds": [0], "batch_size": 4, "log": lambda _: None} | options
     return generate(made.subject(), PROMPTS, sampler={"steps": 2}, dtype="fp32", store=store, made_on={}, **settings)
 
 
@@ -76,7 +76,7 @@ def test_what_is_made_again_is_the_same_to_the_bit(tmp_path: Path, two_rows_a_th
     model = Model("shapes", sampler, "cpu", "fp32", lambda _: None)
     few = PromptSet("few", prompts.load("shapes-simple").prompts[:20], "made here", "none")
     settings: dict[str, Any] = {"sampler": sampler, "dtype": "fp32", "images_per_prompt": 1, "eval_seeds": [0]}
-    settings |= {"store": tmp_path, "batch_size": 8, "made_on": {}, "say": lambda _: None}
+    settings |= {"store": tmp_path, "batch_size": 8, "made_on": {}, "log": lambda _: None}
     before, spent = torch.get_num_threads(), Spent()
     torch.set_num_threads(threads)
     try:
@@ -117,7 +117,7 @@ def test_a_damaged_image_is_made_again_and_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     left = {name: time for name, time in times(tmp_path).items() if name != path.name}
     (first.images.folder / ".00000-00.webp.1-1.tmp").write_bytes(b"left by a kill")
-    again = run(made, tmp_path, say=said.append)[0]
+    again = run(made, tmp_path, log=said.append)[0]
     assert left.items() <= times(tmp_path).items() and again.entries == first.entries and str(path) in said[0]
     assert not list(again.images.folder.glob(".*.tmp"))
 
@@ -130,7 +130,7 @@ def test_out_of_memory_halves_the_chunk(tmp_path: Path) -> None:
             return super().draw(samples, noise)
 
     made, said = Small(), list[str]()
-    run(made, tmp_path, batch_size=6, say=said.append)
+    run(made, tmp_path, batch_size=6, log=said.append)
     assert [len(c) for c in made.chunks] == [1] * 6 or max(len(c) for c in made.chunks) <= 2
     assert made.made == 6 and said[0] == "out of memory making images: going on with one image at a time"
 
@@ -151,7 +151,7 @@ def test_black_images_are_counted_and_said(tmp_path: Path) -> None:
 
     for _ in range(2):  # also where the images are there already
         said: list[str] = []
-        assert run(Black(), tmp_path, say=said.append)[0].blank == 2
+        assert run(Black(), tmp_path, log=said.append)[0].blank == 2
         assert "2 of 6 images of base are black" in said[-1] and "'a cat'" in said[-1]
 
 

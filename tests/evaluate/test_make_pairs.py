@@ -26,7 +26,7 @@ SAMPLER = SamplerConfig(steps=2)
 
 
 def make(store: Path, images: int = 3, **options: Any) -> Path:
-    options = {"sampler": SAMPLER, "device": "cpu", "say": lambda line: None, **options}
+    options = {"sampler": SAMPLER, "device": "cpu", "log": lambda line: None, **options}
     return make_pairs("shapes", PROMPTS, "shapes-colour", store, images, **options)
 
 
@@ -54,7 +54,7 @@ def test_pairs_are_the_rewards_choices(tmp_path: Path) -> None:
 def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time nothing is opened. A torn file is made again from the stored images, without the model."""
     said: list[str] = []
-    folder = make(tmp_path, say=said.append)
+    folder = make(tmp_path, log=said.append)
     before = (folder / "pairs.parquet").read_bytes()
     assert any("making pairs of 6 images" in line for line in said)
 
@@ -67,7 +67,7 @@ def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mon
         assert make(tmp_path) == folder
     (folder / "pairs.parquet").write_bytes(before[:100])
     said.clear()
-    assert make(tmp_path, say=said.append) == folder and "is made again" in said[0]
+    assert make(tmp_path, log=said.append) == folder and "is made again" in said[0]
     assert (folder / "pairs.parquet").read_bytes() == before
     (folder / ".pairs.parquet.1.tmp").write_bytes(b"left by a kill")
     (folder / "pairs.parquet").unlink()
@@ -137,7 +137,7 @@ def test_a_reference_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file = tmp_path / "mine.txt"
     file.write_text("red circle\n")
     first, second = (
-        open_pairs(find_or_make(f"made:{file}:shapes-colour:4", tmp_path, device="cpu", say=lambda line: None))
+        open_pairs(find_or_make(f"made:{file}:shapes-colour:4", tmp_path, device="cpu", log=lambda line: None))
         for _ in range(2)
     )
     assert len(first) == 4 and first.name.startswith("mine-") and first.hash == second.hash

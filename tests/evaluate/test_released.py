@@ -214,7 +214,7 @@ def test_sdxl_in_a_table_with_a_lora_and_a_unet(tmp_path: Path) -> None:
     write_lora(xl, tmp_path / "lora", "diffusers")
     prompts = PromptSet("letters", ("a cat", "a dog"), "made here", "none")
     rows = [str(tmp_path / "lora"), str(whole / "unet")]
-    settings = {"store": tmp_path / "store", "images_per_prompt": 1, "device": "cpu", "say": lambda _: None}
+    settings = {"store": tmp_path / "store", "images_per_prompt": 1, "device": "cpu", "log": lambda _: None}
     first = evaluate(str(xl), rows, prompts, ["jpeg_compressibility"], **settings)
     assert first.table.rows == ("base", "lora", "unet")
     hashes = {label: frame.image_sha256.tolist() for label, frame in first.frames.items()}

@@ -24,8 +24,8 @@ def _fresh() -> Iterator[None]:
     yield
 
 
-def scored(generations: list[Generation], store: Path, kind: type = Mean, say: Any = pytest.fail) -> pd.DataFrame:
-    return score(generations, [kind], store=store, device="cpu", batch_size=4, say=say)[0]
+def scored(generations: list[Generation], store: Path, kind: type = Mean, log: Any = pytest.fail) -> pd.DataFrame:
+    return score(generations, [kind], store=store, device="cpu", batch_size=4, log=log)[0]
 
 
 def test_rows_are_what_they_say(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_an_unreadable_file_is_named_and_made_again(tmp_path: Path) -> None:
     first = scored(made, tmp_path)
     path = ScorePart(tmp_path, made[0].images.id, Mean).path
     path.write_bytes(path.read_bytes()[:-8])
-    pd.testing.assert_frame_equal(scored(made, tmp_path, say=said.append), first)
+    pd.testing.assert_frame_equal(scored(made, tmp_path, log=said.append), first)
     assert len(Mean.shown) == 12 and str(path) in said[0]
 
 
@@ -124,7 +124,7 @@ def test_out_of_memory_halves_the_batch_and_changes_no_score(tmp_path: Path) -> 
 
     made = run(Generator(), tmp_path)
     spent, said = Spent(), list[str]()
-    rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, say=said.append, spent=spent)[0]
+    rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, log=said.append, spent=spent)[0]
     assert said == ["out of memory in the reward small: going on with one image at a time"]
     assert rows.score.tolist() == scored(made, tmp_path).score.tolist()
     assert spent.reward_calls == 6 and Small.loads == 1

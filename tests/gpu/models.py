@@ -92,7 +92,7 @@ def load(
     return Backbone(
         name=str(model),
         hash="random weights by seed 0",
-        unet=made["unet"],
+        network=made["unet"],
         vae=made["vae"],
         text_encoder=made["text_encoder"],
         scheduler_config=backbones._json(root / "scheduler" / "scheduler_config.json"),

@@ -40,7 +40,7 @@ def test_pairs_share_x_T_and_the_winner_s_image_is_better(tuned: Policy) -> None
 def test_at_the_reference_the_loss_is_log_two_with_a_gradient(policy: Policy, tuned: Policy) -> None:
     """P1, with B set to zero so that theta = ref."""
     with torch.no_grad():
-        for name, parameter in tuned.backbone.unet.named_parameters():
+        for name, parameter in tuned.backbone.network.named_parameters():
             if ".lora_B." in name:
                 parameter.zero_()
     (pairs,) = collect(tuned, Brightness())

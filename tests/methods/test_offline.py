@@ -40,7 +40,7 @@ def images(policy: Policy) -> Images:
 def fresh(tuned: Policy) -> Policy:
     """B = 0: the policy is its reference."""
     with torch.no_grad():
-        for name, parameter in tuned.backbone.unet.named_parameters():
+        for name, parameter in tuned.backbone.network.named_parameters():
             if ".lora_B." in name:
                 parameter.zero_()
     return tuned
@@ -62,9 +62,9 @@ def test_predict_is_the_network_without_guidance(tuned: Policy) -> None:
     x, tau, cond = latents(0), torch.tensor([0, 10, 500, 998, 999]), tuned.encode(["cat"] * N)
     with torch.no_grad():
         mine, ref = tuned.predict(x, tau, cond), tuned.reference_predict(x, tau, cond)
-        torch.testing.assert_close(mine, tuned.backbone.unet(x, tau, cond.text).sample, rtol=0, atol=0)
+        torch.testing.assert_close(mine, tuned.backbone.network(x, tau, cond.text).sample, rtol=0, atol=0)
         with tuned.adapter_off():
-            torch.testing.assert_close(ref, tuned.backbone.unet(x, tau, cond.text).sample, rtol=0, atol=0)
+            torch.testing.assert_close(ref, tuned.backbone.network(x, tau, cond.text).sample, rtol=0, atol=0)
     assert not torch.equal(mine, ref) and ref.dtype is torch.float32 and not ref.requires_grad
     assert (tuned.cost.plain_evals, tuned.cost.unet_evals, tuned.cost.nfe("lora")) == (2 * N, 0, N)
 

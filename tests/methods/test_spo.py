@@ -12,7 +12,7 @@ from benchbench.api import Metrics, Reward, StepPairs
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, look_ahead
 from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws
+from benchbench.diffusion.rollout import NoiseSource
 from benchbench.methods._candidates import any_of
 from benchbench.methods.spo import SPO, SPOConfig, least_gap, paired_steps
 from benchbench.noise import Noise, Sample
@@ -74,7 +74,7 @@ def test_the_judge_is_told_the_timestep_of_what_it_judges(tuned: Policy) -> None
 def test_best_and_worst_of_four(tuned: Policy) -> None:
     """S2: by the scores of all four candidates, looked at here one after the other."""
     [(pairs, _)] = collect(tuned)
-    draws, cond = Draws(tuned, NOISE, SAMPLES), tuned.encode(PROMPTS)
+    draws, cond = NoiseSource(tuned, NOISE, SAMPLES), tuned.encode(PROMPTS)
     judge = StepReward(Decoder(tuned.backbone), StepBrightness(), tuned)
     rows = pairs[pairs.k == 16]
     with torch.no_grad():
@@ -94,13 +94,13 @@ def test_best_and_worst_of_four(tuned: Policy) -> None:
 def test_a_random_candidate_carries_on(tuned: Policy) -> None:
     """S3: the next parent is in the pool of the step before, the one that the sample's draw names."""
     [(pairs, _)] = collect(tuned)
-    draws, cond = Draws(tuned, NOISE, SAMPLES), tuned.encode(PROMPTS)
+    draws, cond = NoiseSource(tuned, NOISE, SAMPLES), tuned.encode(PROMPTS)
     for k in (16, 9, 2):
         parents = {i: next(x for x in at(pairs, k).x_w if close(x, pairs, k, i, draws, cond, tuned)) for i in range(3)}
         assert len({tuple(p.flatten().tolist()) for p in parents.values()}) == 3
 
 
-def close(x: torch.Tensor, pairs: StepPairs, k: int, i: int, draws: Draws, cond, tuned: Policy) -> bool:
+def close(x: torch.Tensor, pairs: StepPairs, k: int, i: int, draws: NoiseSource, cond, tuned: Policy) -> bool:
     """Whether the candidate that sample i's draw names, made from x, is a parent at k - 1."""
     with torch.no_grad():
         mean = tuned.step(x[None], k, cond[i : i + 1])
@@ -184,7 +184,7 @@ def test_loss_at_the_reference_and_its_descent(tuned: Policy) -> None:
     [(pairs, _)] = collect(tuned)
     descend(tuned, lambda: SPO().loss(tuned, pairs, ALL, NOISE), fall=1e-2)
     with torch.no_grad():
-        for name, parameter in tuned.backbone.unet.named_parameters():
+        for name, parameter in tuned.backbone.network.named_parameters():
             if ".lora_B." in name:
                 parameter.zero_()
         loss, _ = SPO().loss(tuned, pairs, ALL, NOISE)

@@ -11,7 +11,7 @@ from benchbench.api import Reward, StepPairs
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, guide, look_ahead
 from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws, rollout
+from benchbench.diffusion.rollout import NoiseSource, rollout
 from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, eta_at
 from benchbench.methods.tailorpo_g import TailorPOG
 from benchbench.noise import Noise, Sample
@@ -45,7 +45,7 @@ def test_one_batch_of_pairs_with_one_parent_each(tuned: Policy) -> None:
 def test_the_winner_carries_on(tuned: Policy) -> None:
     """T6: walking from the winner with the plain noise reaches the parent of the next trained step."""
     (pairs,) = collect(tuned, Brightness(), TailorPOConfig(update="rollout"))
-    draws = Draws(tuned, Noise(0, "train"), SAMPLES)
+    draws = NoiseSource(tuned, Noise(0, "train"), SAMPLES)
     x = pairs[pairs.k == 20].next_w
     with torch.no_grad():
         for k in (19, 18, 17):
@@ -75,7 +75,7 @@ def test_ties_keep_candidate_zero_and_teach_nothing(tuned: Policy) -> None:
     (pairs,) = collect(tuned, Tied())
     loss, _ = TailorPO().loss(tuned, pairs, CFG, Noise(0, "train"))
     assert float(pairs.weight.sum()) == 0 and float(loss.detach()) == pytest.approx(math.log(2), abs=1e-6)
-    start = Draws(tuned, Noise(0, "train"), SAMPLES)
+    start = NoiseSource(tuned, Noise(0, "train"), SAMPLES)
     with torch.no_grad():
         zero = tuned.step(start.start(), 20, tuned.encode(PROMPTS)).draw(start.z(20, "0"))
     assert torch.equal(pairs[pairs.k == 20].next_w, zero)
@@ -196,7 +196,7 @@ def test_linear_gaussian_world_has_no_jensen_gap_for_a_linear_reward() -> None:
 
 
 def test_rollout_without_trained_steps_is_the_plain_walk(tuned: Policy) -> None:
-    draws = Draws(tuned, Noise(0, "train"), SAMPLES)
+    draws = NoiseSource(tuned, Noise(0, "train"), SAMPLES)
     visits = list(rollout(tuned, tuned.encode(PROMPTS), draws.start(), draws.z))
     (pairs,) = collect(tuned, Brightness(), TailorPOConfig(steps=(4,)))
     assert torch.equal(pairs.x_w, next(v.x for v in visits if v.k == 4))

@@ -10,7 +10,7 @@ from benchbench.api import Metrics, StepPairs
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, look_ahead
 from benchbench.diffusion.policy import Policy
-from benchbench.diffusion.rollout import Draws
+from benchbench.diffusion.rollout import NoiseSource
 from benchbench.errors import UsageError
 from benchbench.methods._candidates import any_of, either, means, rank
 from benchbench.methods._steps import trained_steps
@@ -135,7 +135,7 @@ def test_two_trajectories_are_ranked_step_by_step(tuned: Policy) -> None:
 
 def test_two_trajectories_start_as_d3po_s_do(tuned: Policy) -> None:
     [(pairs, _)] = collect(tuned, TailorPOConfig(steps=(20,), same_input=False))
-    assert torch.equal(pairs.x_w, Draws(tuned, NOISE, SAMPLES).start())
+    assert torch.equal(pairs.x_w, NoiseSource(tuned, NOISE, SAMPLES).start())
 
 
 @pytest.mark.parametrize("other", [{"guidance": True}, {"carry": "random"}])

@@ -64,7 +64,7 @@ class Net(nn.Module):
 def make(net: Net, batch_size: int = 64) -> ToyPolicy:
     """A policy without guidance over the network: its evaluations count as plain ones."""
     backbone: Any = SimpleNamespace(
-        unet=net, vae=None, latent_shape=SHAPE, device=torch.device("cpu"), batch_size=batch_size, dtype="fp32"
+        network=net, vae=None, latent_shape=SHAPE, device=torch.device("cpu"), batch_size=batch_size, dtype="fp32"
     )
     return ToyPolicy(backbone, schedule(), 1.0)
 

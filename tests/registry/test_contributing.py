@@ -73,5 +73,5 @@ def test_a_run_with_all_three_examples(tmp_path: Path) -> None:
     model = write_tiny_sd(tmp_path / "sd")
     overrides = ["train.batch=2", "sampler.steps=4", "method.scale=2", "train.eval_every=0"]
     run = config.load("reinforce", str(model), "brightness", "weather", 4, 0, overrides=overrides)
-    out = loop.train(run, tmp_path / "run", device="cpu", say=lambda line: None)
+    out = loop.train(run, tmp_path / "run", device="cpu", log=lambda line: None)
     assert json.loads((out / "done.json").read_text())["samples"] == 4

@@ -67,7 +67,7 @@ def test_unknown_tables_and_tracks() -> None:
 def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     store = tmp_path / "store"
-    assert reproduce("tailorpo:2", store=store, quick=True, dry_run=True, jobs=2, say=said.append) is None
+    assert reproduce("tailorpo:2", store=store, quick=True, dry_run=True, jobs=2, log=said.append) is None
     assert str(store) in said[0] and "4 trainings (4 left)" in said[1] and "2 at a time" in said[1]
     assert sum(line.startswith("left: ") for line in said) == 4 and not store.exists()
 
@@ -75,7 +75,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
 def test_the_precision_of_measurements_reaches_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "describe", lambda plan, jobs: [f"measured in {plan.dtype}"])
     said: list[str] = []
-    reproduce("tailorpo:2", store=tmp_path, dry_run=True, dtype="bf16", say=said.append)
+    reproduce("tailorpo:2", store=tmp_path, dry_run=True, dtype="bf16", log=said.append)
     assert "measured in bf16" in said
 
 

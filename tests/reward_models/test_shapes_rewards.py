@@ -41,19 +41,19 @@ def make(kind: type[Reward]) -> Reward:
 
 
 @pytest.fixture(scope="module")
-def world() -> tuple[list[Image.Image], list[str]]:
+def processes() -> tuple[list[Image.Image], list[str]]:
     scenes, images = draw_many(24, 31)
     prompts = [phrase({name: getattr(scene, name) for name in ATTRIBUTES}) for scene in scenes]
     return [Image.fromarray(image) for image in images], prompts
 
 
-World = tuple[list[Image.Image], list[str]]
+ProcessGroup = tuple[list[Image.Image], list[str]]
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_n_in_n_out_for_any_batching_and_order(kind: type[Reward], world: World) -> None:
+def test_n_in_n_out_for_any_batching_and_order(kind: type[Reward], processes: ProcessGroup) -> None:
     """Scores are finite float32 on the CPU; none for none; the same one by one and reversed."""
-    images, prompts = world
+    images, prompts = processes
     reward = make(kind)
     scores = reward.score(images, prompts)
     assert scores.shape == (24,) and scores.dtype == torch.float32 and scores.isfinite().all()
@@ -68,9 +68,9 @@ def test_n_in_n_out_for_any_batching_and_order(kind: type[Reward], world: World)
 
 
 @pytest.mark.parametrize("kind", [k for k in ALL if k.differentiable])
-def test_gradient_is_finite_and_stays_in_its_row(kind: type[Reward], world: World) -> None:
+def test_gradient_is_finite_and_stays_in_its_row(kind: type[Reward], processes: ProcessGroup) -> None:
     """Each picture's gradient is non-zero; one score's gradient with respect to another picture is exactly zero."""
-    images, prompts = world
+    images, prompts = processes
     pixels = torch.stack([torch.from_numpy(np.array(i)).permute(2, 0, 1) for i in images]).float() / 255
     pixels.requires_grad_()
     scores = make(kind).score_differentiable(pixels, prompts)
@@ -155,9 +155,9 @@ def test_oracle_is_never_trained_on() -> None:
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_other_sizes_are_resized(kind: type[Reward], world: World) -> None:
+def test_other_sizes_are_resized(kind: type[Reward], processes: ProcessGroup) -> None:
     """A picture enlarged to 64x64 scores about what it did, on both paths."""
-    images, prompts = world
+    images, prompts = processes
     large = [image.resize((64, 64), Image.Resampling.BICUBIC) for image in images]
     reward = make(kind)
     small = reward.score(images, prompts)

@@ -37,7 +37,7 @@ def policy(folder: Path) -> Policy:
 def test_the_parts_are_the_whole(tiny_sd: Path, two_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nine walks as 4 and 5: the same latents within rounding, the same count, 9 samples of 4 evaluations each."""
     seen, split, whole = set[tuple[int, int]](), policy(tiny_sd), policy(tiny_sd)
-    split.backbone.unet.register_forward_hook(lambda _, args, __: seen.add((torch.get_num_threads(), len(args[0]))))
+    split.backbone.network.register_forward_hook(lambda _, args, __: seen.add((torch.get_num_threads(), len(args[0]))))
     found = generate(split, SAMPLES, Noise(0, "eval"))
     assert seen == {(1, 2 * 4), (1, 2 * 5)}  # one thread of torch's a part; guidance doubles the rows
     monkeypatch.setattr(cpu_threads, "FEWEST", 100)
@@ -123,5 +123,5 @@ def test_threads_are_as_before(two_threads: None, before: int) -> None:
 def test_a_compiled_network_is_asked_by_one_thread(tiny_sd: Path, two_threads: None) -> None:
     found = policy(tiny_sd)
     assert found.threads == 2
-    speed_up([found.backbone.unet], compiled=True, channels_last=False)
+    speed_up([found.backbone.network], compiled=True, channels_last=False)
     assert found.threads == 1

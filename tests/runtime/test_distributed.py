@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchbench.runtime.distributed import World, _buckets
+from benchbench.runtime.distributed import ProcessGroup, _buckets
 from tests.ranks import run_ranks
 
 
@@ -15,7 +15,7 @@ from tests.ranks import run_ranks
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 7, 40])
 def test_shares_are_neighbours_that_make_the_whole(size: int, n: int) -> None:
     """In order, none twice, none missing, sizes that differ by one at most, and the first has rows where any are."""
-    shares = [World(rank, size).share(n) for rank in range(size)]
+    shares = [ProcessGroup(rank, size).local_slice(n) for rank in range(size)]
     assert [i for share in shares for i in range(share.start, share.stop)] == list(range(n))
     lengths = [share.stop - share.start for share in shares]
     assert max(lengths) - min(lengths) <= 1 and lengths[0] == max(lengths)
@@ -23,19 +23,19 @@ def test_shares_are_neighbours_that_make_the_whole(size: int, n: int) -> None:
 
 def test_shares_by_hand() -> None:
     """3 rows of 2 processes: bounds ceil(3·0/2), ceil(3·1/2), ceil(3·2/2) = 0, 2, 3. 2 of 3: 0, 1, 2, 2."""
-    assert [World(r, 2).share(3) for r in range(2)] == [slice(0, 2), slice(2, 3)]
-    assert [World(r, 3).share(2) for r in range(3)] == [slice(0, 1), slice(1, 2), slice(2, 2)]
+    assert [ProcessGroup(r, 2).local_slice(3) for r in range(2)] == [slice(0, 2), slice(2, 3)]
+    assert [ProcessGroup(r, 3).local_slice(2) for r in range(3)] == [slice(0, 1), slice(1, 2), slice(2, 2)]
 
 
 def test_a_process_that_is_alone_computes_everything_itself() -> None:
-    world, x = World(), torch.randn(3, 2)
-    with world.divided(), world.together():
-        assert not world.dividing
-        assert torch.equal(world.rows(3, (2,), lambda rows: x[rows]), x)
-    assert world.gather({"a": 1}) == [{"a": 1}] and world.main
+    processes, x = ProcessGroup(), torch.randn(3, 2)
+    with processes.sharded(), processes.raise_on_all():
+        assert not processes.sharding
+        assert torch.equal(processes.sharded_rows(3, (2,), lambda rows: x[rows]), x)
+    assert processes.gather({"a": 1}) == [{"a": 1}] and processes.is_main
     shares = {"loss": x.sum()}
-    assert world.totals(shares) is shares  # nothing waits for the device
-    with pytest.raises(ValueError, match="own"), world.together():
+    assert processes.totals(shares) is shares  # nothing waits for the device
+    with pytest.raises(ValueError, match="own"), processes.raise_on_all():
         raise ValueError("own")
 
 
@@ -45,32 +45,32 @@ def test_buckets_keep_order_and_kind() -> None:
 
 
 CODE = """
-from benchbench.runtime.distributed import World
+from benchbench.runtime.distributed import ProcessGroup
 def main(_):
     from benchbench.errors import RunError, UsageError
     from benchbench.runtime import launch
     seen = {}
-    with launch.world("cpu") as world:
-        seen["place"] = [world.rank, world.size, world.main]
+    with launch.processes("cpu") as processes:
+        seen["place"] = [processes.rank, processes.size, processes.is_main]
         table = torch.arange(14.0).reshape(7, 2)
         made = []
         def make(rows):
-            made.append([rows.start, rows.stop, world.dividing, world.first_row])
+            made.append([rows.start, rows.stop, processes.sharding, processes.first_row])
             return table[rows]
-        with world.divided():
+        with processes.sharded():
             for n in (7, 2, 0):
-                seen[f"rows {n}"] = world.rows(n, (2,), make).tolist()
+                seen[f"rows {n}"] = processes.sharded_rows(n, (2,), make).tolist()
         seen["made"] = made
-        seen["gather"] = world.gather({"x": [0.1, float("inf")], "ü": "ä" * world.rank})
-        seen["long"] = [len(text) for text in world.gather("x" * (5000 if world.rank == 1 else 10))]
-        seen["totals"] = world.totals({"a": world.rank + 0.5} if world.rank else {})
+        seen["gather"] = processes.gather({"x": [0.1, float("inf")], "ü": "ä" * processes.rank})
+        seen["long"] = [len(text) for text in processes.gather("x" * (5000 if processes.rank == 1 else 10))]
+        seen["totals"] = processes.totals({"a": processes.rank + 0.5} if processes.rank else {})
         w = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
-        w[0].grad = torch.tensor([1.0, world.rank])
-        if world.rank == 2:
+        w[0].grad = torch.tensor([1.0, processes.rank])
+        if processes.rank == 2:
             w[1].grad = torch.tensor([3.0, 4.0])
-        world.sum_gradients(w)
+        processes.sum_gradients(w)
         seen["gradients"] = [None if p.grad is None else p.grad.tolist() for p in w]
-        world.same_weights(w)
+        processes.check_same_weights(w)
         caught = []
         def attempt(block):
             try:
@@ -79,29 +79,29 @@ def main(_):
             except Exception as error:
                 caught.append([type(error).__name__, str(error).splitlines()[0]])
         def in_block():  # an error of one process, outside shares
-            with world.together():
-                if world.rank == 1:
+            with processes.raise_on_all():
+                if processes.rank == 1:
                     raise UsageError("one has it", "c", "r")
         def in_share():  # kept until the block's end; the others meet zeros, and one of them stumbles over them
-            with world.together(), world.divided():
+            with processes.raise_on_all(), processes.sharded():
                 def broken(rows):
-                    if world.rank == 2:
+                    if processes.rank == 2:
                         raise KeyError("row")
                     return table[rows]
-                whole = world.rows(7, (2,), broken)
-                assert world.rank == 2 or whole[5:].abs().sum() == 0
-                if world.rank == 0:
+                whole = processes.sharded_rows(7, (2,), broken)
+                assert processes.rank == 2 or whole[5:].abs().sum() == 0
+                if processes.rank == 0:
                     raise RunError("a consequence", "c", "r")
         def different():
-            world.same("things", world.rank == 2)
+            processes.check_same("things", processes.rank == 2)
         for block in (in_block, in_share, different):
             attempt(block)
-        with world.together(), world.divided():  # and all is well afterwards
-            seen["after"] = world.rows(7, (2,), make).tolist()
+        with processes.raise_on_all(), processes.sharded():  # and all is well afterwards
+            seen["after"] = processes.sharded_rows(7, (2,), make).tolist()
         seen["caught"] = caught
         try:  # out of step with the others: this one ends, and they notice
-            with world.together():
-                if world.rank == 1:
+            with processes.raise_on_all():
+                if processes.rank == 1:
                     raise torch.OutOfMemoryError("no room")
             seen["end"] = "unnoticed"
         except Exception as error:

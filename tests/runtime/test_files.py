@@ -147,14 +147,14 @@ def test_the_second_one_waits_and_says_so(tmp_path: Path) -> None:
             waiting.wait(10)
             order.append("first")
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         said.append(line)
         waiting.set()
 
     thread = threading.Thread(target=first)
     thread.start()
     entered.wait(10)
-    with locked(tmp_path / "unit.lock", say):
+    with locked(tmp_path / "unit.lock", log):
         order.append("second")
     thread.join()
     assert order == ["first", "second"] and len(said) == 1 and "another process" in said[0]

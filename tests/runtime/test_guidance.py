@@ -53,7 +53,7 @@ def backward_room(most: int, vae: Any, monkeypatch: pytest.MonkeyPatch) -> list[
 def fill_up(where: str, policy: Policy, judge: StepReward, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Leaves room for two images in one place."""
     if where == "network":
-        return room_for(4, policy.backbone.unet, "forward", monkeypatch)  # each image takes two rows
+        return room_for(4, policy.backbone.network, "forward", monkeypatch)  # each image takes two rows
     if where == "decoder":
         return room_for(2, policy.backbone.vae, "decode", monkeypatch)
     if where == "reward":
@@ -99,8 +99,8 @@ def test_a_reward_that_is_not_finite_is_named_by_its_sample_in_parts_too(
 def test_one_row_too_many_keeps_no_activations(tuned: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the network and of the decoder; where that is not enough either, it is one clear error."""
     whole, judge, said = guided(tuned, judged(tuned, Brightness())), judged(tuned, Brightness()), list[str]()
-    unet, vae, score = tuned.backbone.unet, tuned.backbone.vae, judge.reward.score_differentiable
-    judge.guiding.say = said.append
+    unet, vae, score = tuned.backbone.network, tuned.backbone.vae, judge.reward.score_differentiable
+    judge.guiding.log = said.append
 
     def tight(images: torch.Tensor, prompts: Any) -> torch.Tensor:
         if not (unet.is_gradient_checkpointing and vae.is_gradient_checkpointing):
@@ -132,7 +132,7 @@ def test_a_guided_rollout_goes_on(tuned: Policy, monkeypatch: pytest.MonkeyPatch
         return pairs, tuned.cost
 
     whole, cost = rolled()
-    room_for(4, tuned.backbone.unet, "forward", monkeypatch)
+    room_for(4, tuned.backbone.network, "forward", monkeypatch)
     parts, again = rolled()
     for name in ("x_w", "next_w", "next_l"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-3, rtol=1e-3)

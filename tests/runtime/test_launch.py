@@ -24,8 +24,8 @@ def _set(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
 
 
 def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with launch.world(None) as world:
-        assert (world.rank, world.size) == (0, 1)
+    with launch.processes(None) as processes:
+        assert (processes.rank, processes.size) == (0, 1)
     _set(monkeypatch, WORLD_SIZE="1", RANK="0", LOCAL_RANK="0")
     assert launch.place() == Place() and launch.speaks()
 
@@ -79,9 +79,9 @@ def test_devices_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     _set(monkeypatch, **RIGHT)
-    with pytest.raises(UsageError, match="cannot be the device of 4 processes"), launch.world("cuda:1"):
+    with pytest.raises(UsageError, match="cannot be the device of 4 processes"), launch.processes("cuda:1"):
         pass
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UsageError, match="process 1 of this machine has no GPU"), launch.world(None):
+    with pytest.raises(UsageError, match="process 1 of this machine has no GPU"), launch.processes(None):
         pass

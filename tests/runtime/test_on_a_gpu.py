@@ -34,7 +34,7 @@ def test_a_run_in_each_precision(method: str, dtype: str, tiny_sd: Path, tmp_pat
     words = ["train.batch=2", "train.eval_every=0", f"train.dtype={dtype}", "method.steps=[20, 4]"]
     words += ["method.minibatch=2"] if method == "ddpo" else []
     config = load(method, str(tiny_sd), "shapes-colour", "animals", 4, 0, "shapes", words)
-    rows = read_metrics(train(config, tmp_path / "run", device=DEVICE, say=lambda _: None))
+    rows = read_metrics(train(config, tmp_path / "run", device=DEVICE, log=lambda _: None))
     assert rows[-1]["grad_norm"] > 0
     if dtype == "fp16":
         assert rows[-1]["loss_scale"] <= 2.0**16 and rows[-1]["skipped_steps"] < 1
@@ -45,8 +45,8 @@ def test_the_low_rank_path_is_pefts(tiny_sd: Path) -> None:
     made = {}
     for dtype in ("fp32", "bf16"):
         policy = make_policy(backbones.load(str(tiny_sd), DEVICE, dtype), 20, 1.0, 5.0)
-        add_lora(policy.backbone.unet, 4, 4.0, seed=0)
-        move_adapter(policy.backbone.unet, 0.5)
+        add_lora(policy.backbone.network, 4, 4.0, seed=0)
+        move_adapter(policy.backbone.network, 0.5)
         x = Noise(0, "t").normal([Sample("cat", i) for i in range(2)], "x", shape=(4, 8, 8), device=DEVICE)
         tau, cond = torch.tensor([500, 500], device=DEVICE), policy.encode(["cat", "dog"])
         with torch.no_grad():

@@ -98,9 +98,9 @@ class Plain:
 
     def __init__(self) -> None:
         from benchbench.diffusion.policy import Cost
-        from benchbench.runtime.distributed import World
+        from benchbench.runtime.distributed import ProcessGroup
 
-        self.world, self.cost, self.attempt = World(), Cost(), nullcontext
+        self.processes, self.cost, self.attempt = ProcessGroup(), Cost(), nullcontext
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])

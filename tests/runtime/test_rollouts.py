@@ -24,7 +24,7 @@ def test_a_walk_in_parts_gives_the_same_images_and_the_same_count(
 ) -> None:
     """A guided evaluation of n samples is 2n rows: 11 are 22 and fail, 5 are 10 and fail, 2 are 4 and fit."""
     whole = generate(policy, SAMPLES, Noise(0, "t"))
-    policy.cost, tried = Cost(), room_for(5, policy.backbone.unet, "forward", monkeypatch)
+    policy.cost, tried = Cost(), room_for(5, policy.backbone.network, "forward", monkeypatch)
     parts = generate(policy, SAMPLES, Noise(0, "t"))
     torch.testing.assert_close(parts, whole, atol=1e-4, rtol=1e-4)
     assert tried == [22, 10, 4, 4, 4, 4, 4, 2, *([4, 4, 4, 4, 4, 2] * 19)]
@@ -75,18 +75,20 @@ def test_predictions_without_guidance_are_made_in_parts(tuned: Policy, monkeypat
     tau, cond = torch.arange(7) * 100, tuned.encode(["cat"] * 7)
     with torch.no_grad():
         expected = whole(tuned, x, tau, cond)
-        tuned.cost, tried = Cost(), room_for(3, tuned.backbone.unet, "forward", monkeypatch)
+        tuned.cost, tried = Cost(), room_for(3, tuned.backbone.network, "forward", monkeypatch)
         found = whole(tuned, x, tau, cond)
     assert tried == [7, 3, 3, 1, 3, 3, 1] and tuned.cost == Cost(plain_evals=14)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("part", "method", "what"), [("unet", "forward", "denoising"), ("vae", "decode", "decoding")])
+@pytest.mark.parametrize(
+    ("part", "method", "what"), [("network", "forward", "denoising"), ("vae", "decode", "decoding")]
+)
 def test_one_image_that_does_not_fit_is_one_clear_error(
     part: str, method: str, what: str, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room_for(0, getattr(policy.backbone, part), method, monkeypatch)
     with pytest.raises(NoMemoryError, match=f"out of memory {what}, one image at a time"):
         sample(policy, SAMPLES[:2], Noise(0, "t"))
-    assert policy.cost.unet_evals == (0 if part == "unet" else 40)
+    assert policy.cost.unet_evals == (0 if part == "network" else 40)

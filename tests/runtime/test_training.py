@@ -44,7 +44,7 @@ def evaluated(policy: Policy, out: Path) -> list[float]:
 
 
 PLACES = {
-    "network": ("unet", "forward", 4),
+    "network": ("network", "forward", 4),
     "decoder": ("vae", "decode", 3),
     "reward": (ShapesColour, "score", 3),
     "walk": (None, "generate", 3),
@@ -90,15 +90,15 @@ def test_pictures_are_encoded_in_parts(
 ) -> None:
     """The adapter stays the same within rounding where the autoencoder has room for three pictures."""
     config = offline(method, "train.eval_every=0", samples=16)
-    plain = train(config, tmp_path / "plain", device="cpu", say=lambda line: None)
+    plain = train(config, tmp_path / "plain", device="cpu", log=lambda line: None)
     tried = room_for(3, AutoencoderKL, "encode", monkeypatch, lambda self, pictures: len(pictures))
-    small = train(config, tmp_path / "small", device="cpu", say=lambda line: None)
+    small = train(config, tmp_path / "small", device="cpu", log=lambda line: None)
     assert max(tried) > 3 and sum(n for n in tried if n <= 3) == 16
     for name, value in adapter(small).items():
         torch.testing.assert_close(value, adapter(plain)[name], atol=1e-4, rtol=1e-3)
     room_for(0, AutoencoderKL, "encode", monkeypatch, lambda self, pictures: len(pictures))
     with pytest.raises(NoMemoryError, match="out of memory encoding pictures, one picture at a time"):
-        train(config, tmp_path / "none", device="cpu", say=lambda line: None)
+        train(config, tmp_path / "none", device="cpu", log=lambda line: None)
 
 
 def test_rollouts_and_steps_find_their_own_sizes(
@@ -110,10 +110,10 @@ def test_rollouts_and_steps_find_their_own_sizes(
     the step, so that they make no rollout slower.
     """
     config = configure("tailorpo", samples=8)
-    plain = train(config, tmp_path / "plain", say=lambda line: None)
+    plain = train(config, tmp_path / "plain", log=lambda line: None)
     said = list[str]()
     tried = room_for(20, UNet2DConditionModel, "forward", monkeypatch, lambda self, x, *_: len(x))
-    small = train(config, tmp_path / "small", say=said.append)
+    small = train(config, tmp_path / "small", log=said.append)
     assert [line for line in said if "memory" in line] == ["out of memory in training: going on with 10 rows at a time"]
     assert {n for n in tried if n <= 20} == {4, 8, 16, 20}
     for name, value in adapter(small).items():
@@ -131,7 +131,7 @@ def test_a_step_of_one_row_that_does_not_fit_is_one_clear_error(
 
     room_for(0, TailorPO, "loss", monkeypatch, lambda self, policy, batch, *_: len(batch))
     with pytest.raises(NoMemoryError) as raised:
-        train(configure("tailorpo", samples=8), tmp_path / "run", say=lambda line: None)
+        train(configure("tailorpo", samples=8), tmp_path / "run", log=lambda line: None)
     assert str(raised.value).count("\n") == 2
     assert raised.value.problem == "out of memory in training, one row at a time"
 

@@ -99,22 +99,22 @@ def test_build_refuses_what_is_not_its_own(tmp_path: Path) -> None:
     """A folder of something else, and a build of another seed."""
     (tmp_path / "letter.txt").write_text("keep me")
     with pytest.raises(BenchError, match="not empty"):
-        building.build(tmp_path, say=lambda _: None)
+        building.build(tmp_path, log=lambda _: None)
     other = tmp_path / "other"
     other.mkdir()
     (other / "build.json").write_text(json.dumps({"recipe": 1, "seed": 1, "quick": False}))
     with pytest.raises(BenchError, match="another build"):
-        building.build(other, seed=0, say=lambda _: None)
+        building.build(other, seed=0, log=lambda _: None)
     assert (tmp_path / "letter.txt").read_text() == "keep me"
 
 
 @pytest.mark.slow
 def test_quick_build_end_to_end(tmp_path: Path) -> None:
     """A smoke-size build has every part, its record's hashes hold, and asking again changes nothing."""
-    record = building.build(tmp_path / "world", jobs=2, say=lambda _: None, quick=True)
+    record = building.build(tmp_path / "world", jobs=2, log=lambda _: None, quick=True)
     world = tmp_path / "world"
     assert {p.name for p in world.iterdir()} == {*building.SHIPPED, "record.json", "build.json", "samples.png"}
     assert all(file_sha256(world / name) == value for name, value in record["files"].items())
     stamp = (world / "record.json").stat().st_mtime_ns
-    assert building.build(world, say=lambda _: None, quick=True) == record
+    assert building.build(world, log=lambda _: None, quick=True) == record
     assert (world / "record.json").stat().st_mtime_ns == stamp

@@ -41,7 +41,7 @@ def policy(dtype: str, full: bool = False) -> Policy:
     if full:
         train_all(found)
     else:
-        add_lora(found.backbone.unet, 4, 4.0, 0)
+        add_lora(found.backbone.network, 4, 4.0, 0)
     return found
 
 

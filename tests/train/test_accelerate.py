@@ -52,7 +52,7 @@ def test_two_processes_and_one(method: str, reward: str, words: list[str], sampl
     said = finish(launch(method, reward, words, samples, tmp_path / "two"))
     assert said.count("training ") == 1 and "2 processes share the work" in said
     config = load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *words])
-    one = train(config, tmp_path / "one", device="cpu", say=lambda line: None)
+    one = train(config, tmp_path / "one", device="cpu", log=lambda line: None)
     found = gap(one, tmp_path / "two")
     print(f"{method}: {found:.2g}")
     assert found < ROUNDING
@@ -117,5 +117,5 @@ def test_two_gpus_and_one(tmp_path: Path) -> None:
     method, reward, words, samples = "tailorpo", "shapes-colour", ["train.batch=3", "train.dtype=fp32"], 6
     finish(launch(method, reward, words, samples, tmp_path / "two", device="cuda"))
     config = load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *words])
-    one = train(config, tmp_path / "one", device="cuda:0", say=lambda line: None)
+    one = train(config, tmp_path / "one", device="cuda:0", log=lambda line: None)
     assert gap(one, tmp_path / "two") < ROUNDING

@@ -64,7 +64,7 @@ def test_a_large_beta_is_warned_of_in_bf16_and_not_in_fp16() -> None:
 
 
 def test_a_run_logs_it_in_its_first_row(configure, tmp_path: Path) -> None:
-    run = train(configure("tailorpo", "train.dtype=bf16", "train.eval_every=0", samples=16), tmp_path / "run", say=str)
+    run = train(configure("tailorpo", "train.dtype=bf16", "train.eval_every=0", samples=16), tmp_path / "run", log=str)
     first, second = read_metrics(run)
     assert first["start.log_ratio"] == 0.0 and first["start.log_prob_error"] > 0
     assert not [name for name in second if name.startswith("start.")]
@@ -83,16 +83,16 @@ def test_checkpoints_by_the_clock_and_at_the_end(configure, tmp_path: Path, monk
 
     monkeypatch.setattr(checkpoint, "write", write)
     words = ["train.eval_every=0", "train.save_every=0"]
-    train(configure("tailorpo", *words), tmp_path / "slow", say=str)
+    train(configure("tailorpo", *words), tmp_path / "slow", log=str)
     assert written == [32]
     written.clear()
-    train(configure("tailorpo", *words, "train.save_minutes=1e-6"), tmp_path / "fast", say=str)
+    train(configure("tailorpo", *words, "train.save_minutes=1e-6"), tmp_path / "fast", log=str)
     assert written == [8, 16, 24, 32]
 
 
 def test_evaluations_by_optimiser_steps(configure, tmp_path: Path) -> None:
     """DDPO takes two optimiser steps a rollout of eight images: every three are passed at 16 and 24 images."""
-    run = train(configure("ddpo", "train.eval_steps=3"), tmp_path / "run", say=str)
+    run = train(configure("ddpo", "train.eval_steps=3"), tmp_path / "run", log=str)
     assert [row["samples"] for row in read_metrics(run) if "eval.reward" in row] == [0, 16, 24, 32]
     state = json.loads((max((run / "checkpoints").iterdir()) / "state.json").read_text())
     assert state["updates"] == 8
@@ -143,7 +143,7 @@ def test_gradient_checkpointing_changes_rounding_alone(method: str, configure, t
         train(
             configure(method, "train.eval_every=0", f"train.gradient_checkpointing={way}", samples=8),
             tmp_path / way,
-            say=str,
+            log=str,
         )
         for way in ("off", "on")
     ]

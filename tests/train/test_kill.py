@@ -91,9 +91,9 @@ def test_kills_in_every_phase_leave_a_run_that_ends_in_the_same_bits(method: str
         reached.append(done.stdout)
     assert all("resuming after" in said for said in reached[1:])
     assert list((out / "checkpoints").glob(".*.tmp"))  # the last kill was within a write
-    train(config, out, resume=True, say=lambda line: None)
+    train(config, out, resume=True, log=lambda line: None)
     assert not list((out / "checkpoints").glob(".*.tmp"))  # a killed writer's, removed by the next one
-    whole = train(config, tmp_path / "whole", say=lambda line: None)
+    whole = train(config, tmp_path / "whole", log=lambda line: None)
     a, b = load_file(out / ADAPTER), load_file(whole / ADAPTER)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     timed = {"seconds", "images_per_second"}
@@ -118,8 +118,8 @@ def test_kills_of_an_offline_method(configure, tmp_path: Path) -> None:
         assert log.read_text() == phase
         reached.append(done.stdout)
     assert all("resuming after" in said for said in reached[1:])
-    train(config, out, resume=True, say=lambda line: None)
-    whole = train(config, tmp_path / "whole", say=lambda line: None)
+    train(config, out, resume=True, log=lambda line: None)
+    whole = train(config, tmp_path / "whole", log=lambda line: None)
     a, b = load_file(out / ADAPTER), load_file(whole / ADAPTER)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     rows = [[{k: v for k, v in row.items() if "second" not in k} for row in read_metrics(run)] for run in (out, whole)]

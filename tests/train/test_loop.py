@@ -38,7 +38,7 @@ def equal(a: Path, b: Path) -> bool:
 
 @pytest.mark.parametrize("method", ["ddpo", "d3po", "tailorpo", "tailorpo-g"])
 def test_every_method_trains(method: str, configure, tmp_path: Path) -> None:
-    run = train(configure(method), tmp_path / "run", say=lambda _: None)
+    run = train(configure(method), tmp_path / "run", log=lambda _: None)
     done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
     assert done["samples"] == 32 and [r["samples"] for r in rows if "loss" in r] == [8, 16, 24, 32]
     assert [r["samples"] for r in rows if "eval.reward" in r] == [0, 16, 32]
@@ -54,7 +54,7 @@ def test_every_method_trains(method: str, configure, tmp_path: Path) -> None:
 def test_spo_trains_with_any_reward_where_told_so(configure, tmp_path: Path) -> None:
     """8 prompts a rollout of 16 pairs each at most; a threshold of 0 and a reward without ties keep them all."""
     words = ["method.step_aware=false", "method.threshold=0", "method.minibatch=64", "train.eval_every=0"]
-    run = train(configure("spo", *words, samples=16), tmp_path / "run", say=lambda _: None)
+    run = train(configure("spo", *words, samples=16), tmp_path / "run", log=lambda _: None)
     done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
     assert (done["unet_evals"], done["reward_calls"], done["pairs"]) == (16 * 65 + 256, 16 * 64, 256)
     row = [r for r in rows if "loss" in r][0]
@@ -66,7 +66,7 @@ def test_d3po_trains_from_votes(configure, tmp_path: Path) -> None:
     votes = tmp_path / "votes.csv"
     votes.write_text("prompt,index,seed,i,j,winner\ncat,0,0,0,1,1\ndog,1,0,0,1,0\nant,2,0,0,1,1\n")
     words = [f"method.votes={votes}", "train.eval_every=0"]
-    run = train(configure("d3po", *words, samples=16), tmp_path / "run", say=lambda _: None)
+    run = train(configure("d3po", *words, samples=16), tmp_path / "run", log=lambda _: None)
     done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
     assert (done["reward_calls"], done["pairs"]) == (0, 8)
     assert all("reward" not in row and math.isfinite(row["loss"]) for row in rows if "loss" in row)
@@ -79,7 +79,7 @@ def test_the_adapter_loads_in_plain_diffusers_and_gives_our_images(configure, ti
     from benchbench.diffusion.lora import load_adapter
     from benchbench.diffusion.policy import make_policy
 
-    run = train(configure("tailorpo", "train.lr=3e-2"), tmp_path / "run", say=lambda _: None)
+    run = train(configure("tailorpo", "train.lr=3e-2"), tmp_path / "run", log=lambda _: None)
     pipe = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
     plain = make_policy(backbones.load(str(tiny_sd), "cpu"), 20, 1.0, 5.0)
     cond = plain.encode(["cat", "dog"])
@@ -88,8 +88,8 @@ def test_the_adapter_loads_in_plain_diffusers_and_gives_our_images(configure, ti
         base = pipe.unet(x, 500, cond.text).sample
         pipe.load_lora_weights(run)
         theirs = pipe.unet(x, 500, cond.text).sample
-        load_adapter(plain.backbone.unet, run)
-        ours = plain.backbone.unet(x, 500, cond.text).sample
+        load_adapter(plain.backbone.network, run)
+        ours = plain.backbone.network(x, 500, cond.text).sample
     assert not torch.allclose(base, theirs, atol=1e-4)
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
@@ -113,9 +113,9 @@ def test_a_killed_run_resumes_to_the_same_bits(method: str, configure, tmp_path:
     process.wait()
     assert not (out / "done.json").exists(), "the run ended before it was killed"
     said: list[str] = []
-    train(config, out, resume=True, say=said.append)
+    train(config, out, resume=True, log=said.append)
     assert any("resuming after" in line for line in said)
-    whole = train(config, tmp_path / "whole", say=said.append)
+    whole = train(config, tmp_path / "whole", log=said.append)
     assert equal(out, whole)
 
     def steps(run: Path) -> list[dict]:
@@ -127,7 +127,7 @@ def test_a_killed_run_resumes_to_the_same_bits(method: str, configure, tmp_path:
 
 def test_micro_batches_change_rounding_only(configure, tmp_path: Path) -> None:
     runs = [
-        train(configure("tailorpo", f"train.micro_batch={n}", samples=8), tmp_path / str(n), say=lambda _: None)
+        train(configure("tailorpo", f"train.micro_batch={n}", samples=8), tmp_path / str(n), log=lambda _: None)
         for n in (3, 40)
     ]
     losses = [[r["loss"] for r in read_metrics(run) if "loss" in r] for run in runs]
@@ -145,7 +145,7 @@ def test_out_of_memory_halves_the_micro_batch(configure, tmp_path: Path, monkeyp
 
     said: list[str] = []
     monkeypatch.setattr(Trainer, "_step", step)
-    train(configure("tailorpo", samples=8), tmp_path / "run", say=said.append)
+    train(configure("tailorpo", samples=8), tmp_path / "run", log=said.append)
     assert [line for line in said if "memory" in line] == ["out of memory in training: going on with 5 rows at a time"]
 
 
@@ -156,18 +156,18 @@ def test_out_of_memory_at_one_row_stops_keeping_activations(
     from benchbench.methods.tailorpo import TailorPO
 
     config = configure("tailorpo", "train.micro_batch=1", "train.eval_every=0", samples=8)
-    plain = train(config, tmp_path / "plain", say=lambda _: None)
+    plain = train(config, tmp_path / "plain", log=lambda _: None)
     loss = TailorPO.loss
 
     def full(self, policy, *arguments):
         value = loss(self, policy, *arguments)
-        if not policy.backbone.unet.is_gradient_checkpointing:
+        if not policy.backbone.network.is_gradient_checkpointing:
             raise torch.OutOfMemoryError("no room")
         return value
 
     said: list[str] = []
     monkeypatch.setattr(TailorPO, "loss", full)
-    small = train(config, tmp_path / "small", say=said.append)
+    small = train(config, tmp_path / "small", log=said.append)
     (line,) = (line for line in said if "memory" in line)
     assert line.endswith("going on with one row at a time, without keeping activations (gradient checkpointing)")
     for name, value in adapter(small).items():
@@ -179,7 +179,7 @@ def test_out_of_memory_at_one_row_stops_keeping_activations(
 
 def test_without_fixed_evaluations_there_is_none_at_all(configure, tmp_path: Path) -> None:
     """Neither at the start nor at the end, no scores of the base model, and nothing of them in the cost."""
-    run = train(configure("ddpo", "train.eval_every=0", samples=16), tmp_path / "run", say=lambda _: None)
+    run = train(configure("ddpo", "train.eval_every=0", samples=16), tmp_path / "run", log=lambda _: None)
     done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
     assert [row["samples"] for row in rows] == [8, 16] and not any("eval.reward" in row for row in rows)
     assert not (run / "base_scores.json").exists()
@@ -189,7 +189,7 @@ def test_without_fixed_evaluations_there_is_none_at_all(configure, tmp_path: Pat
 def test_a_row_says_how_fast_it_was(configure, tmp_path: Path) -> None:
     """Images a second of the rollout's own time: the difference of two rows' seconds."""
     rows = read_metrics(
-        train(configure("ddpo", "train.eval_every=0", samples=16), tmp_path / "run", say=lambda _: None)
+        train(configure("ddpo", "train.eval_every=0", samples=16), tmp_path / "run", log=lambda _: None)
     )
     first, second = [row for row in rows if "loss" in row]
     assert second["images_per_second"] == pytest.approx(8 / (second["seconds"] - first["seconds"]), rel=0.02)
@@ -205,7 +205,7 @@ def test_a_reward_that_is_not_finite_stops_the_run(configure, tmp_path: Path, mo
 
     monkeypatch.setattr(ShapesColour, "score_differentiable", score)
     with pytest.raises(RunError, match=r"shapes-colour gave nan at step 19 for prompt '\w+', sample 1, seed 0"):
-        train(configure("tailorpo"), tmp_path / "run", say=lambda _: None)
+        train(configure("tailorpo"), tmp_path / "run", log=lambda _: None)
     assert not (tmp_path / "run" / ADAPTER).exists()
 
 
@@ -220,7 +220,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(configure, tmp_path: Path, monk
 
     monkeypatch.setattr(TailorPO, "loss", loss)
     with pytest.raises(RunError, match="not finite"):
-        train(configure("tailorpo"), tmp_path / "run", say=lambda _: None)
+        train(configure("tailorpo"), tmp_path / "run", log=lambda _: None)
 
 
 def test_step_zero_invariants_catch_an_adapter_that_is_not_neutral(
@@ -238,13 +238,13 @@ def test_step_zero_invariants_catch_an_adapter_that_is_not_neutral(
     plain = setup.add_lora
     monkeypatch.setattr(setup, "add_lora", broken)
     with pytest.raises(RunError, match="new adapter changes the base model"):
-        train(configure("tailorpo"), tmp_path / "run", say=lambda _: None)
+        train(configure("tailorpo"), tmp_path / "run", log=lambda _: None)
 
 
 def test_damaged_checkpoints(configure, tmp_path: Path) -> None:
     """The newest is damaged: it is named and the one before it is taken. Both are: refused."""
     config, out = configure("tailorpo", samples=24), tmp_path / "run"
-    train(config, out, say=lambda _: None)
+    train(config, out, log=lambda _: None)
     (out / "done.json").unlink()
     newest, older = sorted((out / "checkpoints").iterdir(), reverse=True)
     raw = bytearray((newest / "adapter-000.safetensors").read_bytes())
@@ -252,7 +252,7 @@ def test_damaged_checkpoints(configure, tmp_path: Path) -> None:
     (newest / "adapter-000.safetensors").write_bytes(raw)
     said: list[str] = []
     whole = adapter(out)
-    train(config, out, resume=True, say=said.append)
+    train(config, out, resume=True, log=said.append)
     assert any(f"checkpoint {newest.name} is damaged" in line for line in said)
     assert any(f"resuming after {int(older.name)}" in line for line in said)
     assert all(torch.equal(whole[name], t) for name, t in adapter(out).items())
@@ -260,7 +260,7 @@ def test_damaged_checkpoints(configure, tmp_path: Path) -> None:
     for folder in (out / "checkpoints").iterdir():
         (folder / "state.json").write_text("{")
     with pytest.raises(CorruptError, match="no checkpoint"):
-        train(config, out, resume=True, say=lambda _: None)
+        train(config, out, resume=True, log=lambda _: None)
 
 
 @pytest.mark.parametrize("base", ["[0.5,", '["a", "b", "c", "d"]'])
@@ -271,29 +271,29 @@ def test_damaged_files_that_can_be_derived_are_made_again(base: str, configure, 
     def steps() -> list[dict]:  # making them again is counted
         return [{k: v for k, v in row.items() if k in ("samples", "loss") or "eval." in k} for row in read_metrics(out)]
 
-    train(config, out, say=lambda _: None)
+    train(config, out, log=lambda _: None)
     scores, rows = (out / "base_scores.json").read_bytes(), steps()
     (out / "done.json").unlink()
     shutil.rmtree(out / "checkpoints" / "00000024")
     (out / "base_scores.json").write_text(base)
     (out / "record.json").write_text("{")
-    train(config, out, resume=True, say=lambda _: None)
+    train(config, out, resume=True, log=lambda _: None)
     assert (out / "base_scores.json").read_bytes() == scores and steps() == rows
     assert len(json.loads((out / "record.json").read_text())) == 1
 
 
 def test_a_damaged_run_file_is_named(configure, tmp_path: Path) -> None:
     config, out = configure("tailorpo", samples=8), tmp_path / "run"
-    train(config, out, say=lambda _: None)
+    train(config, out, log=lambda _: None)
     (out / "run.json").write_text("[" * 100_000)
     with pytest.raises(CorruptError, match=r"run\.json cannot be read"):
-        train(config, out, resume=True, say=lambda _: None)
+        train(config, out, resume=True, log=lambda _: None)
 
 
 def test_what_a_run_leaves_can_be_read_by_others(configure, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        train(configure("tailorpo", samples=8), tmp_path / "run", say=lambda _: None)
+        train(configure("tailorpo", samples=8), tmp_path / "run", log=lambda _: None)
     finally:
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
@@ -302,30 +302,30 @@ def test_what_a_run_leaves_can_be_read_by_others(configure, tmp_path: Path) -> N
 
 def test_a_folder_that_holds_something_else_is_refused(configure, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    train(configure("tailorpo", samples=8), out, say=lambda _: None)
+    train(configure("tailorpo", samples=8), out, log=lambda _: None)
     said: list[str] = []
-    train(configure("tailorpo", samples=8), out, say=said.append)
+    train(configure("tailorpo", samples=8), out, log=said.append)
     assert "complete already" in said[0]
     with pytest.raises(UsageError, match="another run") as error:
-        train(configure("tailorpo", "train.lr=2e-3", samples=8), out, say=lambda _: None)
+        train(configure("tailorpo", "train.lr=2e-3", samples=8), out, log=lambda _: None)
     assert "train" in error.value.cause
     (out / "done.json").unlink()
     with pytest.raises(UsageError, match="unfinished"):
-        train(configure("tailorpo", samples=8), out, say=lambda _: None)
+        train(configure("tailorpo", samples=8), out, log=lambda _: None)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("precious")
     with pytest.raises(UsageError, match="other files"):
-        train(configure("tailorpo"), other, say=lambda _: None)
+        train(configure("tailorpo"), other, log=lambda _: None)
 
 
 def test_checkpoint_of_another_model(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, out = configure("tailorpo", samples=16), tmp_path / "run"
-    train(config, out, say=lambda _: None)
+    train(config, out, log=lambda _: None)
     (out / "done.json").unlink()
     monkeypatch.setattr(trainer, "run_key", lambda *_: "another")
     with pytest.raises(CorruptError, match="belongs to another run"):
-        train(config, out, resume=True, say=lambda _: None)
+        train(config, out, resume=True, log=lambda _: None)
 
 
 def test_a_full_disk(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def test_a_full_disk(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(RunError, match="disk is full"):
-        train(configure("tailorpo", samples=16), tmp_path / "run", say=lambda _: None)
+        train(configure("tailorpo", samples=16), tmp_path / "run", log=lambda _: None)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
@@ -352,23 +352,23 @@ def test_interrupt_saves_and_resumes(configure, tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Trainer, "_rollout", rollout)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", say=lambda _: None)
+        train(config, tmp_path / "run", log=lambda _: None)
     monkeypatch.setattr(Trainer, "_rollout", plain)
-    train(config, tmp_path / "run", resume=True, say=lambda _: None)
-    train(config, tmp_path / "whole", say=lambda _: None)
+    train(config, tmp_path / "run", resume=True, log=lambda _: None)
+    train(config, tmp_path / "whole", log=lambda _: None)
     assert equal(tmp_path / "run", tmp_path / "whole")
 
 
 def test_refusals_before_anything_is_loaded(configure, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a differentiable reward"):
-        train(configure("tailorpo-g", reward="jpeg_compressibility"), tmp_path / "a", say=lambda _: None)
+        train(configure("tailorpo-g", reward="jpeg_compressibility"), tmp_path / "a", log=lambda _: None)
     with pytest.raises(UsageError, match="gold reward"):
-        train(configure("tailorpo", reward="shapes-oracle"), tmp_path / "a", say=lambda _: None)
+        train(configure("tailorpo", reward="shapes-oracle"), tmp_path / "a", log=lambda _: None)
     with pytest.raises(UsageError, match="cannot be made by d3po"):
-        train(configure("d3po", samples=33), tmp_path / "a", say=lambda _: None)
+        train(configure("d3po", samples=33), tmp_path / "a", log=lambda _: None)
     with pytest.raises(UsageError, match="spo needs a step-aware reward"):
-        train(configure("spo"), tmp_path / "a", say=lambda _: None)
+        train(configure("spo"), tmp_path / "a", log=lambda _: None)
     with pytest.raises(UsageError, match="cannot be made by tailorpo") as error:
-        train(configure("tailorpo", "method.same_input=false", samples=33), tmp_path / "a", say=lambda _: None)
+        train(configure("tailorpo", "method.same_input=false", samples=33), tmp_path / "a", log=lambda _: None)
     assert "--samples 34" in error.value.remedy
     assert not (tmp_path / "a").exists()

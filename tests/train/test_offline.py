@@ -50,7 +50,7 @@ def offline(tiny_sd: Path, pairs: Path):
 
 
 def quiet(config: RunConfig, out: Path, **words: object) -> Path:
-    return train(config, out, device="cpu", say=lambda line: None, **words)  # type: ignore[arg-type]
+    return train(config, out, device="cpu", log=lambda line: None, **words)  # type: ignore[arg-type]
 
 
 def equal(a: Path, b: Path) -> bool:

@@ -46,7 +46,7 @@ def test_a_method_trains(method: str, reward: str, words: list[str], watched: se
     pairs = next((word.removeprefix("pairs=") for word in words if word.startswith("pairs=")), None)
     overrides = [*SHORT, *(word for word in words if not word.startswith("pairs="))]
     config = load(method, "shapes", reward, "shapes-simple", 8, 0, overrides=overrides, pairs=pairs)
-    run = train(config, tmp_path / "run", device="cpu", say=lambda line: None)
+    run = train(config, tmp_path / "run", device="cpu", log=lambda line: None)
     rows = [row for row in read_metrics(run) if "loss" in row]
     assert json.loads((run / "done.json").read_text())["samples"] == 8 and rows
     assert all(math.isfinite(value) for row in rows for value in row.values())

@@ -93,7 +93,7 @@ def test_a_skipped_step_is_no_step(configure, tmp_path: Path, monkeypatch: pytes
         return sums
 
     monkeypatch.setattr(Trainer, "_step", step)
-    run = train(configure("tailorpo", "train.dtype=fp16", "train.eval_every=0"), tmp_path / "run", say=quiet)
+    run = train(configure("tailorpo", "train.dtype=fp16", "train.eval_every=0"), tmp_path / "run", log=quiet)
     rows = read_metrics(run)
     assert [row["skipped_steps"] for row in rows] == [0, 1, 0, 0]
     assert [row["loss_scale"] for row in rows] == [2.0**16, 2.0**15, 2.0**15, 2.0**15]
@@ -119,11 +119,11 @@ def test_the_loss_scale_is_resumed(configure, tmp_path: Path, monkeypatch: pytes
         return rollout(self)
 
     monkeypatch.setattr(Trainer, "_step", step)
-    whole = train(config, tmp_path / "whole", say=quiet)
+    whole = train(config, tmp_path / "whole", log=quiet)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "_rollout", interrupted)
-        train(config, tmp_path / "run", say=quiet)
-    train(config, tmp_path / "run", resume=True, say=quiet)
+        train(config, tmp_path / "run", log=quiet)
+    train(config, tmp_path / "run", resume=True, log=quiet)
     files = [tmp_path / name / "pytorch_lora_weights.safetensors" for name in ("run", "whole")]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert [row["loss_scale"] for row in read_metrics(tmp_path / "run")] == [2.0**15] * 3
@@ -134,8 +134,8 @@ def test_operations_in_float32_are_those_of_a_float32_network(tiny_sd: Path) -> 
     """The mode that the first step is measured with, against the network with the same rounded weights in float32."""
     from benchbench.diffusion import backbones
 
-    half = backbones.load(str(tiny_sd), "cpu", "fp16").unet
-    exact = backbones.load(str(tiny_sd), "cpu", "fp32").unet
+    half = backbones.load(str(tiny_sd), "cpu", "fp16").network
+    exact = backbones.load(str(tiny_sd), "cpu", "fp32").network
     exact.load_state_dict({name: value.float() for name, value in half.state_dict().items()})
     x, text = torch.randn(2, 4, 8, 8).half(), torch.randn(2, 12, 16).half()
     with torch.no_grad():

@@ -30,7 +30,7 @@ def main(arguments):
     exec(arguments.get("patch", ""), globals() | {"rank": rank})
     config = RunConfig.model_validate_json(arguments["config"])
     try:
-        train(config, Path(arguments["out"]), resume=arguments.get("resume", False), device="cpu", say=said.append)
+        train(config, Path(arguments["out"]), resume=arguments.get("resume", False), device="cpu", log=said.append)
     except KeyboardInterrupt:
         said.append("stopped")
     return said
@@ -62,7 +62,7 @@ def test_uneven_rollouts_give_the_parameters_of_one_process(configure, tmp_path:
     gradient through the reward is shared too; an evaluation of 4 images is 2, 1, 1."""
     words = ["train.batch=5", "train.eval_every=5", "train.save_every=5"]
     config = configure("tailorpo-g", *words, samples=11)
-    one = train(config, tmp_path / "one", say=lambda line: None)
+    one = train(config, tmp_path / "one", log=lambda line: None)
     results = together(3, tmp_path / "ranks", config, tmp_path / "three")
     assert all("value" in result for result in results), results
     assert not any(result["value"] for result in results[1:])  # only the first speaks
@@ -122,7 +122,7 @@ def test_an_error_of_one_process_ends_all(patch: str, error: list[str], configur
 @pytest.mark.slow
 def test_out_of_memory_on_one_process_changes_rounding_only(configure, tmp_path: Path) -> None:
     config = configure("tailorpo", "train.eval_every=0", samples=8)
-    one = train(config, tmp_path / "one", say=lambda line: None)
+    one = train(config, tmp_path / "one", log=lambda line: None)
     together(2, tmp_path / "ranks", config, tmp_path / "two", patch=NO_ROOM.format(limit=3))
     assert gap(one, tmp_path / "two") < ROUNDING
 
@@ -154,7 +154,7 @@ def test_resuming_with_as_many_processes_and_with_fewer(configure, tmp_path: Pat
         return [{k: v for k, v in row.items() if "second" not in k} for row in read_metrics(run)]
 
     assert rows(whole) == rows(out)  # none lost, none twice
-    train(config, tmp_path / "other", resume=True, say=lambda line: None)
+    train(config, tmp_path / "other", resume=True, log=lambda line: None)
     assert gap(whole, tmp_path / "other") < ROUNDING and costs(whole) == costs(tmp_path / "other")
 
 

@@ -100,7 +100,7 @@ def test_on_a_cpu_nothing_is_cut(configure) -> None:
 @pytest.mark.parametrize("name", ["dtype", "reward_dtype"])
 def test_tf32_is_refused_where_there_is_none(name: str, configure, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"train.{name}=tf32 cannot be used on cpu") as error:
-        train(configure("tailorpo", f"train.{name}=tf32"), tmp_path / "run", say=quiet)
+        train(configure("tailorpo", f"train.{name}=tf32"), tmp_path / "run", log=quiet)
     assert "fp32" in error.value.remedy and not (tmp_path / "run").exists()
 
 
@@ -115,9 +115,9 @@ def test_how_memory_is_used_is_no_part_of_a_run_s_identity(
     assert one.digest != configure("tailorpo", "train.dtype=bf16", samples=16).digest
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupted_after(8, patch)
-        train(one, tmp_path / "run", say=quiet)
-    train(another, tmp_path / "run", resume=True, say=quiet)
-    train(one, tmp_path / "whole", say=quiet)
+        train(one, tmp_path / "run", log=quiet)
+    train(another, tmp_path / "run", resume=True, log=quiet)
+    train(one, tmp_path / "whole", log=quiet)
     assert decided(tmp_path / "run")["micro_batch"] == 40
     assert (tmp_path / "run" / ADAPTER).read_bytes() == (tmp_path / "whole" / ADAPTER).read_bytes()
 
@@ -136,8 +136,8 @@ def test_a_resumed_run_keeps_its_precision(configure, tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("benchbench.train.loop.resolve", lambda *_: Resolved("bf16", "fp32", 16))
         interrupted_after(8, patch)
-        train(config, tmp_path / "run", say=quiet)
-    train(config, tmp_path / "run", resume=True, say=quiet)
+        train(config, tmp_path / "run", log=quiet)
+    train(config, tmp_path / "run", resume=True, log=quiet)
     assert began == ["bf16", "bf16"] and decided(tmp_path / "run")["dtype"] == "bf16"
 
 
@@ -155,9 +155,9 @@ def test_out_of_memory_is_remembered(configure, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(TailorPO, "loss", full)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupted_after(8, patch)
-        train(config, tmp_path / "run", say=quiet)
+        train(config, tmp_path / "run", log=quiet)
     assert failed == [40, 20] and decided(tmp_path / "run")["micro_batch"] == 10
-    train(config, tmp_path / "run", resume=True, say=quiet)
+    train(config, tmp_path / "run", resume=True, log=quiet)
     assert failed == [40, 20]
 
 

@@ -31,7 +31,7 @@ def test_a_method_trains_on_sdxl(method: str, tmp_path: Path) -> None:
     model = str(write_tiny_sdxl(tmp_path / "xl"))
     overrides = [*SMALL, *words.get(method, [])]
     config = load(method, model, "shapes-colour", "animals", 4, 0, preset="shapes", overrides=overrides)
-    run = train(config, tmp_path / "run", say=lambda _: None)
+    run = train(config, tmp_path / "run", log=lambda _: None)
     rows = [row for row in read_metrics(run) if "loss" in row]
     assert json.loads((run / "done.json").read_text())["samples"] == 4
     assert all(math.isfinite(value) for row in rows for value in row.values()) and rows[0]["grad_norm"] > 0
@@ -39,7 +39,7 @@ def test_a_method_trains_on_sdxl(method: str, tmp_path: Path) -> None:
         return
     pipe = StableDiffusionXLPipeline.from_pretrained(model, add_watermarker=False)
     pipe.load_lora_weights(run)
-    ours = backbones.load(model, "cpu").unet
+    ours = backbones.load(model, "cpu").network
     load_adapter(ours, run)
     x, text = (torch.randn(1, *shape, generator=torch.Generator().manual_seed(0)) for shape in ((4, 8, 8), (12, 24)))
     added = {"text_embeds": text[:, 0, :12], "time_ids": torch.tensor([[16.0, 16, 0, 0, 16, 16]])}

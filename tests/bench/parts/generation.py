@@ -74,7 +74,7 @@ def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) 
             store=store,
             batch_size=batch or models.batch_size(setting.root),
             made_on={},
-            say=quiet,
+            log=quiet,
         )
 
     make.model = model  # type: ignore[attr-defined]

@@ -86,7 +86,7 @@ def _evaluate(setting: Setting, count: int, store: Path) -> None:
     prompts = setting.prompts(count)
     one = SamplerConfig(steps=1, eta=1.0, guidance_scale=1.0)
     options = {"store": store, "images_per_prompt": 1, "device": setting.device, "sampler": one}
-    evaluate(setting.folder, {"base": []}, prompts, ["shapes-colour"], **options, say=lambda _: None)  # type: ignore[arg-type]
+    evaluate(setting.folder, {"base": []}, prompts, ["shapes-colour"], **options, log=lambda _: None)  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -25,11 +25,11 @@ def measure(setting: Setting) -> list[Row]:
             store=store,  # type: ignore[arg-type]
             images_per_prompt=each,
             device=setting.device,
-            say=quiet,
+            log=quiet,
         )
 
     with setting.fresh() as warm:
-        evaluate(setting.folder, [], setting.prompts(2), ["shapes-colour"], store=warm, images_per_prompt=1, say=quiet)
+        evaluate(setting.folder, [], setting.prompts(2), ["shapes-colour"], store=warm, images_per_prompt=1, log=quiet)
     stores = [setting.work / f"repeat-{i}" for i in range(setting.rounds)]
     rounds, again = iter(stores), iter(stores)
     times = alternate({"first": lambda: run(next(rounds)), "again": lambda: run(next(again))}, setting.rounds, False)

@@ -30,7 +30,7 @@ def measure(setting: Setting) -> list[Row]:
                 store=store,
                 images_per_prompt=1,
                 device=setting.device,
-                say=quiet,
+                log=quiet,
             )
 
     own(min(8, images))

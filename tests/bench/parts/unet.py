@@ -35,7 +35,7 @@ def measure(setting: Setting) -> list[Row]:
         setting,
         f"generating {IMAGES[setting.device]} images",
         images,
-        backbone.unet,
+        backbone.network,
         {"decoder": backbone.vae.decoder},
         95.0,
     )
@@ -43,7 +43,7 @@ def measure(setting: Setting) -> list[Row]:
     rollout()
     backbone = trained.parts.policy.backbone
     others = {"decoder": backbone.vae.decoder, "reward": trained.parts.reward.reward.model.vision_model}
-    return rows + _shares(setting, "a TailorPO iteration", rollout, backbone.unet, others, 85.0)
+    return rows + _shares(setting, "a TailorPO iteration", rollout, backbone.network, others, 85.0)
 
 
 def _shares(setting: Setting, what: str, run: Any, unet: Any, others: dict[str, Any], bar: float) -> list[Row]:

@@ -45,7 +45,7 @@ def network(here: Here, *settings: str) -> Callable[[int, bool], Any]:
     """A function of (rows, with the adapter) that runs one forward of a network with a trained adapter."""
     dtype = "bf16" if here.cuda else "fp32"
     policy = runs.trainer(here, "tailorpo", *settings, dtype=dtype).parts.policy
-    models.move_adapter(policy.backbone.unet)
+    models.move_adapter(policy.backbone.network)
     x = torch.randn(max(ROWS), *policy.backbone.latent_shape, device=here.device)
     tau = torch.full((max(ROWS),), 500, device=here.device)
     cond = policy.encode(["a cat"] * max(ROWS))
@@ -53,7 +53,7 @@ def network(here: Here, *settings: str) -> Callable[[int, bool], Any]:
     @torch.no_grad()
     def forward(rows: int, adapter: bool) -> Any:
         with contextlib.nullcontext() if adapter else policy.adapter_off():
-            return text.noise(policy.backbone.unet, x[:rows], tau[:rows], cond[:rows])
+            return text.noise(policy.backbone.network, x[:rows], tau[:rows], cond[:rows])
 
     return forward
 

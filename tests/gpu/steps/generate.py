@@ -126,7 +126,7 @@ def scores(kept: Kept, found: Found) -> None:
     with rewards.random_weights(here):
         kind = lookup.get(REWARD)
         frames: list[Any] = []
-        options = {"store": store, "device": here.device, "batch_size": 16, "say": lambda _: None}
+        options = {"store": store, "device": here.device, "batch_size": 16, "log": lambda _: None}
         seconds = here.seconds(lambda: frames.extend(score(made, [kind], **options)))  # type: ignore[arg-type]
     found["images/s"], found["scores"] = kept.count / seconds, len(frames[0])
     found.check("a score is not finite", bool(np.isfinite(frames[0].score).all()))
@@ -153,14 +153,14 @@ def same_image(kept: Kept, found: Found) -> None:
     exact_fp32()  # PyTorch's own default for convolutions is TF32
     folder, noise, of = kept.setting.work / "adapter", Noise(0, "eval"), [Sample("a cat", 0)]
     folder.mkdir()
-    trained = models.loaded(kept.here, "sd15", "fp32").unet
+    trained = models.loaded(kept.here, "sd15", "fp32").network
     add_lora(trained, 4, 4.0, seed=0)
     models.move_adapter(trained)
     save_adapter(trained, folder)
     backbone = backbones.load(kept.setting.folder, kept.here.device, "fp32")
     policy = make_policy(backbone, **SAMPLER)  # type: ignore[arg-type]
     base = sample(policy, of, noise)
-    load_adapter(backbone.unet, folder)
+    load_adapter(backbone.network, folder)
     ours_made = sample(policy, of, noise)
     gap = np.abs(ours_made[0].astype(int) - _pipeline(kept, folder, policy, noise, of).astype(int))
     found["mean_difference"], found["largest_difference"] = float(gap.mean()), int(gap.max())
@@ -174,9 +174,9 @@ def _pipeline(kept: Kept, folder: Path, policy: Any, noise: Any, of: Any) -> np.
     import torch
     from diffusers import DDIMScheduler
 
-    from benchbench.diffusion.rollout import Draws
+    from benchbench.diffusion.rollout import NoiseSource
 
-    draws, pipe = Draws(policy, noise, of), kept.pipe.to(dtype=torch.float32)
+    draws, pipe = NoiseSource(policy, noise, of), kept.pipe.to(dtype=torch.float32)
     pipe.load_lora_weights(folder)
     k = iter(range(SAMPLER["steps"], 0, -1))  # type: ignore[call-overload]
 

@@ -79,7 +79,7 @@ def straightforward(here: Here, method: str) -> Any:
 
     backbone = models.loaded(here, "sd15", dtype(here))
     model = sampler.made(
-        backbone.unet,
+        backbone.network,
         backbone.vae,
         backbone.text_encoder,
         backbone.tokenizer,

@@ -30,7 +30,7 @@ def one(here: Here, method: str, found: Found, *overrides: str) -> None:
         backbone = made.parts.policy.backbone
         found["dtype"], found["first_seconds"] = backbone.dtype, here.seconds(made._rollout)
         here.reset_peak()
-        clocks: dict[str, Any] = {"unet": Clock(backbone.unet), "vae": Clock(backbone.vae.decoder)}
+        clocks: dict[str, Any] = {"unet": Clock(backbone.network), "vae": Clock(backbone.vae.decoder)}
         if method in runs.OFFLINE:
             clocks["vae"] = Clock(backbone.vae.encoder)
         else:

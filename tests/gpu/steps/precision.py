@@ -53,7 +53,7 @@ def one(made: Trainer, method: str, known: dict[str, Any], found: Found) -> None
             found.update(first_ratio(made, batch))
         known.setdefault(f"{method} batch", batch)
     batch = cast(known[f"{method} batch"], made)
-    unet = made.parts.policy.backbone.unet
+    unet = made.parts.policy.backbone.network
     if method == "diffusion-dpo":
         compare_logits(made, batch, known, found, first)
     models.move_adapter(unet, 0.002)
@@ -66,7 +66,7 @@ def one(made: Trainer, method: str, known: dict[str, Any], found: Found) -> None
 
 def cast(batch: Any, made: Trainer) -> Any:
     """The batch with its text in this network's precision."""
-    dtype = next(made.parts.policy.backbone.unet.parameters()).dtype
+    dtype = next(made.parts.policy.backbone.network.parameters()).dtype
     rows = {name: value for name, value in vars(batch.cond).items() if isinstance(value, Tensor)}
     return replace(batch, cond=replace(batch.cond, **{name: value.to(dtype) for name, value in rows.items()}))
 
@@ -85,7 +85,7 @@ def first_ratio(made: Trainer, batch: Any) -> dict[str, float]:
 
 def compare_logits(made: Trainer, batch: Any, known: dict[str, Any], found: Found, first: bool) -> None:
     """The error of z at beta 5000 with an adapter that brings fp32's z to the spread of a young training."""
-    unet = made.parts.policy.backbone.unet
+    unet = made.parts.policy.backbone.network
     if first:
         models.move_adapter(unet, 0.002)
         known["size"] = 0.002 * SPREAD / max(float(logits(made, batch).std()), 1e-9)
