@@ -6,6 +6,7 @@ preference is a reward's (released scripts/rm), or that of people's votes on ima
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -88,7 +89,7 @@ class D3PO(Method):
 
         win, lose, weight = rank(r)
         steps = []
-        for visit, after in zip(visits, visits[1:], strict=False):
+        for visit, after in itertools.pairwise(visits):
             if visit.k in ks:
                 k = torch.full((n,), visit.k, device=r.device)
                 steps.append(StepPairs(visit.x[win], visit.x[lose], after.x[win], after.x[lose], k, cond, weight))

@@ -5,6 +5,7 @@ Black et al., "Training Diffusion Models with Reinforcement Learning", arXiv:230
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -91,7 +92,7 @@ class DDPO(Method):
         A = torch.tensor(advantage, device=r.device).clamp(-cfg.advantage_clip, cfg.advantage_clip)
 
         steps = []
-        for visit, after in zip(visits, visits[1:], strict=False):
+        for visit, after in itertools.pairwise(visits):
             if visit.k in ks:
                 k = torch.full((len(samples),), visit.k, device=r.device)
                 steps.append(Transitions(visit.x, after.x, k, cond, visit.step.log_prob(after.x), A))

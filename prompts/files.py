@@ -42,7 +42,7 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _lines(path: Path, text: str) -> Iterator[tuple[int, str]]:
+def _lines(_path: Path, text: str) -> Iterator[tuple[int, str]]:
     if text.strip():
         yield from enumerate(text.rstrip().split("\n"), start=1)
 

@@ -22,5 +22,5 @@ def constant(make: Callable[..., Tensor], *sizes: Any, like: Tensor) -> Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def _made(make: Callable[..., Tensor], sizes: tuple[Any, ...], device: torch.device, mode: Any) -> Tensor:
+def _made(make: Callable[..., Tensor], sizes: tuple[Any, ...], device: torch.device, _mode: Any) -> Tensor:
     return hand_over(make(*sizes), device)

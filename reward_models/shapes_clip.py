@@ -63,7 +63,8 @@ class ShapesCLIP(ShapesReward):
 
     def read(self, prompts: Sequence[str]) -> torch.Tensor:
         """Embeddings of prompts [N, D] on the model's device. They are kept by the list, not by the prompt: the same
-        prompt in another batch may be rounded otherwise."""
+        prompt in another batch may be rounded otherwise.
+        """
         import torch
 
         from ._prompts import exactly

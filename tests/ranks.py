@@ -50,7 +50,8 @@ def free_port() -> int:
 
 def run_ranks(size: int, folder: Path, code: str, arguments: Any = None, timeout: float = 600) -> list[dict[str, Any]]:
     """What ``main(arguments)`` of ``code`` gave on each rank: {"value": ...}, {"error": [kind, problem, cause]} or
-    {"traceback": ...}."""
+    {"traceback": ...}.
+    """
     import os
 
     folder.mkdir(parents=True, exist_ok=True)

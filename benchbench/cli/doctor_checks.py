@@ -45,7 +45,7 @@ def assets() -> Rows:
     from benchbench.hub import models, weights
     from benchbench.hub.released import RELEASED
 
-    present, skipped = lookup.present()
+    _present, skipped = lookup.present()
     rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
     rows += [[f"checkpoint {name}", weights.missing(name) or "here"] for name in RELEASED]
     rows += [[f"reward {name}", _reward_state(name, skipped.get(name))] for name in registry.names("rewards")]

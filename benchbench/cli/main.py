@@ -75,7 +75,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _bench(
     context: typer.Context,
-    version: Annotated[
+    _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:

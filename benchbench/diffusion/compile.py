@@ -15,7 +15,8 @@ VARIANTS = 64  # of a region: its widths, batch sizes, adapter on or off, with a
 
 def keep_signature() -> None:
     """diffusers asks its attention's function for its parameters at every call, a tenth of a millisecond a layer; here
-    the answer is kept where Python looks for it first."""
+    the answer is kept where Python looks for it first.
+    """
     from diffusers.models.attention_processor import AttnProcessor2_0
 
     call: Any = AttnProcessor2_0.__call__

@@ -38,7 +38,8 @@ def resolve(rows: Mapping[str, Sequence[Training]], store: Path) -> dict[str, Tr
 
 def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | None = None) -> SamplerConfig:
     """The sampler that all trainings used, which is how they are evaluated, but for ``changes`` that are asked for; the
-    default where none says."""
+    default where none says.
+    """
     default, asked = SamplerConfig().model_dump(), dict(changes or {})
     used = {one.label: {**one.settings["sampler"], **asked} for one in adapters if "sampler" in one.settings}
     for label, sampler in used.items():

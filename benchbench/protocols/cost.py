@@ -13,6 +13,7 @@ PyTorch had allocated; on a CPU it is the largest resident set of the whole proc
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
 import tempfile
@@ -243,7 +244,7 @@ def measure_training() -> None:
             "peak_gib": peak / 2**30,
             "device": device_name(device),
         }
-        for i, (before, now) in enumerate(zip(rows, rows[1:], strict=False), 1)
+        for i, (before, now) in enumerate(itertools.pairwise(rows), 1)
     ]
     write_atomic(target, json.dumps(told).encode())
 

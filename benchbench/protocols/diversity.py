@@ -52,7 +52,7 @@ def diversity(
         owner = torch.tensor([item.index for _, item in items])
         values = [apart(features[owner == index]) for index in prompts]
 
-        def rows(start: int, stop: int) -> pd.DataFrame:
+        def rows(_start: int, _stop: int) -> pd.DataFrame:
             named = {"prompt_index": list(prompts), "prompt": list(prompts.values()), "sample": 0}
             return pd.DataFrame({**named, "eval_seed": generations[0].seed, "score": values})
 

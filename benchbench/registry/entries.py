@@ -92,8 +92,8 @@ def declared_names(folder: Path) -> dict[str, list[str]]:
 
 
 @functools.lru_cache(maxsize=32)
-def _entry_points(group: str, path: tuple[str, ...]) -> list[Entry]:
-    """``path`` is sys.path, so that the same folders are searched once."""
+def _entry_points(group: str, _path: tuple[str, ...]) -> list[Entry]:
+    """``_path`` is sys.path, so that the same folders are searched once."""
     from importlib.metadata import entry_points
 
     entries = [

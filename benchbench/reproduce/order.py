@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -50,7 +51,7 @@ def ranked(rows: Sequence[str], values: Mapping[str, float]) -> str:
     """Returns the rows as ``tailorpo-g > tailorpo > base``, best first; equal values are joined by ``=``."""
     best = _sorted(rows, values)
     text = best[0]
-    for a, b in zip(best, best[1:], strict=False):
+    for a, b in itertools.pairwise(best):
         text += f" {'>' if values[a] > values[b] else '='} {b}"
     return text
 

@@ -40,7 +40,8 @@ def require(name: str) -> type[Reward]:
 
 def as_class(reward: str | type[Reward]) -> type[Reward]:
     """Returns the class that was found already, or the one of this name, whose weights are here. Errors: those of
-    ``require``."""
+    ``require``.
+    """
     return require(reward) if isinstance(reward, str) else reward
 
 

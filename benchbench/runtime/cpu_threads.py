@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TypeVar
 
 import torch
@@ -65,7 +65,7 @@ def _parts(batch: slice, threads: int) -> list[slice]:
     rows = batch.stop - batch.start
     count = max(1, min(threads, rows // FEWEST))
     ends = [batch.start + rows * i // count for i in range(count + 1)]
-    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 @cache

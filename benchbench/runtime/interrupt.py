@@ -57,7 +57,7 @@ def signals_as_ctrl_c() -> Iterator[None]:
     else:
         first = [-PATIENCE]
 
-        def handle(number: int, frame: FrameType | None) -> None:
+        def handle(_number: int, _frame: FrameType | None) -> None:
             if time.monotonic() - first[0] >= PATIENCE:
                 first[0] = time.monotonic()
                 raise KeyboardInterrupt

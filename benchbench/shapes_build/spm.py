@@ -63,7 +63,8 @@ def make(
     pairs: PairSet | None = None,
 ) -> Facts:
     """Trains on ``count`` fresh pairs of the preference scorer's annotators, or on ``pairs`` if they are given,
-    compares on ``held_out`` others of the annotators, writes the folder."""
+    compares on ``held_out`` others of the annotators, writes the folder.
+    """
     chosen: Pairs | PairSet  # before the network is loaded: both draw from torch's own generator
     if pairs is None:
         prompts, (first, second), _, label = judged(backbone.vae, count, seed)

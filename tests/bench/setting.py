@@ -77,5 +77,4 @@ class Setting:
 
     def load_reward(self) -> Any:
         """A new instance, its weights read from disk."""
-
         return lookup.get(self.reward)(self.device)

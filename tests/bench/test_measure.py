@@ -93,7 +93,8 @@ def test_the_clock_runs_inside_the_network_alone() -> None:
 @pytest.mark.parametrize("at_once", [True, False])
 def test_the_clock_of_threads_side_by_side_is_their_mean(at_once: bool) -> None:
     """Two threads, in the network at one time or one after the other: half of the sum either way, since in the second
-    case one of the two was always outside."""
+    case one of the two was always outside.
+    """
     both, net = Barrier(2), _Net()
 
     def ask(first: bool) -> None:

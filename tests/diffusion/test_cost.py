@@ -197,7 +197,7 @@ def test_without_guidance_an_evaluation_is_one_forward(tuned: Policy) -> None:
 def test_what_an_evaluation_computes_is_its_own(tuned: Policy) -> None:
     """Counted also where it ends in an error, and nothing else of it is."""
     x, cond = rows(tuned)
-    with pytest.raises(ValueError), tuned.evaluating(), torch.no_grad():
+    with pytest.raises(ValueError, match="stop"), tuned.evaluating(), torch.no_grad():
         tuned.step(x, 5, cond)
-        raise ValueError
+        raise ValueError("stop")
     assert tuned.cost == Cost(eval_forwards=6)

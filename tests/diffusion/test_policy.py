@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_stored_step_has_the_log_prob_that_it_was_drawn_with(tuned: Policy) -> N
     cond, draws = tuned.encode([s.prompt for s in SAMPLES]), NoiseSource(tuned, Noise(0, "t"), SAMPLES)
     visits = list(rollout(tuned, cond, draws.start(), draws.z))
     assert [v.k for v in visits] == list(range(20, -1, -1))
-    for visit, after in zip(visits[:-1], visits[1:], strict=True):
+    for visit, after in itertools.pairwise(visits):
         with torch.no_grad():
             again = tuned.step(visit.x, visit.k, cond).log_prob(after.x)
         torch.testing.assert_close(again, visit.step.log_prob(after.x), atol=1e-5, rtol=1e-5)

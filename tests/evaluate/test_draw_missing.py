@@ -37,7 +37,8 @@ def test_an_interruption_waits_for_what_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, size: int
 ) -> None:
     """On return nothing writes any more, since the folder's lock is let go: the images of both parts are there where
-    two were being made, and those of the first batch where one follows the other."""
+    two were being made, and those of the first batch where one follows the other.
+    """
     monkeypatch.setattr(cpu_threads, "FEWEST", 4)
     images, bar = ImageStore(tmp_path, GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Bar()
     images.begin({})

@@ -67,7 +67,8 @@ def two_rows_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_made_again_is_the_same_to_the_bit(tmp_path: Path, two_rows_a_thread: None, threads: int) -> None:
     """The real model: two of twenty images are missing, in the first and the last of batches of eight, which on two
-    threads are cut in two; drawn without their company they may round otherwise."""
+    threads are cut in two; drawn without their company they may round otherwise.
+    """
     from benchbench import prompts
     from benchbench.api import PromptSet
     from benchbench.evaluate.row import Model

@@ -116,7 +116,7 @@ def test_closing_early_reads_no_further() -> None:
 
 
 @pytest.mark.parametrize("name", LEARNED)
-def test_prepared_alone_and_in_threads_the_scores_are_the_same_to_the_bit(name: str, weights: Path) -> None:  # noqa: F811
+def test_prepared_alone_and_in_threads_the_scores_are_the_same_to_the_bit(name: str, weights: Path) -> None:
     reward = lookup.get(name)()
     assert isinstance(reward, PreparedReward)
     images = [natural(i, *size) for i, size in enumerate(SIZES)]

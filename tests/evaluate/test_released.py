@@ -93,7 +93,7 @@ def test_a_merged_pipeline_is_all_its_own(base: Path, tuned: Path, tmp_path: Pat
     assert not same(images(other), images(tuned))
 
 
-@pytest.mark.parametrize("form,prefix", [("diffusers", "unet."), ("processor", ""), ("processor", "unet.")])
+@pytest.mark.parametrize(("form", "prefix"), [("diffusers", "unet."), ("processor", ""), ("processor", "unet.")])
 def test_a_lora_file_by_any_naming(form: str, prefix: str, base: Path, tuned: Path, tmp_path: Path) -> None:
     folder = write_lora(base, tmp_path / "lora", form, prefix)
     assert same(drawn(base, folder, tmp_path), images(tuned))

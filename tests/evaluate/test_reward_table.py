@@ -90,7 +90,8 @@ def test_several_trainings_are_one_row() -> None:
 
 def test_an_interval_of_fractions_stays_between_none_and_all() -> None:
     """Two trainings, of which one has every score 1 and the other 0.5: Student's t with one degree of freedom would
-    reach from 0.75 far beyond 1; of a share it ends there."""
+    reach from 0.75 far beyond 1; of a share it ends there.
+    """
 
     def right(score: float, seed: int) -> pd.DataFrame:
         return frame(0, seed=seed).assign(score=score, unit="fraction of stated attributes")

@@ -21,7 +21,7 @@ from tests.evaluate.test_generate import run
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     Mean.loads, Mean.shown = 0, []
-    yield
+    return
 
 
 def scored(generations: list[Generation], store: Path, kind: type = Mean, log: Any = pytest.fail) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def test_as_many_scores_as_images(tmp_path: Path) -> None:
 
 def test_a_damaged_image_is_never_scored(tmp_path: Path) -> None:
     made = run(Generator(), tmp_path)
-    path = made[0].images.path(list(made[0].entries)[0])
+    path = made[0].images.path(next(iter(made[0].entries)))
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CorruptError, match=path.name):
         scored(made, tmp_path)

@@ -27,7 +27,8 @@ class Found(dict[str, Any]):
 @dataclass(frozen=True)
 class Here:
     """``size`` is ``real`` (SD 1.5 and SDXL with random weights), ``tiny`` (networks of a few thousand weights), or
-    ``fake``: the real sizes on a device that is only pretended."""
+    ``fake``: the real sizes on a device that is only pretended.
+    """
 
     device: str
     size: str

@@ -71,7 +71,7 @@ def test_precision(run: Run) -> None:
 
 def test_forward(run: Run) -> None:
     found = run("forward")
-    assert [name for name in found if "compiled" in name][0] == "compiled at 8 rows"
+    assert next(name for name in found if "compiled" in name) == "compiled at 8 rows"
     assert found["eager"]["4 rows"]["base_ms"] > 0
 
 

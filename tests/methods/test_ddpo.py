@@ -100,7 +100,8 @@ def test_a_fraction_of_the_steps_is_drawn_for_each_image(tuned: Policy) -> None:
 
 def test_the_sum_of_log_probs_is_256_times_their_mean(tuned: Policy) -> None:
     """4 x 8 x 8 latent dimensions: the paper's log-ratio is 256 times the released codes' mean, and so is a small
-    gradient: at ratio 1, dL/dtheta = -mean(A dlog p) with log p summed. The clip engages 256 times sooner."""
+    gradient: at ratio 1, dL/dtheta = -mean(A dlog p) with log p summed. The clip engages 256 times sooner.
+    """
     (batch,) = collect(tuned, DDPOConfig(minibatch=4, steps=(16, 8)))
     gradients = []
     for how in ("mean", "sum"):

@@ -165,7 +165,8 @@ def test_any_two_candidates_may_make_the_pair(tuned: Policy) -> None:
 
 def test_inner_steps_make_segments_of_pairs(tuned: Policy) -> None:
     """SDXL: 2 candidates go alone for 4 steps; each of the 4 segments gives 4 pairs, the first with one parent, the
-    others each with its own, which are the segment's own samples. Cost: 4 + 1 + 2 x 15 = 35 evaluations, 8 decodes."""
+    others each with its own, which are the segment's own samples. Cost: 4 + 1 + 2 x 15 = 35 evaluations, 8 decodes.
+    """
     cfg = ALL.model_copy(update={"candidates": 2, "inner_steps": 4})
     [(pairs, _)] = collect(tuned, cfg)
     assert sorted(set(pairs.k.tolist())) == list(range(1, 17))

@@ -99,7 +99,7 @@ def test_gradient_is_along_the_difference_of_the_candidates(tuned: Policy) -> No
         return out
 
     tuned.step = step  # type: ignore[method-assign]
-    loss, metrics = TailorPO().loss(tuned, pairs, CFG, Noise(0, "train"))
+    loss, _metrics = TailorPO().loss(tuned, pairs, CFG, Noise(0, "train"))
     (gradient,) = torch.autograd.grad(loss * len(pairs), leaf)
     sigma2, D = float(tuned.schedule.sigma[12]) ** 2, leaf[0][0].numel()
     margin = (leaf[0] - tuned.reference_step(pairs.x_w, pairs.k, pairs.cond).mean) * (pairs.next_w - pairs.next_l)

@@ -47,7 +47,7 @@ def test_trained_steps(policy: Policy, steps, expected) -> None:
 
 @pytest.mark.parametrize("steps", [21, (21,), (0,)])
 def test_steps_that_no_sampler_visits_are_refused(policy: Policy, steps) -> None:
-    with pytest.raises(UsageError, match="method.steps"):
+    with pytest.raises(UsageError, match=r"method.steps"):
         trained_steps(TailorPOConfig(steps=steps).steps, policy.schedule)
 
 
@@ -108,7 +108,8 @@ def test_guidance_is_taken_only_where_it_is_better(tuned: Policy, eta: float, ac
 
 def test_accepting_costs_a_reward_and_no_evaluation_more(tuned: Policy) -> None:
     """Always: 25 + 5 for the walk from x+ = 30 evaluations, 5 gradients, 15 rewards. Better: the look-ahead at x+ is
-    the walk's next step, so 30 again, and 20 rewards."""
+    the walk's next step, so 30 again, and 20 rewards.
+    """
     costs = []
     for accept in ("always", "better"):
         own = tuned.cost.unet_evals, tuned.cost.unet_grads, tuned.cost.reward_calls

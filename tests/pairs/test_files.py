@@ -51,7 +51,8 @@ def test_every_format_of_ours_reads_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_pickapic_as_it_is(tmp_path: Path, version: str) -> None:
     """Rows: first preferred, second preferred (swapped), tie, no label, second preferred. Winners by hand: grey 0 of
-    row 0, grey 3 of row 1, grey 9 of row 4. With ties, row 2 too: first picture first. JPEG of one grey is exact."""
+    row 0, grey 3 of row 1, grey 9 of row 4. With ties, row 2 too: first picture first. JPEG of one grey is exact.
+    """
     labels = [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (None, None), (0.0, 1.0)]
     folder = tmp_path / f"pickapic_{version}"
     path = write_pickapic(folder / "data" / f"train-00000-of-00645-{version}.parquet", labels)
@@ -83,7 +84,8 @@ def test_labels_without_a_second_column(tmp_path: Path) -> None:
 
 def test_one_pair_a_caption(tmp_path: Path) -> None:
     """40 captions with 5 rows each: 40 stay, the same at every opening, and not the first of each: that the first row
-    of all 40 is drawn has probability 5^-40. The ties are gone before."""
+    of all 40 is drawn has probability 5^-40. The ties are gone before.
+    """
     labels = [(1.0, 0.0)] * 200 + [(0.5, 0.5)] * 5
     captions = [f"caption {i % 40}" for i in range(200)] + ["a tie"] * 5
     path = write_pickapic(tmp_path / "a.parquet", labels, caption=captions)
@@ -113,7 +115,8 @@ def test_a_picture_outside_the_folder_is_refused(tmp_path: Path, name: str, endi
 
 def test_bad_rows_say_where_and_why(tmp_path: Path) -> None:
     """A truncated picture, no picture, a text file, an empty caption, none; a missing file, a line that is not JSON, a
-    blank line, a list, and a number for a picture."""
+    blank line, a list, and a number for a picture.
+    """
     whole = rows(6)
     whole[0]["winner"] = picture(0, (64, 64), "JPEG")[:-200]
     whole[1]["loser"] = None

@@ -53,7 +53,8 @@ def same(a: list[PairItem], b: list[PairItem]) -> bool:
 
 def test_a_draw_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
     """40 draws of real files (3.6 epochs of 11 rows) at once, by threes, one by one from the middle, and backwards:
-    the same; another seed gives others."""
+    the same; another seed gives others.
+    """
     pairs = opened(write_parquet(tmp_path / "a.parquet", rows(11)))
 
     def fresh(seed: int = 0) -> PairStream:
@@ -86,7 +87,8 @@ def rates(items: list[PairItem]) -> tuple[float, float, float, float]:
 
 def test_rates_of_flips_and_dropped_captions() -> None:
     """4000 draws; a share near p has the standard error sqrt(p (1-p) / 4000): .0079 at 1/2, .0068 at 1/4, .0063 at .2.
-    Independent flips meet in 1/4 of the pairs, joint ones in 1/2; within four standard errors."""
+    Independent flips meet in 1/4 of the pairs, joint ones in 1/2; within four standard errors.
+    """
     items = stream(Few(50), caption_dropout=0.2).batch(0, 4000)
     winner, loser, both, dropped = rates(items)
     assert abs(winner - 0.5) < 0.032 and abs(loser - 0.5) < 0.032
@@ -123,7 +125,8 @@ def test_resize_and_crop_are_torchvisions() -> None:
 @pytest.mark.parametrize("swapped", [False, True])
 def test_the_second_picture_of_the_file_takes_the_first_ones_size(swapped: bool) -> None:
     """The first is a square of stripes, the second twice as wide as high: stretched, its outer columns come into the
-    square; cut out of the middle, they do not. ``swapped``: the winner is the second of the file."""
+    square; cut out of the middle, they do not. ``swapped``: the winner is the second of the file.
+    """
     wide = np.full((4, 8, 3), 255, np.uint8)
     wide[:, :2] = wide[:, -2:] = 0
     square = Image.new("RGB", (4, 4), (9, 9, 9))
@@ -139,7 +142,8 @@ def test_the_second_picture_of_the_file_takes_the_first_ones_size(swapped: bool)
 
 def test_bad_rows_are_replaced_and_told_once_they_were_drawn() -> None:
     """10 rows, 4 bad, 30 draws: 12 meetings with a bad row, plus those of the replacements; none is returned. Draws
-    that are only decoded ahead tell nothing. The same whatever the batch."""
+    that are only decoded ahead tell nothing. The same whatever the batch.
+    """
     bad = frozenset({1, 4, 5, 8})
     one = stream(Few(10, bad))
     items = one.batch(0, 30)

@@ -36,7 +36,8 @@ def test_a_run_has_no_cost_to_measure(tmp_path: Path) -> None:
 
 def test_the_price_is_that_of_the_iterations() -> None:
     """D3PO, 3 steps, pairs: an image takes 3 evaluations to roll out and 3 of the reference, 3 with gradient, a reward
-    call. 2 images in each of 3 iterations."""
+    call. 2 images in each of 3 iterations.
+    """
     price = TrainingCost().cost(SETTINGS, 3)
     assert (price.unet_evals, price.unet_grads, price.reward_calls) == (36, 18, 6)
 

@@ -133,7 +133,8 @@ def test_conflicts() -> None:
 
 def test_orders_of_pairs() -> None:
     """Step 1 leads to the images themselves: no conflict of any kind. Before it the truth is E[r|x] = r(x̂0), to its
-    Monte-Carlo error, for a linear reward of the linear-Gaussian model; both branches leave one x_T."""
+    Monte-Carlo error, for a linear reward of the linear-Gaussian model; both branches leave one x_T.
+    """
     probed = probe(lambda x: x.flatten(1).mean(1))
     settings = OrderSettings(states=6, steps=(4, 2, 1), completions=100)
     protocol = PreferenceOrder()

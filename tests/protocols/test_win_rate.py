@@ -46,7 +46,8 @@ def test_rows_that_were_not_sampled_alike_are_refused() -> None:
 
 def test_the_table_has_every_outcome() -> None:
     """Wins 2/4, draws 1/4, losses 1/4; Wilson for 2 of 4 at 95 %: centre .5, half-width
-    z sqrt(p q/n + z²/4n²)/(1 + z²/n) = 1.96 sqrt(.0625 + 3.8415/64)/(1.9604) = .35."""
+    z sqrt(p q/n + z²/4n²)/(1 + z²/n) = 1.96 sqrt(.0625 + 3.8415/64)/(1.9604) = .35.
+    """
     table = WinRate().table({"ours": compare(OURS, frame(), WinSettings())}, WinSettings(), published={
         ("ours", "r: win"): 0.6
     })  # fmt: skip

@@ -75,7 +75,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def counted(found: dict[str, Any]) -> None:
     """45 prompts of the base and of one training, each an image and a score under reward and oracle; 4 optimiser steps,
-    each logged once."""
+    each logged once.
+    """
     assert sum(name.endswith(".webp") for name in found) == 2 * 45
     scores = [rows for name, rows in found.items() if name.endswith(".parquet")]
     assert len(scores) == 4 and all(len({row["prompt_index"] for row in rows}) == len(rows) == 45 for rows in scores)

@@ -92,7 +92,8 @@ def rows(reward: str, /, **gains: float) -> tuple[Table, dict[str, pd.DataFrame]
 
 def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
     """Paper on aesthetic: G 6.96 > T 6.66 > DDPO 6.57 > D3PO 6.46 > base. With D3PO and DDPO swapped, 1 of 10 pairs is
-    discordant: tau = (9 - 1)/10 = 0.8."""
+    discordant: tau = (9 - 1)/10 = 0.8.
+    """
     found = table_2(tmp_path, quick=True)
     gains = {"ddpo": 0.1, "d3po": 0.2, "tailorpo": 1.5, "tailorpo_g": 2.0}
     (line,) = compare_with_paper(found, found.blocks[0], *rows("shapes-colour", **gains))
@@ -127,7 +128,8 @@ def test_the_published_table_is_shown_whole() -> None:
 
 def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
     """Of three rows with two trainings each, one loses a training, one both, and one its evaluation on one prompt set:
-    6 - 3 trainings and, with the base, 4 x 2 - 2 - 1 measurements remain."""
+    6 - 3 trainings and, with the base, 4 x 2 - 2 - 1 measurements remain.
+    """
     found = spec.load("tailorpo:2")
     track = found.tracks["shapes"].model_copy(update={"rewards": {"shapes-colour": "aesthetic"}})
     plan = make_plan(found, "shapes", track, tmp_path, rows=["ddpo", "d3po", "tailorpo"], seeds=SEEDS)
@@ -148,7 +150,8 @@ def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
 
 def test_published_values_are_in_our_units(tmp_path: Path) -> None:
     """DSPO's Table 3 prints 4.18 minutes a step, 250.8 s; its Table 1 prints shares in %. On another machine's model a
-    time is left away."""
+    time is left away.
+    """
     cost, rates = (spec.load(name) for name in ("dspo:3", "dspo:1"))
     there = make_plan(cost, "sd15", cost.tracks["sd15"], tmp_path)
     assert there.published(there.blocks[0])["dspo", "s / step"] == pytest.approx(250.8)

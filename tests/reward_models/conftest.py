@@ -38,7 +38,7 @@ def natural(seed: int, width: int, height: int) -> Image.Image:
     out = np.zeros((height, width, 3))
     for channel in range(3):
         for _ in range(4):
-            fx, fy, phase = rng.uniform(0.5, 5, 2).tolist() + [rng.uniform(0, 6)]
+            fx, fy, phase = [*rng.uniform(0.5, 5, 2).tolist(), rng.uniform(0, 6)]
             out[..., channel] += rng.uniform(10, 35) * np.sin(6.28 * (fx * x + fy * y) + phase)
     disc = (x - rng.uniform(0.2, 0.8)) ** 2 + (y - rng.uniform(0.2, 0.8)) ** 2 < rng.uniform(0.01, 0.05)
     out[disc] += rng.uniform(-60, 60, 3)

@@ -25,7 +25,8 @@ def test_is_the_length_of_the_file_in_thousands_of_bytes() -> None:
 
 def test_blank_picture_is_little_more_than_its_header() -> None:
     """The fixed tables (two of 64 quantisers, four of Huffman codes: 2 x 67 + 31 + 181 + 31 + 181 bytes and markers)
-    make up about 600 bytes, so a blank 32x32 picture lies between .6 and .7 kB."""
+    make up about 600 bytes, so a blank 32x32 picture lies between .6 and .7 kB.
+    """
     size = JPEGIncompressibility().score([Image.new("RGB", (32, 32), (200, 30, 30))], [""]).item()
     assert 0.6 < size < 0.7
 

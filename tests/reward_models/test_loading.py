@@ -172,7 +172,7 @@ def test_a_damaged_file_is_named(weights: Path, tmp_path: Path, monkeypatch: pyt
     ):
         damage()
         monkeypatch.setenv("BENCH_CACHE", str(tmp_path / f"cache{n}"))  # another lock: the change is not the point here
-        with pytest.raises(CorruptError, match="ImageReward.pt") as caught:
+        with pytest.raises(CorruptError, match=r"ImageReward.pt") as caught:
             lookup.get("imagereward")()
         assert caught.value.code == 4
 

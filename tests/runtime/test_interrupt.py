@@ -151,7 +151,7 @@ def test_a_training_that_is_a_job_counts_two_signals_in_five_seconds_as_one(
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     monkeypatch.setenv(VARIABLE, str(tmp_path / "status"))
     said: list[str] = []
-    with pytest.raises(KeyboardInterrupt), Interrupt(said.append) as interrupt:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), Interrupt(said.append) as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupt.asked and said == ["stopping after this rollout; again to stop at once"]

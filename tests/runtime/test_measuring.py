@@ -50,7 +50,7 @@ def test_measuring_goes_on_in_parts(
     same(measure(name, tiny_sd, tmp_path / "parts"), expected)
     assert 0 < min(tried) <= most < max(tried) or name == "gradient-direction"  # which looks at one walk at a time
     fill_up(where, 0, monkeypatch)
-    with pytest.raises(NoMemoryError, match="out of memory .*, one .* at a time"):
+    with pytest.raises(NoMemoryError, match=r"out of memory .*, one .* at a time"):
         measure(name, tiny_sd, tmp_path / "none")
 
 
@@ -78,7 +78,7 @@ def test_pairs_are_made_in_parts(where: str, tmp_path: Path, monkeypatch: pytest
     assert max(tried) > PLACES[where][2]
     same(found.drop(columns=["winner", "loser"]), expected.drop(columns=["winner", "loser"]))
     fill_up(where, 0, monkeypatch)
-    with pytest.raises(NoMemoryError, match="out of memory .*, one image at a time"):
+    with pytest.raises(NoMemoryError, match=r"out of memory .*, one image at a time"):
         make(tmp_path / "none")
 
 

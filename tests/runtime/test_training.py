@@ -74,7 +74,7 @@ def test_looking_goes_on_in_parts(
     assert look(policy, tmp_path / "parts") == pytest.approx(expected, rel=1e-3, abs=1e-4)
     assert max(tried) > PLACES[where][2] >= tried[-1] and policy.cost == cost == Cost(eval_forwards=12 * 4 * 2)
     fill_up(where, policy, module, 0, monkeypatch)
-    with pytest.raises(NoMemoryError, match="out of memory .*, one image at a time"):
+    with pytest.raises(NoMemoryError, match=r"out of memory .*, one image at a time"):
         look(policy, tmp_path / "none")
 
 
@@ -138,7 +138,8 @@ def test_a_step_of_one_row_that_does_not_fit_is_one_clear_error(
 
 def test_gradients_of_pairs_add_up_to_those_of_the_batch() -> None:
     """Of a step-aware model: by hand, d/df of mean -log sigmoid(f d) at f = 0 is -d/2, so the gradient is the weighted
-    mean -(1*10/2 + 1*20/2 + 2*40/2)/4 = -13.75 with redness differences d of 10, 20, 40 and weights 1, 1, 2."""
+    mean -(1*10/2 + 1*20/2 + 2*40/2)/4 = -13.75 with redness differences d of 10, 20, 40 and weights 1, 1, 2.
+    """
     second = torch.zeros(3, 3, 2, 2)
     first = torch.tensor([0.1, 0.2, 0.4]).view(3, 1, 1, 1).expand(3, 3, 2, 2)
     batch = Drawn(["cat"] * 3, first, second, torch.ones(3), torch.tensor([1.0, 1.0, 2.0]))

@@ -36,7 +36,7 @@ def test_answers_do_not_depend_on_the_batch() -> None:
 
 def test_mirror_swaps_left_and_right_and_keeps_the_rest() -> None:
     """Every shape is its own mirror image."""
-    scenes, images = draw_many(100, 7)
+    _scenes, images = draw_many(100, 7)
     swapped = {"left": "right", "right": "left"}
     for before, after in zip(oracle.read(images), oracle.read(images[:, :, ::-1].copy()), strict=True):
         expected = before | {"position": swapped.get(str(before["position"]), before["position"])}

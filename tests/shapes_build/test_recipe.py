@@ -18,7 +18,8 @@ from benchbench.shapes_build import clip, data, plan, pref, stage, taste, text
 
 def test_contrastive_loss_by_hand() -> None:
     """Two pairs with orthogonal unit vectors and scale 1: each row's logits are (1, 0), so the loss is
-    log(e + 1) - 1 = .313262."""
+    log(e + 1) - 1 = .313262.
+    """
     eye = torch.eye(2)
     assert text.contrastive(eye, eye, torch.tensor(0.0)).item() == pytest.approx(math.log(math.e + 1) - 1, abs=1e-6)
 

@@ -8,7 +8,8 @@ from benchbench.shapes_build import tokenizer
 
 def test_merges_of_a_tiny_corpus() -> None:
     """The words ab and abb: pieces (a, b/) and (a, b, b/). Pairs (a, b), (a, b/), (b, b/) come once each; the first
-    by name is (a, b), which turns abb into (ab, b/). Then (a, b/) precedes (ab, b/)."""
+    by name is (a, b), which turns abb into (ab, b/). Then (a, b/) precedes (ab, b/).
+    """
     end = tokenizer.END
     assert tokenizer.learn_merges(["ab", "abb"]) == [("a", "b"), ("a", "b" + end), ("ab", "b" + end)]
 

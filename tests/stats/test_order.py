@@ -20,7 +20,8 @@ def test_rows_that_differ_alike_on_every_prompt_never_change_places() -> None:
 
 def test_two_prompts_that_disagree() -> None:
     """a leads by 3 on prompt 0 and trails by 1 on prompt 1. Of two draws, both are prompt 1 with probability 1/4: only
-    then b leads; a leads in the other 3/4. 2000 resamples: a standard error of 0.0097, five of which are allowed."""
+    then b leads; a leads in the other 3/4. 2000 resamples: a standard error of 0.0097, five of which are allowed.
+    """
     frames = {"a": frame({0: 3.0, 1: 0.0}), "b": frame({0: 0.0, 1: 1.0})}
     ours, theirs = order_frequencies(frames, [["a", "b"], ["b", "a"]])
     assert ours == pytest.approx(0.75, abs=0.049) and ours + theirs == 1.0
@@ -28,7 +29,8 @@ def test_two_prompts_that_disagree() -> None:
 
 def test_trainings_are_drawn_for_each_row() -> None:
     """One prompt; a's two trainings score 0 and 2, b's one scores 1.5. a leads only where both draws are its better
-    training: 1/4 (means 0, 1 or 2)."""
+    training: 1/4 (means 0, 1 or 2).
+    """
     a = pd.concat([frame({0: 0.0}, 0), frame({0: 2.0}, 1)])
     assert order_frequencies({"a": a, "b": frame({0: 1.5})}, [["a", "b"]])[0] == pytest.approx(0.25, abs=0.049)
 

@@ -57,7 +57,8 @@ def test_eight_of_eight_is_no_proof_of_always() -> None:
 
 def test_never_in_three_trainings_is_as_rare_as_in_one() -> None:
     """No draw on 45 prompts: the upper end is t² / (45 + t²) with t = 2.015, Student's for 44 degrees, whatever the
-    number of trainings, whose two degrees (t = 4.30) are of a spread that nobody saw."""
+    number of trainings, whose two degrees (t = 4.30) are of a spread that nobody saw.
+    """
     one = frame([[0.0]] * 45)
     three = pd.concat([one.assign(train_seed=seed) for seed in range(3)])
     expected = 2.0154**2 / (45 + 2.0154**2)

@@ -72,7 +72,7 @@ def text(path: Path) -> None:
 def test_a_damaged_image_is_named_and_deleted(images: ImageStore, damage: object) -> None:
     images.scan([CAT, DOG], print)
     damage(images.path(CAT))  # type: ignore[operator]
-    with pytest.raises(CorruptError, match="00000-00.webp"):
+    with pytest.raises(CorruptError, match=r"00000-00.webp"):
         images.read(CAT)
     said: list[str] = []
     assert set(images.scan([CAT, DOG], said.append)) == {DOG}

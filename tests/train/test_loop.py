@@ -57,7 +57,7 @@ def test_spo_trains_with_any_reward_where_told_so(configure, tmp_path: Path) -> 
     run = train(configure("spo", *words, samples=16), tmp_path / "run", log=lambda _: None)
     done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)
     assert (done["unet_evals"], done["reward_calls"], done["pairs"]) == (16 * 65 + 256, 16 * 64, 256)
-    row = [r for r in rows if "loss" in r][0]
+    row = next(r for r in rows if "loss" in r)
     assert {"reward", "valid", "score_gap", "implicit_accuracy", "margin", "clamped"} <= row.keys()
 
 

@@ -127,7 +127,8 @@ def test_eq_46_teaches_nothing_at_the_reference() -> None:
 
 def test_the_switch_of_the_sdxl_form() -> None:
     """p = 1/2 everywhere has mean square .25: below a switch of .3 it is (1 - s)² = .25, above one of .2 .25 x .25; as
-    DSPO-ref, without any switch, always the first."""
+    DSPO-ref, without any switch, always the first.
+    """
     p, z = torch.full(SHAPE, 0.5, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     assert dspo_reference(p, z, 0.3).tolist() == [0.25, 0.25]
     assert dspo_reference(p, z, 0.2).tolist() == [0.0625, 0.0625]
@@ -181,7 +182,8 @@ def test_kto_by_hand() -> None:
 
 def test_mapo_by_hand() -> None:
     """m_w = m_l: m + beta log 2, .3 + .1 x .693147 = .369315. m = (.1, .2), s = .5: phi = .05/(e^.05 - 1) = .9752083
-    and .1/(e^.1 - 1) = .9508332, T = 10: logit .243751, loss .1 + .1 log(1 + e^-.243751) = .1578677."""
+    and .1/(e^.1 - 1) = .9508332, T = 10: logit .243751, loss .1 + .1 log(1 + e^-.243751) = .1578677.
+    """
     assert float(mapo(value(0.3), value(0.3), 0.1, 0.5, 1000)) == pytest.approx(0.3693147, abs=1e-6)
     by_hand = 0.1 + 0.1 * math.log1p(math.exp(-10 * (0.05 / math.expm1(0.05) - 0.1 / math.expm1(0.1))))
     assert float(mapo(value(0.1), value(0.2), 0.1, 0.5, 10)) == pytest.approx(by_hand, abs=1e-12)

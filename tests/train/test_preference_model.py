@@ -25,7 +25,8 @@ from tests.pairs.pair_folders import opened, write_pickapic
 
 def test_loss_by_hand() -> None:
     """Scores (2, 0), first preferred: log(1 + e^-2) = .126928. A tie of scores (1, 1): log 2 - log 2 = 0; of (2, 0):
-    (log(1+e^-2) + log(1+e^2))/2 - log 2 = (.126928 + 2.126928)/2 - .693147 = .433781. Weights 1, 1, 2: mean .248623."""
+    (log(1+e^-2) + log(1+e^2))/2 - log 2 = (.126928 + 2.126928)/2 - .693147 = .433781. Weights 1, 1, 2: mean .248623.
+    """
     first, second = torch.tensor([2.0, 1.0, 2.0]), torch.tensor([0.0, 1.0, 0.0])
     label, one = torch.tensor([1.0, 0.5, 0.5]), torch.ones(1)
     each = [float(preference_loss(first[i : i + 1], second[i : i + 1], label[i : i + 1], one)) for i in range(3)]
@@ -43,7 +44,8 @@ def test_rate_rises_and_falls() -> None:
 
 def test_both_pictures_get_the_same_noise_and_the_timestep_is_meant(tiny_sd: Path) -> None:
     """The same picture twice gives the same prediction twice, whatever t. By hand at t = 300: x = sqrt(a) z +
-    sqrt(1-a) e with the schedule's abar(300), so signal² + noise² = 1; abar(0) = .99915 and abar(999) = .00466."""
+    sqrt(1-a) e with the schedule's abar(300), so signal² + noise² = 1; abar(0) = .99915 and abar(999) = .00466.
+    """
     noiser = Noiser(backbones.load(str(tiny_sd), "cpu"), 5.0)
     pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     posterior = noiser.vae.encode(2 * pictures - 1).latent_dist
@@ -78,7 +80,8 @@ class Bias(nn.Module):
 
 def test_it_learns_what_the_labels_say(tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first picture, of pairs whose first is always redder, is preferred: the factor on redness rises; with the
-    labels turned round it falls. Predictions are the pictures here, since the tiny model has learned nothing."""
+    labels turned round it falls. Predictions are the pictures here, since the tiny model has learned nothing.
+    """
     monkeypatch.setattr(Noiser, "__call__", lambda self, pictures, *_: list(pictures))
     backbone = backbones.load(str(tiny_sd), "cpu")
     dark, red = torch.zeros(6, 3, 16, 16), torch.zeros(6, 3, 16, 16)
@@ -108,7 +111,8 @@ def test_what_is_trained() -> None:
 
 def test_pairs_on_disk_come_as_they_are(tmp_path: Path) -> None:
     """Row i has greys 2i and 2i+1 of 255; a prompt of two rows weighs 1/2 in each. The tie has the label 1/2. An epoch
-    has every row once."""
+    has every row once.
+    """
     labels = [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)]
     path = write_pickapic(tmp_path / "a.parquet", labels, caption=["cat", "cat", "dog"])
     batches = streamed(opened(path, ties=True), 4, 3, 0, pytest.fail)

@@ -39,7 +39,8 @@ def main(arguments):
 
 def gap(a: Path, b: Path) -> float:
     """How far adapter b is from a, relative to its length; of the matrices that start as zeros alone, where all of
-    what was learned is."""
+    what was learned is.
+    """
     left, right = load_file(a / ADAPTER), load_file(b / ADAPTER)
     assert left.keys() == right.keys()
     learned = [name for name in left if "lora_B" in name or "lora.up" in name]
@@ -59,7 +60,8 @@ def together(size: int, folder: Path, config, out: Path, **more) -> list[dict]:
 
 def test_uneven_rollouts_give_the_parameters_of_one_process(configure, tmp_path: Path) -> None:
     """Rollouts of 5, 5 and 1 samples on three processes: shares of 2, 2, 1 and of 1, 0, 0 rows. Guided, so that the
-    gradient through the reward is shared too; an evaluation of 4 images is 2, 1, 1."""
+    gradient through the reward is shared too; an evaluation of 4 images is 2, 1, 1.
+    """
     words = ["train.batch=5", "train.eval_every=5", "train.save_every=5"]
     config = configure("tailorpo-g", *words, samples=11)
     one = train(config, tmp_path / "one", log=lambda line: None)

@@ -75,7 +75,6 @@ def test_auto_is_the_method_s_on_a_gpu(
 
 def test_a_plan_that_cannot_be_counted_leaves_the_settings(configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory that is too small is found while training, so a fault of the estimate ends no run."""
-
     monkeypatch.setattr(memory_child, "SECONDS", 0.01)
     config = configure("tailorpo")
     with pytest.raises(RunError, match="could not be counted"):
