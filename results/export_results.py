@@ -6,9 +6,9 @@ quick one: its words, its CSV files and the records of its runs, without the pic
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 
 from benchbench.protocols import PROTOCOLS
@@ -43,4 +43,8 @@ def export_results(store: Path, results: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(export_results(Path(sys.argv[1]), Path(sys.argv[2]))))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("store", type=Path)
+    parser.add_argument("results", type=Path)
+    folders = parser.parse_args()
+    print("\n".join(export_results(folders.store, folders.results)))

@@ -136,7 +136,7 @@ def test_rate() -> None:
     warm = train_config.model_copy(update={"lr": 0.4, "warmup": 4})
     assert [rate(warm, n) for n in range(6)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
     assert rate(warm.model_copy(update={"warmup": 0}), 0) == 0.4
-    assert not {"warmup", "optimizer"} & train_config.model_dump().keys()
+    assert {"warmup", "optimizer"} <= train_config.model_dump().keys()
 
 
 def test_adafactor_moves_by_the_rate_given() -> None:
@@ -185,7 +185,7 @@ def test_pairs_and_methods_that_do_not_go_together(tiny_sd: Path) -> None:
     assert "needs beta < 1" in str(error.value)
     made = load("sft", "shapes", "shapes-colour", "shapes-simple", 8, 0)
     assert made.pairs and made.pairs.startswith("made:")
-    assert "pairs" not in load("ddpo", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_dump()
+    assert load("ddpo", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_dump()["pairs"] is None
 
 
 def test_a_v_prediction_model_is_refused(pairs: Path, tmp_path: Path) -> None:
