@@ -109,3 +109,14 @@ def test_a_folder_behind_a_link_is_read_too(tmp_path: Path) -> None:
         (tmp_path / "benchbench" / folder).symlink_to(tmp_path / folder)
     (tmp_path / "methods" / "ddpo.py").write_text("from benchbench.report.table import Table\n")
     assert wrong_arrows(tmp_path) == ["benchbench.methods.ddpo imports benchbench.report.table"]
+
+
+def test_the_page_draws_the_same_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert tuple(page.split("```")[1].split("\n")[1:-1]) == ORDER
+    rows = [
+        line.split("|")[1]
+        for line in page.split("## The packages")[1].split("## What is on disk")[0].splitlines()
+        if "|" in line
+    ]
+    assert {name.strip("`") for row in rows[2:] for name in row.split()} == set(RANK) - {"__main__"}
