@@ -28,7 +28,11 @@ def check_run_folder(config: RunConfig, out: Path, resume: bool) -> bool:
         )
     there = read_object(file, "choose another --out")
     old = there.get("config")
-    if not isinstance(old, dict) or "schema" not in old:
+    if not isinstance(old, dict):
+        raise UsageError(
+            f"{out} already holds other files", "its run.json is not one of ours: no settings", "choose another --out"
+        )
+    if "schema" not in old:
         raise UsageError(
             f"{out} holds a run that was made by an earlier version of benchbench",
             "its run.json names no schema, so that nobody can tell whether its settings are the same",

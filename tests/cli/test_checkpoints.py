@@ -20,6 +20,9 @@ from tests.evaluate.released import WEIGHTS, merged, write_lora
 from tests.tiny import write_tiny_sd
 
 
+SHA = "a" * 40
+
+
 class Hub:
     """Repositories as folders; what was fetched lies in another, and is found there by whoever asks no network."""
 
@@ -29,10 +32,11 @@ class Hub:
     def repo_info(self, repo: str, repo_type: str, revision: str) -> Any:
         if not (self.root / repo).is_dir():
             raise OSError(f"404: {repo} is not here")
-        return SimpleNamespace(sha="a" * 40, siblings=[])
+        return SimpleNamespace(sha=SHA, siblings=[])
 
     def snapshot_download(self, repo: str, local_files_only: bool = False, **patterns: Any) -> str:
-        out = self.fetched / repo
+        folder = self.fetched / f"models--{repo.replace('/', '--')}"  # as huggingface_hub lays its cache out
+        out = folder / "snapshots" / SHA
         if local_files_only and not out.is_dir():
             raise LocalEntryNotFoundError(repo)
         for path in () if local_files_only else (self.root / repo).rglob("*"):
@@ -41,6 +45,8 @@ class Hub:
             if path.is_file() and allowed and not any(fnmatch.fnmatch(name, p) for p in patterns["ignore_patterns"]):
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, out / name)
+                (folder / "refs").mkdir(exist_ok=True)
+                (folder / "refs" / "main").write_text(SHA)
         return str(out)
 
 
@@ -48,6 +54,7 @@ class Hub:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     hub = Hub(tmp_path)
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(hub.fetched))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
     return hub
 
@@ -89,7 +96,7 @@ def test_a_pickle_is_fetched_only_where_there_is_nothing_else(
             shutil.copy(whole / WEIGHTS, folder)
         ran = bench("fetch", "--checkpoints", repo)
         assert ran.code == 0, ran.err
-        assert bool(list((hub.fetched / repo).rglob("*.bin"))) != safe
+        assert bool(list((hub.fetched / f"models--{repo.replace('/', '--')}").rglob("*.bin"))) != safe
         assert runs.adapter(tmp_path, repo).weights.kind == "unet"
 
 

@@ -96,10 +96,11 @@ def test_a_run_of_an_earlier_version_is_listed_and_not_gone_on_with(
 
 def test_a_folder_whose_run_json_is_no_run_is_not_ours(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
     argv = ["train", "--method", "ddpo", "--model", tiny_sd, "--reward", "jpeg_compressibility", "--prompts", "animals"]
-    for text in ("[]", "{}", '{"config": 3}'):
+    for text, code in (("{}", 2), ('{"config": 3}', 2), ("[]", 4), ("{", 4)):
         (tmp_path / "run.json").write_text(text)
         ran = bench(*argv, "--samples", 2, "--out", tmp_path)
-        assert ran.code == 2 and "already holds other files" in ran.err
+        assert ran.code == code and "another --out" in ran.err
+        assert ("already holds other files" if code == 2 else "run.json cannot be read") in ran.err
 
 
 def test_where_no_model_is_named_it_says_which_and_why() -> None:

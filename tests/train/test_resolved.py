@@ -172,7 +172,8 @@ def test_processes_agree_on_the_smallest_parts() -> None:
 
 def test_a_run_json_that_does_not_say(tmp_path: Path) -> None:
     assert resolved.read(tmp_path) is None
-    for text in ("{", "{}", '{"resolved": {"dtype": "fp32"}}', "[]"):
+    silent, damaged = ("{}", '{"resolved": {"dtype": "fp32"}}'), ("{", "[]")
+    for text in (*silent, *damaged):
         (tmp_path / "run.json").write_text(text)
-        with pytest.raises(CorruptError, match="in which precision"):
+        with pytest.raises(CorruptError, match="in which precision" if text in silent else "cannot be read"):
             resolved.read(tmp_path)
