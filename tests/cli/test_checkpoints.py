@@ -19,7 +19,6 @@ from tests.cli.conftest import Bench
 from tests.evaluate.released import WEIGHTS, merged, write_lora
 from tests.tiny import write_tiny_sd
 
-
 SHA = "a" * 40
 
 
