@@ -1,6 +1,7 @@
-"""All that the author of a method, a reward or a prompt set imports. Importing it imports no torch.
+"""The names that a method, a reward or a prompt set imports; a plug-in needs no other module of benchbench.
 
-What needs torch (``Policy``, ``rollout``, the losses) is loaded when its name is first asked for.
+Importing this module imports no torch. ``Policy``, ``rollout``, the losses and other names that need torch are loaded
+when they are first accessed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -119,7 +120,7 @@ LAZY = {
         "ppo_clip",
     ),
 }
-"""The names that are loaded when they are asked for, by the module that has them: all of these modules need torch."""
+"""Names that are loaded at first access, by their module. All of these modules import torch."""
 
 Metrics = Mapping[str, "float | torch.Tensor"]
 
@@ -132,12 +133,12 @@ def __getattr__(name: str) -> Any:
 
 
 LARGE_LOGIT = 100.0
-"""A factor on mean squared errors from which bf16's rounding of them is no longer small beside a logit of 1."""
+"""A factor on mean squared errors; from here on, bf16's rounding of the errors is not small beside a logit of 1."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The meaning of ``train.dtype=auto`` for a method on a GPU, with its reason. On a CPU it is always fp32.
+    """The precision that ``train.dtype=auto`` means for a method on a GPU, with the reason. On a CPU it is always fp32.
 
     ``half`` is bf16, or fp16 on a card that has no bf16; ``tf32`` is float32 weights with TF32 products.
     """
@@ -150,95 +151,103 @@ Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer"]
 
 
 class MethodConfig(Settings):
-    """Base of a method's Config; every field's description names its origin."""
+    """Base class of a method's Config. The description of every field names the origin of its default."""
 
 
 Flip = Literal["independent", "joint", "none"]
 
 
 class PairsConfig(MethodConfig):
-    """Base of an offline method's Config: how it reads its pairs."""
+    """Base class of an offline method's Config: how the pairs are read."""
 
     caption_dropout: float = Field(0.2, ge=0, le=1, description="share of captions made empty [DiffusionDPO code]")
     flip: Flip = Field(
         "independent", description="mirror each image of a pair half the time [DiffusionDPO code], or both, or neither"
     )
-    nodup: bool = Field(False, description="one pair of each caption, drawn by the seed [DSPO paper: DSPO-nodup]")
+    nodup: bool = Field(False, description="one pair per caption, the same for every seed [DSPO paper: DSPO-nodup]")
 
 
-class Method(ABC):
-    """A training algorithm: what to collect, and the loss. No optimiser, no device, no file, no logging.
+ConfigT = TypeVar("ConfigT", bound=MethodConfig)
+PairsConfigT = TypeVar("PairsConfigT", bound=PairsConfig)
 
-    An instance may keep running statistics; ``state`` and ``load_state`` carry them over a resumption.
+
+class Method(ABC, Generic[ConfigT]):
+    """A training algorithm: which batches to collect, and their loss. It has no optimizer, device, file or logging.
+
+    ``class DDPO(Method[DDPOConfig])`` tells a type checker the class of ``cfg``; plain ``Method`` works as well. An
+    instance may keep running statistics; ``state`` and ``load_state`` carry them over when a run is resumed.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     data: ClassVar[Literal["online", "offline"]] = "online"
     images_per_sample: ClassVar[int] = 1  # final images of one rollout item; a D3PO pair is 2
-    default_reward: ClassVar[str] = ""  # what it is trained on where no reward is named; empty: as every method
+    default_reward: ClassVar[str] = ""  # the reward to train on where none is named; empty: the base model's default
     Config: ClassVar[type[MethodConfig]]
 
     @classmethod
-    def images(cls, cfg: Any) -> int:
-        """Final images of one rollout item, where that depends on the settings."""
+    def images(cls, cfg: ConfigT) -> int:
+        """Returns the number of final images of one rollout item, where it depends on the settings."""
         return cls.images_per_sample
 
     @classmethod
-    def needs(cls, cfg: Any) -> frozenset[Need]:
-        """What the method asks of the policy and the reward; checked before any weight is loaded."""
+    def needs(cls, cfg: ConfigT) -> frozenset[Need]:
+        """Returns what the method needs of the policy and the reward; checked before any weight is loaded."""
         return frozenset()
 
     @classmethod
-    def precision(cls, cfg: Any) -> Precision:
-        """The precision on a GPU where the settings leave it open: half, unless the method says otherwise."""
+    def precision(cls, cfg: ConfigT) -> Precision:
+        """Returns the precision that ``train.dtype=auto`` means on a GPU: half, unless a method overrides it."""
         return Precision("half", "nothing in this method is finer than half precision's rounding")
 
     @abstractmethod
     def collect(
-        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
+        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: ConfigT, noise: Noise
     ) -> Iterator[tuple[Batch, Metrics]]:
-        """Roll out the samples under no_grad; yield a Batch for each optimiser step."""
+        """Rolls out the samples under no_grad and yields one Batch for each optimizer step, with its metrics."""
 
     @abstractmethod
-    def loss(self, policy: Policy, batch: Any, cfg: Any, noise: Noise) -> tuple[torch.Tensor, Metrics]:
-        """The mean loss over the rows of ``batch``, a scalar, and metrics that are means over rows."""
+    def loss(self, policy: Policy, batch: Any, cfg: ConfigT, noise: Noise) -> tuple[torch.Tensor, Metrics]:
+        """Returns the mean loss over the rows of ``batch``, a scalar, and metrics that are means over rows."""
 
     def state(self) -> dict[str, Any]:
-        """JSON-able running statistics."""
+        """Returns the running statistics as a JSON-able dict."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over what ``state`` gave."""
+        """Restores the statistics that ``state`` returned."""
 
 
-class OfflineMethod(Method):
-    """A method that learns from given pairs of images and makes none: the engine reads, encodes and deals them out.
+class OfflineMethod(Method[PairsConfigT]):
+    """A method that learns from given pairs of images and generates none; the engine reads and encodes the pairs.
 
-    ``--samples`` counts the images it is shown: two a pair, or one where ``winners`` says that it reads single images.
+    ``--samples`` counts the images shown: two a pair, or one where ``winners`` says that it reads single images.
     """
 
     data = "offline"
     images_per_sample = 2
 
     @classmethod
-    def winners(cls, cfg: Any) -> float | None:
-        """None: it reads pairs, ImagePairs. A share: it reads Images, of which this share won their pairs."""
+    def winners(cls, cfg: PairsConfigT) -> float | None:
+        """Returns None for a method that reads pairs (ImagePairs), else the share of winners among single Images."""
         return None
 
     @classmethod
-    def loss_at_start(cls, cfg: Any) -> float | None:
-        """The loss where policy and reference are one, by its formula; checked at step 0. None: it is not fixed."""
+    def loss_at_start(cls, cfg: PairsConfigT) -> float | None:
+        """Returns the loss where the policy equals the reference, or None where no formula fixes it.
+
+        The engine compares it with the loss at step 0.
+        """
         return None
 
     @classmethod
-    def logit_scale(cls, cfg: Any) -> float | None:
-        """The factor on a difference of mean squared errors before the sigmoid; None for a loss without a logit."""
+    def logit_scale(cls, cfg: PairsConfigT) -> float | None:
+        """Returns the factor on a difference of mean squared errors before the sigmoid; None: the loss has no logit."""
         return None
 
     @classmethod
-    def precision(cls, cfg: Any) -> Precision:
-        """fp16 where the logit magnifies rounding: bf16's is eight times as coarse."""
+    def precision(cls, cfg: PairsConfigT) -> Precision:
+        """Returns fp16 where the logit magnifies rounding errors, since bf16's are eight times as large."""
         scale = cls.logit_scale(cfg) or 0.0
         if scale >= LARGE_LOGIT:
             return Precision(
@@ -248,11 +257,14 @@ class OfflineMethod(Method):
         return super().precision(cfg)
 
     def collect(
-        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
+        self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: PairsConfigT, noise: Noise
     ) -> Iterator[tuple[Batch, Metrics]]:
-        """Not asked of an offline method."""
+        """Raises TypeError: an offline method generates no images."""
         raise TypeError(f"{self.name} learns from pairs and makes no images")
 
-    def prepare(self, policy: Policy, batch: Any, cfg: Any, noise: Noise) -> tuple[Batch, Metrics]:
-        """What needs the whole batch before the loss sees parts of it, under no_grad; here nothing does."""
+    def prepare(self, policy: Policy, batch: Any, cfg: PairsConfigT, noise: Noise) -> tuple[Batch, Metrics]:
+        """Returns the batch with quantities that need all of its rows, under no_grad, before it is split for the loss.
+
+        By default it returns the batch as it is.
+        """
         return batch, {}

@@ -120,9 +120,9 @@ class RunConfig(Settings):
         return mix.canonical(value) if mixed else value
 
     @property
-    def method_class(self) -> type[Method]:
+    def method_class(self) -> type[Method[Any]]:
         """The Method behind the name."""
-        cls: type[Method] = registry.get("methods", self.method)
+        cls: type[Method[Any]] = registry.get("methods", self.method)
         return cls
 
     @property
@@ -158,7 +158,7 @@ def load(
 
     Errors: UsageError listing every unknown name and wrong value at once, each unknown name with the nearest one.
     """
-    cls: type[Method] = registry.get("methods", method)
+    cls: type[Method[Any]] = registry.get("methods", method)
     preset = preset or default_preset(method, model)
     errors: list[str] = []
     values: dict[str, dict[str, Any]] = {"method": {}, "train": {}, "sampler": {}}

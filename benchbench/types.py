@@ -25,10 +25,10 @@ class Settings(BaseModel):
 
 
 class Reward(ABC):
-    """Scores images. The class attributes are readable without any weight; making an instance loads the weights.
+    """Scores images. Class attributes are readable without the weights; the constructor loads them.
 
-    ``version`` names the weights, so that scores of two versions are never mixed. ``range`` is where scores usually
-    lie, in ``unit``s. N images and N prompts give N scores, the same for any batching and order.
+    ``version`` names the weights, so that scores of two versions are never mixed. ``range`` is the usual range of
+    scores, in ``unit``s. N images and N prompts give N scores that do not depend on batching or order.
     """
 
     name: ClassVar[str]
@@ -36,59 +36,61 @@ class Reward(ABC):
     unit: ClassVar[str]
     range: ClassVar[tuple[float, float]]
     differentiable: ClassVar[bool]
-    weights: ClassVar[str]  # where they come from: "none", "shipped", or hub ids
+    weights: ClassVar[str]  # origin of the weights: "none", "shipped", or hub ids
     trainable: ClassVar[bool] = True  # False: a gold reward that no method may be trained on
-    assets: ClassVar[tuple[Asset, ...]] = ()  # files that `bench fetch` gets
+    assets: ClassVar[tuple[Asset, ...]] = ()  # files that `bench fetch` downloads
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = device
 
     @classmethod
     def missing(cls) -> str | None:
-        """What is not on this machine, in words, or None when an instance can be made offline."""
-        return "; ".join(said for asset in cls.assets if (said := asset.missing())) or None
+        """Returns a description of the files that are not on this machine, or None when none is missing."""
+        return "; ".join(problem for asset in cls.assets if (problem := asset.missing())) or None
 
     def expect(self, prompts: Sequence[str]) -> None:
-        """Is told which prompts are to come, and may read them together where that is faster. Changes no score."""
+        """Announces the prompts of later calls, so that they can be encoded in one batch. Changes no score."""
 
     @abstractmethod
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
-        """Evaluation: float32 [N] on the CPU, with the authors' own preprocessing, from N RGB images."""
+        """Returns scores for evaluation, float32 [N] on the CPU, of N RGB images with the authors' preprocessing."""
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        """Training: float32 [N] on the images' device, with a gradient, from [N, 3, H, W] in [0, 1]."""
+        """Returns scores for training, float32 [N] with a gradient, of images [N, 3, H, W] in [0, 1]."""
         raise TypeError(f"{self.name} is not differentiable")
 
 
 class PreparedReward(Reward):
-    """A reward that prepares images on the host, each by itself, and judges what was prepared on its device.
+    """A reward that preprocesses each image on the host, and scores the preprocessed tensors on its device.
 
-    Scoring does both at the same time. ``score(images)`` is ``score_prepared(prepare(images))`` to the bit.
+    The two run in parallel: while one batch is scored, the next is prepared. ``score(images)`` equals
+    ``score_prepared(prepare(images))`` to the bit.
     """
 
     @abstractmethod
     def prepare(self, images: Sequence[Image]) -> torch.Tensor:
-        """Prepares N images for ``score_prepared``: [N, ...] in the host's memory. Threads may call it side by side."""
+        """Returns N images as the tensor [N, ...] on the host that ``score_prepared`` takes. Must be thread-safe."""
 
     @abstractmethod
     def score_prepared(self, prepared: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        """Evaluation: float32 [N] on the CPU, of what ``prepare`` gave."""
+        """Returns scores for evaluation, float32 [N] on the CPU, of a tensor that ``prepare`` returned."""
 
 
 class StepScorer(Reward):
-    """A reward that judges predictions x̂0 of unfinished samples, and is told how unfinished they are."""
+    """A reward that scores predictions x̂0 of noisy samples, given their timestep."""
 
     @abstractmethod
     def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
-        """float32 [N] on the images' device, with a gradient, from [N, 3, H, W] in [0, 1].
+        """Returns scores float32 [N] with a gradient, of images [N, 3, H, W] in [0, 1], on their device.
 
-        ``tau`` is the training timestep that the samples behind the images have, int64 [] or [N]; 0 is a finished one.
+        ``tau`` is the training timestep of the samples that the images were predicted from, int64 [] or [N]; 0 is a
+        finished image.
         """
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Named prompts. ``origin`` and ``licence`` are for people; the hash of the texts goes into every image key."""
+    """Named prompts. ``origin`` and ``licence`` are for readers; the hash of the texts is part of every image key."""
 
     name: str
     prompts: tuple[str, ...]
@@ -97,7 +99,7 @@ class PromptSet:
 
     @property
     def hash(self) -> str:
-        """sha256 of the texts in order, so that no two splits are ever mixed under one name."""
+        """The sha256 of the texts in order, so that two splits are never mixed under one name."""
         return text_sha256("\n".join(self.prompts))
 
     def __len__(self) -> int:
@@ -108,8 +110,8 @@ class PromptSet:
 class Cond:
     """Text conditioning: ``text`` [N, L, D] and the empty prompt's ``null`` [1, L, D].
 
-    SDXL has more: ``pooled`` [N, P] with ``null_pooled`` [1, P], and ``time_ids`` [N, 6], which are height and width of
-    the original, top and left of the crop, height and width of the target, in pixels.
+    SDXL also has ``pooled`` [N, P] with ``null_pooled`` [1, P], and ``time_ids`` [N, 6]: height and width of the
+    original, top and left of the crop, height and width of the target, in pixels.
     """
 
     text: torch.Tensor
@@ -122,25 +124,25 @@ class Cond:
         return replace(self, **{name: rows[index] for name, rows in self._rows().items()})
 
     def repeat(self, times: int) -> Cond:
-        """The whole batch, ``times`` over."""
+        """Returns the batch repeated ``times`` times: all rows, then all rows again."""
         return replace(self, **{name: v.repeat(times, *[1] * (v.dim() - 1)) for name, v in self._rows().items()})
 
     @classmethod
     def cat(cls, parts: Sequence[Cond]) -> Cond:
-        """One Cond of all rows, of parts from one model."""
+        """Returns one Cond with the rows of all parts, which must come from one model."""
         import torch
 
         rows = [part._rows() for part in parts]
-        return replace(parts[0], **{name: torch.cat([one[name] for one in rows]) for name in rows[0]})
+        return replace(parts[0], **{name: torch.cat([part[name] for part in rows]) for name in rows[0]})
 
     def _rows(self) -> dict[str, torch.Tensor]:
-        """The fields that have a row a sample."""
+        """Returns the fields that have one row for each sample."""
         named = {"text": self.text, "pooled": self.pooled, "time_ids": self.time_ids}
         return {name: value for name, value in named.items() if value is not None}
 
 
 class _Batch:
-    """Rows that the loop may split: every tensor and Cond field has the same leading length; a flag has no rows."""
+    """Rows that the training loop may split. Tensor and Cond fields have one row for each sample; flags have none."""
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
@@ -150,23 +152,23 @@ class _Batch:
 
     @classmethod
     def cat(cls, parts: Sequence[Self]) -> Self:
-        """One batch of all rows."""
+        """Returns one batch with the rows of all parts."""
         import torch
 
         rows = [part.rows() for part in parts]
-        columns = {name: [one[name] for one in rows] for name in rows[0]}
+        columns = {name: [part[name] for part in rows] for name in rows[0]}
         joined = {name: Cond.cat(c) if isinstance(c[0], Cond) else torch.cat(c) for name, c in columns.items()}
         return replace(parts[0], **joined)  # type: ignore[type-var]
 
     def rows(self) -> dict[str, Any]:
-        """The fields that have a row a sample."""
+        """Returns the fields that have one row for each sample."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in values.items() if not isinstance(value, bool)}
 
 
 @dataclass(frozen=True)
 class Transitions(_Batch):
-    """Denoising steps x -> x_next of DDPO. ``k`` is the paper's step index T..1; latents are float32."""
+    """DDPO's denoising steps x -> x_next. ``k`` is the paper's step index T..1; latents are float32."""
 
     x: torch.Tensor  # [N, C, h, w]
     x_next: torch.Tensor  # [N, C, h, w]
@@ -178,10 +180,10 @@ class Transitions(_Batch):
 
 @dataclass(frozen=True)
 class StepPairs(_Batch):
-    """A preferred and a dispreferred step.
+    """Pairs of a preferred and a dispreferred denoising step.
 
-    ``shared_parent`` says that both leave one sample in every row: ``x_l`` then is ``x_w``, which is kept once and
-    evaluated once.
+    With ``shared_parent`` both steps of every row start from the same sample: ``x_l`` is ``x_w``, stored and evaluated
+    once.
     """
 
     x_w: torch.Tensor  # [N, C, h, w]
@@ -195,28 +197,29 @@ class StepPairs(_Batch):
 
     def __post_init__(self) -> None:
         if self.shared_parent and self.x_l is not self.x_w:
-            object.__setattr__(self, "x_l", self.x_w)  # rows that were cut, joined or replaced: no second copy
+            object.__setattr__(self, "x_l", self.x_w)  # after slicing or joining: no second copy
 
     @classmethod
     def cat(cls, parts: Sequence[Self]) -> Self:
-        """One batch of all rows, with a shared parent where every part has one."""
+        """Returns one batch with the rows of all parts, with a shared parent where every part has one."""
         if all(part.shared_parent for part in parts):
             return super().cat(parts)
         return super().cat([replace(part, shared_parent=False) for part in parts])
 
     def rows(self) -> dict[str, Any]:
+        """Returns the fields that have one row for each sample; a shared parent appears once, as ``x_w``."""
         rows = super().rows()
         if self.shared_parent:
-            del rows["x_l"]  # follows x_w
+            del rows["x_l"]  # it is x_w
         return rows
 
 
 @dataclass(frozen=True)
 class ImagePairs(_Batch):
-    """Preferred and dispreferred images as scaled latents, float32, of offline methods; SFT reads the winner alone.
+    """Preferred and dispreferred images as scaled latents, float32, for offline methods.
 
-    ``draw`` is the row's place in the stream of pairs: what its noise and timestep are drawn by. It stays in the
-    host's memory, where that is done.
+    ``draw`` is the position of the row in the stream of pairs; its noise and timestep are functions of it. It stays in
+    host memory, where they are drawn.
     """
 
     x_w: torch.Tensor  # [N, C, h, w]
@@ -227,7 +230,7 @@ class ImagePairs(_Batch):
 
 @dataclass(frozen=True)
 class Images(_Batch):
-    """Single images as scaled latents, float32, each with its verdict: what SFT and Diffusion-KTO read."""
+    """Single images as scaled latents, float32, each with its label, for SFT and Diffusion-KTO."""
 
     x: torch.Tensor  # [N, C, h, w]
     cond: Cond

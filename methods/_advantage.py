@@ -1,4 +1,4 @@
-"""Rewards to advantages: z-scores over a prompt's recent rewards, or over the batch."""
+"""Advantages from rewards: z-scores among a prompt's recent rewards, or within the batch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from statistics import fmean, pstdev
 from typing import Any
 
 
-def whole_batch(rewards: Sequence[float]) -> list[float]:
-    """Rewards less their mean, over their population standard deviation + 1e-8."""
+def batch_advantages(rewards: Sequence[float]) -> list[float]:
+    """Returns the rewards minus their mean, divided by their population standard deviation + 1e-8."""
     mean, std = fmean(rewards), pstdev(rewards)
     return [(r - mean) / (std + 1e-8) for r in rewards]
 
 
 class PromptStats:
-    """The last rewards of each prompt. Released in ddpo-pytorch as stat_tracking.py; the facts are the same here.
+    """The recent rewards of each prompt; it computes what stat_tracking.py of ddpo-pytorch computes.
 
-    New rewards are added before statistics are taken. A prompt with fewer than ``min_count`` rewards borrows the mean
-    and deviation of the current batch. The deviation is the population's, plus 1e-6.
+    New rewards are added before statistics are taken. A prompt with fewer than ``min_count`` rewards uses mean and
+    deviation of the current batch. The deviation is the population's, plus 1e-6.
     """
 
     def __init__(self) -> None:
@@ -28,17 +28,17 @@ class PromptStats:
         for prompt, r in zip(prompts, rewards, strict=True):
             self.rewards[prompt] = [*self.rewards.get(prompt, []), r][-buffer:]
         batch = fmean(rewards), pstdev(rewards)
-        out = []
+        advantages = []
         for prompt, r in zip(prompts, rewards, strict=True):
-            own = self.rewards[prompt]
-            mean, std = batch if len(own) < min_count else (fmean(own), pstdev(own))
-            out.append((r - mean) / (std + 1e-6))
-        return out
+            recent = self.rewards[prompt]
+            mean, std = batch if len(recent) < min_count else (fmean(recent), pstdev(recent))
+            advantages.append((r - mean) / (std + 1e-6))
+        return advantages
 
     def state(self) -> dict[str, Any]:
-        """The kept rewards, JSON-able."""
+        """Returns the recent rewards as a JSON-able dict."""
         return {"rewards": self.rewards}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over what ``state`` gave."""
+        """Restores the rewards that ``state`` returned."""
         self.rewards = {prompt: list(values) for prompt, values in state["rewards"].items()}

@@ -1,4 +1,4 @@
-"""What the offline methods share: noised images, the predictions of policy and reference, and their errors."""
+"""The parts that offline methods share: noised images, predictions of policy and reference, and their errors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from benchbench.api import Cond, ImagePairs, Metrics, Noise, Policy, Sample, han
 
 
 def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:
-    """x_tau, tau and eps of clean latents, functions of (seed, draw); a ``side`` of a pair has an eps of its own.
+    """Returns x_tau, tau and eps for clean latents x0; tau and eps are functions of (seed, draw).
 
-    ``draw`` is int64 [N] in the host's memory: reading it from a GPU would wait for all that the GPU has to do.
+    Each ``side`` of a pair has an eps of its own. ``draw`` is int64 [N] in host memory, because reading it from a GPU
+    would wait for all pending work.
     """
     rows = [Sample("", number) for number in draw.tolist()]
     steps = policy.schedule.train_steps
@@ -23,13 +24,16 @@ def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "
 
 
 def mse(prediction: Tensor, eps: Tensor) -> Tensor:
-    """The mean squared error over latent dimensions, [N]."""
+    """Returns the mean squared error over latent dimensions, [N]."""
     return (prediction - eps).square().flatten(1).mean(1)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of the noise in both images of N pairs, [N, C, h, w] each; without reference its two are None."""
+    """Noise of both images of N pairs and its predictions, [N, C, h, w] each.
+
+    Without a reference, ``ref_w`` and ``ref_l`` are the policy's own predictions without gradient.
+    """
 
     eps_w: Tensor
     eps_l: Tensor
@@ -50,7 +54,10 @@ class Predictions:
 
 
 def predict_pairs(policy: Policy, pairs: ImagePairs, noise: Noise, shared: bool, reference: bool = True) -> Predictions:
-    """One forward of the policy over the 2N images, one of the reference; tau, and eps if ``shared``, are a pair's."""
+    """Returns the predictions for N pairs: one forward of the policy over 2N images, and one of the reference.
+
+    Both images of a pair have one tau, and with ``shared`` one eps.
+    """
     x_w, tau, eps_w = noised(policy, pairs.x_w, pairs.draw, noise)
     x_l, _, eps_l = noised(policy, pairs.x_l, pairs.draw, noise, "" if shared else "loser")
     x, tau, cond = torch.cat([x_w, x_l]), tau.repeat(2), pairs.cond.repeat(2)
@@ -59,8 +66,8 @@ def predict_pairs(policy: Policy, pairs: ImagePairs, noise: Noise, shared: bool,
     return Predictions(eps_w, eps_l, *theta.chunk(2), *ref.chunk(2))
 
 
-def watch(m: tuple[Tensor, Tensor], q: tuple[Tensor, Tensor]) -> Metrics:
-    """What to look at in a pair method with a reference: all means over the pairs but the accuracy, a share."""
+def pair_metrics(m: tuple[Tensor, Tensor], q: tuple[Tensor, Tensor]) -> Metrics:
+    """Returns the metrics of a pair method with a reference: implicit accuracy, margin and errors, means over pairs."""
     (m_w, m_l), (q_w, q_l) = m, q
     margin = ((q_w - m_w) - (q_l - m_l)).detach()
     errors = {"mse_w": m_w, "mse_l": m_l, "reference_mse_w": q_w, "reference_mse_l": q_l}
@@ -68,8 +75,11 @@ def watch(m: tuple[Tensor, Tensor], q: tuple[Tensor, Tensor]) -> Metrics:
     return {"implicit_accuracy": (margin > 0).float().mean(), "margin": margin.mean(), **means}
 
 
-def whole(policy: Policy, x: Tensor, tau: Tensor, cond: Cond) -> tuple[Tensor, Tensor]:
-    """Predictions of policy and reference without gradient, in chunks that fit where one image does."""
+def predict_in_chunks(policy: Policy, x: Tensor, tau: Tensor, cond: Cond) -> tuple[Tensor, Tensor]:
+    """Returns the predictions of policy and reference for a whole batch, in chunks of the model's own batch size.
+
+    Call it without gradients.
+    """
     size = policy.backbone.batch_size
     parts = [slice(i, i + size) for i in range(0, len(x), size)]
     theta = torch.cat([policy.predict(x[part], tau[part], cond[part]) for part in parts])

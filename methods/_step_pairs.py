@@ -10,18 +10,18 @@ from torch import Tensor
 from benchbench.api import Metrics, Policy, StepPairs, pair_dpo
 
 LogProb = Literal["mean", "sum"]
-"""Of a step's log-density over its latent dimensions: the released codes' mean, or the papers' sum."""
+"""How a step's log-density is reduced over latent dimensions: ``mean`` as in released code, ``sum`` as in papers."""
 
 
-def dimensions(log_prob: LogProb, latents: Tensor) -> int:
-    """What a mean over the latent dimensions is multiplied by: 1, or how many there are."""
+def log_prob_scale(log_prob: LogProb, latents: Tensor) -> int:
+    """Returns the factor that turns a mean over latent dimensions into ``log_prob``: 1, or their number."""
     return latents[0].numel() if log_prob == "sum" else 1
 
 
 def log_ratios(policy: Policy, pairs: StepPairs) -> tuple[Tensor, Tensor]:
-    """log pi_theta - log pi_ref of the winning and the losing step, each [N], means over the latent dimensions.
+    """Returns log pi_theta - log pi_ref of the winning and the losing step, [N] each, means over latent dimensions.
 
-    One forward of each policy where both steps leave one sample, otherwise one over the 2N parents.
+    It evaluates each policy on N samples where both steps of a pair start from one sample, otherwise on 2N.
     """
     if pairs.shared_parent:
         theta = policy.step(pairs.x_w, pairs.k, pairs.cond)
@@ -31,8 +31,8 @@ def log_ratios(policy: Policy, pairs: StepPairs) -> tuple[Tensor, Tensor]:
             theta.log_prob(pairs.next_l) - ref.log_prob(pairs.next_l),
         )
     x, k, cond = torch.cat([pairs.x_w, pairs.x_l]), pairs.k.repeat(2), pairs.cond.repeat(2)
-    taken = torch.cat([pairs.next_w, pairs.next_l])
-    ratio = policy.step(x, k, cond).log_prob(taken) - policy.reference_step(x, k, cond).log_prob(taken)
+    x_next = torch.cat([pairs.next_w, pairs.next_l])
+    ratio = policy.step(x, k, cond).log_prob(x_next) - policy.reference_step(x, k, cond).log_prob(x_next)
     ratio_w, ratio_l = ratio.chunk(2)
     return ratio_w, ratio_l
 
@@ -40,8 +40,8 @@ def log_ratios(policy: Policy, pairs: StepPairs) -> tuple[Tensor, Tensor]:
 def step_pair_loss(
     policy: Policy, pairs: StepPairs, beta: float, clip: float | None, log_prob: LogProb = "mean"
 ) -> tuple[Tensor, Metrics]:
-    """The mean loss over the pairs, and what to watch: implicit accuracy, margin, share of clamped ratios."""
-    scale = dimensions(log_prob, pairs.next_w)
+    """Returns the mean loss over the pairs, and metrics: implicit accuracy, margin and the share of clamped ratios."""
+    scale = log_prob_scale(log_prob, pairs.next_w)
     ratio_w, ratio_l = (scale * ratio for ratio in log_ratios(policy, pairs))
     loss = pair_dpo(ratio_w, ratio_l, beta, clip, pairs.weight).mean()
     margin = (ratio_w - ratio_l).detach()

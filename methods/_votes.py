@@ -1,7 +1,7 @@
-"""People's votes on pairs of images, as D3PO learns from them: a file of rows, and its check.
+"""Reads and checks a file of people's votes on pairs of images, for D3PO.
 
-A CSV file with a header line or a JSONL file, with the columns ``prompt``, ``index`` (the prompt's place in its set,
-the first number of an image's file name in the store), ``seed`` (the evaluation seed), ``i`` and ``j`` (sample
+The file is CSV with a header line, or JSONL, with the columns ``prompt``, ``index`` (the prompt's position in its set,
+which is the first number of an image's file name in the store), ``seed`` (the evaluation seed), ``i`` and ``j`` (sample
 numbers, the second number of the file names) and ``winner`` (i's number, j's number, or ``tie``).
 """
 
@@ -17,11 +17,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from benchbench.runtime.json_files import parse
 
 COLUMNS = ("prompt", "index", "seed", "i", "j", "winner")
-SHOWN = 5  # bad rows that an error names
+MAX_SHOWN = 5  # bad rows that an error names
 
 
 class Vote(BaseModel):
-    """One judgement. The winner is None for a tie."""
+    """One person's judgement of two images. The winner is None for a tie."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,9 +34,9 @@ class Vote(BaseModel):
 
 
 def read_votes(value: Any) -> Any:
-    """The votes of a file's path; anything else goes on to be validated as it is.
+    """Returns the votes in the file at a path; returns any other value unchanged, for pydantic to validate.
 
-    Errors: ValueError naming the bad rows by their line.
+    Raises ValueError, naming the bad rows by line.
     """
     if not isinstance(value, str | Path):
         return value
@@ -52,18 +52,19 @@ def read_votes(value: Any) -> Any:
         except ValueError as error:
             bad.append(f"line {line}: {error}")
     if bad:
-        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-        raise ValueError(f"{len(bad)} of {len(rows)} votes are bad: {'; '.join(bad[:SHOWN])}{more}")
+        more = f"; and {len(bad) - MAX_SHOWN} more" if len(bad) > MAX_SHOWN else ""
+        raise ValueError(f"{len(bad)} of {len(rows)} votes are bad: {'; '.join(bad[:MAX_SHOWN])}{more}")
     if all(vote.winner is None for vote in votes):
-        raise ValueError(f"{path} has {len(votes)} votes, none of which prefers an image")
+        raise ValueError(f"{path} has {len(votes)} votes, and none prefers an image")
     return tuple(votes)
 
 
 Votes = Annotated[tuple[Vote, ...], BeforeValidator(read_votes)]
-"""``--set method.votes=FILE`` gives a path; a run's record holds the rows themselves, so that it can be repeated."""
+"""``--set method.votes=FILE`` gives a path; the run's record holds the rows, so that the run can be repeated."""
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yields each row with its line number: a dict from CSV, the text from JSONL."""
     if path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -78,7 +79,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _vote(row: Any) -> Vote:
-    """Errors: ValueError saying what is wrong with the row."""
+    """Returns the vote in a row. Raises ValueError that says what is wrong with it."""
     if isinstance(row, str):
         row = parse(row)
     if not isinstance(row, dict):
@@ -88,8 +89,8 @@ def _vote(row: Any) -> Vote:
         raise ValueError(f"no {', '.join(absent)}")
     if not str(row["prompt"]).strip():
         raise ValueError("the prompt is empty")
-    numbers = {name: _whole(name, row[name]) for name in ("index", "seed", "i", "j")}
-    winner = None if row["winner"] == "tie" else _whole("winner", row["winner"])
+    numbers = {name: _whole_number(name, row[name]) for name in ("index", "seed", "i", "j")}
+    winner = None if row["winner"] == "tie" else _whole_number("winner", row["winner"])
     if numbers["i"] == numbers["j"]:
         raise ValueError(f"i and j are both {numbers['i']}")
     if winner not in (None, numbers["i"], numbers["j"]):
@@ -97,7 +98,7 @@ def _vote(row: Any) -> Vote:
     return Vote(prompt=str(row["prompt"]), winner=winner, **numbers)
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole_number(name: str, value: Any) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdecimal():
         raise ValueError(f"{name}={value!r} is not a whole number")

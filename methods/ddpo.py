@@ -28,32 +28,34 @@ from benchbench.api import (
     rollout,
 )
 
-from ._advantage import PromptStats, whole_batch
-from ._step_pairs import LogProb, dimensions
-from ._steps import Steps, deal, trained_steps
+from ._advantage import PromptStats, batch_advantages
+from ._step_pairs import LogProb, log_prob_scale
+from ._steps import Steps, minibatch_rows, trained_steps
 
 COARSE_CLIP = 0.01
-"""A clip on ratios of mean log-probs that half precision's rounding of them, up to .004, does not reach."""
+"""A clip from here on is coarser than half precision's rounding, which moves ratios of mean log-probs by up to .004."""
 
 
 class DDPOConfig(MethodConfig):
-    """Defaults are those of D3PO's own DDPO script (train_ddpo.py), which TailorPO compares with."""
+    """Settings; the defaults are those of D3PO's own DDPO script (train_ddpo.py), which TailorPO compares with."""
 
     steps: Steps = Field("all", description="trained steps: all [code], a number of them, or a list")
-    timestep_fraction: float = Field(1.0, gt=0, le=1, description="share of them, drawn for each image [code: 1]")
+    timestep_fraction: float = Field(
+        1.0, gt=0, le=1, description="share of the trained steps, drawn for each image [code: 1]"
+    )
     clip: float | None = Field(1e-4, gt=0, description="PPO clip range on the ratio [code]; null: no clip")
     log_prob: LogProb = Field(
-        "mean", description="over latent dimensions [code]; sum: paper (1e-4 is then far tighter)"
+        "mean", description="mean over latent dimensions [code]; sum: paper (1e-4 is then far tighter)"
     )
     advantage_clip: float = Field(5.0, gt=0, description="largest |advantage| [code]; 10 in the authors' JAX code")
     inner_epochs: int = Field(1, ge=1, description="passes over one rollout [code]")
-    minibatch: int = Field(1, ge=1, description="images an optimiser step, each with all trained steps [code]")
+    minibatch: int = Field(1, ge=1, description="images per optimizer step, each with all trained steps [code]")
     per_prompt: bool = Field(True, description="normalise rewards by prompt [code]; False: over the rollout")
-    buffer: int = Field(16, ge=1, description="rewards kept a prompt [code]")
+    buffer: int = Field(16, ge=1, description="rewards kept for each prompt [code]")
     min_count: int = Field(16, ge=1, description="rewards a prompt needs before its own statistics count [code]")
 
 
-class DDPO(Method):
+class DDPO(Method[DDPOConfig]):
     """Policy gradient on every step, with the final image's reward as its advantage.
 
     1. Sample images; 2. score them; 3. normalise to advantages; 4. clipped policy gradient on every step.
@@ -65,19 +67,19 @@ class DDPO(Method):
 
     @classmethod
     def precision(cls, cfg: DDPOConfig) -> Precision:
-        """float32 where the clip is as fine as the released one: rounding in half precision is larger than it."""
+        """Returns fp32 where the clip is finer than half precision's rounding, as the released clip is."""
         if cfg.clip is None or (cfg.clip >= COARSE_CLIP and cfg.log_prob == "mean"):
             return super().precision(cfg)
         return Precision("fp32", f"half precision moves a log-ratio by more than the clip, {cfg.clip:g}")
 
     def __init__(self) -> None:
         self.stats = PromptStats()
-        self.restates: bool | None = None  # whether old log-probs are computed again; decided at the first rollout
+        self.recomputes: bool | None = None  # whether old log-probs are recomputed; decided at the first rollout
 
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: DDPOConfig, noise: Noise
     ) -> Iterator[tuple[Transitions, Metrics]]:
-        """Rolls out every sample; yields one Batch for each minibatch of images."""
+        """Rolls out the samples; yields one Batch for each minibatch of images."""
         prompts = [s.prompt for s in samples]
         cond, draws = policy.encode(prompts), NoiseSource(policy, noise, samples)
         ks = trained_steps(cfg.steps, policy.schedule)
@@ -88,7 +90,7 @@ class DDPO(Method):
         if cfg.per_prompt:
             advantage = self.stats.advantages(prompts, r.tolist(), cfg.buffer, cfg.min_count)
         else:
-            advantage = whole_batch(r.tolist())
+            advantage = batch_advantages(r.tolist())
         A = torch.tensor(advantage, device=r.device).clamp(-cfg.advantage_clip, cfg.advantage_clip)
 
         steps = []
@@ -98,55 +100,57 @@ class DDPO(Method):
                 steps.append(Transitions(visit.x, after.x, k, cond, visit.step.log_prob(after.x), A))
 
         metrics = {"reward": r.mean(), "advantage_abs": A.abs().mean()}
-        whole, words = Transitions.cat(steps), (noise, samples[0].number)
-        dealt = [
-            list(deal(len(samples), len(steps), cfg.minibatch, cfg.timestep_fraction, *words, epoch, device=r.device))
+        rollout_steps, size, share = Transitions.cat(steps), cfg.minibatch, cfg.timestep_fraction
+        words = (noise, samples[0].number)
+        epochs = [
+            list(minibatch_rows(len(samples), len(steps), size, share, *words, epoch, device=r.device))
             for epoch in range(cfg.inner_epochs)
         ]
-        if self.restates is None:
-            self.restates = cfg.clip is not None and first_log_ratio(policy, whole[dealt[0][0]], cfg) > cfg.clip / 10
-        log_probs = [self._restated(policy, whole, batches) for batches in dealt]  # before anything is learned
-        for batches, log_prob in zip(dealt, log_probs, strict=True):
+        if self.recomputes is None:
+            first = rollout_steps[epochs[0][0]]
+            self.recomputes = cfg.clip is not None and first_log_ratio(policy, first, cfg) > cfg.clip / 10
+        old_log_probs = [self._old_log_prob(policy, rollout_steps, batches) for batches in epochs]  # before any update
+        for batches, log_prob in zip(epochs, old_log_probs, strict=True):
             for rows in batches:
-                yield replace(whole[rows], log_prob=log_prob[rows]), metrics
+                yield replace(rollout_steps[rows], log_prob=log_prob[rows]), metrics
 
-    def _restated(self, policy: Policy, whole: Transitions, batches: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Old log-probs float32 [rows]: the rollout's, or computed again in the batch shapes that the updates have.
+    def _old_log_prob(self, policy: Policy, steps: Transitions, batches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Returns the old log-probs, float32 [rows]: the rollout's, or recomputed in the batch shapes of the updates.
 
-        On a GPU another batch shape takes other kernels, which round otherwise. Where that alone moves a ratio by more
-        than a tenth of the clip, ratios would be noise; one more evaluation without gradient a step sets them right.
+        A GPU uses other kernels for another batch shape, and they round differently. Where that alone moves a ratio by
+        more than a tenth of the clip, ratios would be noise; one more evaluation per step without gradient avoids it.
         """
-        if not self.restates:
-            return whole.log_prob
-        log_prob = whole.log_prob.clone()
+        if not self.recomputes:
+            return steps.log_prob
+        log_prob = steps.log_prob.clone()
         for rows in batches:
-            batch = whole[rows]
+            batch = steps[rows]
             log_prob[rows] = policy.log_probs(batch.x, batch.x_next, batch.k, batch.cond)
         return log_prob
 
     def loss(self, policy: Policy, batch: Transitions, cfg: DDPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
-        """Mean over transitions of max(-A rho, -A clamp(rho, 1-c, 1+c))."""
+        """Returns the mean over transitions of max(-A rho, -A clamp(rho, 1-c, 1+c))."""
         log_ratio = policy.step(batch.x, batch.k, batch.cond).log_prob(batch.x_next) - batch.log_prob
-        log_ratio = dimensions(cfg.log_prob, batch.x) * log_ratio
+        log_ratio = log_prob_scale(cfg.log_prob, batch.x) * log_ratio
         loss = ppo_clip(log_ratio, batch.advantage, cfg.clip).mean()
-        moved = log_ratio.detach()
-        metrics = {"log_ratio_abs": moved.abs().mean()}
+        size = log_ratio.detach()
+        metrics = {"log_ratio_abs": size.abs().mean()}
         if cfg.clip is not None:
-            metrics["clipped"] = (moved.expm1().abs() > cfg.clip).float().mean()
+            metrics["clipped"] = (size.expm1().abs() > cfg.clip).float().mean()
         return loss, metrics
 
     def state(self) -> dict[str, Any]:
-        """The rewards kept for each prompt, and whether old log-probs are computed again."""
-        return {**self.stats.state(), "restates": self.restates}
+        """Returns the recent rewards of each prompt, and whether old log-probs are recomputed."""
+        return {**self.stats.state(), "restates": self.recomputes}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over what ``state`` gave."""
+        """Restores the statistics that ``state`` returned."""
         self.stats.load_state(state)
-        self.restates = state["restates"]
+        self.recomputes = state["restates"]
 
 
 def first_log_ratio(policy: Policy, rows: Transitions, cfg: DDPOConfig) -> float:
-    """The largest |log ratio| of an update's rows before anything is learned: what another batch shape rounds away."""
+    """Returns the largest |log ratio| of an update's rows before any update: the rounding of another batch shape."""
     with policy.uncounted():
-        again = policy.log_probs(rows.x, rows.x_next, rows.k, rows.cond)
-    return dimensions(cfg.log_prob, rows.x) * float((again - rows.log_prob).abs().max())
+        log_prob = policy.log_probs(rows.x, rows.x_next, rows.k, rows.cond)
+    return log_prob_scale(cfg.log_prob, rows.x) * float((log_prob - rows.log_prob).abs().max())

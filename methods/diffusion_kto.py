@@ -1,4 +1,4 @@
-"""Diffusion-KTO: single images with a verdict, valued against the batch's mean gain over the reference.
+"""Diffusion-KTO: single labelled images, valued against the batch's mean gain over the reference.
 
 Li et al., "Aligning Diffusion Models by Optimizing Human Utility", arXiv:2404.04465.
 """
@@ -6,18 +6,17 @@ Li et al., "Aligning Diffusion Models by Optimizing Human Utility", arXiv:2404.0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pydantic import Field
 
 from benchbench.api import Images, Metrics, Need, Noise, OfflineMethod, PairsConfig, Policy, kto
 
-from ._denoising import mse, noised, whole
+from ._denoising import mse, noised, predict_in_chunks
 
 
 class DiffusionKTOConfig(PairsConfig):
-    """Defaults are those of the released code (train_kto_sd_v1.5.py, exps/example.sh)."""
+    """Settings; the defaults are those of the released code (train_kto_sd_v1.5.py, exps/example.sh)."""
 
     beta: float = Field(1000.0, gt=0, description="beta_dpo [code]; 5000 in the paper, from memory")
     positive_ratio: float = Field(
@@ -27,17 +26,17 @@ class DiffusionKTOConfig(PairsConfig):
 
 @dataclass(frozen=True)
 class Anchored(Images):
-    """Images with what their whole batch had to be seen for."""
+    """Images with the quantities that are computed once from their whole batch."""
 
-    q: torch.Tensor  # [N] error of the reference
-    z0: torch.Tensor  # [N], the same in every row: the batch's reference point
+    q: torch.Tensor  # [N] errors of the reference
+    z0: torch.Tensor  # [N] reference point of the batch, equal in all rows
 
 
-class DiffusionKTO(OfflineMethod):
-    """Single images with a verdict, valued against the batch's mean gain over the reference.
+class DiffusionKTO(OfflineMethod[DiffusionKTOConfig]):
+    """Single labelled images, valued against the batch's mean gain over the reference.
 
     1. Draw preferred and dispreferred images; 2. gain g = reference's error - policy's; 3. z0 = mean gain of the batch;
-    4. raise g above z0 where preferred, lower it where not, saturating.
+    4. raise g above z0 for preferred images and lower it for the others, with a sigmoid that saturates.
     """
 
     name = "diffusion-kto"
@@ -46,29 +45,29 @@ class DiffusionKTO(OfflineMethod):
     Config = DiffusionKTOConfig
 
     @classmethod
-    def needs(cls, cfg: Any) -> frozenset[Need]:
-        """The frozen base model as reference."""
+    def needs(cls, cfg: DiffusionKTOConfig) -> frozenset[Need]:
+        """Returns the need for a reference, the frozen base model."""
         return frozenset({"reference"})
 
     @classmethod
-    def winners(cls, cfg: Any) -> float:
-        """As drawn by the released sampler."""
-        return float(cfg.positive_ratio)
+    def winners(cls, cfg: DiffusionKTOConfig) -> float:
+        """Returns the share of preferred images, as in the released sampler."""
+        return cfg.positive_ratio
 
     @classmethod
-    def loss_at_start(cls, cfg: Any) -> float:
-        """No gain anywhere: 1 - sigmoid(0)."""
+    def loss_at_start(cls, cfg: DiffusionKTOConfig) -> float:
+        """Returns 1 - sigmoid(0), the loss where no image has a gain."""
         return 0.5
 
     @classmethod
-    def logit_scale(cls, cfg: Any) -> float:
-        """beta."""
-        return float(cfg.beta)
+    def logit_scale(cls, cfg: DiffusionKTOConfig) -> float:
+        """Returns beta."""
+        return cfg.beta
 
     def prepare(self, policy: Policy, batch: Images, cfg: DiffusionKTOConfig, noise: Noise) -> tuple[Anchored, Metrics]:
-        """z0 = max(0, mean g) over the batch, and the reference's errors, which do not change any more."""
+        """Returns the batch with z0 = max(0, mean g) and the reference's errors, which are fixed from here on."""
         x, tau, eps = noised(policy, batch.x, batch.draw, noise)
-        theta, ref = whole(policy, x, tau, batch.cond)
+        theta, ref = predict_in_chunks(policy, x, tau, batch.cond)
         q = mse(ref, eps)
         z0 = (q - mse(theta, eps)).mean().clamp(min=0)
         return Anchored(batch.x, batch.cond, batch.draw, batch.label, q, z0.expand(len(q))), {}
@@ -76,7 +75,7 @@ class DiffusionKTO(OfflineMethod):
     def loss(
         self, policy: Policy, batch: Anchored, cfg: DiffusionKTOConfig, noise: Noise
     ) -> tuple[torch.Tensor, Metrics]:
-        """1 - sigmoid(y beta (g - z0)), mean over images."""
+        """Returns the mean over images of 1 - sigmoid(y beta (g - z0))."""
         x, tau, eps = noised(policy, batch.x, batch.draw, noise)
         m = mse(policy.predict(x, tau, batch.cond), eps)
         g = batch.q - m

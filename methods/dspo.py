@@ -1,11 +1,11 @@
-"""DSPO: score matching towards the data's score plus that of being preferred.
+"""DSPO: score matching towards the score of the data plus the score of the preference.
 
 Zhu et al., "DSPO: Direct Score Preference Optimization for Diffusion Model Alignment", ICLR 2025, eq. 13.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -24,11 +24,11 @@ from benchbench.api import (
     pair_logit,
 )
 
-from ._denoising import predict_pairs, watch
+from ._denoising import pair_metrics, predict_pairs
 
 
 class DSPOConfig(PairsConfig):
-    """Defaults are those of the released code's launcher for SD 1.5."""
+    """Settings; the defaults are those of the released code's launcher for SD 1.5."""
 
     form: Literal["sd15", "sdxl", "e", "ref"] = Field(
         "sd15",
@@ -45,17 +45,21 @@ class DSPOConfig(PairsConfig):
     def _fits_the_form(cls, value: float, info: ValidationInfo) -> float:
         form = info.data.get("form")
         if form in {"sd15", "e"} and value >= 1:
-            raise ValueError(f"form {form} needs beta < 1: from 2 on it climbs the error that it should descend")
+            raise ValueError(
+                f"form {form} needs beta < 1: from beta = 2 on, the loss would increase the winner's error"
+            )
         if form in {"sdxl", "ref"} and value < 1:
-            raise ValueError(f"form {form} needs beta >= 1, 1000 to 5000 in the released grid: below it learns nothing")
+            raise ValueError(
+                f"form {form} needs beta >= 1 (the released grid is 1000 to 5000): below 1 it learns nothing"
+            )
         return value
 
 
-class DSPO(OfflineMethod):
-    """Score matching towards the data's score plus that of being preferred.
+class DSPO(OfflineMethod[DSPOConfig]):
+    """Score matching towards the score of the data plus the score of the preference.
 
-    1. Noise both images of a pair alike; 2. errors of policy and reference; 3. fit the winner's noise, moved away from
-    the reference's prediction by how little the pair is told apart yet.
+    1. Noise both images of a pair with one tau and eps; 2. compute the errors of policy and reference; 3. fit the
+    winner's noise, moved away from the reference's prediction; the less the policy separates the pair, the further.
     """
 
     name = "dspo"
@@ -63,22 +67,22 @@ class DSPO(OfflineMethod):
     Config = DSPOConfig
 
     @classmethod
-    def needs(cls, cfg: Any) -> frozenset[Need]:
-        """The frozen base model as reference."""
+    def needs(cls, cfg: DSPOConfig) -> frozenset[Need]:
+        """Returns the need for a reference, the frozen base model."""
         return frozenset({"reference"})
 
     @classmethod
-    def loss_at_start(cls, cfg: Any) -> float | None:
-        """(1 - sigmoid(0))² where the reference is fitted; elsewhere the winner's own error."""
+    def loss_at_start(cls, cfg: DSPOConfig) -> float | None:
+        """Returns (1 - sigmoid(0))² for the forms sdxl and ref, None for the others, whose start is not fixed."""
         return 0.25 if cfg.form in {"sdxl", "ref"} else None
 
     @classmethod
-    def logit_scale(cls, cfg: Any) -> float:
-        """Half of beta, in every form."""
-        return 0.5 * float(cfg.beta)
+    def logit_scale(cls, cfg: DSPOConfig) -> float:
+        """Returns half of beta, in every form."""
+        return 0.5 * cfg.beta
 
     def loss(self, policy: Policy, batch: ImagePairs, cfg: DSPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
-        """mean (d - beta (1 - sigmoid(z)) p)² on the winner, or the form that is asked for."""
+        """Returns the mean of (d - beta (1 - sigmoid(z)) p)² over winners, or of the loss that ``form`` names."""
         predictions = predict_pairs(policy, batch, noise, shared=True)
         m, q = predictions.m, predictions.q
         d, p = predictions.theta_w - predictions.eps_w, predictions.theta_w - predictions.ref_w
@@ -89,5 +93,5 @@ class DSPO(OfflineMethod):
             loss = dspo_energy(d, p, cfg.beta)
         else:
             loss = dspo_reference(p, z, cfg.switch if cfg.form == "sdxl" else None)
-        metrics = {**watch(m, q), "moved": p.detach().square().mean()}
+        metrics = {**pair_metrics(m, q), "moved": p.detach().square().mean()}
         return loss.mean(), metrics

@@ -1,11 +1,9 @@
-"""MaPO: the winner's denoising loss with a margin over the loser's, without any reference.
+"""MaPO: the winner's denoising loss with a margin over the loser's, without a reference.
 
 Hong et al., "Margin-aware Preference Optimization for Aligning Diffusion Models without Reference", arXiv:2406.06424.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -16,20 +14,20 @@ from ._denoising import predict_pairs
 
 
 class MaPOConfig(PairsConfig):
-    """Defaults are those of the released code (mapo/utils.py and its README)."""
+    """Settings; the defaults are those of the released code (mapo/utils.py and its README)."""
 
     caption_dropout: float = Field(0.0, ge=0, le=1, description="share of captions that become empty [code: none]")
     flip: Flip = Field("joint", description="mirror both images of a pair half the time [code], or each, or neither")
     beta: float = Field(0.1, gt=0, description="weight of the margin [code]")
     s: float = Field(0.5, gt=0, description="scale of the error inside phi [code]")
-    T: float = Field(1000.0, gt=0, description="what the margin is multiplied by [code: training timesteps]")
+    T: float = Field(1000.0, gt=0, description="factor on the margin [code: training timesteps]")
 
 
-class MaPO(OfflineMethod):
-    """The winner's denoising loss with a margin over the loser's, without any reference.
+class MaPO(OfflineMethod[MaPOConfig]):
+    """The winner's denoising loss with a margin over the loser's, without a reference.
 
-    1. Noise both images of a pair alike; 2. errors of the policy alone; 3. the winner's, and by how
-    much it is likelier.
+    1. Noise both images of a pair with one tau and eps; 2. compute the policy's errors; 3. the loss is the winner's
+    error and a term for its margin over the loser.
     """
 
     name = "mapo"
@@ -37,12 +35,12 @@ class MaPO(OfflineMethod):
     Config = MaPOConfig
 
     @classmethod
-    def logit_scale(cls, cfg: Any) -> float:
-        """T s/2: phi falls with slope -s/2 at an error of 0, and less steeply beyond."""
-        return float(cfg.T * cfg.s / 2)
+    def logit_scale(cls, cfg: MaPOConfig) -> float:
+        """Returns T s/2: phi has slope -s/2 at an error of 0, and is less steep beyond."""
+        return cfg.T * cfg.s / 2
 
     def loss(self, policy: Policy, batch: ImagePairs, cfg: MaPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
-        """m_w - beta log sigmoid(T (phi(m_w) - phi(m_l))), mean over pairs."""
+        """Returns the mean over pairs of m_w - beta log sigmoid(T (phi(m_w) - phi(m_l)))."""
         m_w, m_l = predict_pairs(policy, batch, noise, shared=True, reference=False).m
         loss = mapo(m_w, m_l, cfg.beta, cfg.s, cfg.T).mean()
         margin = (cfg.T * (phi(m_w, cfg.s) - phi(m_l, cfg.s))).detach()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from benchbench.api import Images, Metrics, Noise, OfflineMethod, PairsConfig, Policy
@@ -12,10 +10,10 @@ from ._denoising import mse, noised
 
 
 class SFTConfig(PairsConfig):
-    """Defaults are those of the released code, which differ from Diffusion-DPO's in nothing."""
+    """Settings; the defaults are those of the released code, equal to Diffusion-DPO's."""
 
 
-class SFT(OfflineMethod):
+class SFT(OfflineMethod[SFTConfig]):
     """The denoising loss on the preferred images.
 
     1. Noise the winner of a pair; 2. predict its noise.
@@ -27,12 +25,12 @@ class SFT(OfflineMethod):
     Config = SFTConfig
 
     @classmethod
-    def winners(cls, cfg: Any) -> float:
-        """Nothing but winners."""
+    def winners(cls, cfg: SFTConfig) -> float:
+        """Returns 1: all images are winners."""
         return 1.0
 
     def loss(self, policy: Policy, batch: Images, cfg: SFTConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
-        """m_w, mean over images."""
+        """Returns the mean of m_w over images."""
         x, tau, eps = noised(policy, batch.x, batch.draw, noise)
         m = mse(policy.predict(x, tau, batch.cond), eps).mean()
         return m, {"mse_w": m.detach()}

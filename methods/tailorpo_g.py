@@ -1,6 +1,6 @@
 """TailorPO-G: TailorPO whose winner is first moved along the reward's gradient (arXiv:2502.01667).
 
-The move itself is in ``tailorpo.py``, between ranking and loss, as in the paper's Algorithm 1; here it is switched on.
+``tailorpo.py`` implements the move, between ranking and loss as in the paper's Algorithm 1; this file switches it on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from .tailorpo import TailorPO, TailorPOConfig
 
 
 class GuidedConfig(TailorPOConfig):
-    """The same with guidance on."""
+    """TailorPO's settings with guidance on."""
 
     guidance: bool = Field(True, description="TailorPO-G: move the winner along the reward's gradient [paper]")
 

@@ -1,7 +1,7 @@
-"""Prompt sets by name or file: ``load("animals")``, ``load("my-prompts.txt")``.
+"""Loads prompt sets by name or from a file: ``load("animals")``, ``load("my-prompts.txt")``.
 
-A named set is in index.yaml (shipped beside it, or fetched once) or comes from a plug-in. A file is .txt (one prompt
-a line), .jsonl or .csv (field ``prompt`` or ``caption``).
+A named set is listed in index.yaml (shipped, or fetched once) or comes from a plug-in. A file is .txt (one prompt a
+line), .jsonl or .csv (field ``prompt`` or ``caption``).
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from .files import SUFFIXES, read
 
 __all__ = ["Entry", "Fetch", "find", "index", "load", "missing", "names"]
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 class Fetch(BaseModel):
-    """Where a set that is not shipped comes from: data sets on the hub, tried in order, and files in them."""
+    """The source of a set that is not shipped: data sets on the hub, tried in order, and files in them."""
 
     model_config = ConfigDict(extra="forbid")
 
     repos: list[str] = []
     files: list[str] = []
-    """Patterns; the files that match hold this set's prompts and no others."""
+    """Patterns of the files that hold this set's prompts and no others."""
     url: str = ""
-    """For what is not on the hub: one file, at a commit."""
+    """The address of one file at a commit, for a set that is not on the hub."""
     column: str = ""
-    """The column with the prompt; empty for a JSON list of strings."""
+    """The column of the prompts; empty for a JSON list of strings."""
     revision: str = "main"
     sha256: str = ""
     """The first digits of the file's hash, where it is known."""
 
 
 class Entry(BaseModel):
-    """What index.yaml says of one set."""
+    """The entry of one set in index.yaml."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,9 +57,9 @@ class Entry(BaseModel):
 
 
 def load(name_or_path: str) -> PromptSet:
-    """The set of this name, or the prompts of this file.
+    """Returns the prompt set of a name or file.
 
-    Errors: UsageError (unknown or bad), MissingError (not fetched yet), CorruptError (other prompts than recorded).
+    Raises UsageError (unknown or invalid), MissingError (not fetched yet), CorruptError (other prompts than recorded).
     """
     name = find(name_or_path)
     if name is not None and name in index():
@@ -73,12 +73,12 @@ def load(name_or_path: str) -> PromptSet:
 
 
 def names() -> list[str]:
-    """Every named set: those of index.yaml, then those of plug-ins."""
+    """Returns the names of all sets: those of index.yaml, then those of plug-ins."""
     return [*index(), *(name for name in registry.names("prompts") if name not in index())]
 
 
 def find(name: str) -> str | None:
-    """The full name behind a name or alias, None for what is neither."""
+    """Returns the full name of a set by name or alias, or None for any other text."""
     for full, entry in index().items():
         if name in entry.aliases:
             return full
@@ -86,7 +86,7 @@ def find(name: str) -> str | None:
 
 
 def missing(name: str) -> str | None:
-    """What is not on this machine, with the command that gets it, or None."""
+    """Returns a message with the command that fetches the set, or None where it is on this machine."""
     entry = index().get(name)
     if entry is None or entry.file or _fetched(name).is_file():
         return None
@@ -95,8 +95,8 @@ def missing(name: str) -> str | None:
 
 @functools.cache
 def index() -> dict[str, Entry]:
-    """index.yaml, checked."""
-    raw = read_yaml((HERE / "index.yaml").read_text(encoding="utf-8"))
+    """Returns the validated entries of index.yaml."""
+    raw = read_yaml((FOLDER / "index.yaml").read_text(encoding="utf-8"))
     return {name: Entry.model_validate(entry) for name, entry in raw.items()}
 
 
@@ -105,31 +105,36 @@ def _fetched(name: str) -> Path:
 
 
 def _plugin(name: str) -> PromptSet:
-    made = registry.get("prompts", name)()
-    if not isinstance(made, PromptSet) or made.name != name:  # images and scores are filed under the set's own name
-        wrong = f"it is named {made.name!r}" if isinstance(made, PromptSet) else f"it is a {type(made).__name__}"
-        raise UsageError(
-            f"the plug-in of the prompt set {name!r} returns something else",
-            wrong,
-            f"return a PromptSet named {name!r}; bench check {name} tries out the rest",
-        )
-    return made
+    """Returns the prompt set of a plug-in. Raises UsageError where its function returns something else."""
+    prompt_set = registry.get("prompts", name)()
+    if not isinstance(prompt_set, PromptSet):
+        problem = f"it is a {type(prompt_set).__name__}"
+    elif prompt_set.name != name:  # images and scores are filed under the set's own name
+        problem = f"it is named {prompt_set.name!r}"
+    else:
+        return prompt_set
+    raise UsageError(
+        f"the plug-in of the prompt set {name!r} returns something else",
+        problem,
+        f"return a PromptSet named {name!r}; bench check {name} tests the rest",
+    )
 
 
 def _indexed(name: str, entry: Entry) -> PromptSet:
-    path = HERE / entry.file if entry.file else _fetched(name)
+    """Returns a set of index.yaml. Raises MissingError or CorruptError."""
+    path = FOLDER / entry.file if entry.file else _fetched(name)
     if not entry.file and not path.is_file():
         raise MissingError(
             f"the prompt set {name!r} is not on this machine",
-            "its prompts are not ours to ship, so they are fetched once",
+            "its prompts are not part of this package and have to be fetched once",
             f"bench fetch --prompts {[*entry.aliases, name][0]}",
         )
-    found = PromptSet(name, read(path), entry.origin, entry.licence)
-    if len(found) != entry.count or entry.sha256 not in ("", found.hash):
+    prompt_set = PromptSet(name, read(path), entry.origin, entry.licence)
+    if len(prompt_set) != entry.count or entry.sha256 not in ("", prompt_set.hash):
         expected = f"{entry.count} with {entry.sha256[:12] or 'any'}…"
         raise CorruptError(
             f"{path} does not hold the prompts of {name!r}",
-            f"it has {len(found)} prompts with sha256 {found.hash[:12]}…, expected {expected}",
+            f"it has {len(prompt_set)} prompts with sha256 {prompt_set.hash[:12]}…, expected {expected}",
             "install the package again" if entry.file else f"delete the file and run: bench fetch --prompts {name}",
         )
-    return found
+    return prompt_set

@@ -1,4 +1,4 @@
-"""Reads prompts from a file of a user's, and says in which line it is wrong."""
+"""Reads prompts from a user's file; its errors name the line."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ FIELDS = ("prompt", "caption")
 
 
 def read(path: Path) -> tuple[str, ...]:
-    """The prompts of a .txt, .jsonl or .csv file, at least one. Errors: UsageError with the line."""
+    """Returns the prompts of a .txt, .jsonl or .csv file, at least one. Raises UsageError, which names the line."""
     if path.is_dir():
         raise _bad(path, "it is a folder", "name a file in it")
     if not path.is_file():
         raise _bad(path, "there is no such file", "check the path; `bench list prompts` shows the named sets")
     if path.suffix not in SUFFIXES:
-        raise _bad(path, f"its name does not end in {', '.join(SUFFIXES)}", "rename it to say what it is")
-    found = []
+        raise _bad(
+            path, f"its name does not end in {', '.join(SUFFIXES)}", "rename it so that its ending names its format"
+        )
+    prompts = []
     for line, prompt in SUFFIXES[path.suffix](path, _text(path)):
         if not prompt.strip():
             raise _bad(path, f"line {line} holds no prompt", "remove the line; the empty prompt cannot be trained on")
-        found.append(prompt.strip())
-    if not found:
+        prompts.append(prompt.strip())
+    if not prompts:
         raise _bad(path, "it holds no prompt", "write one prompt a line")
-    return tuple(found)
+    return tuple(prompts)
 
 
 def _text(path: Path) -> str:
+    """Returns the text of a UTF-8 file. Raises UsageError."""
     data = path.read_bytes()
     try:
-        return data.decode("utf-8-sig")  # with or without the mark that some editors put in front
+        return data.decode("utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise _bad(
@@ -43,11 +46,13 @@ def _text(path: Path) -> str:
 
 
 def _lines(_path: Path, text: str) -> Iterator[tuple[int, str]]:
+    """Yields each line with its number."""
     if text.strip():
         yield from enumerate(text.rstrip().split("\n"), start=1)
 
 
 def _jsonl(path: Path, text: str) -> Iterator[tuple[int, str]]:
+    """Yields the prompt of each JSON line with the line's number. Raises UsageError."""
     for number, line in _lines(path, text):
         try:
             row = parse(line)
@@ -60,6 +65,7 @@ def _jsonl(path: Path, text: str) -> Iterator[tuple[int, str]]:
 
 
 def _csv(path: Path, text: str) -> Iterator[tuple[int, str]]:
+    """Yields the prompt of each CSV row with its line number. Raises UsageError."""
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = [name for name in FIELDS if name in (rows.fieldnames or ())]
     if text.strip() and not columns:

@@ -1,4 +1,7 @@
-"""Do a model's tokenizer and vocabulary fit a prompt set?"""
+"""Checks that a model's tokenizer and vocabulary fit a prompt set.
+
+Imports the shapes world only inside a function: it loads numpy, which `bench --help` must not load.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from benchbench.errors import UsageError
 
 
 def too_long(prompts: PromptSet, tokenizer: Any) -> list[str]:
-    """One warning for each prompt of which the text encoder reads only the beginning; the limit is the tokenizer's."""
+    """Returns a warning for each prompt that is longer than the tokenizer's limit, since the rest is not read."""
     limit = tokenizer.model_max_length
     lengths = [(prompt, len(tokenizer(prompt, truncation=False)["input_ids"])) for prompt in prompts.prompts]
     return [
@@ -21,28 +24,29 @@ def too_long(prompts: PromptSet, tokenizer: Any) -> list[str]:
 
 
 def check_vocabulary(prompts: PromptSet, model: str) -> None:
-    """Raises UsageError for a word that a model with a small vocabulary has never seen: it would mean nothing to it."""
+    """Raises UsageError for a word outside the vocabulary of a model that knows only a few words."""
     if not defaults.of(model).limited_vocabulary:
         return
     known = shapes_words()
-    strange = {word: prompt for prompt in prompts.prompts for word in _words(prompt) if word not in known}
-    if strange:
-        word, prompt = next(iter(strange.items()))
+    unknown = {word: prompt for prompt in prompts.prompts for word in _words(prompt) if word not in known}
+    if unknown:
+        word, prompt = next(iter(unknown.items()))
         raise UsageError(
             f"the shapes model does not know the prompt set {prompts.name!r}",
-            f"{len(strange)} of its words mean nothing to it, such as {word!r} in {prompt!r}",
+            f"{len(unknown)} words are not in its vocabulary, such as {word!r} in {prompt!r}",
             "use --prompts shapes-simple or shapes-complex, or another model",
         )
 
 
 def shapes_words() -> set[str]:
-    """The words of the shapes world's captions."""
-    from benchbench.shapes.captions import POSITION_PHRASES
-    from benchbench.shapes.drawing import COLOURS, SHAPES, SIZES
+    """Returns the words of the shapes world's captions."""
+    from benchbench.shapes import captions, drawing
 
-    phrases = [*COLOURS, *SHAPES, *SIZES, *POSITION_PHRASES.values(), "a an on background"]
+    attributes = [*drawing.COLOURS, *drawing.SHAPES, *drawing.SIZES, *captions.POSITION_PHRASES.values()]
+    phrases = [*attributes, "a an on background"]
     return {word for phrase in phrases for word in phrase.split()}
 
 
 def _words(prompt: str) -> list[str]:
+    """Returns the words of a prompt in lower case, without commas and full stops."""
     return prompt.lower().replace(",", " ").replace(".", " ").split()

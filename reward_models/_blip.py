@@ -1,7 +1,7 @@
-"""BLIP (arXiv:2201.12086) as ImageReward uses it: the text reads the image through cross-attention.
+"""BLIP (arXiv:2201.12086) as ImageReward uses it: the text tower attends to the image by cross-attention.
 
-transformers' defaults would be wrong in five places, three of them silently: 12 text heads (not 8), LayerNorm eps 1e-6
-in the image tower (not 1e-5), and attention in both directions (not causal). The first token stays [CLS].
+transformers' defaults would be wrong in five places. Three of them raise no error: 12 text heads (not 8), LayerNorm eps
+1e-6 in the image tower (not 1e-5), and attention in both directions (not causal). The first token stays [CLS].
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LAYER = {
 
 
 class Vision(nn.Module):
-    """Prepared images [N, 3, side, side] to all their tokens, class token first and normalised: [N, L, D]."""
+    """The image tower: preprocessed images [N, 3, side, side] to normalised tokens [N, L, D], the class token first."""
 
     def __init__(self, state: State, path: Path) -> None:
         from transformers import BlipVisionConfig, BlipVisionModel
@@ -56,11 +56,13 @@ class Vision(nn.Module):
         self.tower = fill(lambda: BlipVisionModel(config), renamed, path)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.tower(pixels).last_hidden_state
+        """Returns the tokens [N, L, D]."""
+        tokens: Tensor = self.tower(pixels).last_hidden_state
+        return tokens
 
 
 class Text(nn.Module):
-    """Token ids and their mask [N, L], and an image's tokens, to the first token's last state [N, D]."""
+    """The text tower: token ids and mask [N, L], and image tokens, to the last state of the first token [N, D]."""
 
     def __init__(self, state: State, path: Path) -> None:
         from transformers import BlipTextConfig
@@ -81,35 +83,38 @@ class Text(nn.Module):
             bos_token_id=None,
             sep_token_id=None,
             hidden_act="gelu",
-            is_decoder=True,  # only so are there cross-attention modules; the mask below attends both ways all the same
+            is_decoder=True,  # needed for cross-attention modules; the mask below still attends in both directions
         )
-        own = {name: value for name, value in state.items() if not name.endswith("position_ids")}
-        self.tower = fill(lambda: BlipTextModel(config, add_pooling_layer=False), own, path)
+        tensors = {name: value for name, value in state.items() if not name.endswith("position_ids")}
+        self.tower = fill(lambda: BlipTextModel(config, add_pooling_layer=False), tensors, path)
 
     def forward(self, ids: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        # The tower's own forward asks whether the mask hides anything, and a GPU has to be waited for to answer that.
+        """Returns the last state of the first token, [N, D]."""
+        # The tower's own forward tests whether the mask hides any token, which waits for the GPU.
         hidden = torch.zeros(mask.shape, device=mask.device).masked_fill(mask == 0, torch.finfo(torch.float32).min)
         words = self.tower.embeddings(input_ids=ids)
         out = self.tower.encoder(words, attention_mask=hidden[:, None, None], encoder_hidden_states=image)
-        return out.last_hidden_state[:, 0]
+        first_token: Tensor = out.last_hidden_state[:, 0]
+        return first_token
 
 
 def towers(state: State, path: Path) -> tuple[Vision, Text]:
-    """Both towers of a checkpoint in BLIP's own names; its two projections, which no score uses, are left out."""
+    """Returns both towers of a checkpoint in BLIP's own names, without its two projections, which no score uses."""
     return Vision(part(state, "blip.visual_encoder."), path), Text(part(state, "blip.text_encoder."), path)
 
 
 def tokenizer(folder: Path) -> Any:
-    """BERT's tokenizer from the files of a folder; BLIP's two extra tokens appear in no prompt."""
+    """Returns BERT's tokenizer from the files of a folder. BLIP's two extra tokens appear in no prompt."""
     from transformers import BertTokenizer
 
     return BertTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def _vision_name(name: str) -> str:
+    """Returns transformers' name of a tensor of BLIP's image tower."""
     if not name.startswith("blocks."):
-        stem, dot, kind = name.rpartition(".")
-        return VISION[name] if name in VISION else f"{VISION.get(stem, stem)}{dot}{kind}"
+        stem, dot, suffix = name.rpartition(".")
+        return VISION[name] if name in VISION else f"{VISION.get(stem, stem)}{dot}{suffix}"
     _, layer, rest = name.split(".", 2)
-    stem, _, kind = rest.rpartition(".")
-    return f"encoder.layers.{layer}.{LAYER.get(stem, stem)}.{kind}"
+    stem, _, suffix = rest.rpartition(".")
+    return f"encoder.layers.{layer}.{LAYER.get(stem, stem)}.{suffix}"

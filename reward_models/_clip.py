@@ -1,13 +1,12 @@
 """CLIP's two towers (arXiv:2103.00020) from a checkpoint in the layout of transformers or of open_clip.
 
-Sizes are read from the checkpoint; what no shape tells is in ``Family``: OpenAI's weights were trained with
-x * sigmoid(1.702 x) and LAION's with the exact GELU, and taking the one for the other is silent.
+Sizes are read from the checkpoint. ``Family`` holds the settings that tensor shapes do not determine: OpenAI's weights
+were trained with x * sigmoid(1.702 x) and LAION's with the exact GELU, and a mix-up raises no error.
 """
 
 from __future__ import annotations
 
 import html
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,26 +19,28 @@ from torch.nn.functional import normalize
 
 from benchbench.api import hand_over
 
-from ._prompts import exactly, look_up
+from ._prompts import PromptCache
 from ._weights import State, fill, layers, need, read
 
 
 @dataclass(frozen=True)
 class Family:
-    """What a CLIP checkpoint does not say of itself."""
+    """The settings of a CLIP that its checkpoint does not contain."""
 
     activation: str
     vision_head: int
-    """Width of a head of the image tower."""
+    """Width of an attention head in the image tower."""
     text_head: int = 64
 
 
 OPENAI_L14 = Family("quick_gelu", 64)
 LAION_H14 = Family("gelu", 80)
+VISION_PREFIXES = ("vision_model.", "visual_projection.")
+TEXT_PREFIXES = ("text_model.", "text_projection.")
 
 
 class Vision(nn.Module):
-    """The image tower: prepared images [N, 3, side, side] to embeddings [N, D], not normalised."""
+    """The image tower: preprocessed images [N, 3, side, side] to embeddings [N, D], not normalised."""
 
     def __init__(self, state: State, family: Family, path: Path) -> None:
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -59,22 +60,24 @@ class Vision(nn.Module):
             projection_dim=len(need(state, "visual_projection.weight", path)),
             hidden_act=family.activation,
         )
-        own = {name: value for name, value in state.items() if name.startswith(("vision_model.", "visual_projection."))}
-        self.tower = fill(lambda: CLIPVisionModelWithProjection(config), own, path)
+        tensors = {name: value for name, value in state.items() if name.startswith(VISION_PREFIXES)}
+        self.tower = fill(lambda: CLIPVisionModelWithProjection(config), tensors, path)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.tower(pixels).image_embeds
+        """Returns the embeddings [N, D]."""
+        embeddings: Tensor = self.tower(pixels).image_embeds
+        return embeddings
 
 
 class Text(nn.Module):
-    """The text tower and its tokenizer: prompts to embeddings [N, D] of length 1.
+    """The text tower and its tokenizer: prompts to unit embeddings [N, D].
 
-    An embedding depends on its prompt alone, so it is kept on the device (the last ``KEEP`` of them, 4 kB each), and
-    the tower stays in the host's memory: on the device a copy of it is only while prompts are new.
+    An embedding depends on its prompt alone, so the last 10,000 stay on the device, 4 kB each. The tower itself stays
+    in host memory, and is copied to the device only to encode new prompts.
     """
 
-    KEEP = 10_000
-    CHUNK = 64  # prompts that are read at a time
+    CACHED = 10_000
+    CHUNK = 64  # prompts that are encoded at a time
 
     def __init__(self, state: State, family: Family, path: Path, tokenizer: Any, unescape: bool) -> None:
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -93,29 +96,32 @@ class Text(nn.Module):
             projection_dim=len(need(state, "text_projection.weight", path)),
             hidden_act=family.activation,
             bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,  # where the sentence is read; transformers' old default is wrong
+            eos_token_id=tokenizer.eos_token_id,  # its state is the embedding; transformers' old default is wrong
         )
-        own = {name: value for name, value in state.items() if name.startswith(("text_model.", "text_projection."))}
-        self.tower = fill(lambda: CLIPTextModelWithProjection(config), own, path)
+        tensors = {name: value for name, value in state.items() if name.startswith(TEXT_PREFIXES)}
+        self.tower = fill(lambda: CLIPTextModelWithProjection(config), tensors, path)
         self.tokenizer, self.length, self.unescape = tokenizer, len(positions), unescape
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self.cache = PromptCache[str](self.CACHED)
 
     def forward(self, prompts: Sequence[str], device: torch.device) -> Tensor:
-        return look_up(self._known, prompts, lambda new: self._read(new, device), self.KEEP)
+        """Returns the unit embeddings [N, D] on the device."""
+        return self.cache.get(prompts, lambda new: self._encode(new, device), device)
 
-    def _read(self, prompts: list[str], device: torch.device) -> Tensor:
-        """Embeddings [N, D] of prompts by a copy of the tower on the device; the tower itself does not move."""
-        own = [*self.tower.named_parameters(), *self.tower.named_buffers()]
-        there = {name: value.to(device) for name, value in own}
+    def _encode(self, prompts: list[str], device: torch.device) -> Tensor:
+        """Returns embeddings [N, D] of prompts, computed by a copy of the tower on the device."""
+        named = [*self.tower.named_parameters(), *self.tower.named_buffers()]
+        on_device = {name: value.to(device) for name, value in named}
         parts = []
-        with exactly(device):
-            for i in range(0, len(prompts), self.CHUNK):
-                ids = hand_over(self.tokens(prompts[i : i + self.CHUNK]), device)
-                parts.append(normalize(functional_call(self.tower, there, (ids,)).text_embeds, dim=-1))
+        for i in range(0, len(prompts), self.CHUNK):
+            ids = hand_over(self.tokens(prompts[i : i + self.CHUNK]), device)
+            parts.append(normalize(functional_call(self.tower, on_device, (ids,)).text_embeds, dim=-1))
         return torch.cat(parts)
 
     def tokens(self, prompts: Sequence[str]) -> Tensor:
-        """Ids [N, L]: beginning, words, end; cut at the tower's length, padded at the end, which no score reads."""
+        """Returns token ids [N, L] with start and end token, cut at the tower's length, padded after the end token.
+
+        Padding changes no embedding.
+        """
         texts = [html.unescape(html.unescape(prompt)) for prompt in prompts] if self.unescape else list(prompts)
         ids: Tensor = self.tokenizer(
             texts, padding=True, truncation=True, max_length=self.length, return_tensors="pt"
@@ -124,7 +130,7 @@ class Text(nn.Module):
 
 
 def load(weights: Path) -> State:
-    """A checkpoint's tensors by transformers' names, whichever of the two layouts it has."""
+    """Returns a checkpoint's tensors by transformers' names, whichever of the two layouts it has."""
     state = read(weights)
     if "visual.conv1.weight" in state:
         state = from_open_clip(state, weights)
@@ -132,32 +138,32 @@ def load(weights: Path) -> State:
 
 
 def tokenizer(folder: Path) -> Any:
-    """CLIP's tokenizer from the files of a folder."""
+    """Returns CLIP's tokenizer from the files of a folder."""
     from transformers import CLIPTokenizer
 
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def from_open_clip(state: State, path: Path) -> State:
-    """open_clip's names and shapes to transformers': fused q, k, v are split, projections transposed."""
-    out: State = {"logit_scale": need(state, "logit_scale", path)}
+    """Returns open_clip's tensors by transformers' names: fused q, k, v are split, projections transposed."""
+    renamed: State = {"logit_scale": need(state, "logit_scale", path)}
     for name, value in state.items():
         side, inner = ("vision", name.removeprefix("visual.")) if name.startswith("visual.") else ("text", name)
         if inner in ("proj", "text_projection"):
-            out["visual_projection.weight" if side == "vision" else "text_projection.weight"] = value.T.contiguous()
+            renamed["visual_projection.weight" if side == "vision" else "text_projection.weight"] = value.T.contiguous()
         elif inner.startswith("transformer.resblocks."):
             layer, _, rest = inner.removeprefix("transformer.resblocks.").partition(".")
-            where = f"{side}_model.encoder.layers.{layer}."
+            prefix = f"{side}_model.encoder.layers.{layer}."
             if rest.startswith("attn.in_proj_"):
-                kind = rest.removeprefix("attn.in_proj_")
-                for one, third in zip("qkv", value.chunk(3), strict=True):
-                    out[f"{where}self_attn.{one}_proj.{kind}"] = third
+                suffix = rest.removeprefix("attn.in_proj_")
+                for letter, third in zip("qkv", value.chunk(3), strict=True):
+                    renamed[f"{prefix}self_attn.{letter}_proj.{suffix}"] = third
             else:
-                part, _, kind = rest.rpartition(".")
-                out[f"{where}{LAYER[part]}.{kind}"] = value
+                part, _, suffix = rest.rpartition(".")
+                renamed[f"{prefix}{LAYER[part]}.{suffix}"] = value
         elif (side, inner) in TOP:
-            out[f"{side}_model.{TOP[side, inner]}"] = value
-    return out
+            renamed[f"{side}_model.{TOP[side, inner]}"] = value
+    return renamed
 
 
 LAYER = {
@@ -171,7 +177,7 @@ TOP = {
     ("vision", "class_embedding"): "embeddings.class_embedding",
     ("vision", "positional_embedding"): "embeddings.position_embedding.weight",
     ("vision", "conv1.weight"): "embeddings.patch_embedding.weight",
-    ("vision", "ln_pre.weight"): "pre_layrnorm.weight",  # so spelled in transformers
+    ("vision", "ln_pre.weight"): "pre_layrnorm.weight",  # transformers spells it so
     ("vision", "ln_pre.bias"): "pre_layrnorm.bias",
     ("vision", "ln_post.weight"): "post_layernorm.weight",
     ("vision", "ln_post.bias"): "post_layernorm.bias",

@@ -1,4 +1,7 @@
-"""Rewards that are a multiple of the cosine of CLIP's image and prompt embeddings."""
+"""Rewards that are a multiple of the cosine of CLIP's image and prompt embeddings.
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILES = (("vocab.json",), ("merges.txt",), ("tokenizer_config.json",), ("tokenizer.json",))
 H14_TOKENIZER = Asset(
-    what="CLIP's tokenizer",
+    title="CLIP's tokenizer",
     repos=("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "openai/clip-vit-large-patch14"),
     files=TOKENIZER_FILES,
     size="4 MB",
     licence="MIT",
 )
 L14 = Asset(
-    what="CLIP ViT-L/14 of OpenAI",
+    title="CLIP ViT-L/14 of OpenAI",
     repos=("openai/clip-vit-large-patch14",),
     files=(("model.safetensors", "pytorch_model.bin"),),
     size="1.7 GB",
@@ -34,12 +37,11 @@ class ClipReward(NeuralReward):
     """``scale`` times the cosine. ``assets`` are the weights and the tokenizer, in this order."""
 
     family: ClassVar[Literal["openai", "laion"]]
-    transform: ClassVar[Literal["torchvision", "transformers", "letterbox"]]
-    """Whose resize and crop: torchvision's and transformers' differ in an odd crop and in when they make RGB."""
     unescape: ClassVar[bool] = False
-    """Whether the authors' tokenizer turns ``&amp;`` into ``&`` (OpenAI's and open_clip's do)."""
+    """True where the authors' tokenizer turns ``&amp;`` into ``&``, as OpenAI's and open_clip's do."""
 
     def load(self) -> None:
+        """Builds both towers and the tokenizer."""
         from . import _clip
 
         (weights,), tokenizer = self.assets[0].paths(), self.assets[1].paths()
@@ -52,27 +54,11 @@ class ClipReward(NeuralReward):
 
     @property
     def scale(self) -> float:
-        """What the cosine is multiplied by."""
+        """The factor on the cosine."""
         return 1.0
 
-    def prepare(self, images: Sequence[Image]) -> Tensor:
-        from . import _preprocess as p
-
-        if self.transform == "letterbox":
-            return p.letterbox_pil(images, self.side)
-        if self.transform == "transformers":
-            return p.clip_pil(images, self.side, "floor", rgb_first=True)
-        return p.clip_pil(images, self.side, "round", rgb_first=False)
-
-    def prepare_tensor(self, images: Tensor) -> Tensor:
-        from . import _preprocess as p
-
-        if self.transform == "letterbox":
-            return p.letterbox_tensor(images, self.side)
-        return p.clip_tensor(images, self.side, "floor" if self.transform == "transformers" else "round")
-
     def features(self, images: Sequence[Image]) -> Tensor:
-        """What it sees of pictures, for comparing them with each other: unit vectors [N, D]."""
+        """Returns the image embeddings, unit vectors [N, D], for comparing images with each other."""
         import torch
         from torch.nn.functional import normalize
 
@@ -80,18 +66,20 @@ class ClipReward(NeuralReward):
             return normalize(self.vision(self.prepare(images).to(self.device)), dim=-1)
 
     def expect(self, prompts: Sequence[str]) -> None:
-        """On a GPU, to which the text tower is copied for every reading, reads all that are new together.
+        """Encodes all new prompts in one batch on a GPU, since the text tower is copied there for each batch.
 
-        On a CPU prompts are read as they come to be judged: their batch decides how they are rounded.
+        On a CPU nothing is encoded ahead, because the batch of a prompt decides how its embedding is rounded.
         """
         import torch
 
         device = torch.device(self.device)
         if device.type != "cpu" and prompts:
-            self.text(list(dict.fromkeys(prompts))[: self.text.KEEP], device)
+            self.text(list(dict.fromkeys(prompts))[: self.text.cache.size], device)
 
-    def judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score_pixels(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Returns ``scale`` times the cosine, [N]."""
         from torch.nn.functional import normalize
 
-        seen = normalize(self.vision(pixels), dim=-1)
-        return self.scale * (seen * self.text(prompts, pixels.device)).sum(-1)
+        image_embeddings = normalize(self.vision(pixels), dim=-1)
+        scores: Tensor = self.scale * (image_embeddings * self.text(prompts, pixels.device)).sum(-1)
+        return scores

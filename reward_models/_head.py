@@ -1,4 +1,4 @@
-"""The head that the aesthetic predictor and ImageReward share: five linear layers and nothing between them."""
+"""The head of the aesthetic predictor and of ImageReward: five linear layers without activations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from ._weights import State, fill, need
 
 LINEAR = (0, 2, 4, 6, 7)
-"""Places of the linear layers; those between were dropout, which evaluation skips."""
+"""Indices of the linear layers; the layers between are dropout, which evaluation skips."""
 
 
 class Head(nn.Module):
-    """Embeddings [N, D] to one number each, [N]. Tensors ``layers.{0,2,4,6,7}.{weight,bias}``."""
+    """Maps embeddings [N, D] to scores [N]. Its tensors are ``layers.{0,2,4,6,7}.{weight,bias}``."""
 
     def __init__(self, state: State, path: Path) -> None:
         super().__init__()
@@ -27,6 +27,7 @@ class Head(nn.Module):
         self.stack = fill(make, state, path)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns scores [N] of embeddings [N, D]."""
         for layer in self.stack["layers"].values():  # type: ignore[operator]
             x = layer(x)
         return x.squeeze(-1)

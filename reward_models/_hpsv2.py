@@ -1,6 +1,6 @@
 """Human Preference Score v2 (arXiv:2306.09341), whose two sets of weights give different scales.
 
-Published numbers rarely say which: Stable Diffusion 1.5 has about 27 by v2.0 and 24 to 25 by v2.1.
+Published numbers rarely name the version: Stable Diffusion 1.5 scores about 27 by v2.0 and 24 to 25 by v2.1.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ._clip_reward import ClipReward
 
 
 def weights_file(version: str, file: str, sha256: str) -> Asset:
-    """The file of one version's weights; ``sha256`` is known by its first and last digits."""
+    """Returns the asset of one version's weights; ``sha256`` is given by its first and last digits."""
     return Asset(
-        what=f"HPSv2 {version}",
+        title=f"HPSv2 {version}",
         repos=("xswu/HPSv2",),
         files=((f"{file}.safetensors", f"{file}.pt"),),
         size="2.0 GB",
@@ -25,7 +25,7 @@ def weights_file(version: str, file: str, sha256: str) -> Asset:
 
 
 class HPSv2(ClipReward):
-    """100 times the cosine, by the weights that a subclass names."""
+    """100 times the cosine. A subclass names the weights."""
 
     unit: ClassVar[str] = "100 cos"
     family = "laion"
@@ -34,4 +34,5 @@ class HPSv2(ClipReward):
 
     @property
     def scale(self) -> float:
+        """The factor on the cosine."""
         return 100.0

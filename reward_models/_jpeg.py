@@ -1,6 +1,6 @@
 """JPEG size as a reward, after DDPO (arXiv:2305.13301): quality 95, in kB of 1000 bytes, negated for compressibility.
 
-The header counts: a 32x32 picture of one colour has some 640 bytes of it.
+The size includes the header, about 640 bytes for a 32x32 image of one colour.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ QUALITY = 95
 
 
 def kilobytes(image: Image) -> float:
-    """Size of the image as a JPEG file of quality 95, in units of 1000 bytes."""
+    """Returns the size of the image as a JPEG file of quality 95, in units of 1000 bytes."""
     file = io.BytesIO()
     image.convert("RGB").save(file, format="JPEG", quality=QUALITY)
     return len(file.getvalue()) / 1000
@@ -35,6 +35,7 @@ class JPEGSize(Reward):
     sign: ClassVar[float]
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Returns the signed file sizes, float32 [N]."""
         import torch
 
         if len(images) != len(prompts):

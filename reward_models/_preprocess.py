@@ -1,11 +1,13 @@
-"""From images to what a tower reads: the authors' own resize and crop, and the same with a gradient.
+"""Preprocessing of images for CLIP and BLIP: the authors' own resize and crop, and the same on tensors with a gradient.
 
-Every reward here normalises by the same mean and deviation; they differ in how they resize and crop (README.md).
+All rewards here normalise by the same mean and deviation; they differ in resize and crop (README.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,28 +22,30 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 Crop = Literal["round", "floor"]
-"""How an odd margin is split: torchvision rounds half of it, transformers takes the floor."""
+"""The rounding of half an odd margin: torchvision rounds it, transformers takes the floor."""
 
 
 def normalise(images: Tensor) -> Tensor:
-    """[N, 3, H, W] in [0, 1] to mean 0 and deviation 1 on CLIP's training images."""
+    """Returns [N, 3, H, W] in [0, 1] normalised to mean 0 and deviation 1 on CLIP's training images."""
     mean, std = constant(_mean_and_deviation, images.dtype, like=images)
-    return (images - mean) / std
+    normalised: Tensor = (images - mean) / std
+    return normalised
 
 
 def clip_pil(images: Sequence[Image], side: int, crop: Crop, rgb_first: bool) -> Tensor:
-    """[N, 3, side, side], normalised: PIL's bicubic on the shortest side, a centre crop, 8 bits throughout.
+    """Returns [N, 3, side, side], normalised: PIL's bicubic resize of the shortest side and a centre crop, in 8 bits.
 
-    ``rgb_first``: whether other modes become RGB before the resize (transformers) or after the crop (OpenAI's CLIP).
+    With ``rgb_first`` other modes are converted to RGB before the resize (transformers), else after the crop (OpenAI's
+    CLIP).
     """
     return normalise(torch.stack([_tensor(_shortest(image, side, crop, rgb_first)) for image in images]))
 
 
 def clip_tensor(images: Tensor, side: int, crop: Crop) -> Tensor:
-    """The same for tensors [N, 3, H, W] in [0, 1]: PIL's two passes, each clamped and rounded to 8 bits.
+    """Returns what ``clip_pil`` returns, for tensors [N, 3, H, W] in [0, 1]: PIL's two passes, each rounded to 8 bits.
 
-    The rounding passes the gradient straight through, so it is that of the smooth resize. PIL goes along the width
-    first, except where it shrinks a picture that is more than twice as high as wide (Pillow 13, by trying 600 sizes).
+    The rounding passes the gradient unchanged, so it is the gradient of the smooth resize. PIL resizes the width first,
+    except where it shrinks an image over twice as high as wide (found by trying 600 sizes with Pillow 13).
     """
     height, width = images.shape[-2:]
     new_width, new_height = _fit(width, height, side)
@@ -60,9 +64,9 @@ def clip_tensor(images: Tensor, side: int, crop: Crop) -> Tensor:
 
 
 def letterbox_pil(images: Sequence[Image], side: int) -> Tensor:
-    """[N, 3, side, side], normalised, as HPSv2 does it: the longest side becomes ``side``, black bars fill the rest.
+    """Returns [N, 3, side, side], normalised, as HPSv2 does: longest side ``side``, black bars around.
 
-    The resize works on floats in one pass and may leave [0, 1]; the bars are black before normalisation.
+    The resize works on floats in one pass, so values may leave [0, 1]; the bars are black before normalisation.
     """
     boxed = []
     for image in images:
@@ -75,7 +79,7 @@ def letterbox_pil(images: Sequence[Image], side: int) -> Tensor:
 
 
 def letterbox_tensor(images: Tensor, side: int) -> Tensor:
-    """The same for tensors [N, 3, H, W] in [0, 1], as two matrix products."""
+    """Returns what ``letterbox_pil`` returns, for tensors [N, 3, H, W] in [0, 1], by two matrix products."""
     x = images.float()
     height, width = _longest(x, side)
     if x.shape[-1] != width:
@@ -85,15 +89,28 @@ def letterbox_tensor(images: Tensor, side: int) -> Tensor:
     return normalise(_box(x, side))
 
 
+def aliased_tensor(images: Tensor, side: int) -> Tensor:
+    """Returns [N, 3, side, side], normalised, of tensors [N, 3, H, W] in [0, 1], as SPO's preference model was trained.
+
+    A bicubic resize of the shortest side without antialiasing, clamped to [0, 1], and a centre crop.
+    """
+    high, wide = images.shape[-2:]
+    scale = side / min(high, wide)
+    size = (max(side, round(high * scale)), max(side, round(wide * scale)))
+    resized = interpolate(images.float(), size, mode="bicubic", align_corners=False).clamp(0, 1)
+    top, left = (size[0] - side) // 2, (size[1] - side) // 2
+    return normalise(resized[..., top : top + side, left : left + side])
+
+
 def round8(images: Tensor) -> Tensor:
-    """[0, 1] to the nearest multiple of 1/255, with the gradient of the identity."""
+    """Returns values in [0, 1] rounded to the nearest multiple of 1/255, with the gradient of the identity."""
     return images + ((images * 255).round() / 255 - images).detach()
 
 
 def weights(old: int, new: int) -> Tensor:
-    """The antialiased bicubic resize of a line of ``old`` pixels as a matrix [new, old].
+    """Returns the antialiased bicubic resize of a line of ``old`` pixels as a matrix [new, old].
 
-    A product with it is deterministic on every device, which the backward pass of ``interpolate`` is not.
+    The matrix product is deterministic on every device; the backward pass of ``interpolate`` is not.
     """
     identity = torch.eye(old, dtype=torch.float64)[None, None]
     resized = interpolate(identity, (new, old), mode="bicubic", align_corners=False, antialias=True)
@@ -101,15 +118,17 @@ def weights(old: int, new: int) -> Tensor:
 
 
 def _mean_and_deviation(dtype: torch.dtype) -> Tensor:
-    """[2, 3, 1, 1]: of a colour's values on CLIP's training images."""
+    """Returns [2, 3, 1, 1]: mean and deviation of each colour channel on CLIP's training images."""
     return torch.tensor((MEAN, STD), dtype=dtype).view(2, 3, 1, 1)
 
 
 def _tensor(image: Image) -> Tensor:
+    """Returns an RGB image as float32 [3, H, W] in [0, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
 def _shortest(image: Image, side: int, crop: Crop, rgb_first: bool) -> Image:
+    """Returns the RGB image, resized and cropped to ``side`` x ``side``."""
     if rgb_first:
         image = image.convert("RGB")
     width, height = _fit(*image.size, side)
@@ -120,23 +139,48 @@ def _shortest(image: Image, side: int, crop: Crop, rgb_first: bool) -> Image:
 
 
 def _fit(width: int, height: int, side: int) -> tuple[int, int]:
-    """The size whose shortest side is ``side``; the other is rounded down, as torchvision and transformers do."""
+    """Returns (width, height) with the shortest side ``side``; the longest is rounded down, as in both libraries."""
     short, long = min(width, height), max(width, height)
-    other = int(side * long / short)
-    return (side, other) if width <= height else (other, side)
+    longest = int(side * long / short)
+    return (side, longest) if width <= height else (longest, side)
 
 
 def _longest(x: Tensor, side: int) -> tuple[int, int]:
+    """Returns (height, width) with the longest side ``side``."""
     height, width = x.shape[-2:]
     scale = side / max(height, width)
     return round(height * scale), round(width * scale)
 
 
 def _margin(spare: int, crop: Crop) -> int:
+    """Returns the pixels to cut at the left or the top, of ``spare`` in all."""
     return round(spare / 2) if crop == "round" else spare // 2
 
 
 def _box(x: Tensor, side: int) -> Tensor:
+    """Returns images padded with zeros to ``side`` x ``side``, centred."""
     height, width = x.shape[-2:]
     spare_w, spare_h = side - width, side - height
     return pad(x, (spare_w // 2, spare_w - spare_w // 2, spare_h // 2, spare_h - spare_h // 2))
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One authors' preprocessing for both scoring paths; each function takes the side in pixels."""
+
+    from_pil: Callable[[Sequence[Image], int], Tensor]
+    from_tensor: Callable[[Tensor, int], Tensor]
+
+
+TRANSFORMS = {
+    "torchvision": Transform(
+        partial(clip_pil, crop="round", rgb_first=False),
+        partial(clip_tensor, crop="round"),
+    ),
+    "transformers": Transform(
+        partial(clip_pil, crop="floor", rgb_first=True),
+        partial(clip_tensor, crop="floor"),
+    ),
+    "letterbox": Transform(letterbox_pil, letterbox_tensor),
+}
+"""The transforms by name; README.md says which reward has which."""

@@ -1,11 +1,11 @@
-"""Keeps a reward's tensors of each prompt on its device."""
+"""A bounded cache of tensors of prompts, on a reward's device."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,31 +15,37 @@ from benchbench.runtime.precision import arithmetic
 Key = TypeVar("Key", bound=Hashable)
 
 
-def look_up(
-    known: OrderedDict[Key, Tensor], wanted: Sequence[Key], make: Callable[[list[Key]], Iterable[Tensor]], most: int
-) -> Tensor:
-    """A row for each wanted key, stacked: [N, ...].
+class PromptCache(Generic[Key]):
+    """The tensors of the ``size`` keys that were used last. A key is a prompt, or a tuple of prompts."""
 
-    Those that are not ``known`` yet are made in one call of ``make`` and added. Afterwards the ``most`` keys that were
-    wanted last are kept.
-    """
-    distinct = list(dict.fromkeys(wanted))
-    new = [key for key in distinct if key not in known]
-    if new:
-        known.update(zip(new, make(new), strict=True))
-    rows = torch.stack([known[key] for key in wanted])
-    for key in distinct:
-        known.move_to_end(key)
-    while len(known) > most:
-        known.popitem(last=False)
-    return rows
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._tensors: OrderedDict[Key, Tensor] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def get(self, keys: Sequence[Key], make: Callable[[list[Key]], Iterable[Tensor]], device: torch.device) -> Tensor:
+        """Returns the tensors of the keys, stacked: [N, ...].
+
+        One call of ``make`` computes those that are missing, in exact float32 and without gradient: exact scores use
+        them later, even if a score in TF32 is what first needs them.
+        """
+        distinct = list(dict.fromkeys(keys))
+        new = [key for key in distinct if key not in self._tensors]
+        if new:
+            with _exact(device):
+                self._tensors.update(zip(new, make(new), strict=True))
+        stacked = torch.stack([self._tensors[key] for key in keys])
+        for key in distinct:
+            self._tensors.move_to_end(key)
+        while len(self._tensors) > self.size:
+            self._tensors.popitem(last=False)
+        return stacked
 
 
 @contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """For making what is kept: exact float32 without a gradient, whatever precision holds outside.
-
-    What a judgement in TF32 has read serves exact scores afterwards.
-    """
+def _exact(device: torch.device) -> Iterator[None]:
+    """Computes in exact float32 without gradient inside the block, whatever precision holds outside."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False), arithmetic("fp32", device):
         yield

@@ -1,4 +1,7 @@
-"""What the shapes world's rewards share: pictures as tensors, chunks, and where the weights are."""
+"""The base class of the shapes world's rewards, and the conversion of images to tensors.
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ from typing import TYPE_CHECKING, ClassVar
 from benchbench.api import MissingError, Reward
 from benchbench.shapes import WEIGHTS
 
+from ._exact import use_exact_fp32
+
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
 SIDE = 32
-"""Pictures of another size are resized to 32x32 pixels, the world's own size."""
-CHUNK = 100
+"""The world's image size in pixels. Images of other sizes are resized to it."""
+CHUNK = 100  # images that are scored at a time
 
 
 def to_tensor(images: Sequence[Image]) -> torch.Tensor:
-    """RGB images as float32 [N, 3, 32, 32] in [0, 1]."""
+    """Returns RGB images as float32 [N, 3, 32, 32] in [0, 1]."""
     import numpy as np
     import torch
     from PIL.Image import Resampling
@@ -35,7 +40,7 @@ def to_tensor(images: Sequence[Image]) -> torch.Tensor:
 
 
 def to_side(images: torch.Tensor) -> torch.Tensor:
-    """The same for tensors [N, 3, H, W] in [0, 1], with a gradient."""
+    """Returns tensors [N, 3, H, W] in [0, 1] resized to [N, 3, 32, 32], with a gradient."""
     from torch.nn.functional import interpolate
 
     if images.shape[-2:] == (SIDE, SIDE):
@@ -45,30 +50,30 @@ def to_side(images: torch.Tensor) -> torch.Tensor:
 
 
 class ShapesReward(Reward):
-    """A differentiable reward on 32x32 pictures; `score` runs the same tensors in chunks without a gradient."""
+    """A differentiable reward on 32x32 images; ``score`` computes the same in chunks without gradient."""
 
     version: ClassVar[str] = "shapes-1"
     differentiable: ClassVar[bool] = True
     weights: ClassVar[str] = "shipped"
     file: ClassVar[str | None] = None
-    """What it needs in the world's weights folder."""
+    """The file or folder of the weights in the world's weights folder; None for a formula."""
 
     @classmethod
     def missing(cls) -> str | None:
+        """Returns which weights are missing and where they were expected, or None."""
         if cls.file is None or (WEIGHTS / cls.file).exists():
             return None
         return f"{cls.file} of the shapes world is not in {WEIGHTS}"
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        absent = self.missing()
-        if absent:
-            raise MissingError(f"{self.name} has no weights", absent, "bench shapes build --out DIR makes them")
+        missing = self.missing()
+        if missing:
+            raise MissingError(f"{self.name} has no weights", missing, "bench shapes build --out DIR makes them")
         super().__init__(device)
-        from benchbench.runtime.precision import exact_fp32
-
-        exact_fp32()
+        use_exact_fp32()
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Returns scores for evaluation, float32 [N] on the CPU."""
         import torch
 
         if len(images) != len(prompts):

@@ -1,4 +1,4 @@
-"""Reads a checkpoint into tensors, and puts tensors into a module that was never initialised."""
+"""Reads a checkpoint into tensors, and fills modules with them without initialising the modules first."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def read(path: Path) -> State:
-    """The tensors of a safetensors file, or of a pickle that holds nothing but tensors; on the CPU.
+    """Returns the tensors of a safetensors file, or of a pickle that holds only tensors, on the CPU.
 
-    Training checkpoints keep them under ``state_dict``. Errors: CorruptError.
+    The tensors may be under the key ``state_dict``, as in training checkpoints. Raises CorruptError.
     """
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        found = found.get("state_dict", found)
-        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
-    except Exception as error:  # the readers of two formats raise some ten kinds of error on a damaged file
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    except Exception as error:  # the readers of the two formats raise about ten classes of errors on damaged files
         raise _corrupt(path, (str(error).strip() or type(error).__name__).splitlines()[0]) from error
 
 
 def fill(make: Callable[[], Module], state: Mapping[str, Tensor], path: Path) -> Module:
-    """The module with these tensors in float32, frozen, in evaluation mode; every tensor has its place and no other.
+    """Returns the module with these tensors in float32, frozen and in evaluation mode.
 
-    Errors: CorruptError for tensors that are missing, unexpected, of another shape or not finite.
+    Raises CorruptError for tensors that are missing, unexpected, of another shape or not finite.
     """
     from accelerate import init_empty_weights
 
@@ -52,21 +52,21 @@ def fill(make: Callable[[], Module], state: Mapping[str, Tensor], path: Path) ->
 
 
 def part(state: Mapping[str, Tensor], prefix: str) -> State:
-    """The tensors whose names begin with ``prefix``, without it."""
+    """Returns the tensors whose names begin with ``prefix``, by names without the prefix."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def layers(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered layers follow ``prefix``."""
+    """Returns the number of distinct layer numbers that follow ``prefix`` in the names."""
     return len({name.removeprefix(prefix).split(".")[0] for name in state if name.startswith(prefix)})
 
 
 def need(state: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    """The tensor of this name. Errors: CorruptError for a file that is not of this architecture."""
+    """Returns the tensor of this name. Raises CorruptError where the file has none, as one of another architecture."""
     if name not in state:
         raise _corrupt(path, f"it has no tensor {name}")
     return state[name]
 
 
 def _corrupt(path: Path, cause: str) -> CorruptError:
-    return CorruptError(f"{path} is not the checkpoint it should be", cause, "delete it and fetch it again")
+    return CorruptError(f"{path} is not the expected checkpoint", cause, "delete it and fetch it again")

@@ -1,4 +1,7 @@
-"""LAION's improved aesthetic predictor: a linear head on CLIP ViT-L/14, trained on people's ratings of 1 to 10."""
+"""LAION's improved aesthetic predictor: a linear head on CLIP ViT-L/14, trained on people's ratings of 1 to 10.
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from ._clip_reward import L14
 from ._neural import NeuralReward
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
 HEAD = "sac+logos+ava1-l14-linearMSE.pth"
@@ -19,7 +21,7 @@ SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
 
 
 class Aesthetic(NeuralReward):
-    """The rating that people would give an image, from 1 to 10; the prompt plays no part."""
+    """The predicted rating of an image by people, from 1 to 10. The prompt does not matter."""
 
     name: ClassVar[str] = "aesthetic"
     version: ClassVar[str] = "sac+logos+ava1-l14-linearMSE"
@@ -27,10 +29,11 @@ class Aesthetic(NeuralReward):
     range: ClassVar[tuple[float, float]] = (3.0, 8.0)
     weights: ClassVar[str] = "openai/clip-vit-large-patch14 (MIT) and its head by LAION (Apache-2.0)"
     megabytes: ClassVar[int] = 420
+    transform = "torchvision"
     assets: ClassVar[tuple[Asset, ...]] = (
         L14,
         Asset(
-            what="the head of the aesthetic predictor",
+            title="the head of the aesthetic predictor",
             repos=("sitatech/aesthetic-predictor-v2", "trl-lib/ddpo-aesthetic-predictor"),
             files=((HEAD, "aesthetic-model.pth"),),
             size="3.7 MB",
@@ -41,25 +44,17 @@ class Aesthetic(NeuralReward):
     )
 
     def load(self) -> None:
-        from . import _clip, _head
-        from ._weights import read
+        """Builds CLIP's image tower and the head."""
+        from . import _clip, _head, _weights
 
         (weights,), (head,) = (asset.paths() for asset in self.assets)
         self.vision = _clip.Vision(_clip.load(weights), _clip.OPENAI_L14, weights).to(self.device)
-        self.head = _head.Head(read(head), head).to(self.device)
+        self.head = _head.Head(_weights.read(head), head).to(self.device)
         self.side = self.vision.side
 
-    def prepare(self, images: Sequence[Image]) -> Tensor:
-        from ._preprocess import clip_pil
-
-        return clip_pil(images, self.side, "round", rgb_first=False)
-
-    def prepare_tensor(self, images: Tensor) -> Tensor:
-        from ._preprocess import clip_tensor
-
-        return clip_tensor(images, self.side, "round")
-
-    def judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score_pixels(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Returns the head's rating of the unit image embeddings, [N]."""
         from torch.nn.functional import normalize
 
-        return self.head(normalize(self.vision(pixels), dim=-1))
+        ratings: Tensor = self.head(normalize(self.vision(pixels), dim=-1))
+        return ratings

@@ -1,4 +1,4 @@
-"""Cosine by LAION's CLIP ViT-H/14, as in Diffusion-DPO's win rates, whose code resizes as HPSv2 does."""
+"""CLIP score by LAION's CLIP ViT-H/14, as in Diffusion-DPO's win rates, whose code resizes like HPSv2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ClipH14(ClipReward):
     unescape: ClassVar[bool] = True
     assets: ClassVar[tuple[Asset, ...]] = (
         Asset(
-            what="CLIP ViT-H/14 of LAION",
+            title="CLIP ViT-H/14 of LAION",
             repos=("laion/CLIP-ViT-H-14-laion2B-s32B-b79K",),
             files=(
                 (

@@ -1,4 +1,4 @@
-"""Cosine by OpenAI's CLIP ViT-L/14, as in ImageReward's comparisons."""
+"""CLIP score by OpenAI's CLIP ViT-L/14, as in ImageReward's comparisons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ClipL14(ClipReward):
     assets: ClassVar[tuple[Asset, ...]] = (
         L14,
         Asset(
-            what="CLIP's tokenizer",
+            title="CLIP's tokenizer",
             repos=("openai/clip-vit-large-patch14",),
             files=TOKENIZER_FILES,
             size="4 MB",

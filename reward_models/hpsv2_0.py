@@ -1,4 +1,4 @@
-"""100 times the cosine by HPSv2's first weights, v2.0, which ``hpsv2.score`` takes unless told otherwise."""
+"""HPSv2 with its first weights, v2.0, the default of ``hpsv2.score``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._hpsv2 import HPSv2, weights_file
 
 
 class HPSv20(HPSv2):
-    """Human Preference Score v2.0 (arXiv:2306.09341); v2.1 has another scale."""
+    """Human Preference Score v2.0 (arXiv:2306.09341); v2.1 has a different scale."""
 
     name: ClassVar[str] = "hpsv2.0"
     version: ClassVar[str] = "v2.0"

@@ -1,4 +1,4 @@
-"""100 times the cosine by HPSv2's second weights, v2.1, which ``hpsv2.evaluate`` takes unless told otherwise."""
+"""HPSv2 with its second weights, v2.1, the default of ``hpsv2.evaluate``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._hpsv2 import HPSv2, weights_file
 
 
 class HPSv21(HPSv2):
-    """Human Preference Score v2.1 (arXiv:2306.09341); v2.0 has another scale."""
+    """Human Preference Score v2.1 (arXiv:2306.09341); v2.0 has a different scale."""
 
     name: ClassVar[str] = "hpsv2.1"
     version: ClassVar[str] = "v2.1"

@@ -1,8 +1,10 @@
-"""ImageReward v1.0 (arXiv:2304.05977): BLIP trained on rankings, and a linear head on its first token."""
+"""ImageReward v1.0 (arXiv:2304.05977): BLIP trained on rankings, and a linear head on its first token.
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,19 +14,18 @@ from ._neural import NeuralReward
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
     from torch import Tensor
 
 MEAN, DEVIATION = 0.16717362830052426, 1.0333394966054072
-"""Of the head's output over the authors' data, so that scores there have mean 0 and deviation 1."""
+"""Mean and deviation of the head's output on the authors' data; normalised scores there have mean 0, deviation 1."""
 LENGTH = 35
-"""Tokens of a prompt that are read."""
-KEPT = 512
+"""Tokens of a prompt that the network reads; longer prompts are cut."""
+CACHED = 512
 """Prompts whose tokens stay on the device."""
 
 
 class ImageReward(NeuralReward):
-    """How much people prefer an image for a prompt, in deviations from the mean of the authors' data."""
+    """People's preference for an image given a prompt, in standard deviations from the mean of the authors' data."""
 
     name: ClassVar[str] = "imagereward"
     version: ClassVar[str] = "v1.0"
@@ -32,16 +33,17 @@ class ImageReward(NeuralReward):
     range: ClassVar[tuple[float, float]] = (-2.5, 2.5)
     weights: ClassVar[str] = "zai-org/ImageReward, ImageReward.pt (Apache-2.0)"
     megabytes: ClassVar[int] = 300
+    transform = "torchvision"
     assets: ClassVar[tuple[Asset, ...]] = (
         Asset(
-            what="ImageReward v1.0",
+            title="ImageReward v1.0",
             repos=("zai-org/ImageReward", "THUDM/ImageReward"),
             files=(("ImageReward.safetensors", "ImageReward.pt"),),
             size="1.8 GB",
             licence="Apache-2.0",
         ),
         Asset(
-            what="BERT's tokenizer",
+            title="BERT's tokenizer",
             repos=("google-bert/bert-base-uncased", "bert-base-uncased"),
             files=(("vocab.txt",), ("tokenizer_config.json",), ("tokenizer.json",)),
             size="0.7 MB",
@@ -50,37 +52,27 @@ class ImageReward(NeuralReward):
     )
 
     def load(self) -> None:
-        from . import _blip, _head
-        from ._weights import part, read
+        """Builds BLIP's two towers, the head and the tokenizer."""
+        from . import _blip, _head, _prompts, _weights
 
         (weights,), tokenizer = (asset.paths() for asset in self.assets)
-        state = read(weights)
+        state = _weights.read(weights)
         vision, text = _blip.towers(state, weights)
         self.vision, self.text = vision.to(self.device), text.to(self.device)
-        self.head = _head.Head(part(state, "mlp."), weights).to(self.device)
+        self.head = _head.Head(_weights.part(state, "mlp."), weights).to(self.device)
         self.tokenizer = _blip.tokenizer(tokenizer[0].parent)
         self.side = self.vision.side
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self.tokens = _prompts.PromptCache[str](CACHED)
 
-    def prepare(self, images: Sequence[Image]) -> Tensor:
-        from ._preprocess import clip_pil
+    def score_pixels(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Returns the head's normalised output, [N]."""
+        tokens = self.tokens.get(prompts, lambda new: self._tokenize(new, pixels.device), pixels.device)
+        ids, mask = tokens.unbind(1)
+        rewards: Tensor = self.head(self.text(ids, mask, self.vision(pixels)))
+        return (rewards - MEAN) / DEVIATION
 
-        return clip_pil(images, self.side, "round", rgb_first=False)
-
-    def prepare_tensor(self, images: Tensor) -> Tensor:
-        from ._preprocess import clip_tensor
-
-        return clip_tensor(images, self.side, "round")
-
-    def judge(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
-        from ._prompts import look_up
-
-        known = look_up(self._known, prompts, lambda new: self._tokens(new, pixels.device), KEPT)
-        ids, mask = known.unbind(1)
-        return (self.head(self.text(ids, mask, self.vision(pixels))) - MEAN) / DEVIATION
-
-    def _tokens(self, prompts: list[str], device: torch.device) -> Tensor:
-        """Token ids and their mask, int64 [N, 2, LENGTH], on the device."""
+    def _tokenize(self, prompts: list[str], device: torch.device) -> Tensor:
+        """Returns token ids and their mask, int64 [N, 2, LENGTH], on the device."""
         import torch
 
         words = self.tokenizer(prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")

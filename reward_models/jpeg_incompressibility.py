@@ -1,4 +1,4 @@
-"""Size of the JPEG file: detail pays."""
+"""The size of an image as a JPEG file: rewards detailed images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._jpeg import JPEGSize
 
 
 class JPEGIncompressibility(JPEGSize):
-    """In kB of 1000 bytes, at quality 95, as in DDPO (arXiv:2305.13301)."""
+    """The JPEG file size in kB of 1000 bytes, at quality 95, as in DDPO (arXiv:2305.13301)."""
 
     name: ClassVar[str] = "jpeg_incompressibility"
     range: ClassVar[tuple[float, float]] = (0.0, 500.0)

@@ -21,7 +21,7 @@ class PickScore(ClipReward):
     transform = "transformers"
     assets: ClassVar[tuple[Asset, ...]] = (
         Asset(
-            what="PickScore v1",
+            title="PickScore v1",
             repos=("yuvalkirstain/PickScore_v1", "krnl/PickScore_v1", "pickapic-anonymous/PickScore_v1"),
             files=(("model.safetensors", "pytorch_model.bin"),),
             size="3.9 GB",
@@ -32,4 +32,5 @@ class PickScore(ClipReward):
 
     @property
     def scale(self) -> float:
+        """The factor on the cosine, learned with the weights."""
         return self.logit_scale

@@ -1,4 +1,7 @@
-"""The shapes world's aesthetic scorer: a small net trained on noisy opinions about a hidden rule."""
+"""The shapes world's aesthetic scorer: a small network trained on noisy ratings by a hidden rule.
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ShapesAesthetic(ShapesReward):
-    """How much the world's annotators would like a picture; the prompt plays no part."""
+    """The predicted rating of an image by the world's simulated annotators. The prompt does not matter."""
 
     name: ClassVar[str] = "shapes-aesthetic"
     unit: ClassVar[str] = "points"
@@ -27,9 +30,11 @@ class ShapesAesthetic(ShapesReward):
 
         from benchbench.shapes.nets import AestheticNet
 
-        net = AestheticNet()
-        net.load_state_dict(load_file(WEIGHTS / "aesthetic.safetensors"))
-        self.net = net.float().requires_grad_(False).eval().to(device)
+        network = AestheticNet()
+        network.load_state_dict(load_file(WEIGHTS / "aesthetic.safetensors"))
+        self.network = network.float().requires_grad_(False).eval().to(device)
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        return self.net(to_side(images))
+        """Returns ratings [N] with a gradient, of images [N, 3, H, W] in [0, 1]."""
+        ratings: torch.Tensor = self.network(to_side(images))
+        return ratings

@@ -1,8 +1,10 @@
-"""The shapes world's CLIP score, by a CLIP that shares no weights with the pipeline's text tower."""
+"""The shapes world's CLIP score, by a CLIP that shares no weights with the pipeline's text encoder.
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,12 +16,12 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-KEPT = 8
-"""Lists of prompts whose embeddings are kept: a rollout shows the same ones again at every step that it judges."""
+CACHED = 8
+"""Lists of prompts whose embeddings are cached: a rollout scores the same list at several steps."""
 
 
 class ShapesCLIP(ShapesReward):
-    """Cosine of picture and prompt, times ten, by a CLIP that shares no weights with the pipeline's text tower."""
+    """Ten times the cosine of image and prompt."""
 
     name: ClassVar[str] = "shapes-clip"
     unit: ClassVar[str] = "10 cos"
@@ -31,22 +33,24 @@ class ShapesCLIP(ShapesReward):
         import torch
         from transformers import CLIPModel, CLIPTokenizer
 
+        from ._prompts import PromptCache
+
         folder = WEIGHTS / str(self.file)
-        self.words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         self.model = model.requires_grad_(False).eval().to(device)
-        self._read: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
+        self.cache = PromptCache[tuple[str, ...]](CACHED)
 
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Token ids of prompts, int64 [N, L]."""
+        """Returns token ids of prompts, int64 [N, L]."""
         length = self.model.config.text_config.max_position_embeddings
-        ids: torch.Tensor = self.words(
+        ids: torch.Tensor = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
         return ids
 
     def features(self, images: Sequence[Image]) -> torch.Tensor:
-        """What it sees of pictures, for comparing them with each other: unit vectors [N, D]."""
+        """Returns the image embeddings, unit vectors [N, D], for comparing images with each other."""
         import torch
         from torch.nn.functional import normalize
 
@@ -56,39 +60,35 @@ class ShapesCLIP(ShapesReward):
                 self.model.visual_projection(self.model.vision_model(2 * pixels - 1).pooler_output), dim=-1
             )
 
-    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Of token ids [N, L]: [N, D]."""
-        read: torch.Tensor = self.model.text_projection(self.model.text_model(tokens).pooler_output)
-        return read
+    def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Returns embeddings [N, D] of token ids [N, L]."""
+        embeddings: torch.Tensor = self.model.text_projection(self.model.text_model(tokens).pooler_output)
+        return embeddings
 
-    def read(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Embeddings of prompts [N, D] on the model's device. They are kept by the list, not by the prompt: the same
-        prompt in another batch may be rounded otherwise.
+    def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Returns embeddings [N, D] of prompts on the model's device.
+
+        They are cached by the list and not by the prompt, because a prompt in another batch may be rounded differently.
         """
         import torch
 
-        from ._prompts import exactly
-
-        key = tuple(prompts)
-        if key not in self._read:
-            with exactly(torch.device(self.device)):
-                self._read[key] = self.embed(self.tokens(prompts).to(self.device))
-        self._read.move_to_end(key)
-        while len(self._read) > KEPT:
-            self._read.popitem(last=False)
-        return self._read[key]
+        device = torch.device(self.device)
+        return self.cache.get(
+            [tuple(prompts)], lambda lists: [self.embed_text(self.tokens(lists[0]).to(self.device))], device
+        )[0]
 
     def cosine(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        """Cosine of each picture [N, 3, H, W] in [0, 1] with its prompt: [N]."""
+        """Returns the cosine of each image [N, 3, H, W] in [0, 1] with its prompt: [N]."""
         from torch.nn.functional import cosine_similarity
 
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not len(images):
             return images.new_zeros(0)
-        read = self.read(prompts)
-        seen = self.model.visual_projection(self.model.vision_model(2 * to_side(images) - 1).pooler_output)
-        return cosine_similarity(seen, read, dim=-1)
+        text = self.embed_prompts(prompts)
+        vision = self.model.visual_projection(self.model.vision_model(2 * to_side(images) - 1).pooler_output)
+        return cosine_similarity(vision, text, dim=-1)
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Returns scores [N] with a gradient, of images [N, 3, H, W] in [0, 1]."""
         return 10 * self.cosine(images, prompts)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from ._shapes import ShapesReward
+from ._shapes import ShapesReward, to_side
 
 if TYPE_CHECKING:
     import torch
 
 TINY = 1e-8
-"""Keeps the square roots' gradients finite on pictures of one colour; adds at most 1.3e-5 to a score."""
+"""Keeps the gradients of the square roots finite on images of one colour; adds at most 1.3e-5 to a score."""
 
 
 def colourfulness(images: torch.Tensor) -> torch.Tensor:
-    """Of pictures [N, 3, H, W] in [0, 1]: [N], the authors' measure on the scale of 0 to 255 divided by ten."""
+    """Returns the authors' measure, on the scale of 0 to 255, divided by ten: [N] of images [N, 3, H, W] in [0, 1]."""
     red, green, blue = (255 * images.float()).flatten(2).unbind(1)
     rg, yb = red - green, (red + green) / 2 - blue
     spread = rg.var(1, correction=0) + yb.var(1, correction=0)
@@ -24,7 +24,7 @@ def colourfulness(images: torch.Tensor) -> torch.Tensor:
 
 
 class ShapesColour(ShapesReward):
-    """How colourful a picture is; the prompt plays no part."""
+    """How colourful an image is. The prompt does not matter."""
 
     name: ClassVar[str] = "shapes-colour"
     version: ClassVar[str] = "formula"
@@ -33,6 +33,5 @@ class ShapesColour(ShapesReward):
     weights: ClassVar[str] = "none"
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        from ._shapes import to_side
-
+        """Returns the colourfulness [N] with a gradient, of images [N, 3, H, W] in [0, 1]."""
         return colourfulness(to_side(images))

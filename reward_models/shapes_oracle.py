@@ -1,4 +1,7 @@
-"""The shapes world's oracle as a gold reward: it measures, and no method is ever trained on it."""
+"""The shapes world's oracle as a gold reward: it evaluates, and no method is trained on it.
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import Reward
+from benchbench.shapes import oracle
 
 from ._shapes import SIDE
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ShapesOracle(Reward):
-    """Of the attributes that the prompt states, the fraction that the picture shows."""
+    """The fraction of the prompt's stated attributes that the image shows."""
 
     name: ClassVar[str] = "shapes-oracle"
     version: ClassVar[str] = "1"
@@ -26,15 +30,14 @@ class ShapesOracle(Reward):
     trainable: ClassVar[bool] = False
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Returns the fractions, float32 [N]."""
         import numpy as np
         import torch
         from PIL.Image import Resampling
-
-        from benchbench.shapes import oracle
 
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not images:
             return torch.zeros(0)
-        pixels = [image.convert("RGB").resize((SIDE, SIDE), Resampling.BICUBIC) for image in images]
-        return torch.from_numpy(oracle.score(np.stack([np.asarray(image) for image in pixels]), prompts))
+        resized = [image.convert("RGB").resize((SIDE, SIDE), Resampling.BICUBIC) for image in images]
+        return torch.from_numpy(oracle.score(np.stack([np.asarray(image) for image in resized]), prompts))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ShapesPref(ShapesCLIP):
-    """exp(logit_scale) times the cosine: differences are log-odds that an annotator prefers one picture."""
+    """exp(logit_scale) times the cosine: a difference is the log-odds that an annotator prefers one of two images."""
 
     name: ClassVar[str] = "shapes-pref"
     unit: ClassVar[str] = "logit"
@@ -20,4 +20,6 @@ class ShapesPref(ShapesCLIP):
     file: ClassVar[str | None] = "pref"
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        return self.model.logit_scale.exp() * self.cosine(images, prompts)
+        """Returns scores [N] with a gradient, of images [N, 3, H, W] in [0, 1]."""
+        scores: torch.Tensor = self.model.logit_scale.exp() * self.cosine(images, prompts)
+        return scores

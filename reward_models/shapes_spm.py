@@ -1,4 +1,7 @@
-"""The shapes world's step-aware preference model: its preference score, told the timestep (SPO, arXiv:2406.04314)."""
+"""The shapes world's step-aware preference model: its preference score given the timestep (SPO, arXiv:2406.04314).
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ FILE = "spm.safetensors"
 
 
 class ShapesSPM(ShapesPref, StepScorer):
-    """exp(logit_scale) times the cosine, by shapes-pref's CLIP with adaLN layers trained on noisy predictions."""
+    """exp(logit_scale) times the cosine, by the CLIP of shapes-pref with adaLN layers trained on noisy predictions."""
 
     name: ClassVar[str] = "shapes-spm"
 
     @classmethod
     def missing(cls) -> str | None:
-        """Both the preference score and what was added to it are needed."""
+        """Returns which weights are missing, of the preference score or of the added layers, or None."""
         if not (WEIGHTS / "spm" / FILE).is_file():
             return f"spm/{FILE} of the shapes world is not in {WEIGHTS}"
         return super().missing()
@@ -40,19 +43,21 @@ class ShapesSPM(ShapesPref, StepScorer):
         self.network.load({name: value.float() for name, value in load_file(file).items()}, str(file))
         self.network.requires_grad_(False).eval().to(device)
 
-    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Of token ids [N, L]: [N, D]."""
-        return self.network.read(tokens)
+    def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Returns unit embeddings [N, D] of token ids [N, L]."""
+        return self.network.embed_text(tokens)
 
     def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
+        """Returns scores [N] with a gradient, of images [N, 3, H, W] in [0, 1] at timestep ``tau``."""
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not len(images):
             return images.new_zeros(0)
-        return self.network.score(self.network.see(2 * to_side(images) - 1, tau.to(images.device)), self.read(prompts))
+        vision = self.network.embed_images(2 * to_side(images) - 1, tau.to(images.device))
+        return self.network.score(vision, self.embed_prompts(prompts))
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        """Of finished pictures: at timestep 0."""
+        """Returns scores [N] of finished images, that is at timestep 0."""
         import torch
 
         return self.score_at(images, prompts, torch.zeros((), dtype=torch.int64, device=images.device))

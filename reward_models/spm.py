@@ -1,8 +1,10 @@
-"""SPO's released step-aware preference model for SD 1.5 (Liang et al., arXiv:2406.04314)."""
+"""SPO's released step-aware preference model for SD 1.5 (Liang et al., arXiv:2406.04314).
+
+Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchbench.api import Asset, CorruptError, MissingError, StepScorer, hand_over
 
 from ._clip_reward import H14_TOKENIZER
+from ._exact import use_exact_fp32
 
 if TYPE_CHECKING:
     import torch
@@ -17,16 +20,16 @@ if TYPE_CHECKING:
 
 REPO = "SPO-Diffusion-Models/Step-Aware_Preference_Models"
 FILE = "sd-v1-5_step-aware_preference_model.bin"
-KEPT_LISTS = 8
-"""On a CPU, lists of prompts whose embeddings are kept."""
-KEPT = 512
-"""Prompts whose embeddings stay on the device, 4 kB each."""
+CACHED_LISTS = 8
+"""Lists of prompts whose embeddings are cached on a CPU."""
+CACHED_PROMPTS = 512
+"""Prompts whose embeddings are cached on a GPU, 4 kB each."""
 CHUNK = 64
-"""Prompts that are read at a time."""
+"""Prompts that are encoded at a time."""
 
 
 def config() -> Any:
-    """CLIP ViT-H/14 as LAION trained it, which PickScore and this model were fine-tuned from."""
+    """Returns the config of LAION's CLIP ViT-H/14, from which PickScore and this model were fine-tuned."""
     from transformers import CLIPConfig
 
     text: dict[str, Any] = {
@@ -47,15 +50,15 @@ def config() -> Any:
 
 
 def files() -> tuple[Path, Path]:
-    """The checkpoint, and the tokenizer's folder, both checked. Errors: MissingError, CorruptError."""
-    (checkpoint,), words = (asset.paths() for asset in SPM.assets)
-    return checkpoint, words[0].parent
+    """Returns the checkpoint and the tokenizer's folder, both checked. Raises MissingError or CorruptError."""
+    (checkpoint,), tokenizer = (asset.paths() for asset in SPM.assets)
+    return checkpoint, tokenizer[0].parent
 
 
 class SPM(StepScorer):
-    """exp(logit_scale) times the cosine of prompt and picture, given the timestep; finished pictures are at timestep 0.
+    """exp(logit_scale) times the cosine of prompt and image, given the timestep; finished images have timestep 0.
 
-    Pictures are resized without antialiasing, as they were in its training.
+    Images are resized without antialiasing, as in its training.
     """
 
     name: ClassVar[str] = "spm"
@@ -66,7 +69,7 @@ class SPM(StepScorer):
     weights: ClassVar[str] = f"{REPO} ({FILE})"
     assets: ClassVar[tuple[Asset, ...]] = (
         Asset(
-            what="SPO's step-aware preference model",
+            title="SPO's step-aware preference model",
             repos=(REPO,),
             files=((FILE,),),
             size="5.2 GB",
@@ -76,53 +79,39 @@ class SPM(StepScorer):
     )
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        absent = self.missing()
-        if absent:
-            raise MissingError("the reward spm has no weights", absent, "bench fetch --rewards spm")
+        missing = self.missing()
+        if missing:
+            raise MissingError("the reward spm has no weights", missing, "bench fetch --rewards spm")
         super().__init__(device)
         import torch
         from transformers import CLIPModel, CLIPTokenizer
 
-        from benchbench.runtime.precision import exact_fp32
+        from . import _adaln, _preprocess, _prompts
 
-        from ._adaln import StepAwareCLIP
-
-        exact_fp32()
+        use_exact_fp32()
         checkpoint, folder = files()
-        self.words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         try:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged file and one with code in it raise many kinds
+        except Exception as error:  # damaged files and files with code raise many classes of errors
             raise CorruptError(f"{checkpoint} cannot be read", str(error).splitlines()[0], "fetch it again") from error
-        self.network = StepAwareCLIP(CLIPModel(config()))
+        self.network = _adaln.StepAwareCLIP(CLIPModel(config()))
         self.network.load(state, str(checkpoint))
         self.network.requires_grad_(False).eval().to(device)
-        self._known: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._lists: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
-
-    def pixels(self, images: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] in [0, 1]: short side to the tower's, bicubic without antialiasing, centre crop, normalised."""
-        from torch.nn.functional import interpolate
-
-        from ._preprocess import normalise
-
-        side, (high, wide) = self.network.model.config.vision_config.image_size, images.shape[-2:]
-        scale = side / min(high, wide)
-        size = (max(side, round(high * scale)), max(side, round(wide * scale)))
-        resized = interpolate(images.float(), size, mode="bicubic", align_corners=False).clamp(0, 1)
-        top, left = (size[0] - side) // 2, (size[1] - side) // 2
-        cut = resized[..., top : top + side, left : left + side]
-        return normalise(cut)
+        self.preprocess = _preprocess.aliased_tensor
+        self.by_prompt = _prompts.PromptCache[str](CACHED_PROMPTS)
+        self.by_list = _prompts.PromptCache[tuple[str, ...]](CACHED_LISTS)
 
     def expect(self, prompts: Sequence[str]) -> None:
-        """On a GPU, reads all that are new together."""
+        """Encodes all new prompts in one batch on a GPU."""
         import torch
 
         device = torch.device(self.device)
         if device.type != "cpu" and prompts:
-            self._read(list(dict.fromkeys(prompts))[:KEPT], device)
+            self._embed_prompts(list(dict.fromkeys(prompts))[:CACHED_PROMPTS], device)
 
     def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
+        """Returns scores [N] with a gradient, of images [N, 3, H, W] in [0, 1] at timestep ``tau``."""
         import torch
 
         if len(images) != len(prompts):
@@ -130,39 +119,39 @@ class SPM(StepScorer):
         if not len(images):
             return images.new_zeros(0)
         with torch.autocast(images.device.type, enabled=False):  # as in the other learned rewards
-            read = self._read(prompts, images.device)
-            return self.network.score(self.network.see(self.pixels(images), tau.to(images.device)), read)
+            text = self._embed_prompts(prompts, images.device)
+            pixels = self.preprocess(images, self.network.model.config.vision_config.image_size)
+            return self.network.score(self.network.embed_images(pixels, tau.to(images.device)), text)
 
-    def _read(self, prompts: Sequence[str], device: torch.device) -> torch.Tensor:
-        """Embeddings [N, D] of prompts, each read once on a GPU.
+    def _embed_prompts(self, prompts: Sequence[str], device: torch.device) -> torch.Tensor:
+        """Returns embeddings [N, D] of prompts.
 
-        On a CPU they are kept by the list and not by the prompt: the same prompt in another batch may be rounded
-        otherwise, and a score must not depend on what was read before.
+        They are cached by prompt on a GPU. On a CPU they are cached by the list of prompts: a prompt in another batch
+        may be rounded differently, and a score must not depend on earlier calls.
         """
-        from ._prompts import look_up
-
         if device.type == "cpu":
-            return look_up(self._lists, [tuple(prompts)], lambda new: [self._embed(new[0], device)], KEPT_LISTS)[0]
-        return look_up(self._known, prompts, lambda new: self._embed(new, device), KEPT)
+            return self.by_list.get([tuple(prompts)], lambda lists: [self._encode(lists[0], device)], device)[0]
+        return self.by_prompt.get(prompts, lambda new: self._encode(new, device), device)
 
-    def _embed(self, prompts: Sequence[str], device: torch.device) -> torch.Tensor:
+    def _encode(self, prompts: Sequence[str], device: torch.device) -> torch.Tensor:
+        """Returns embeddings [N, D] of prompts, computed in chunks."""
         import torch
 
-        from ._prompts import exactly
-
         length = self.network.model.config.text_config.max_position_embeddings
-        tokens = self.words(
+        tokens = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
-        with exactly(device):
-            return torch.cat([self.network.read(part) for part in hand_over(tokens, device).split(CHUNK)])
+        chunks = torch.split(hand_over(tokens, device), CHUNK)
+        return torch.cat([self.network.embed_text(chunk) for chunk in chunks])
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Returns scores [N] of finished images, that is at timestep 0."""
         import torch
 
         return self.score_at(images, prompts, torch.zeros((), dtype=torch.int64, device=images.device))
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Returns scores for evaluation, float32 [N] on the CPU, one image at a time."""
         import numpy as np
         import torch
 

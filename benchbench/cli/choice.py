@@ -88,7 +88,7 @@ def model(named: str | None, device: str | None) -> tuple[str | LocalModel, str]
     """The model and why: the named one, else sd15 where it can run well, else the embedded one."""
     if named:
         return named, "as named"
-    here = models.here("sd15")
+    here = models.find_complete("sd15")
     if here is None:
         return "shapes", "no --model, and sd15's weights are not here"
     if device is not None and not device.startswith("cuda"):

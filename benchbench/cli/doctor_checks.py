@@ -77,12 +77,12 @@ def memory() -> Rows:
 
 def plugins() -> list[tuple[str, str, str]]:
     """(kind, name, error) of every method, reward and prompt set that does not load."""
-    return [(registry.ONE[kind], name, error) for kind, name, error in registry.broken()]
+    return [(registry.SINGULAR[kind], name, error) for kind, name, error in registry.broken()]
 
 
 def unused_plugins() -> list[tuple[str, str, str]]:
     """(kind, name, plug-in) of every plug-in that is never used, since something of benchbench's own has its name."""
-    unused = [(registry.ONE[kind], name, plugin) for kind, name, plugin in registry.shadowed()]
+    unused = [(registry.SINGULAR[kind], name, plugin) for kind, name, plugin in registry.shadowed()]
     taken = {alias for name, entry in prompts.index().items() for alias in (name, *entry.aliases)}
     return unused + [("prompt set", name, "a plug-in") for name in registry.names("prompts") if name in taken]
 

@@ -33,15 +33,15 @@ def fetch(
         raise typer.BadParameter(f"pairs come in shards ({sizes}); name both", param_hint="--pairs and --shards")
     for name in words(models):
         log(f"fetching the model {name} into the Hugging Face cache")
-        log(f"{name}: {files.model(name)}")
+        log(f"{name}: {files.fetch_model(name)}")
     for name in words(prompts):
         log(f"fetching the prompts {name} into the cache")
-        log(f"{name}: {files.prompt_set(name)}")
+        log(f"{name}: {files.fetch_prompt_set(name)}")
     for name in reward_words(rewards):
-        log(f"{name}: {files.reward(name)}")
+        log(f"{name}: {files.fetch_reward(name)}")
     for name in words(checkpoints):
         log(f"fetching the checkpoint {name} into the Hugging Face cache")
-        log(f"{name}: {files.checkpoint(name)}")
+        log(f"{name}: {files.fetch_checkpoint(name)}")
     for name in words(pairs):
         log(f"fetching shards {shards} of the pairs {name} into the Hugging Face cache")
         log(f"{name}: {fetch_pairs(name, shards)}")

@@ -89,7 +89,7 @@ def _checkpoints() -> list[list[object]]:
     from benchbench.hub.released import RELEASED
 
     return [
-        [name, known.method, known.base, weights.missing(name) or "yes", known.what, known.licence, known.repo]
+        [name, known.method, known.base, weights.missing(name) or "yes", known.layout, known.licence, known.repo]
         for name, known in RELEASED.items()
     ]
 

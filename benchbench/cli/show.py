@@ -102,7 +102,7 @@ def _model(name: str) -> None:
     ids = models.aliases().get(name, ())
     rows: list[list[object]] = [["hub ids", ", ".join(ids)]] if ids else []
     try:
-        root = models.folder(name)
+        root = models.pipeline_folder(name)
         rows += [["here", "yes"], ["folder", root], ["content hash", models.model_hash(name)]]
     except MissingError as error:
         rows.append(["here", f"{error.problem}: {error.remedy}"])

@@ -24,7 +24,7 @@ def run_checks(name: str) -> tuple[str, list[CheckResult]]:
         raise registry.unknown("method, reward or prompt set", name, known, "`bench list KIND` shows every name")
     plugin = registry.get(groups[0], name)
     contract = importlib.import_module(f"benchbench.contract.{groups[0]}")
-    return registry.ONE[groups[0]], [_run(title, test) for title, test in contract.checks(name, plugin)]
+    return registry.SINGULAR[groups[0]], [_run(title, test) for title, test in contract.checks(name, plugin)]
 
 
 def _run(title: str, test: Callable[[], None]) -> CheckResult:

@@ -100,9 +100,9 @@ def load(
         log.set_verbosity_error()
     here = models.find(model)
     root = here.root
-    models.check_kind(root)
+    models.check_pipeline_class(root)
     models.weight_files(root)  # raises for a part that is missing
-    scheduler = read_object(root / "scheduler" / "scheduler_config.json", models.AGAIN)
+    scheduler = read_object(root / "scheduler" / "scheduler_config.json", models.FETCH_AGAIN)
     where = pick_device(str(device) if device is not None else None)
     if where.type == "cpu":
         keep_freed_memory()
@@ -159,7 +159,9 @@ def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
     For SDXL instead of bf16 as well, as SPO's code has it. A VAE whose config says ``force_upcast: false`` was made for
     half precision and stays in it.
     """
-    upcast = read_object(folder / "config.json", models.AGAIN).get("force_upcast", True) and (xl or dtype == "fp16")
+    upcast = read_object(folder / "config.json", models.FETCH_AGAIN).get("force_upcast", True) and (
+        xl or dtype == "fp16"
+    )
     return torch.float32 if upcast else DTYPES[dtype]
 
 

@@ -26,17 +26,17 @@ def settings(model: str) -> Settings:
     """
     base, vae = split_model(model)
     try:
-        root = models.folder(base)
+        root = models.pipeline_folder(base)
     except MissingError:
         if base not in KNOWN:
             raise
         return KNOWN[base]
     parts = ["unet", "vae", "text_encoder", *(["text_encoder_2"] if models.is_xl(root) else [])]
-    found = {part: read_object(root / part / "config.json", models.AGAIN) for part in parts}
-    found["scheduler"] = read_object(root / "scheduler" / "scheduler_config.json", models.AGAIN)
+    found = {part: read_object(root / part / "config.json", models.FETCH_AGAIN) for part in parts}
+    found["scheduler"] = read_object(root / "scheduler" / "scheduler_config.json", models.FETCH_AGAIN)
     if vae:
         with contextlib.suppress(MissingError):  # another decoder's memory is that of the model's own
-            found["vae"] = read_object(models.vae_folder(vae) / "config.json", models.AGAIN)
+            found["vae"] = read_object(models.vae_folder(vae) / "config.json", models.FETCH_AGAIN)
     return found
 
 

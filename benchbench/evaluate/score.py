@@ -52,7 +52,7 @@ def score(
     parts: list[list[pd.DataFrame]] = [[] for _ in generations]
     for kind in rewards:
         if issubclass(kind, Ensemble):
-            members = list(kind.kinds.values())
+            members = list(kind.reward_classes.values())
             found = score(generations, members, store=store, device=device, batch_size=batch_size, log=log, spent=spent)
             mixed = _mix(kind, found, generations, store, log)
             for frames, frame in zip(parts, mixed, strict=True):
@@ -75,14 +75,14 @@ def _mix(
     kind: type[Ensemble], found: list[pd.DataFrame], generations: Sequence[Generation], store: Path, log: Log
 ) -> list[pd.DataFrame]:
     """An ensemble's rows from its members' rows, normalised on the first row of the table, which is the base model."""
-    scores = [{name: frame[frame.reward == name].score.to_numpy() for name in kind.kinds} for frame in found]
+    scores = [{name: frame[frame.reward == name].score.to_numpy() for name in kind.reward_classes} for frame in found]
     first = [s for s, g in zip(scores, generations, strict=True) if g.label == generations[0].label]
-    statistics = mix.measured({name: [v for s in first for v in s[name]] for name in kind.kinds})
+    statistics = mix.member_statistics({name: [v for s in first for v in s[name]] for name in kind.reward_classes})
     of = f"images of {generations[0].label}"
-    mix.tell(kind.name, statistics, of, log)
+    mix.log_statistics(kind.name, statistics, of, log)
     file = store / "scores" / generations[0].images.id / f"ensemble-{safe_name(kind.name)}.json"
-    mix.save(file, kind.name, statistics, of)
-    member = next(iter(kind.kinds))
+    mix.save_statistics(file, kind.name, statistics, of)
+    member = next(iter(kind.reward_classes))
     return [
         frame[frame.reward == member]
         .assign(reward=kind.name, version=kind.version, unit=kind.unit, score=kind.combine(s, statistics))

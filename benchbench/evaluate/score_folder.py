@@ -56,9 +56,9 @@ def score_folder(
     frames = []
     for kind in rewards:
         if issubclass(kind, Ensemble):
-            members = {name: _scores(images, prompts, one, device, log) for name, one in kind.kinds.items()}
-            statistics = mix.measured(members)
-            mix.tell(kind.name, statistics, "images given", log)
+            members = {name: _scores(images, prompts, one, device, log) for name, one in kind.reward_classes.items()}
+            statistics = mix.member_statistics(members)
+            mix.log_statistics(kind.name, statistics, "images given", log)
             tensors = {name: pd.Series(values) for name, values in members.items()}
             values = kind.combine(tensors, statistics).tolist()
         else:

@@ -1,1 +1,1 @@
-"""The only code that uses the network."""
+"""Downloads from the hub; no other package uses the network."""

@@ -1,1 +1,1 @@
-"""Files that others made: models, weights, released checkpoints, and where they lie on this machine."""
+"""Files from other authors (models, weights, released checkpoints) and their locations on this machine."""

@@ -1,8 +1,8 @@
-"""Files that others made and we do not ship: which, where they may lie, and whether they are the right ones.
+"""Files from other authors that a reward needs: their names, locations and hashes.
 
-Looked for in this order, for each hub id in its order: a local copy under ``$BENCH_WEIGHTS``, if that is set (in a
-folder ``OWNER/NAME`` or ``NAME``; a single file also directly), then the Hugging Face cache, then, for what is fetched
-from elsewhere, our own cache. Nothing here uses the network, and nothing imports torch.
+For each hub id in order, a file is looked for in ``$BENCH_WEIGHTS`` if that is set (in a folder ``OWNER/NAME`` or
+``NAME``; a single file also directly), then in the Hugging Face cache. A file with an address outside the hub is looked
+for in our own cache at last. Nothing here uses the network, and nothing imports torch.
 """
 
 from __future__ import annotations
@@ -14,86 +14,90 @@ from pathlib import Path
 
 from benchbench.errors import CorruptError, MissingError
 from benchbench.hub.hf_cache import cached_file
-from benchbench.hub.lock import agree
+from benchbench.hub.lock import pin
 from benchbench.runtime.files import cache_folder
 from benchbench.runtime.hashing import cached_sha256
 
-LOCAL = "BENCH_WEIGHTS"
+LOCAL_FOLDER = "BENCH_WEIGHTS"
+"""The environment variable that names a folder of local copies."""
 
 
 @dataclass(frozen=True)
 class Asset:
-    """Files of one repository. ``files`` has, for each file that is needed, the names it may have, best first."""
+    """The files that a reward needs of one repository."""
 
-    what: str
+    title: str
+    """A name for messages, such as ``CLIP's tokenizer``."""
     repos: tuple[str, ...]
     """Hub ids that hold the same files, tried in order."""
     files: tuple[tuple[str, ...], ...]
+    """The possible names of each file, best first."""
     size: str = ""
     licence: str = ""
     sha256: Mapping[str, str] = field(default_factory=dict)
-    """Known hashes by file name, whole or as ``first...last`` digits; others are recorded when they are first used."""
+    """Known hashes by file name, complete or as ``first...last`` digits. Others are recorded at first use."""
     url: str = ""
-    """Where the one file can be had besides the hub."""
+    """An address outside the hub; only for an asset of one file."""
 
     def find(self) -> tuple[Path, ...] | None:
-        """The files, in the order of ``files`` and all from one place, or None."""
-        return next((paths for _, paths in self._places() if paths), None)
+        """Returns the paths in the order of ``files``, all from one location, or None if no location has them all."""
+        return next((paths for _, paths in self._locations() if paths), None)
 
     def missing(self) -> str | None:
-        """What is missing and where it was looked for, or None."""
+        """Returns a description of the missing files and the locations searched, or None where none is missing."""
         if self.find():
             return None
         names = ", ".join(names[0] for names in self.files)
-        local = os.environ.get(LOCAL)
-        where = f"${LOCAL} ({local})" if local else f"${LOCAL} (not set)"
+        local = os.environ.get(LOCAL_FOLDER)
+        where = f"${LOCAL_FOLDER} ({local})" if local else f"${LOCAL_FOLDER} (not set)"
         size = f", {self.size}" if self.size else ""
-        return f"{self.what} ({names} of {' or '.join(self.repos)}{size}) is neither in {where} nor in {_cache()}"
+        return f"{self.title} ({names} of {' or '.join(self.repos)}{size}) is neither in {where} nor in {_cache()}"
 
     def paths(self) -> tuple[Path, ...]:
-        """The files, checked against the known hashes and the lock. Errors: MissingError, CorruptError."""
-        for repo, found in self._places():
-            if found:
-                for path in found:
-                    self.check(repo, path, cached_sha256(path))
-                return found
-        raise MissingError(f"{self.what} is not on this machine", str(self.missing()), "bench fetch --rewards")
+        """Returns the paths, checked against the known hashes and the lock. Raises MissingError or CorruptError."""
+        for location, paths in self._locations():
+            if paths:
+                for path in paths:
+                    self.check(location, path, cached_sha256(path))
+                return paths
+        raise MissingError(f"{self.title} is not on this machine", str(self.missing()), "bench fetch --rewards NAME")
 
-    def check(self, repo: str, path: Path, found: str) -> None:
-        """Errors: CorruptError for a file with another hash than the known one, or than at its first use."""
+    def check(self, location: str, path: Path, sha256: str) -> None:
+        """Raises CorruptError where ``sha256`` is not the known hash of the file, or not the one of its first use."""
         first, _, last = self.sha256.get(path.name, "").partition("...")
-        if not (found.startswith(first) and found.endswith(last)):
+        if not (sha256.startswith(first) and sha256.endswith(last)):
             raise CorruptError(
-                f"{path} is not the file that {self.what} means",
-                f"its sha256 is {found}, expected {self.sha256[path.name]}",
-                "delete it, and fetch again what needed it: bench fetch --rewards",
+                f"{path} is not the expected file of {self.title}",
+                f"its sha256 is {sha256}, expected {self.sha256[path.name]}",
+                "delete it, and fetch the reward again: bench fetch --rewards NAME",
             )
-        agree(f"file {repo} {path.name}", found)
+        pin(f"file {location} {path.name}", sha256)
 
-    def _places(self) -> list[tuple[str, tuple[Path, ...] | None]]:
-        local = os.environ.get(LOCAL)
-        places: list[tuple[str, tuple[Path, ...] | None]] = []
+    def _locations(self) -> list[tuple[str, tuple[Path, ...] | None]]:
+        """Returns each hub id or address with the paths of all files there, or None where one is missing."""
+        local = os.environ.get(LOCAL_FOLDER)
+        locations: list[tuple[str, tuple[Path, ...] | None]] = []
         for repo in self.repos:
             if local:
                 root = Path(local).expanduser()
                 folders = [root / repo, root / repo.split("/")[-1], *([root] if len(self.files) == 1 else [])]
-                places += [(repo, self._in(folder)) for folder in folders]
-            places.append((repo, self._cached(repo)))
+                locations += [(repo, self._in_folder(folder)) for folder in folders]
+            locations.append((repo, self._cached(repo)))
         if self.url:
-            places.append((self.url, self._in(own_folder())))
-        return places
+            locations.append((self.url, self._in_folder(download_folder())))
+        return locations
 
-    def _in(self, folder: Path) -> tuple[Path, ...] | None:
-        found = [next((folder / n for n in names if (folder / n).is_file()), None) for names in self.files]
-        return tuple(path for path in found if path) if all(found) else None
+    def _in_folder(self, folder: Path) -> tuple[Path, ...] | None:
+        paths = [next((folder / n for n in names if (folder / n).is_file()), None) for names in self.files]
+        return tuple(path for path in paths if path) if all(paths) else None
 
     def _cached(self, repo: str) -> tuple[Path, ...] | None:
-        found = [next((path for name in names if (path := cached_file(repo, name))), None) for names in self.files]
-        return tuple(path for path in found if path) if all(found) else None
+        paths = [next((path for name in names if (path := cached_file(repo, name))), None) for names in self.files]
+        return tuple(path for path in paths if path) if all(paths) else None
 
 
-def own_folder() -> Path:
-    """Where a file that does not come from the hub is kept."""
+def download_folder() -> Path:
+    """Returns the folder of files that were downloaded from outside the hub."""
     return cache_folder() / "weights"
 
 

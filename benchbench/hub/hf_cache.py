@@ -1,7 +1,7 @@
-"""Where a hub file lies in the Hugging Face cache, if it does.
+"""Finds files of the hub in the Hugging Face cache.
 
-The same answer as ``huggingface_hub.try_to_load_from_cache`` gives, whose import takes longer than ``bench list`` may:
-it brings an HTTP client. The layout is the one that huggingface_hub documents:
+``cached_file`` returns what ``huggingface_hub.try_to_load_from_cache`` returns. Importing that function also imports an
+HTTP client, which would slow down ``bench list``. The layout is the one that huggingface_hub documents:
 ``models--OWNER--NAME/refs/main`` holds a commit, and ``models--OWNER--NAME/snapshots/COMMIT`` its files.
 """
 
@@ -13,7 +13,7 @@ from huggingface_hub import constants
 
 
 def repository(repo: str) -> Path | None:
-    """Returns the folder of a model repository in the cache, or None where nothing of it was fetched."""
+    """Returns the folder of a model repository in the cache, or None where it was never fetched."""
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
     return folder if folder.is_dir() else None
 

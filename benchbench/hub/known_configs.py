@@ -1,7 +1,7 @@
-"""The architectures of Stable Diffusion 1.x, 2.x and XL, as their published config.json files have them.
+"""The architectures of Stable Diffusion 1.x, 2.x and XL, from their published config.json files.
 
-For counting memory where a model's weights are not on this machine. Where they are, its own config.json decides.
-Values that are the library's defaults are left out, as they are in those files.
+Memory estimates use them where a model is not on this machine; otherwise its own config.json is read. Values equal to
+the library's defaults are left out, as in those files.
 """
 
 from __future__ import annotations
@@ -61,4 +61,4 @@ KNOWN: dict[str, dict[str, dict[str, Any]]] = {
         "scheduler": SCHEDULER,
     },
 }
-"""The parts' settings of each model that has a short name."""
+"""The settings of each part, by the short name of the model."""

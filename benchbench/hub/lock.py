@@ -1,4 +1,4 @@
-"""The lock file: what was fetched first is what every later run uses, or an error says what changed."""
+"""The lock file: it records hashes and revisions at first use, and a later change of one is an error."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from benchbench.runtime.json_files import read_object, write_json
 from benchbench.runtime.locks import locked
 
 
-def holds(value: str) -> bool:
-    """Whether this value was recorded for anything. Errors: CorruptError for a lock file that is damaged."""
+def is_pinned(value: str) -> bool:
+    """Returns whether this value was recorded under any key. Raises CorruptError for a damaged lock file."""
     return value in _read().values()
 
 
-def agree(key: str, value: str) -> None:
-    """Records the value the first time and refuses another one later. Errors: CorruptError."""
+def pin(key: str, value: str) -> None:
+    """Records the value at the first call; raises CorruptError where a later call has a different value."""
     path = _path()
     with locked(path.with_suffix(".lock"), print):
         lock = _read()
@@ -36,4 +36,4 @@ def _path() -> Path:
 
 def _read() -> dict[str, str]:
     path = _path()
-    return read_object(path, "delete it; the next fetch records anew") if path.is_file() else {}
+    return read_object(path, "delete it; the next fetch writes a new one") if path.is_file() else {}

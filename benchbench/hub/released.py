@@ -1,6 +1,6 @@
-"""Checkpoints that authors released, by a name of ours: what they are and where they lie. Imports no torch.
+"""The checkpoints that authors released, by short names: repository, layout and licence. Imports no torch.
 
-None was opened here: ids, forms and licences are those of the authors' pages and of code that loads them.
+Ids, layouts and licences are from the authors' pages and from code that loads the checkpoints; none was loaded here.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PIPELINE = (
 
 @dataclass(frozen=True)
 class Released:
-    """``files`` are patterns of what is fetched; ``base`` is the model that it was made from."""
+    """A released checkpoint. ``files`` are patterns of the files to fetch; ``base`` is the fine-tuned model."""
 
     method: str
     base: str
     repo: str
     files: tuple[str, ...]
-    what: str
+    layout: str
     licence: str
 
 

@@ -1,12 +1,12 @@
-"""Fine-tuned weights as they lie on disk, ours and those that authors released: which kind, which files, which hash.
+"""Fine-tuned weights on disk, ours and those that authors released: their kind, files and hash.
 
-| kind | what lies there |
+| kind | layout on disk |
 |---|---|
-| ``lora`` | a LoRA file, alone or in a folder (``pytorch_lora_weights.safetensors``, or the one that there is) |
+| ``lora`` | a LoRA file, alone or in a folder (``pytorch_lora_weights.safetensors``, or the only LoRA file) |
 | ``unet`` | a whole UNet, in the subfolder ``unet`` or at the root (``config.json`` of a UNet2DConditionModel) |
 | ``pipeline`` | a whole pipeline with the weights merged in (``model_index.json``) |
 
-Imports no torch.
+Imports no torch, and parts of huggingface_hub only inside a function, because they load an HTTP client.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from benchbench.runtime.json_files import find_object, parse_object
 ADAPTER = "pytorch_lora_weights.safetensors"
 OLD_ADAPTER = "pytorch_lora_weights.bin"
 Kind = Literal["lora", "unet", "pipeline"]
-# What makes a UNet's weights fit or not; a key that only one of two configs has is a default of the library.
-SHAPE = (
+SHAPE_KEYS = (
     *("in_channels", "out_channels", "sample_size", "block_out_channels", "layers_per_block", "down_block_types"),
     *("up_block_types", "cross_attention_dim", "attention_head_dim", "transformer_layers_per_block"),
     *("use_linear_projection", "addition_embed_type", "projection_class_embeddings_input_dim"),
 )
+"""The config keys that decide whether weights fit a UNet. A missing key means the library's default."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """``path`` is a LoRA's file, a UNet's folder (it has the config.json) or a pipeline's (the model_index.json)."""
+    """Fine-tuned weights. ``path`` is a LoRA file, the folder of a UNet's config.json, or of a model_index.json."""
 
     kind: Kind
     path: Path
@@ -47,37 +47,38 @@ class Weights:
         if self.kind == "lora":
             return [self.path]
         if self.kind == "unet":
-            return models.weights(self.path)
+            return models.part_weights(self.path)
         return [path for part in models.weight_files(self.path).values() for path in part if path.suffix != ".json"]
 
     @property
     def hash(self) -> str:
-        """sha256 of the LoRA's bytes, or over the names and bytes of everything that defines the network."""
+        """The sha256 of the LoRA file, or over names and contents of all files that define the network."""
         if self.kind == "lora":
             return cached_sha256(self.path)
         if self.kind == "pipeline":
             return models.content_hash(self.path)
-        listed = [f"{path.name} {cached_sha256(path)}\n" for path in (self.path / "config.json", *self.files)]
-        return text_sha256("".join(listed))
+        lines = [f"{path.name} {cached_sha256(path)}\n" for path in (self.path / "config.json", *self.files)]
+        return text_sha256("".join(lines))
 
 
 def find(path: Path) -> Weights | None:
-    """The weights of a folder or file, or None where there are none.
+    """Returns the weights in a folder or file, or None where there are none.
 
-    Errors: UsageError for several LoRA files of which none is the one, CorruptError for a pickle that is not pinned.
+    Raises UsageError for several LoRA files of which none is preferred, CorruptError for a pickle that was not fetched.
     """
-    found = _find(path)
-    for file in found.files if found else ():
-        if file.suffix == ".bin" and not lock.holds(cached_sha256(file)):
+    weights = _find(path)
+    for file in weights.files if weights else ():
+        if file.suffix == ".bin" and not lock.is_pinned(cached_sha256(file)):
             raise CorruptError(
-                f"{file} is a pickle that nobody vouches for",
-                "its sha256 is not among those that bench fetch recorded, and a pickle can run code",
-                "save it again as safetensors, or get it by: bench fetch --checkpoints",
+                f"{file} is a pickle of unknown origin",
+                "bench fetch did not record its sha256, and a pickle can run code",
+                "convert it to safetensors, or fetch it: bench fetch --checkpoints NAME",
             )
-    return found
+    return weights
 
 
 def _find(path: Path) -> Weights | None:
+    """Returns the weights in a folder or file, or None; reads no weights. Raises UsageError."""
     if path.is_file():
         return Weights("lora", path) if path.suffix in {".safetensors", ".bin"} else None
     for name in (ADAPTER, OLD_ADAPTER):
@@ -86,16 +87,18 @@ def _find(path: Path) -> Weights | None:
     if (path / "model_index.json").is_file():
         return Weights("pipeline", path)
     for folder in (path / "unet", path):
-        if _config(folder).get("_class_name") == "UNet2DConditionModel" and models.weights(folder):
+        if _config(folder).get("_class_name") == "UNet2DConditionModel" and models.part_weights(folder):
             return Weights("unet", folder)
     loras = [file for file in sorted(path.glob("*.safetensors")) if _is_lora(file)]
-    marked = [file for file in loras if "diffusers" in file.name]  # beside a copy for other programs
-    chosen = marked if len(marked) == 1 else loras
-    if len(chosen) > 1:
+    for_diffusers = [file for file in loras if "diffusers" in file.name]  # others are copies for other programs
+    candidates = for_diffusers if len(for_diffusers) == 1 else loras
+    if len(candidates) > 1:
         raise UsageError(
-            f"{path} holds {len(chosen)} LoRA files", ", ".join(file.name for file in chosen), "name the file itself"
+            f"{path} holds {len(candidates)} LoRA files",
+            ", ".join(file.name for file in candidates),
+            "name the file itself",
         )
-    return Weights("lora", chosen[0]) if chosen else None
+    return Weights("lora", candidates[0]) if candidates else None
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _is_lora(file: Path) -> bool:
-    """By the names in a safetensors file's header, which is JSON after eight bytes of length."""
+    """Returns whether tensors of a safetensors file are named lora; its header is JSON after eight bytes of length."""
     try:
         with file.open("rb") as handle:
             header = parse_object(handle.read(int.from_bytes(handle.read(8), "little")))
@@ -113,35 +116,35 @@ def _is_lora(file: Path) -> bool:
 
 
 def resolve(reference: str | Path) -> tuple[Weights, str, str] | None:
-    """Weights by path, by a released checkpoint's name or by hub id (``OWNER/NAME`` or ``OWNER/NAME/FILE``).
+    """Returns the weights of a path, a released checkpoint's name, or a hub id (``OWNER/NAME`` or ``OWNER/NAME/FILE``).
 
-    Returns them with a label and the base model that they are known to be made from, empty where it is not known; None
-    where the reference is none of these. Errors: MissingError for a released checkpoint that is not here.
+    With the weights it returns a label and the name of their base model, empty where that is unknown. It returns None
+    where the reference is none of these. Raises MissingError for a released checkpoint that is not on this machine.
     """
     path = Path(reference).expanduser()
     if path.exists():
-        found = find(path)
-        return (found, path.resolve().stem if path.is_file() else path.resolve().name, "") if found else None
-    known = RELEASED.get(str(reference))
-    repo, inner = known.repo if known else str(reference), ""
-    if not known and (match := re.fullmatch(r"([\w.-]+/[\w.-]+)/(.+)", repo)):
+        weights = find(path)
+        return (weights, path.resolve().stem if path.is_file() else path.resolve().name, "") if weights else None
+    released = RELEASED.get(str(reference))
+    repo, inner = released.repo if released else str(reference), ""
+    if not released and (match := re.fullmatch(r"([\w.-]+/[\w.-]+)/(.+)", repo)):
         repo, inner = match.groups()
     root = snapshot(repo)
-    found = find(root / inner) if root else None
-    if found:
-        label = str(reference) if known else Path(str(reference)).stem if inner else repo.split("/")[1]
-        return found, label, known.base if known else ""
-    if known:
+    weights = find(root / inner) if root else None
+    if weights:
+        label = str(reference) if released else Path(str(reference)).stem if inner else repo.split("/")[1]
+        return weights, label, released.base if released else ""
+    if released:
         raise MissingError(
             f"the checkpoint {reference} is not on this machine",
-            f"{known.what} of {known.repo}, made from {known.base}, is not in the Hugging Face cache",
+            f"{released.repo} ({released.layout}, fine-tuned from {released.base}) is not in the Hugging Face cache",
             f"bench fetch --checkpoints {reference}",
         )
     return None
 
 
 def missing(name: str) -> str | None:
-    """The command that gets a released checkpoint, or None where it is here."""
+    """Returns the command that fetches a released checkpoint, or None where it is on this machine."""
     try:
         resolve(name)
     except (MissingError, CorruptError) as error:
@@ -150,7 +153,7 @@ def missing(name: str) -> str | None:
 
 
 def snapshot(repo: str) -> Path | None:
-    """The folder of a hub id in the local cache, asking no network."""
+    """Returns the folder of a hub id in the local cache, or None. Uses no network."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or hf_cache.repository(repo) is None:
         return None
     from huggingface_hub import snapshot_download
@@ -163,16 +166,16 @@ def snapshot(repo: str) -> Path | None:
 
 
 def check_fit(weights: Weights, label: str, model: str | LocalModel) -> None:
-    """Raises UsageError where the UNet is not built like the model's; a LoRA says so when it is loaded."""
+    """Raises UsageError where the UNet's architecture is not the model's. A LoRA is checked when it is loaded."""
     if weights.kind == "lora":
         return
     folder = weights.path / "unet" if weights.kind == "pipeline" else weights.path
-    its, own = _config(folder), _config(models.find(model).root / "unet")
-    both = [key for key in SHAPE if key in its and key in own]
-    differ = [f"{key} {its[key]} instead of {own[key]}" for key in both if its[key] != own[key]]
-    if differ:
+    tuned, base = _config(folder), _config(models.find(model).root / "unet")
+    common = [key for key in SHAPE_KEYS if key in tuned and key in base]
+    differences = [f"{key} {tuned[key]} instead of {base[key]}" for key in common if tuned[key] != base[key]]
+    if differences:
         raise UsageError(
             f"{label} is no fine-tuned {model}",
-            f"its UNet has {'; '.join(differ)}",
-            "evaluate it with the model that it was made from: --model",
+            f"its UNet has {'; '.join(differences)}",
+            "name the base model that it was fine-tuned from: --model",
         )

@@ -38,7 +38,7 @@ def resolve_files(reference: str) -> tuple[str, Sequence[Path]]:
     """Returns the name and the files of the set that ``reference`` names. Errors: UsageError, MissingError."""
     name, colon, shards = reference.partition(":")
     if name in pickapic.SOURCES:
-        return name, pickapic.paths(name, pickapic.numbers(shards) if colon else None)
+        return name, pickapic.shard_paths(name, pickapic.parse_shards(shards) if colon else None)
     path = Path(reference).expanduser()
     if glob.has_magic(reference) and not path.exists():
         files = sorted(Path(p) for p in glob.glob(str(path)))

@@ -96,12 +96,12 @@ class GradientDirection(StateMeasurement[DirectionSettings]):
                 "choose another: bench list rewards",
             )
 
-    def _config(self, method: type[Method], settings: DirectionSettings) -> Any:
+    def _config(self, method: type[Method[Any]], settings: DirectionSettings) -> Any:
         return method.Config.model_validate({"steps": settings.steps})
 
     def look(self, probe: Probe, samples: Sequence[Sample], settings: DirectionSettings) -> pd.DataFrame:
         """One walk at a time, so that a pair is known to be of its prompt; a tie gives no row."""
-        method: Method = registry.get("methods", settings.method)()
+        method: Method[Any] = registry.get("methods", settings.method)()
         cfg = self._config(type(method), settings)
         policy, unet = probe.policy, probe.policy.backbone.network
         if settings.parameters == "all":

@@ -1,7 +1,6 @@
-"""From a name to an object: the engine knows methods, rewards and prompt sets by name only.
+"""Finds methods, rewards and prompt sets by name, among built-ins and plug-ins.
 
-Listing names imports no method, reward or plug-in, so that it is quick, and one broken plug-in harms nobody who does
-not use it.
+Listing names imports no method, reward or plug-in, so that it is fast and a broken plug-in affects only its users.
 """
 
 from __future__ import annotations
@@ -14,39 +13,39 @@ from benchbench.errors import BenchError, UsageError
 
 from .entries import GROUPS, OURS, Entry, Kind, built_in, nameless, plugins
 
-__all__ = ["GROUPS", "ONE", "Kind", "broken", "get", "names", "require", "shadowed", "summary", "unknown"]
+__all__ = ["GROUPS", "SINGULAR", "Kind", "broken", "get", "names", "require", "shadowed", "summary", "unknown"]
 
-ONE = {"methods": "method", "rewards": "reward", "prompts": "prompt set"}
+SINGULAR = {"methods": "method", "rewards": "reward", "prompts": "prompt set"}
 VERSIONS = {"hpsv2": ("hpsv2.0", "hpsv2.1"), "clip": ("clip_h14", "clip_l14")}
-"""Names that papers use for two reward models with different scales."""
+"""Names that papers use for several reward models with different scales."""
 
 
 def names(kind: Kind) -> list[str]:
-    """Returns the names of one kind, built-ins first."""
+    """Returns the names of one kind, built-ins before plug-ins."""
     return list(_entries(kind))
 
 
 def get(kind: Kind, name: str) -> Any:
-    """Returns the object behind a name: a Method or Reward class, or a function that makes a PromptSet.
+    """Returns the object of a name: a Method or Reward class, or a function that returns a PromptSet.
 
-    Errors: UsageError for a name that nothing or more than one package has, for a plug-in that does not load, and for
-    a class that has another name.
+    Raises UsageError for an unknown name, a name that several packages have, a plug-in that does not load, and a class
+    with another name.
     """
     entry = _find(kind, name)
     try:
         loaded = entry.load()
     except BenchError:
         raise
-    except (Exception, SystemExit) as error:  # whatever a plug-in's import may raise
+    except (Exception, SystemExit) as error:  # a plug-in's import may raise anything
         raise UsageError(
-            f"the {ONE[kind]} {name!r} does not load",
+            f"the {SINGULAR[kind]} {name!r} does not load",
             f"{entry}: {type(error).__name__}: {error}",
-            "repair or uninstall that plug-in; `bench doctor` lists every broken one",
+            "repair or uninstall the plug-in; `bench doctor` lists every broken one",
         ) from error
-    own_name = getattr(loaded, "name", None)
-    if kind != "prompts" and own_name != name:  # scores and runs are filed under the class's own name
+    class_name = getattr(loaded, "name", None)
+    if kind != "prompts" and class_name != name:  # scores and runs are filed under the class's own name
         raise UsageError(
-            f"the {ONE[kind]} {name!r} calls itself {own_name!r}",
+            f"the {SINGULAR[kind]} {name!r} calls itself {class_name!r}",
             f"{entry}: its entry point and the name in its class differ",
             f"set name = {name!r} in the class, or rename the entry point",
         )
@@ -54,23 +53,24 @@ def get(kind: Kind, name: str) -> Any:
 
 
 def summary(kind: Kind, name: str) -> str:
-    """Returns the first line of the docstring of the file behind a name, which is read and not imported.
+    """Returns the first line of the docstring of a name's file, without importing it.
 
-    Of a name that is refused, since several packages give it, it returns who they are.
+    For a name that several packages have, it returns a message with those packages.
     """
-    rivals = _rivals(kind, name)
-    if len(rivals) > 1:
-        return f"refused, there {len(rivals)} times: {' and '.join(str(entry) for entry in rivals)}"
-    return rivals[0].docstring()
+    candidates = _candidates(kind, name)
+    if len(candidates) > 1:
+        packages = " and ".join(str(entry) for entry in candidates)
+        return f"refused, since {len(candidates)} packages have this name: {packages}"
+    return candidates[0].docstring()
 
 
 def require(kind: Kind, name: str) -> None:
-    """Raises UsageError for a name that nothing has, or more than one package."""
+    """Raises UsageError for an unknown name, or a name that several packages have."""
     _find(kind, name)
 
 
 def broken() -> list[tuple[Kind, str, str]]:
-    """Returns (kind, name, error) of every method, reward and prompt set that cannot be used; imports them all."""
+    """Returns (kind, name, error) of each method, reward and prompt set that cannot be used. Imports all of them."""
     problems: list[tuple[Kind, str, str]] = []
     for kind in GROUPS:
         problems += [(kind, file, error) for file, error in nameless(kind)]
@@ -83,7 +83,7 @@ def broken() -> list[tuple[Kind, str, str]]:
 
 
 def shadowed() -> list[tuple[Kind, str, str]]:
-    """Returns (kind, name, plug-in) of every plug-in that is never used because a built-in has its name."""
+    """Returns (kind, name, plug-in) of each plug-in that is never used because a built-in has its name."""
     return [
         (kind, name, str(entry))
         for kind in GROUPS
@@ -93,44 +93,45 @@ def shadowed() -> list[tuple[Kind, str, str]]:
     ]
 
 
-def unknown(what: str, name: str, known: Iterable[str], remedy: str) -> UsageError:
-    """Returns the error for a name that nothing has, with the nearest names that exist."""
+def unknown(title: str, name: str, known: Iterable[str], remedy: str) -> UsageError:
+    """Returns the error for an unknown name, with similar names that exist. ``title`` says what was named."""
     known = list(known)
     near = difflib.get_close_matches(name.lower(), known)
     near = near or [k for k in known if name.lower() in k]
     cause = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
-    return UsageError(f"there is no {what} {name!r}", cause, remedy)
+    return UsageError(f"there is no {title} {name!r}", cause, remedy)
 
 
 def _entries(kind: Kind) -> dict[str, list[Entry]]:
-    """Everything of one kind by name, built-ins first."""
+    """Returns the entries of one kind by name, built-ins before plug-ins."""
     by_name: dict[str, list[Entry]] = {}
     for entry in (*built_in(kind), *plugins(kind)):
         by_name.setdefault(entry.name, []).append(entry)
     return by_name
 
 
-def _rivals(kind: Kind, name: str) -> list[Entry]:
-    """Everything that a name may mean; more than one thing where packages disagree. Errors: UsageError if nothing."""
+def _candidates(kind: Kind, name: str) -> list[Entry]:
+    """Returns the entries of a name, several where several packages have it. Raises UsageError for an unknown name."""
     entries = _entries(kind)
     if name in entries:
-        ours = [entry for entry in entries[name] if entry.package == OURS]
-        return ours or entries[name]  # a plug-in cannot replace a built-in by taking its name
+        built_ins = [entry for entry in entries[name] if entry.package == OURS]
+        return built_ins or entries[name]  # a plug-in cannot replace a built-in by taking its name
     if kind == "rewards" and name in VERSIONS:
         raise UsageError(
             f"the reward {name!r} has several versions with different scales",
             f"which one: {' or '.join(VERSIONS[name])}?",
-            "name the version, as published tables do not always",
+            "name the version; published tables do not always name it",
         )
-    raise unknown(ONE[kind], name, entries, f"`bench list {kind}` shows every name")
+    raise unknown(SINGULAR[kind], name, entries, f"`bench list {kind}` shows every name")
 
 
 def _find(kind: Kind, name: str) -> Entry:
-    rivals = _rivals(kind, name)
-    if len(rivals) > 1:
+    """Returns the only entry of a name. Raises UsageError."""
+    candidates = _candidates(kind, name)
+    if len(candidates) > 1:
         raise UsageError(
-            f"the {ONE[kind]} {name!r} is there {len(rivals)} times",
-            " and ".join(str(entry) for entry in rivals),
+            f"{len(candidates)} packages have the {SINGULAR[kind]} {name!r}",
+            " and ".join(str(entry) for entry in candidates),
             "uninstall or rename all but one of them",
         )
-    return rivals[0]
+    return candidates[0]

@@ -51,7 +51,7 @@ def reproduce(
     )
     plan = replace(plan, dtype=dtype)
     if not dry_run:
-        models.folder(plan.track.model)  # raises the error with what to do
+        models.pipeline_folder(plan.track.model)  # raises the error with what to do
     slots = 1 if spec.protocol == "cost" else jobs or _slots(plan)  # side by side they would slow each other down
     size = "QUICK (one seed, the fewest columns): " if quick else ""
     log(f"{spec.title} on the {track} track; {size}results go to {store}")

@@ -1,1 +1,1 @@
-"""From a reward's name to its class, and scoring with it."""
+"""Looks up rewards by name, mixes them, and scores images with them."""

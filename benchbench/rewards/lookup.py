@@ -1,6 +1,6 @@
-"""From a reward's name to its class: a registered one, a weighted mix of them, or the stand-in of one base model.
+"""Looks up a reward's class by name: a registered reward, a weighted mix, or a base model's stand-in.
 
-``mix`` is imported where a name is a mix: the base classes that it needs cost ``bench --help`` as much as all else.
+``mix`` is imported only inside functions: it loads pydantic, which ``bench --help`` must not load.
 """
 
 from __future__ import annotations
@@ -15,40 +15,38 @@ if TYPE_CHECKING:
 
 
 def get(name: str) -> type[Reward]:
-    """Returns the class of a reward or of a mix like ``pickscore=0.5,aesthetic=0.3``. Errors: UsageError."""
+    """Returns the class of a reward or of a mix such as ``pickscore=0.5,aesthetic=0.3``. Raises UsageError."""
     if "=" in name:
         from benchbench.rewards import mix
 
-        return mix.make(name)
-    found: type[Reward] = registry.get("rewards", name)
-    return found
+        return mix.mix_class(name)
+    reward_class: type[Reward] = registry.get("rewards", name)
+    return reward_class
 
 
 def require(name: str) -> type[Reward]:
-    """Returns the class of a reward whose weights are here.
+    """Returns the class of a reward whose weights are on this machine.
 
-    Errors: UsageError, MissingError naming the command that gets the weights.
+    Raises UsageError, or MissingError with the command that fetches the weights.
     """
-    cls = get(name)
-    missing = cls.missing()
+    reward_class = get(name)
+    missing = reward_class.missing()
     if missing:
         raise MissingError(
             f"the reward {name} has no weights on this machine", missing, f"bench fetch --rewards {name}"
         )
-    return cls
+    return reward_class
 
 
 def as_class(reward: str | type[Reward]) -> type[Reward]:
-    """Returns the class that was found already, or the one of this name, whose weights are here. Errors: those of
-    ``require``.
-    """
+    """Returns a class as it is, and for a name the class that ``require`` returns, with its errors."""
     return require(reward) if isinstance(reward, str) else reward
 
 
 def resolve(name: str, model: str) -> tuple[str, str | None]:
-    """Returns the registered name of a reward for a base model, and a note to print where that is another one.
+    """Returns the registered name of a reward for a base model, and a message where that differs from ``name``.
 
-    A base model with rewards of its own has stand-ins: on shapes, ``aesthetic`` is ``shapes-aesthetic``.
+    A base model may have stand-ins for rewards: on shapes, ``aesthetic`` means ``shapes-aesthetic``. Raises UsageError.
     """
     if "=" in name:
         from benchbench.rewards import mix
@@ -56,7 +54,9 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
         weights = mix.weights(mix.canonical(name))
         members = [(resolve(member, model), weight) for member, weight in weights.items()]
         notes = [note for (_, note), _ in members if note]
-        return mix.canonical(",".join(f"{real}={weight}" for (real, _), weight in members)), "; ".join(notes) or None
+        return mix.canonical(",".join(f"{registered}={weight}" for (registered, _), weight in members)), "; ".join(
+            notes
+        ) or None
     prefix = defaults.of(model).own_rewards
     stand_in = f"{prefix}{name}"
     if prefix and stand_in in registry.names("rewards"):
@@ -66,7 +66,7 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
 
 
 def present() -> tuple[list[str], dict[str, str]]:
-    """``--rewards all``: the rewards whose weights are here, and for the others why they are not."""
+    """Returns the rewards whose weights are on this machine, and for each other reward what is missing."""
     skipped: dict[str, str] = {}
     for name in registry.names("rewards"):
         try:
@@ -79,6 +79,6 @@ def present() -> tuple[list[str], dict[str, str]]:
 
 
 def fits(name: str, model: str) -> bool:
-    """Whether a reward judges the images of a base model: the model's own rewards do, and others where it has none."""
+    """Returns whether a reward can score a base model's images: one of the model's own rewards, if it has any."""
     prefix = defaults.of(model).own_rewards
     return name.startswith(prefix) if prefix else not name.startswith(defaults.OWN_REWARDS)

@@ -1,9 +1,9 @@
-"""A weighted sum of rewards, each normalised first: what the papers recommend against the hacking of a single one.
+"""A weighted sum of normalised rewards, which papers recommend against hacking of a single reward.
 
-Written ``pickscore=0.5,aesthetic=0.3`` on the command line, as a mapping in YAML. A member's score is normalised by the
-mean and deviation that it has on images of the base model: in training on images made before the first step, in
-an evaluation on the base row, in ``bench score`` on all images given. They are printed and saved, and never change
-afterwards. Imports no torch.
+It is written ``pickscore=0.5,aesthetic=0.3`` on the command line, and as a mapping in YAML. Each member's score is
+normalised by its mean and deviation on images of the base model: in training, images generated before the first step;
+in an evaluation, the base row; in ``bench score``, all images given. The statistics are printed, saved and then fixed.
+Imports no torch, and numpy only inside a function.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Statistics(NamedTuple):
-    """Of one member's scores, over so many images."""
+    """Mean and deviation of one member's scores over a number of images."""
 
     mean: float
     deviation: float
@@ -36,13 +36,13 @@ class Statistics(NamedTuple):
 
 
 def is_mix(text: str) -> bool:
-    """Whether a reward's name is a mix of others."""
+    """Returns whether a reward's name is a mix."""
     return "=" in text
 
 
 def canonical(mix: str | Mapping[str, float]) -> str:
-    """One spelling for each mix: members in the order of the alphabet. Errors: UsageError."""
-    words: dict[str, float] = {}
+    """Returns the canonical name of a mix, with members in alphabetical order. Raises UsageError."""
+    by_name: dict[str, float] = {}
     pairs = [part.partition("=")[::2] for part in mix.split(",")] if isinstance(mix, str) else list(mix.items())
     for raw, value in pairs:
         name = raw.strip()
@@ -52,61 +52,61 @@ def canonical(mix: str | Mapping[str, float]) -> str:
             weight = math.nan
         if not name or not math.isfinite(weight) or weight == 0:
             raise _bad(mix, f"{name}={value} is not a name and a weight other than 0")
-        if name in words:
+        if name in by_name:
             raise _bad(mix, f"{name} is named twice")
-        words[name] = weight
-    return ",".join(f"{name}={words[name]:g}" for name in sorted(words))
+        by_name[name] = weight
+    return ",".join(f"{name}={by_name[name]:g}" for name in sorted(by_name))
 
 
 def weights(name: str) -> dict[str, float]:
-    """The weights by member of a canonical name."""
+    """Returns the weight of each member, from a canonical name."""
     return {member: float(value) for member, _, value in (part.partition("=") for part in name.split(","))}
 
 
 @functools.lru_cache(maxsize=32)
-def make(text: str) -> type[Ensemble]:
-    """The reward class of a mix. Errors: UsageError for a member that does not exist."""
+def mix_class(text: str) -> type[Ensemble]:
+    """Returns the reward class of a mix. Raises UsageError for a member that does not exist."""
     mix = canonical(text)
-    kinds: dict[str, type[Reward]] = {name: registry.get("rewards", name) for name in weights(mix)}
-    assets: list[Asset] = []
-    for kind in kinds.values():
-        assets += [asset for asset in kind.assets if asset not in assets]
-    return type(
-        "Ensemble",
-        (Ensemble,),
-        {
-            "__doc__": f"Weighted sum of {mix}, each member normalised by its mean and deviation on the base model.",
-            "name": mix,
-            "version": " + ".join(f"{name} {kind.version}" for name, kind in kinds.items()),
-            "differentiable": all(kind.differentiable for kind in kinds.values()),
-            "trainable": all(kind.trainable for kind in kinds.values()),
-            "weights": "; ".join(dict.fromkeys(kind.weights for kind in kinds.values())),
-            "assets": tuple(assets),
-            "kinds": kinds,
-        },
-    )
+    members: dict[str, type[Reward]] = {name: registry.get("rewards", name) for name in weights(mix)}
+    classes = members.values()
+    all_assets: list[Asset] = []
+    for member in classes:
+        all_assets += [asset for asset in member.assets if asset not in all_assets]
+
+    class Mix(Ensemble):
+        name = mix
+        version = " + ".join(f"{name} {member.version}" for name, member in members.items())
+        differentiable = all(member.differentiable for member in classes)
+        trainable = all(member.trainable for member in classes)
+        weights = "; ".join(dict.fromkeys(member.weights for member in classes))
+        assets = tuple(all_assets)
+        reward_classes = members
+
+    Mix.__doc__ = f"Weighted sum of {mix}, each member normalised by its mean and deviation on the base model."
+    return Mix
 
 
 class Ensemble(Reward):
-    """sum of w_i (r_i - mean_i) / deviation_i. ``calibrate`` or ``statistics`` come before the first score."""
+    """The sum of w_i (r_i - mean_i) / deviation_i. Call ``calibrate`` or set ``statistics`` before the first score."""
 
     unit: ClassVar[str] = "weighted deviations from the base model"
     range: ClassVar[tuple[float, float]] = (-10.0, 10.0)
-    kinds: ClassVar[dict[str, type[Reward]]]
+    reward_classes: ClassVar[dict[str, type[Reward]]]
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
-        self.members = {name: kind(device) for name, kind in self.kinds.items()}
+        self.members = {name: reward_class(device) for name, reward_class in self.reward_classes.items()}
         self.statistics: dict[str, Statistics] = {}
 
     @classmethod
     def missing(cls) -> str | None:
-        found = [said for kind in cls.kinds.values() if (said := kind.missing())]
-        return "; ".join(dict.fromkeys(found)) or None
+        """Returns a description of the members' missing files, or None."""
+        problems = [problem for member in cls.reward_classes.values() if (problem := member.missing())]
+        return "; ".join(dict.fromkeys(problems)) or None
 
     @classmethod
     def combine(cls, scores: Mapping[str, Any], statistics: Mapping[str, Statistics]) -> Any:
-        """The weighted sum of members' scores, given as arrays or tensors [N]."""
+        """Returns the weighted sum of the members' normalised scores, given as arrays or tensors [N]."""
         terms = [
             weight * (scores[name] - statistics[name].mean) / statistics[name].deviation
             for name, weight in weights(cls.name).items()
@@ -114,19 +114,21 @@ class Ensemble(Reward):
         return sum(terms[1:], terms[0])
 
     def calibrate(self, images: Sequence[Image], prompts: Sequence[str]) -> None:
-        """Takes the members' means and deviations from these images."""
-        found = {name: scoring(member)(images, prompts).tolist() for name, member in self.members.items()}
-        self.statistics = measured(found)
+        """Sets the members' means and deviations from their scores of these images. Raises RunError."""
+        scores = {name: scoring(member)(images, prompts).tolist() for name, member in self.members.items()}
+        self.statistics = member_statistics(scores)
 
     def expect(self, prompts: Sequence[str]) -> None:
+        """Announces the prompts to every member."""
         for member in self.members.values():
             member.expect(prompts)
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
-        parts = {name: member.score(images, prompts) for name, member in self.members.items()}
-        return self._combined(parts)
+        """Returns weighted sums for evaluation, float32 [N] on the CPU. Raises RunError before calibration."""
+        return self._combined({name: member.score(images, prompts) for name, member in self.members.items()})
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Returns weighted sums [N] with a gradient, where every member has one. Raises RunError before calibration."""
         if not self.differentiable:
             return super().score_differentiable(images, prompts)
         return self._combined(
@@ -136,45 +138,45 @@ class Ensemble(Reward):
     def _combined(self, scores: Mapping[str, torch.Tensor]) -> torch.Tensor:
         if not self.statistics:
             raise RunError(
-                f"the ensemble {self.name} was asked for scores before it was calibrated",
+                f"the mix {self.name} is not calibrated",
                 "its members have no mean and deviation yet",
                 "call calibrate with images of the base model, or set statistics",
             )
-        out: torch.Tensor = self.combine(scores, self.statistics)
-        return out
+        combined: torch.Tensor = self.combine(scores, self.statistics)
+        return combined
 
 
-def measured(scores: Mapping[str, Sequence[float]]) -> dict[str, Statistics]:
-    """Mean and deviation by member. Errors: RunError where a member gives all images one score."""
+def member_statistics(scores: Mapping[str, Sequence[float]]) -> dict[str, Statistics]:
+    """Returns mean and deviation by member. Raises RunError where a member gives all images the same score."""
     import numpy as np
 
-    found = {}
+    statistics = {}
     for name, values in scores.items():
         mean, deviation = float(np.mean(values)), float(np.std(values))
         if not deviation > 1e-8 * max(1.0, abs(mean)):
             raise RunError(
                 f"{name} cannot be normalised",
-                f"it gave all {len(values)} images the score {mean:g}",
-                "calibrate on more images, or leave that reward out",
+                f"all {len(values)} images have the score {mean:g}",
+                "calibrate on more images, or leave this reward out",
             )
-        found[name] = Statistics(mean, deviation, len(values))
-    return found
+        statistics[name] = Statistics(mean, deviation, len(values))
+    return statistics
 
 
-def tell(name: str, statistics: Mapping[str, Statistics], of: str, log: Log) -> None:
-    """Says what each member is normalised by."""
+def log_statistics(name: str, statistics: Mapping[str, Statistics], of: str, log: Log) -> None:
+    """Logs the statistics of each member; ``of`` describes the images."""
     for member, s in statistics.items():
         log(f"{name}: {member} is normalised by mean {s.mean:.5g}, deviation {s.deviation:.5g} ({s.images} {of})")
 
 
-def save(path: Path, name: str, statistics: Mapping[str, Statistics], of: str) -> None:
-    """Writes them as JSON."""
+def save_statistics(path: Path, name: str, statistics: Mapping[str, Statistics], of: str) -> None:
+    """Writes the statistics of a mix as JSON; ``of`` describes the images."""
     data = {"reward": name, "of": of, "statistics": {member: s._asdict() for member, s in statistics.items()}}
     write_json(path, data)
 
 
-def read(path: Path) -> dict[str, Statistics] | None:
-    """Returns what ``save`` wrote, or None where the file is missing or damaged."""
+def read_statistics(path: Path) -> dict[str, Statistics] | None:
+    """Returns the statistics that ``save_statistics`` wrote, or None where the file is missing or damaged."""
     try:
         members = (find_object(path) or {})["statistics"]
         return {member: Statistics(**values) for member, values in members.items()}

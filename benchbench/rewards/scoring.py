@@ -1,4 +1,7 @@
-"""Rewards whose images may be too many for the memory."""
+"""Scores images in batches that fit the memory.
+
+Imports torch only inside a function: the commands that list rewards must not load it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ Score = Callable[["Sequence[Image] | Tensor", Sequence[str]], "Tensor"]
 
 
 def scoring(reward: Reward, log: Callable[[str], Any] | None = None) -> Score:
-    """Scores float32 [N] on the CPU of N images, in parts where there are too many for the memory.
+    """Returns a function that scores N images, float32 [N] on the CPU, and splits them where memory runs out.
 
-    The images may be what a PreparedReward has prepared of them, a tensor [N, ...]. The function raises NoMemoryError.
+    It takes images, or a tensor [N, ...] from ``PreparedReward.prepare``. It raises NoMemoryError where one image alone
+    does not fit.
     """
     fits = Splitter(f"in the reward {reward.name}", row="image", log=log)
 
@@ -29,7 +33,7 @@ def scoring(reward: Reward, log: Callable[[str], Any] | None = None) -> Score:
 
 
 def _scores(reward: Reward, images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> Tensor:
-    """Scores float32 [N] on the CPU of N images, or of what a PreparedReward has prepared of them."""
+    """Returns scores, float32 [N] on the CPU, of N images or of a tensor from ``PreparedReward.prepare``."""
     import torch
 
     if isinstance(reward, PreparedReward) and isinstance(images, torch.Tensor):

@@ -41,8 +41,8 @@ class Scorer:
     def score_at(self, images, prompts, tau):  # type: ignore[no-untyped-def]
         """exp(logit_scale) cos, [N], of pictures [N, 3, 32, 32] in [0, 1]."""
         with torch.no_grad():
-            read = self.network.read(tokenizer.encode(self.words, list(prompts)))
-        return self.network.score(self.network.see(2 * images - 1, tau), read)
+            read = self.network.embed_text(tokenizer.encode(self.words, list(prompts)))
+        return self.network.score(self.network.embed_images(2 * images - 1, tau), read)
 
 
 def load(folder: Path) -> CLIPModel:
@@ -74,7 +74,7 @@ def make(
     scorer = Scorer(load(pref))
     loss = train_spm(scorer, scorer.network, backbone, chosen, config, seed, log)
 
-    added = {name: p.detach().half().contiguous() for name, p in scorer.network.added().items()}
+    added = {name: p.detach().half().contiguous() for name, p in scorer.network.added_parameters().items()}
     file = folder / "spm.safetensors"
     with replacing(file) as temporary:
         save_file(added, temporary)

@@ -28,8 +28,8 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, log
     """
     if not isinstance(reward, mix.Ensemble):
         return
-    statistics = mix.read(out / FILE)
-    if statistics is not None and statistics.keys() == reward.kinds.keys():
+    statistics = mix.read_statistics(out / FILE)
+    if statistics is not None and statistics.keys() == reward.reward_classes.keys():
         reward.statistics = statistics
     else:
         n = len(prompts)
@@ -43,5 +43,5 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, log
         with policy.evaluating():
             images = [image for _, part in fits.parts(make, IMAGES) for image in part]
         reward.calibrate(images, [sample.prompt for sample in samples])
-        mix.save(out / FILE, reward.name, reward.statistics, "images of the base model")
-    mix.tell(reward.name, reward.statistics, "images of the base model", log)
+        mix.save_statistics(out / FILE, reward.name, reward.statistics, "images of the base model")
+    mix.log_statistics(reward.name, reward.statistics, "images of the base model", log)

@@ -166,7 +166,7 @@ def sizes(config: RunConfig) -> Sizes:
     return Sizes(batch, rollout.policy.most, rollout.judge.most)
 
 
-def _read(method: OfflineMethod, policy: Policy, count: int, cfg: Any, noise: Noise) -> Batch:
+def _read(method: OfflineMethod[Any], policy: Policy, count: int, cfg: Any, noise: Noise) -> Batch:
     """A prepared batch of ``count`` draws."""
     draw, cond = torch.arange(count), policy.encode(["x"] * count)
     x = noise.generator("latents")

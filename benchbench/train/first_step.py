@@ -49,7 +49,7 @@ def _raise(value: Any) -> Any:
 
 @torch.no_grad()
 def measure_rounding(
-    policy: Policy, batch: Batch, method: Method, cfg: Any, noise: Noise, log: Log
+    policy: Policy, batch: Batch, method: Method[Any], cfg: Any, noise: Noise, log: Log
 ) -> dict[str, float]:
     """Metrics of a run's first batch, before any update; warns where rounding reaches the clip or the logit's scale.
 
@@ -87,7 +87,7 @@ def _of_steps(policy: Policy, rows: Transitions | StepPairs, cfg: Any, log: Log)
 
 
 def _of_images(
-    policy: Policy, rows: ImagePairs | Images, method: Method, cfg: Any, noise: Noise, log: Log
+    policy: Policy, rows: ImagePairs | Images, method: Method[Any], cfg: Any, noise: Noise, log: Log
 ) -> dict[str, float]:
     scale = method.logit_scale(cfg) if isinstance(method, OfflineMethod) else None
     if scale is None or not _is_half(policy):

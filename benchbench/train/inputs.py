@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from benchbench import prompts as prompt_sets
 from benchbench.api import Method, MethodConfig
@@ -20,7 +21,7 @@ from benchbench.types import PromptSet, Reward, StepScorer
 class Inputs:
     """The objects behind a RunConfig's names. Nothing is loaded."""
 
-    method: type[Method]
+    method: type[Method[Any]]
     cfg: MethodConfig
     """The method's settings."""
     reward: type[Reward]
@@ -49,7 +50,7 @@ def look_up(
     return Inputs(method, cfg, reward, prompts, model, pairs)
 
 
-def _check_reward(config: RunConfig, method: type[Method], cfg: MethodConfig, reward: type[Reward]) -> None:
+def _check_reward(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig, reward: type[Reward]) -> None:
     """Errors: UsageError for a reward that the method cannot be trained on."""
     if not reward.trainable:
         raise UsageError(
@@ -72,7 +73,7 @@ def _check_reward(config: RunConfig, method: type[Method], cfg: MethodConfig, re
         )
 
 
-def _check_samples(config: RunConfig, method: type[Method], cfg: MethodConfig) -> None:
+def _check_samples(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig) -> None:
     """Errors: UsageError for a number of images that the method cannot make."""
     per = method.images(cfg)
     if config.samples % per:

@@ -21,7 +21,7 @@ LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
 
 @torch.no_grad()
-def check_start(policy: Policy, batch: Batch, method: Method, cfg: Any, noise: Noise) -> None:
+def check_start(policy: Policy, batch: Batch, method: Method[Any], cfg: Any, noise: Noise) -> None:
     """Raises RunError unless adapter on equals adapter off on this batch, and what follows from it holds.
 
     Online: the ratio of a stored log-prob is 1. Offline: the loss is what its formula gives for a margin of 0.
@@ -46,7 +46,7 @@ def _steps(policy: Policy, rows: Transitions | StepPairs) -> None:
             _fail("the ratio is not 1 before the first update", f"a log-prob evaluated again differs by {gap:.2g}")
 
 
-def _images(policy: Policy, rows: ImagePairs | Images, method: Method, cfg: Any, noise: Noise) -> None:
+def _images(policy: Policy, rows: ImagePairs | Images, method: Method[Any], cfg: Any, noise: Noise) -> None:
     x = rows.x_w if isinstance(rows, ImagePairs) else rows.x
     tau = torch.full((len(x),), policy.schedule.train_steps // 2, device=x.device)
     gap = float((policy.predict(x, tau, rows.cond) - policy.reference_predict(x, tau, rows.cond)).abs().max())

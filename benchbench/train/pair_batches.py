@@ -29,7 +29,9 @@ class Reader:
     noise by (seed, draw, side). Rows that had to be skipped are listed in the run's folder.
     """
 
-    def __init__(self, method: OfflineMethod, cfg: PairsConfig, pairs: PairSet, seed: int, backbone: Backbone) -> None:
+    def __init__(
+        self, method: OfflineMethod[Any], cfg: PairsConfig, pairs: PairSet, seed: int, backbone: Backbone
+    ) -> None:
         self.method, self.pairs, self.backbone = method, pairs, backbone
         self.winners = method.winners(cfg)
         flip: Any = {"independent": True, "joint": "joint", "none": False}[cfg.flip]

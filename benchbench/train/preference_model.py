@@ -155,7 +155,7 @@ class Noiser:
 def trained_parameters(network: Any, parts: Literal["vision", "added"]) -> list[torch.nn.Parameter]:
     """The parameters to train of a StepAwareCLIP, and nothing else of it trainable."""
     network.requires_grad_(False)
-    chosen = list(network.added().values())
+    chosen = list(network.added_parameters().values())
     if parts == "vision":
         model = network.model
         chosen += [*model.vision_model.parameters(), *model.visual_projection.parameters()]

@@ -40,7 +40,7 @@ class RewardMemory:
 def reward_memory(kind: type[Reward]) -> RewardMemory:
     """Returns a reward's memory in fp32, for an ensemble its members' sum. A plug-in's weights count as its files."""
     if issubclass(kind, mix.Ensemble):
-        members = [reward_memory(member) for member in kind.kinds.values()]
+        members = [reward_memory(member) for member in kind.reward_classes.values()]
         return RewardMemory(*(sum(getattr(m, f) for m in members) for f in ("weights", "gradient", "plain")))
     weights = 4_000_000 * PARAMETERS[kind.name] if kind.name in PARAMETERS else sum(_size(a.size) for a in kind.assets)
     if not weights:

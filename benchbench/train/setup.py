@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,7 +33,7 @@ Log = Callable[[str], None]
 class Parts:
     """A training run in memory."""
 
-    method: Method
+    method: Method[Any]
     cfg: MethodConfig
     policy: Policy
     reward: StepReward

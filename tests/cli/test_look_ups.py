@@ -16,7 +16,7 @@ from tests.cli.conftest import Bench
 
 LOOK_UPS = [
     (prompts, "load"),
-    (models, "folder"),
+    (models, "pipeline_folder"),
     (models, "content_hash"),
     (lookup, "require"),
     (config, "load"),
@@ -61,7 +61,7 @@ def test_every_name_is_looked_up_once(
     assert counted.pop("RunConfig.model_validate") == {}
     assert counted == {
         "benchbench.prompts.load": {str(words): 1},
-        "benchbench.hub.models.folder": {str(tiny_sd): 1},
+        "benchbench.hub.models.pipeline_folder": {str(tiny_sd): 1},
         "benchbench.hub.models.content_hash": {str(tiny_sd): 1},
         "benchbench.rewards.lookup.require": {"jpeg_compressibility": 1},
         "benchbench.config.load": {method: 1},
@@ -80,7 +80,7 @@ def test_an_evaluation_looks_every_name_up_once(
     assert ran.code == 0, ran.err
     assert {name: seen for name, seen in counted.items() if seen} == {
         "benchbench.prompts.load": {str(words): 1},
-        "benchbench.hub.models.folder": {str(tiny_sd): 1},
+        "benchbench.hub.models.pipeline_folder": {str(tiny_sd): 1},
         "benchbench.hub.models.content_hash": {str(tiny_sd): 1},
         "benchbench.rewards.lookup.require": dict.fromkeys(rewards, 1),
     }

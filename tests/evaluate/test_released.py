@@ -170,7 +170,7 @@ def test_a_pickle_only_where_its_hash_was_recorded(base: Path, tuned: Path, tmp_
     for file in (old / "pytorch_lora_weights.bin", unet / "diffusion_pytorch_model.bin"):
         with pytest.raises(CorruptError, match="is a pickle"):
             adapter(tmp_path, file.parent)
-        lock.agree(f"file owner/name {file.name}", file_sha256(file))
+        lock.pin(f"file owner/name {file.name}", file_sha256(file))
         assert same(drawn(base, file.parent, tmp_path), images(tuned))
     with (old / "pytorch_lora_weights.bin").open("ab") as file:
         file.write(b"x")

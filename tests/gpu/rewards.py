@@ -96,7 +96,7 @@ def _spm(here: Here) -> Any:
 def _settle(network: Any) -> None:
     """Moves the layers that know the timestep off where they begin, where it does not count."""
     with torch.no_grad():
-        for parameter in network.added().values():
+        for parameter in network.added_parameters().values():
             parameter.add_(LARGEST * torch.randn_like(parameter))
 
 

@@ -12,7 +12,7 @@ from benchbench.api import Transitions
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
-from benchbench.methods._advantage import PromptStats, whole_batch
+from benchbench.methods._advantage import PromptStats, batch_advantages
 from benchbench.methods.ddpo import DDPO, DDPOConfig
 from benchbench.noise import Noise, Sample
 from tests.methods.rewards import Brightness
@@ -28,9 +28,9 @@ def collect(policy: Policy, cfg: DDPOConfig) -> list[Transitions]:
 
 def test_whole_batch_scores_have_mean_zero_and_deviation_one() -> None:
     """D3; and D5: of two rewards the scores are -1 and 1, by population deviation: (1, 3) -> mean 2, sd 1."""
-    scores = whole_batch([0.2, 0.5, 0.9, 4.0])
+    scores = batch_advantages([0.2, 0.5, 0.9, 4.0])
     assert fmean(scores) == pytest.approx(0) and pstdev(scores) == pytest.approx(1)
-    assert whole_batch([1.0, 3.0]) == pytest.approx([-1, 1])
+    assert batch_advantages([1.0, 3.0]) == pytest.approx([-1, 1])
 
 
 def test_prompt_statistics() -> None:

@@ -52,17 +52,17 @@ def test_ratios_are_one_where_shapes_round_otherwise(tuned: Policy) -> None:
     tuned.rows_at_once = 4
     rounding_by_shape(tuned, 1e-4)
     batches = collect(tuned, method, cfg)
-    assert method.restates is True and len(batches) == 4
+    assert method.recomputes is True and len(batches) == 4
     # the rollout's own log-probs are of four rows as well: the update's smaller part of two is what they miss
     assert all(largest_log_ratio(tuned, batch, cfg) < 1e-6 for batch in batches)
-    method.restates = False
+    method.recomputes = False
     stored = collect(tuned, method, cfg)
     assert max(largest_log_ratio(tuned, batch, cfg) for batch in stored) > cfg.clip / 10  # type: ignore[operator]
 
 
 def test_only_log_probs_change(tuned: Policy) -> None:
     cfg, told = DDPOConfig(**SETTINGS), DDPO()
-    tuned.rows_at_once, told.restates = 3, True
+    tuned.rows_at_once, told.recomputes = 3, True
     again, stored = collect(tuned, told, cfg), collect(tuned, DDPO(), cfg)
     for a, b in zip(again, stored, strict=True):
         assert torch.equal(a.x, b.x) and torch.equal(a.k, b.k) and torch.equal(a.advantage, b.advantage)
@@ -75,7 +75,7 @@ def test_on_a_cpu_in_float32_nothing_is_computed_again(tuned: Policy, clip: floa
     tuned.rows_at_once, method = 4, DDPO()
     before = tuned.cost.unet_evals
     batches = collect(tuned, method, DDPOConfig(**SETTINGS, clip=clip))
-    assert method.restates is restates and tuned.cost.unet_evals - before == 4 * 20
+    assert method.recomputes is restates and tuned.cost.unet_evals - before == 4 * 20
     walked = tuned.step(batches[0].x, batches[0].k, batches[0].cond).log_prob(batches[0].x_next)
     torch.testing.assert_close(batches[0].log_prob, walked.detach(), atol=1e-5, rtol=0)
 
@@ -83,10 +83,10 @@ def test_on_a_cpu_in_float32_nothing_is_computed_again(tuned: Policy, clip: floa
 def test_the_decision_is_kept_and_resumed(tuned: Policy) -> None:
     """It is taken at the first rollout of a run; every evaluation that it asks for is counted."""
     cfg, method = DDPOConfig(**SETTINGS), DDPO()
-    tuned.rows_at_once, method.restates = 4, True
+    tuned.rows_at_once, method.recomputes = 4, True
     resumed = DDPO()
     resumed.load_state(method.state())
     before = tuned.cost.unet_evals
     collect(tuned, resumed, cfg)
     rows = 3 * 4 * 2  # trained steps, samples, passes
-    assert resumed.restates is True and tuned.cost.unet_evals - before == 4 * 20 + rows
+    assert resumed.recomputes is True and tuned.cost.unet_evals - before == 4 * 20 + rows

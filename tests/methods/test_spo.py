@@ -13,7 +13,7 @@ from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, look_ahead
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import NoiseSource
-from benchbench.methods._candidates import any_of
+from benchbench.methods._candidates import draw_candidates
 from benchbench.methods.spo import SPO, SPOConfig, least_gap, paired_steps
 from benchbench.noise import Noise, Sample
 from tests.methods.descent import descend
@@ -104,14 +104,14 @@ def close(x: torch.Tensor, pairs: StepPairs, k: int, i: int, draws: NoiseSource,
     """Whether the candidate that sample i's draw names, made from x, is a parent at k - 1."""
     with torch.no_grad():
         mean = tuned.step(x[None], k, cond[i : i + 1])
-    number = int(any_of(4, NOISE, SAMPLES, k, torch.device("cpu"))[i])
+    number = int(draw_candidates(4, NOISE, SAMPLES, k, torch.device("cpu"))[i])
     child = mean.draw(draws.z(k, str(number))[i : i + 1])[0]
     return any(torch.allclose(child, parent, atol=1e-2) for parent in at(pairs, k - 1).x_w)
 
 
 def test_draws_are_uniform() -> None:
     """2,000 draws of 4: each number .25 ± .04 (4 standard errors of .0097)."""
-    drawn = any_of(4, NOISE, [Sample("cat", i) for i in range(2000)], 7, torch.device("cpu"))
+    drawn = draw_candidates(4, NOISE, [Sample("cat", i) for i in range(2000)], 7, torch.device("cpu"))
     assert ((torch.bincount(drawn, minlength=4) / 2000 - 0.25).abs() < 0.04).all()
 
 

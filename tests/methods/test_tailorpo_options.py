@@ -12,7 +12,7 @@ from benchbench.diffusion.guidance import StepReward, look_ahead
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import NoiseSource
 from benchbench.errors import UsageError
-from benchbench.methods._candidates import any_of, either, means, rank
+from benchbench.methods._candidates import draw_candidates, mean_metrics, rank, select_rows
 from benchbench.methods._steps import trained_steps
 from benchbench.methods.tailorpo import TailorPO, TailorPOConfig, eta_at
 from benchbench.methods.tailorpo_g import TailorPOG
@@ -62,24 +62,24 @@ def test_ranking_by_hand() -> None:
     assert (win.tolist(), lose.tolist(), weight.tolist()) == ([3, 1, 2], [0, 4, 5], [1, 1, 0])
 
 
-def test_rows_of_either() -> None:
+def test_selected_rows() -> None:
     a, b = torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1)
-    assert either(torch.tensor([True, False]), a, b).flatten().tolist() == [1, 0]
-    assert either(torch.tensor([True, False]), None, None) is None
+    assert select_rows(torch.tensor([True, False]), a, b).flatten().tolist() == [1, 0]
+    assert select_rows(torch.tensor([True, False]), None, None) is None
 
 
-def test_means_are_over_those_that_name_it() -> None:
-    assert means([{"a": 1.0}, {"a": 3.0, "b": 5.0}]) == {"a": 2.0, "b": 5.0}
+def test_mean_metrics_are_over_the_steps_that_report_them() -> None:
+    assert mean_metrics([{"a": 1.0}, {"a": 3.0, "b": 5.0}]) == {"a": 2.0, "b": 5.0}
 
 
 def test_a_random_candidate_carries_on(tuned: Policy) -> None:
     """The next parent is the winner where the sample's coin says heads, else the loser; nothing is computed twice."""
     [(pairs, _)] = collect(tuned, TailorPOConfig(steps=(20, 19, 18, 17), carry="random"))
-    heads = {k: any_of(2, NOISE, SAMPLES, k, torch.device("cpu")).bool() for k in (20, 19, 18)}
+    heads = {k: draw_candidates(2, NOISE, SAMPLES, k, torch.device("cpu")).bool() for k in (20, 19, 18)}
     assert len({tuple(coin.tolist()) for coin in heads.values()}) > 1
     for k, coin in heads.items():
         at, after = pairs[pairs.k == k], pairs[pairs.k == k - 1]
-        assert torch.equal(after.x_w, either(coin, at.next_w, at.next_l))
+        assert torch.equal(after.x_w, select_rows(coin, at.next_w, at.next_l))
     # 20 steps + 2 look-aheads at each of 4 steps - the 4 that the carried candidates bring along
     assert tuned.cost.unet_evals == (20 + 8 - 4) * 3
 
@@ -87,9 +87,9 @@ def test_a_random_candidate_carries_on(tuned: Policy) -> None:
 def test_coins_are_fair_and_a_sample_s_own() -> None:
     """2,000 coins: the mean of fair ones lies within .5 ± .045 (4 standard errors); the batch does not matter."""
     many = [Sample("cat", i) for i in range(2000)]
-    drawn = any_of(2, NOISE, many, 7, torch.device("cpu"))
+    drawn = draw_candidates(2, NOISE, many, 7, torch.device("cpu"))
     assert abs(float(drawn.float().mean()) - 0.5) < 0.045
-    assert torch.equal(any_of(2, NOISE, many[5:9], 7, torch.device("cpu")), drawn[5:9])
+    assert torch.equal(draw_candidates(2, NOISE, many[5:9], 7, torch.device("cpu")), drawn[5:9])
 
 
 @pytest.mark.parametrize(("eta", "accepted"), [(10.0, 1.0), (-10.0, 0.0)])
@@ -141,7 +141,7 @@ def test_two_trajectories_start_as_d3po_s_do(tuned: Policy) -> None:
 
 @pytest.mark.parametrize("other", [{"guidance": True}, {"carry": "random"}])
 def test_two_trajectories_have_no_common_winner(other: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match="two trajectories"):
+    with pytest.raises(ValidationError, match="both trajectories"):
         TailorPOConfig(same_input=False, **other)
 
 

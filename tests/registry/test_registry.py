@@ -145,9 +145,9 @@ def test_a_name_of_two_packages_is_refused_and_both_are_named(tmp_path: Path, mo
     bright(tmp_path, "two_plug")
     monkeypatch.syspath_prepend(tmp_path)
     assert registry.names("rewards").count("bright") == 1
-    assert registry.summary("rewards", "bright").startswith("refused, there 2 times: one_plug (")
+    assert registry.summary("rewards", "bright").startswith("refused, since 2 packages have this name: one_plug (")
     for ask in (registry.get, registry.require):
-        with pytest.raises(UsageError, match="'bright' is there 2 times") as error:
+        with pytest.raises(UsageError, match="2 packages have the reward 'bright'") as error:
             ask("rewards", "bright")
         assert "one_plug (" in error.value.cause and "two_plug (" in error.value.cause
     assert [name for _, name, _ in registry.broken()] == ["bright"]

@@ -92,15 +92,15 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(
     reward, images = made(name), pictures()
     expected, sizes = reward.score(images, PROMPTS), []
     reward.fits.size = 16
-    judge = type(reward).judge
+    score_pixels = type(reward).score_pixels
 
     def tight(self: NeuralReward, pixels: Tensor, prompts: list[str]) -> Tensor:
         sizes.append(len(pixels))
         if len(pixels) > 2:
             raise torch.OutOfMemoryError("no room for three")
-        return judge(self, pixels, prompts)
+        return score_pixels(self, pixels, prompts)
 
-    monkeypatch.setattr(type(reward), "judge", tight)
+    monkeypatch.setattr(type(reward), "score_pixels", tight)
     assert close(reward.score(images, PROMPTS), expected, name)
     assert sizes == [6, 3, 1, 1, 1, 1, 1, 1]
     sizes.clear()
@@ -114,30 +114,30 @@ def test_no_room_for_one_picture_is_an_error(weights: object, monkeypatch: pytes
     def none(self: NeuralReward, pixels: Tensor, prompts: list[str]) -> Tensor:
         raise torch.OutOfMemoryError("no room at all")
 
-    monkeypatch.setattr(type(reward), "judge", none)
+    monkeypatch.setattr(type(reward), "score_pixels", none)
     with pytest.raises(RunError, match="in the reward clip_l14, one image at a time"):
         reward.score(pictures(), PROMPTS)
 
 
 def test_the_first_chunk_is_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 10 GB, 80 % for pictures of 500 MB each: 16; never fewer than one, never more than MOST."""
+    """Of 10 GB, 80 % for pictures of 500 MB each: 16; never fewer than one, never more than MAX_CHUNK."""
     import os
 
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 10**7, "SC_PAGE_SIZE": 1000}[name])
     cpu = torch.device("cpu")
     assert _neural.first_chunk(cpu, 500) == 16
     assert _neural.first_chunk(cpu, 50_000) == 1
-    assert _neural.first_chunk(cpu, 1) == _neural.MOST
+    assert _neural.first_chunk(cpu, 1) == _neural.MAX_CHUNK
 
 
 def test_text_is_read_once_and_the_cache_is_bounded(weights: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prompt that was read is not read again, until KEEP others pushed it out; the longest unused goes first."""
+    """A prompt that was read is not read again until others have pushed it out; the longest unused goes first."""
     reward = made("pickscore")
     text: _clip.Text = reward.text  # type: ignore[attr-defined]
     read: list[str] = []
     tokens = text.tokens
     monkeypatch.setattr(text, "tokens", lambda prompts: read.extend(prompts) or tokens(prompts))
-    monkeypatch.setattr(_clip.Text, "KEEP", 3)
+    text.cache.size = 3
     image = natural(0, 32, 32)
     first = reward.score([image] * 3, ["a", "b", "a"])
     assert read == ["a", "b"]
@@ -146,7 +146,7 @@ def test_text_is_read_once_and_the_cache_is_bounded(weights: object, monkeypatch
     reward.score([image] * 2, ["d", "a"])
     assert read == ["a", "b", "c", "d"]
     reward.score([image], ["b"])
-    assert read[-1] == "b" and len(text._known) == 3
+    assert read[-1] == "b" and len(text.cache) == 3
 
 
 def test_the_aesthetic_reward_holds_no_text_tower(weights: object) -> None:

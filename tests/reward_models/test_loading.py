@@ -104,14 +104,14 @@ def test_fetched_once_then_here_then_scores(name: str, hub: Hub) -> None:
     """Only the files that are needed are fetched, one of several formats, and none a second time."""
     cls = lookup.get(name)
     for asset in cls.assets:
-        assert asset.what in cls.missing()
+        assert asset.title in cls.missing()
         assert asset.repos[0] in cls.missing()
     assert str(hub.cache) in cls.missing()
-    assert fetch.reward(name) == "here"
+    assert fetch.fetch_reward(name) == "here"
     assert cls.missing() is None
     got = list(hub.got)
     assert not [file for file in got if file.endswith("README.md")]
-    fetch.reward(name)
+    fetch.fetch_reward(name)
     assert hub.got == got
     assert len(score(name)) == 1
     lock = json.loads((cache_folder() / "lock.json").read_text())
@@ -123,14 +123,14 @@ def test_fetched_once_then_here_then_scores(name: str, hub: Hub) -> None:
 
 def test_the_next_id_is_asked_where_the_first_is_gone(hub: Hub) -> None:
     hub.gone.add("yuvalkirstain/PickScore_v1")
-    fetch.reward("pickscore")
+    fetch.fetch_reward("pickscore")
     assert "krnl/PickScore_v1/model.safetensors" in hub.got
     assert len(score("pickscore")) == 1
 
 
 def test_a_file_that_changed_under_its_name_is_refused(hub: Hub) -> None:
     """The revision and each file's hash are those of the first fetch, or nothing is scored."""
-    fetch.reward("imagereward")
+    fetch.fetch_reward("imagereward")
     cached = next(hub.cache.rglob("ImageReward.pt"))
     other = cached.resolve().with_name("b" * 64)
     other.write_bytes(cached.read_bytes() + b"changed")
@@ -141,7 +141,7 @@ def test_a_file_that_changed_under_its_name_is_refused(hub: Hub) -> None:
     shutil.rmtree(hub.cache)
     hub.sha = "c" * 40
     with pytest.raises(CorruptError, match="has changed since"):
-        fetch.reward("imagereward")
+        fetch.fetch_reward("imagereward")
 
 
 @pytest.mark.parametrize("name", ["aesthetic", "hpsv2.0", "hpsv2.1"])
@@ -215,7 +215,7 @@ def test_missing_weights_end_in_one_message(
 
 
 def test_the_doctor_says_what_is_here(hub: Hub) -> None:
-    fetch.reward("clip_l14")
+    fetch.fetch_reward("clip_l14")
     rows = {str(row[0]): str(row[1]) for row in doctor_checks.assets()}
     assert rows["reward clip_l14"] == "here"
     assert "bench fetch --rewards pickscore" in rows["reward pickscore"]
@@ -223,8 +223,8 @@ def test_the_doctor_says_what_is_here(hub: Hub) -> None:
 
 def test_nothing_but_fetch_touches_the_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every socket refused, weights from the cache load and score, and what is missing is a MissingError."""
-    fetch.reward("hpsv2.1")
-    fetch.reward("aesthetic")
+    fetch.fetch_reward("hpsv2.1")
+    fetch.fetch_reward("aesthetic")
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("the network was asked")

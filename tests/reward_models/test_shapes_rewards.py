@@ -190,8 +190,8 @@ def test_kept_words_change_no_bit(kind: type[ShapesCLIP], monkeypatch: pytest.Mo
     reward, fresh = kind(), kind()
     images, texts = torch.rand(3, 3, 32, 32), ["a red circle", "a blue square", "a red circle"]
     asked: list[int] = []
-    plain = reward.embed
-    monkeypatch.setattr(reward, "embed", lambda tokens: (asked.append(len(tokens)), plain(tokens))[1])
+    plain = reward.embed_text
+    monkeypatch.setattr(reward, "embed_text", lambda tokens: (asked.append(len(tokens)), plain(tokens))[1])
     first = reward.score_differentiable(images, texts)
     reward.score_differentiable(images[:2], texts[:2])
     assert torch.equal(reward.score_differentiable(images, texts), first)
@@ -199,4 +199,4 @@ def test_kept_words_change_no_bit(kind: type[ShapesCLIP], monkeypatch: pytest.Mo
     assert asked == [3, 2]
     for i in range(20):
         reward.score_differentiable(images[:1], [f"a red circle {i}"])
-    assert len(reward._read) == 8
+    assert len(reward.cache) == 8

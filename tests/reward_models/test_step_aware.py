@@ -34,7 +34,7 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor]:
 def perturbed(model: StepAwareCLIP) -> StepAwareCLIP:
     g = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        for parameter in model.added().values():
+        for parameter in model.added_parameters().values():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=g))
     return model
 
@@ -42,7 +42,7 @@ def perturbed(model: StepAwareCLIP) -> StepAwareCLIP:
 @torch.no_grad()
 def score(model: StepAwareCLIP, tau: torch.Tensor) -> torch.Tensor:
     pixels, tokens = inputs()
-    return model.score(model.see(pixels, tau), model.read(tokens))
+    return model.score(model.embed_images(pixels, tau), model.embed_text(tokens))
 
 
 def test_equal_to_its_clip_at_first_for_every_timestep() -> None:
@@ -94,7 +94,7 @@ def test_a_block_by_hand() -> None:
             h = h + g2 * layer.mlp(layer.layer_norm2(h) * (1 + b2) + a2)
         pooled = tower.post_layernorm(h[:, 0]) * (1 + last[1]) + last[0]
         expected = model.model.visual_projection(pooled)
-        seen = model.see(pixels, torch.tensor(7))
+        seen = model.embed_images(pixels, torch.tensor(7))
     torch.testing.assert_close(seen, expected / expected.norm(dim=-1, keepdim=True), atol=1e-5, rtol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_released_names_and_shapes_load() -> None:
     """A state dict with the released keys (rewards.md 5 g), an old position_ids buffer among them, gives its scores."""
     source = perturbed(StepAwareCLIP(clip(5)))
     state = source.state_dict()
-    added = {name: tuple(value.shape) for name, value in state.items() if name in source.added()}
+    added = {name: tuple(value.shape) for name, value in state.items() if name in source.added_parameters()}
     expected = {"model.t_embedder.mlp.0.weight": (WIDTH, 256), "model.t_embedder.mlp.2.weight": (WIDTH, WIDTH)}
     expected |= {"model.t_embedder.mlp.0.bias": (WIDTH,), "model.t_embedder.mlp.2.bias": (WIDTH,)}
     for i in range(2):
@@ -118,7 +118,7 @@ def test_released_names_and_shapes_load() -> None:
 
 def test_a_plain_clip_and_another_size_are_refused() -> None:
     model = StepAwareCLIP(clip())
-    plain = {name: value for name, value in model.state_dict().items() if name not in model.added()}
+    plain = {name: value for name, value in model.state_dict().items() if name not in model.added_parameters()}
     with pytest.raises(CorruptError, match="not a step-aware"):
         model.load(plain, "file")
     state = model.state_dict() | {"model.t_embedder.mlp.0.weight": torch.zeros(4, 256)}
@@ -161,10 +161,8 @@ def test_a_released_checkpoint_of_any_size_scores(tmp_path: Path, monkeypatch: p
 
 def test_preprocessing_by_hand() -> None:
     """A constant .5 stays .5 through the resize: (.5 - mean)/std, red (.5 - .48145466)/.26862954 = .06904."""
-    from benchbench.reward_models.spm import SPM
+    from benchbench.reward_models._preprocess import aliased_tensor
 
-    reward = SPM.__new__(SPM)
-    reward.network = StepAwareCLIP(clip())
-    made = reward.pixels(torch.full((1, 3, 40, 64), 0.5))
+    made = aliased_tensor(torch.full((1, 3, 40, 64), 0.5), SIDE)
     assert made.shape == (1, 3, SIDE, SIDE)
     assert made[0, 0].unique().tolist() == pytest.approx([0.06904] * len(made[0, 0].unique()), abs=1e-5)

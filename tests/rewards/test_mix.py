@@ -110,11 +110,11 @@ def test_a_mapping_in_a_config_is_the_same_run() -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"statistics": 3}', '{"statistics": {"a": {"mean": 1}}}'])
 def test_damaged_statistics_are_none(tmp_path: Path, content: str) -> None:
     path, statistics = tmp_path / "ensemble.json", {"a": ensemble.Statistics(1.0, 2.0, 3)}
-    assert ensemble.read(path) is None
-    ensemble.save(path, "mix", statistics, "images")
-    assert ensemble.read(path) == statistics
+    assert ensemble.read_statistics(path) is None
+    ensemble.save_statistics(path, "mix", statistics, "images")
+    assert ensemble.read_statistics(path) == statistics
     path.write_text(content)
-    assert ensemble.read(path) is None
+    assert ensemble.read_statistics(path) is None
 
 
 def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

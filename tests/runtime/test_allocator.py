@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 from benchbench.hub import models
 from benchbench.runtime.allocator import keep_freed_memory
 
-unet = UNet2DConditionModel.from_pretrained(models.folder("shapes") / "unet")
+unet = UNet2DConditionModel.from_pretrained(models.pipeline_folder("shapes") / "unet")
 x, text = torch.randn(8, 4, 8, 8), torch.randn(8, 20, 96)
 
 def faults():

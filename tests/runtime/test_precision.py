@@ -127,8 +127,8 @@ def test_what_a_judgement_keeps_is_exact(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(_prompts, "arithmetic", lambda precision, device: arithmetic(precision, CUDA))
     reward: Any = lookup.get("shapes-clip")()
     seen: list[tuple[bool, bool]] = []
-    embed = reward.embed
-    monkeypatch.setattr(reward, "embed", lambda tokens: seen.append(flags()) or embed(tokens))
+    embed = reward.embed_text
+    monkeypatch.setattr(reward, "embed_text", lambda tokens: seen.append(flags()) or embed(tokens))
     with tf32():
         reward.score_differentiable(torch.rand(1, 3, 32, 32), ["a red circle"])
         assert seen == [(False, False)] and flags() == (True, True)

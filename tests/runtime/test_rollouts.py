@@ -12,7 +12,7 @@ from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.diffusion.sample import sample
 from benchbench.errors import NoMemoryError
-from benchbench.methods._denoising import whole
+from benchbench.methods._denoising import predict_in_chunks
 from benchbench.noise import Noise, Sample
 from tests.runtime.full import room_for
 
@@ -74,9 +74,9 @@ def test_predictions_without_guidance_are_made_in_parts(tuned: Policy, monkeypat
     x = torch.randn(7, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     tau, cond = torch.arange(7) * 100, tuned.encode(["cat"] * 7)
     with torch.no_grad():
-        expected = whole(tuned, x, tau, cond)
+        expected = predict_in_chunks(tuned, x, tau, cond)
         tuned.cost, tried = Cost(), room_for(3, tuned.backbone.network, "forward", monkeypatch)
-        found = whole(tuned, x, tau, cond)
+        found = predict_in_chunks(tuned, x, tau, cond)
     assert tried == [7, 3, 3, 1, 3, 3, 1] and tuned.cost == Cost(plain_evals=14)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)

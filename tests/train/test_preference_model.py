@@ -101,12 +101,12 @@ def test_what_is_trained() -> None:
     from tests.reward_models.test_step_aware import clip
 
     network = StepAwareCLIP(clip())
-    assert len(trained_parameters(network, "added")) == len(network.added())
+    assert len(trained_parameters(network, "added")) == len(network.added_parameters())
     chosen = {id(p) for p in trained_parameters(network, "vision")}
     names = {name for name, p in network.named_parameters() if id(p) in chosen}
     assert names == {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(".text" in name or "logit_scale" in name for name in names)
-    assert all(name in names for name in network.added()) and "model.visual_projection.weight" in names
+    assert all(name in names for name in network.added_parameters()) and "model.visual_projection.weight" in names
 
 
 def test_pairs_on_disk_come_as_they_are(tmp_path: Path) -> None:
