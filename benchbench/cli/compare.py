@@ -36,11 +36,11 @@ def compare(
 
     Model and prompts are those that the runs were trained with, unless others are named.
     """
-    from benchbench.evaluate.compare import compare, sides
+    from benchbench.evaluate.compare import compare, find_sides
     from benchbench.store import root
 
     seeds = integers(eval_seeds, "--eval-seeds")
-    one, other = sides(run_a, run_b, root(store))
+    one, other = find_sides(run_a, run_b, root(store))
     settings = {**other.settings, **one.settings}
     trained = [side.settings["reward"] for side in (one, other) if "reward" in side.settings]
     chosen, why = choice.model(model, device) if model or "model" not in settings else (settings["model"], "theirs")

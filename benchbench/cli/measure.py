@@ -33,7 +33,7 @@ def measure(
 ) -> None:
     """Measure a protocol of the papers on a model and its runs; makes only what the store does not hold."""
     from benchbench.protocols import PROTOCOLS
-    from benchbench.protocols.run import run, settings_of
+    from benchbench.protocols.run import parse_settings, run_protocol
     from benchbench.report import folder
     from benchbench.store import root
 
@@ -43,7 +43,7 @@ def measure(
         chosen,
         choice.prompts(prompts, base),
         lambda: choice.reward(reward, base),
-        lambda _: settings_of(PROTOCOLS[protocol.value], quick, settings or []),
+        lambda _: parse_settings(PROTOCOLS[protocol.value], quick, settings or []),
     )
     rows = ", ".join(runs or ["the base model"])
     log(
@@ -53,7 +53,7 @@ def measure(
     for note in found.notes:
         log(note)
     with resumable():
-        result = run(
+        result = run_protocol(
             protocol.value,
             runs or [],
             found.model,

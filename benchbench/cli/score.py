@@ -31,11 +31,11 @@ def score(
         return choice.classes(names.rewards), names.notes
 
     (judges, notes), prompt_set, files = all_at_once(
-        find_rewards, lambda: prompt_sets.load(prompts), lambda: score_folder.find(images)
+        find_rewards, lambda: prompt_sets.load(prompts), lambda: score_folder.find_images(images)
     )
     for note in notes:
         _say(note)
-    texts = score_folder.pair(files, prompt_set)
+    texts = score_folder.match_prompts(files, prompt_set)
 
     from benchbench.diffusion.backbones import pick_device
 

@@ -92,7 +92,7 @@ def train(
     if deterministic:
         use_deterministic_kernels()
     given = inputs.look_up(run, found.reward, found.prompts, found.model)
-    with resumable("--resume"), runs.alone(out, log):
+    with resumable("--resume"), runs.hold_run_folder(out, log):
         loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, given)
 
 

@@ -1,4 +1,4 @@
-"""Generate what is missing, score what is missing, make a table and a page: nothing that exists is made again."""
+"""Generates and scores what the store lacks, then writes a table and a page."""
 
 from benchbench.evaluate.report import EvalResult, evaluate
 

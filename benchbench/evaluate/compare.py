@@ -1,4 +1,4 @@
-"""Two models side by side: what differs under each reward, how surely, and on which prompts most."""
+"""Compares two models: the difference under each reward, its significance, and the prompts that differ most."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.measure import BASE, measure
-from benchbench.evaluate.report import sections
+from benchbench.evaluate.report import report_sections
 from benchbench.hub.models import LocalModel
 from benchbench.report import folder
 from benchbench.report.sections import Page
 from benchbench.report.table import Table
 from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.paired import Difference, difference
-from benchbench.store.runs import Adapter, adapter
+from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its label, the adapter that it is (None: the base model) and the settings it was trained with."""
+    """One of two compared models: its label, its adapter (None: the base model) and the settings of its training."""
 
     label: str
     adapter: Adapter | None
-    given: str
-    """The word that named it."""
+    reference: str
+    """The run id, folder or word ``base`` that the user gave."""
     settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference first minus second by reward, the verdict on it, the table, and the folder of the report."""
+    """Differences (first minus second) and verdicts by reward, the table, and the folder of the report."""
 
     differences: dict[str, Difference]
     verdicts: dict[str, Verdict]
@@ -42,32 +42,32 @@ class Comparison:
     folder: Path
 
 
-def sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side, Side]:
-    """The two as run ids, folders or ``base``. They are called by their methods where those differ.
+def find_sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side, Side]:
+    """Returns the two models that run ids, folders or ``base`` name, labelled by their methods if these differ.
 
-    Errors: MissingError (no such run), RunError (not finished), UsageError where both are one and the same model.
+    Raises MissingError (no such run), RunError (unfinished run), UsageError if both are the same model.
     """
-    one, other = _side(first, store), _side(second, store)
-    if (one.adapter and one.adapter.hash) == (other.adapter and other.adapter.hash):
+    first_side, second_side = _side(first, store), _side(second, store)
+    if (first_side.adapter and first_side.adapter.hash) == (second_side.adapter and second_side.adapter.hash):
         raise UsageError(
             f"{first} and {second} are the same model", "their weights are equal", "name two different runs, or base"
         )
-    short = [str(side.settings.get("method", side.label)) for side in (one, other)]
-    if short[0] == short[1]:
-        return one, other
-    return replace(one, label=short[0]), replace(other, label=short[1])
+    methods = [str(side.settings.get("method", side.label)) for side in (first_side, second_side)]
+    if methods[0] == methods[1]:
+        return first_side, second_side
+    return replace(first_side, label=methods[0]), replace(second_side, label=methods[1])
 
 
-def _side(name: str | Path, store: Path) -> Side:
-    if str(name) == BASE:
+def _side(reference: str | Path, store: Path) -> Side:
+    if str(reference) == BASE:
         return Side(BASE, None, BASE, {})
-    found = adapter(store, name)
-    return Side(found.label, found, str(name), found.settings)
+    adapter = find_adapter(store, reference)
+    return Side(adapter.label, adapter, str(reference), adapter.settings)
 
 
 def compare(
-    one: Side,
-    other: Side,
+    first: Side,
+    second: Side,
     model: str | LocalModel,
     prompts: PromptSet,
     rewards: Sequence[str | type[Reward]],
@@ -75,34 +75,38 @@ def compare(
     store: Path,
     **options: Any,
 ) -> Comparison:
-    """Generates and scores what the store does not hold, and writes the report; options and errors of ``measure``."""
-    rows = {side.label: [side.adapter] if side.adapter else [] for side in (one, other)}
+    """Generates and scores what the store lacks, and writes the report; takes the options of ``measure``.
+
+    Raises what ``measure`` raises.
+    """
+    labels = (first.label, second.label)
+    rows = {side.label: [side.adapter] if side.adapter else [] for side in (first, second)}
     measured = measure(model, rows, prompts, rewards, store=store, **options)
-    frames = [measured.frames[side.label].assign(train_seed=0) for side in (one, other)]
+    # the two are compared prompt by prompt, whatever their training seeds
+    frames = [measured.frames[label].assign(train_seed=0) for label in labels]
     by_reward = {
         name: (frames[0][frames[0].reward == name], frames[1][frames[1].reward == name])
         for name in dict.fromkeys(frames[0].reward)
     }
-    differences = {name: difference(ours, theirs) for name, (ours, theirs) in by_reward.items()}
+    differences = {name: difference(*scores) for name, scores in by_reward.items()}
     verdicts = corrected_verdicts(differences)
-    table = compare_report.table(one.label, other.label, by_reward, differences, verdicts, measured, prompts.name)
-    labels = (one.label, other.label)
-    first, *rest = sections(measured, table)
+    table = compare_report.comparison_table(labels, by_reward, differences, verdicts, measured, prompts.name)
+    reward_section, *other_sections = report_sections(measured, table)
     page = Page(
-        title=f"{one.label} and {other.label} on {prompts.name}",
-        intro=f"{_named(one)} less {_named(other)}, on the model {measured.protocol.model}: the same prompts, samples "
-        "and noise for both.",
+        title=f"{first.label} and {second.label} on {prompts.name}",
+        intro=f"{_name_of(first)} minus {_name_of(second)}, on the model {measured.conditions.model}: the same "
+        "prompts, samples and noise for both.",
         sections=(
-            first,
-            compare_report.bars(labels, by_reward),
-            compare_report.pairs(labels, by_reward, measured),
-            *rest,
+            reward_section,
+            compare_report.outcome_section(labels, by_reward),
+            compare_report.side_by_side_section(labels, by_reward, measured),
+            *other_sections,
         ),
     )
-    out = folder.write(store, f"compare-{one.label}-{other.label}-{prompts.name}", page)
-    return Comparison(differences, verdicts, table, out)
+    report_folder = folder.write(store, f"compare-{first.label}-{second.label}-{prompts.name}", page)
+    return Comparison(differences, verdicts, table, report_folder)
 
 
-def _named(side: Side) -> str:
-    name = Path(side.given).name if side.adapter is not None else side.label
+def _name_of(side: Side) -> str:
+    name = Path(side.reference).name if side.adapter is not None else side.label
     return side.label if name == side.label else f"{side.label} ({name})"

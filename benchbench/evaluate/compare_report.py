@@ -1,4 +1,4 @@
-"""What the report of a comparison shows: the differences, who wins image by image, and where the two differ most."""
+"""The report of a comparison: differences by reward, outcomes image by image, and the prompts that differ most."""
 
 from __future__ import annotations
 
@@ -17,63 +17,67 @@ from benchbench.stats.multiple import Verdict
 from benchbench.stats.paired import Difference
 from benchbench.stats.proportions import wins
 
-SHOWN = 12  # prompts
-ByReward = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]  # score rows of the first and the second side
-NAMED = 4  # rewards in the note under a pair of images
+PROMPTS_SHOWN = 12
+REWARDS_NOTED = 4  # in the note under a pair of images
+Labels = tuple[str, str]  # of the first and the second model
+ByReward = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]  # score rows of the first and the second model
 
 
-def table(
-    one: str,
-    other: str,
+def comparison_table(
+    labels: Labels,
     by_reward: ByReward,
     differences: Mapping[str, Difference],
     verdicts: Mapping[str, Verdict],
     measured: Measured,
     prompts: str,
 ) -> Table:
+    """Returns the table with one row per reward: both means, their difference and its p-values."""
+    first, second = labels
     cells = {
         name: {
-            one: make_cell(intervals.mean(ours)),
-            other: make_cell(intervals.mean(theirs)),
+            first: make_cell(intervals.mean(first_scores)),
+            second: make_cell(intervals.mean(second_scores)),
             "difference": make_cell(differences[name].raw, differences[name], None, verdicts[name]),
             "p": Cell(value=verdicts[name].p),
             "p, Holm": Cell(value=verdicts[name].holm),
         }
-        for name, (ours, theirs) in by_reward.items()
+        for name, (first_scores, second_scores) in by_reward.items()
     }
-    about = "; ".join(
-        f"{name} (version {ours.version.iloc[0]}, in {ours.unit.iloc[0] or 'no unit'})"
-        for name, (ours, _) in by_reward.items()
+    rewards = "; ".join(
+        f"{name} (version {scores.version.iloc[0]}, in {scores.unit.iloc[0] or 'no unit'})"
+        for name, (scores, _) in by_reward.items()
     )
     caption = (
-        f"{measured.protocol.describe()}. Rewards: {about}. In brackets: {intervals.LEVEL:.0%} interval over prompts. "
-        f"difference: {one} less {other}, paired by prompt; SD: in standard deviations of {other} over its images. "
-        f"{significance(differences.values(), verdicts.values())}. Protocol {measured.protocol.digest}."
+        f"{measured.conditions.describe()}. Rewards: {rewards}. In brackets: {intervals.LEVEL:.0%} interval over "
+        f"prompts. difference: {first} minus {second}, paired by prompt; SD: in standard deviations of {second} over "
+        f"its images. {significance(differences.values(), verdicts.values())}. "
+        f"Protocol {measured.conditions.digest}."
     )
     return Table(
-        name=f"compare-{one}-{other}-{prompts}",
-        title=f"{one} less {other}",
+        name=f"compare-{first}-{second}-{prompts}",
+        title=f"{first} minus {second}",
         caption=caption,
         rows=tuple(by_reward),
-        columns=tuple(Column(key=key) for key in (one, other, "difference", "p", "p, Holm")),
+        columns=tuple(Column(key=key) for key in (first, second, "difference", "p", "p, Holm")),
         cells=cells,
-        protocol=measured.protocol.digest,
+        protocol=measured.conditions.digest,
         ranked=False,
     )
 
 
-def bars(labels: tuple[str, str], by_reward: ByReward) -> OutcomeSection:
-    found = []
-    for name, (ours, theirs) in by_reward.items():
-        won = wins(ours, theirs)
-        found.append(
+def outcome_section(labels: Labels, by_reward: ByReward) -> OutcomeSection:
+    """Returns the section with a bar per reward: shares of images that win, draw and lose."""
+    bars = []
+    for name, scores in by_reward.items():
+        shares = wins(*scores)
+        bars.append(
             OutcomeBar(
                 label=name,
-                win=won.win,
-                draw=won.draw,
-                lose=won.lose,
-                low=won.rate.low,
-                high=won.rate.high,
+                win=shares.win,
+                draw=shares.draw,
+                lose=shares.lose,
+                low=shares.rate.low,
+                high=shares.rate.high,
             )
         )
     return OutcomeSection(
@@ -82,51 +86,49 @@ def bars(labels: tuple[str, str], by_reward: ByReward) -> OutcomeSection:
         "same prompt, sample number and seed. At the right the win rate, in which a draw is half a win, with its "
         "95% interval over prompts.",
         against=labels[1],
-        groups=(OutcomeGroup(title=f"{labels[0]} against {labels[1]}", bars=tuple(found)),),
+        groups=(OutcomeGroup(title=f"{labels[0]} against {labels[1]}", bars=tuple(bars)),),
     )
 
 
-def apart(by_reward: ByReward) -> pd.DataFrame:
-    """Mean differences [prompt_index, reward] in standard deviations of the second side's images, most apart first.
+def largest_differences(by_reward: ByReward) -> pd.DataFrame:
+    """Returns mean differences [prompt_index, reward], largest first, in SDs of the second model over its images.
 
-    Prompts are ranked by the mean size of their differences over the rewards, ties by their place in the set; a reward
-    that does not vary on the second side is left out.
+    Prompts are ranked by the mean absolute difference over the rewards; ties keep the order of the prompt set. Rewards
+    that are constant on the second model are left out.
     """
     columns = {}
-    for name, (ours, theirs) in by_reward.items():
-        unit = float(theirs.score.std(ddof=1))
-        if unit > 0:
-            means = [frame.groupby("prompt_index").score.mean() for frame in (ours, theirs)]
-            columns[name] = (means[0] - means[1]) / unit
-    found = pd.DataFrame(columns)
-    return found.loc[found.abs().mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    for name, (first_scores, second_scores) in by_reward.items():
+        deviation = float(second_scores.score.std(ddof=1))
+        if deviation > 0:
+            means = [scores.groupby("prompt_index").score.mean() for scores in (first_scores, second_scores)]
+            columns[name] = (means[0] - means[1]) / deviation
+    differences = pd.DataFrame(columns)
+    return differences.loc[differences.abs().mean(axis=1).sort_values(ascending=False, kind="stable").index]
 
 
-def pairs(
-    labels: tuple[str, str],
-    by_reward: ByReward,
-    measured: Measured,
-) -> SideBySideSection:
-    ranked = apart(by_reward)
+def side_by_side_section(labels: Labels, by_reward: ByReward, measured: Measured) -> SideBySideSection:
+    """Returns the section with images of both models for the prompts that differ most."""
+    ranked = largest_differences(by_reward)
     generations = [measured.generations[label][0] for label in labels]
     shown = []
-    for index, row in ranked.head(SHOWN).iterrows():
+    for index, row in ranked.head(PROMPTS_SHOWN).iterrows():
         prompt, images = _images(generations, int(str(index)))
-        largest = row.loc[row.abs().sort_values(ascending=False).index].head(NAMED)
+        largest = row.loc[row.abs().sort_values(ascending=False).index].head(REWARDS_NOTED)
         note = ", ".join(f"{name} {format_number(float(value), 1, True)}" for name, value in largest.items())
         shown.append(SideBySide(prompt=prompt, images=images, note=f"SD: {note}"))
-    left = len(ranked) - len(shown)
+    left_out = len(ranked) - len(shown)
     return SideBySideSection(
         title="Where they differ most",
         caption=f"The {len(shown)} prompts with the largest mean difference over the rewards, in standard deviations "
-        f"of {labels[1]}: selected, so not typical. {left} prompts are left out. Images are sample 0 of seed "
-        f"{generations[0].seed}; the numbers, {labels[0]} less {labels[1]}, are over all images of the prompt.",
+        f"of {labels[1]}: selected, so not typical. {left_out} prompts are left out. Images are sample 0 of seed "
+        f"{generations[0].seed}; the numbers, {labels[0]} minus {labels[1]}, are over all images of the prompt.",
         labels=labels,
         pairs=tuple(shown),
     )
 
 
 def _images(generations: Sequence[Generation], index: int) -> tuple[str, tuple[str, str]]:
-    item = next(item for item in generations[0].entries if item.index == index and item.number == 0)
-    one, other = (data_uri(generation.images.read(item)) for generation in generations)
-    return item.prompt, (one, other)
+    """Returns a prompt and, as data URIs, both models' images of its sample 0."""
+    sample = next(sample for sample in generations[0].entries if sample.index == index and sample.number == 0)
+    first, second = (data_uri(generation.images.read(sample)) for generation in generations)
+    return sample.prompt, (first, second)

@@ -1,4 +1,7 @@
-"""Draws batches that lack an image and stores what they lack: side by side on a CPU's threads, or one by one."""
+"""Generates and stores missing images, batch by batch: in several CPU threads, or one batch after the other.
+
+Imports torch only inside functions: wrong names on the command line must be reported before torch is loaded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from benchbench.evaluate.row import ImageSampler
+from benchbench.evaluate.evaluated_model import ImageGenerator
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
@@ -21,24 +24,25 @@ if TYPE_CHECKING:
 Draw = Callable[[slice], "np.ndarray"]
 
 
-def fill(
+def draw_missing(
     images: ImageStore,
-    items: Sequence[Sample],
+    samples: Sequence[Sample],
     missing: AbstractSet[Sample],
-    drawing: ImageSampler,
+    generator: ImageGenerator,
     noise: Noise,
     batch_size: int,
     bar: Progress,
     log: Log,
 ) -> int:
-    """How many images were drawn: of whole batches, at places that are the same whatever is missing.
+    """Returns the number of images generated. Batch boundaries do not depend on which images are missing.
 
-    First images of all prompts come before second ones, so that asking for more a prompt moves no place. Memory holds
-    what is being drawn and written, however many there are. Errors: RunError (disk full, too little memory).
+    A batch that lacks an image is generated whole, and only its missing images are stored. Sample 0 of all prompts
+    comes before sample 1, so that more images per prompt do not move batch boundaries. Memory holds only the batches
+    that are being generated or written. Raises RunError (disk full, too little memory).
     """
-    order = sorted(items, key=lambda item: (item.number, item.index))
+    order = sorted(samples, key=lambda sample: (sample.number, sample.index))
 
-    fits = Splitter(
+    splitter = Splitter(
         "making images",
         batch_size,
         row="image",
@@ -47,69 +51,69 @@ def fill(
     )
 
     def draw(rows: slice) -> np.ndarray:
-        return drawing.draw(order[rows], noise)
+        return generator.generate(order[rows], noise)
 
-    if drawing.threads > 1:
-        parts = _side_by_side(images, order, missing, draw, fits, batch_size, drawing.threads)
+    if generator.threads > 1:
+        parts = _in_threads(images, order, missing, draw, splitter, batch_size, generator.threads)
     else:
-        parts = _one_after_the_other(images, order, missing, draw, fits)
+        parts = _one_by_one(images, order, missing, draw, splitter)
     drawn = 0
-    with closing(parts):  # an interruption waits here for what is being written, under the folder's lock
+    with closing(parts):  # if interrupted, waits for images that are being written, while the folder is still locked
         for part in parts:
             drawn += len(part)
-            bar.advance(sum(item in missing for item in part))
+            bar.advance(sum(sample in missing for sample in part))
     return drawn
 
 
-def _side_by_side(
+def _in_threads(
     images: ImageStore,
     order: Sequence[Sample],
     missing: AbstractSet[Sample],
     draw: Draw,
-    fits: Splitter,
-    size: int,
+    splitter: Splitter,
+    batch_size: int,
     threads: int,
 ) -> Generator[Sequence[Sample], None, None]:
-    """Parts of batches, each written by the thread that drew it, since the other cores are drawing too."""
+    """Yields parts of batches. The thread that generated a part writes it, since other cores are generating too."""
     from benchbench.runtime.cpu_threads import side_by_side
 
-    def make(rows: slice) -> None:
-        for part, pixels in fits.parts(lambda some: draw(_within(rows, some)), rows.stop - rows.start):
-            for item, image in zip(order[_within(rows, part)], pixels, strict=True):
-                if item in missing:
-                    images.write(item, image)
+    def draw_and_write(rows: slice) -> None:
+        for part, pixels in splitter.parts(lambda part: draw(_within(rows, part)), rows.stop - rows.start):
+            for sample, image in zip(order[_within(rows, part)], pixels, strict=True):
+                if sample in missing:
+                    images.write(sample, image)
 
-    batches = [slice(start, min(start + size, len(order))) for start in range(0, len(order), size)]
-    lacking = [batch for batch in batches if not missing.isdisjoint(order[batch])]
-    for rows, _ in side_by_side(make, lacking, threads):
+    batches = [slice(start, min(start + batch_size, len(order))) for start in range(0, len(order), batch_size)]
+    incomplete = [batch for batch in batches if not missing.isdisjoint(order[batch])]
+    for rows, _ in side_by_side(draw_and_write, incomplete, threads):
         yield order[rows]
 
 
-def _one_after_the_other(
-    images: ImageStore, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, fits: Splitter
+def _one_by_one(
+    images: ImageStore, order: Sequence[Sample], missing: AbstractSet[Sample], draw: Draw, splitter: Splitter
 ) -> Generator[Sequence[Sample], None, None]:
-    """Batches; the images of one are encoded and written while the next is drawn."""
+    """Yields batches. The images of a batch are encoded and written while the next batch is generated."""
 
-    def lacking_one(rows: slice) -> np.ndarray | None:
+    def draw_if_incomplete(rows: slice) -> np.ndarray | None:
         return None if missing.isdisjoint(order[rows]) else draw(rows)
 
     with ThreadPoolExecutor() as pool:
         writing: list[Future[None]] = []
-        for rows, pixels in fits.parts(lacking_one, len(order)):
+        for rows, pixels in splitter.parts(draw_if_incomplete, len(order)):
             if pixels is None:
                 continue
-            _finish(writing)
-            lacking = [(item, image) for item, image in zip(order[rows], pixels, strict=True) if item in missing]
-            writing = [pool.submit(images.write, item, image) for item, image in lacking]
+            _wait_for(writing)
+            to_write = [pair for pair in zip(order[rows], pixels, strict=True) if pair[0] in missing]
+            writing = [pool.submit(images.write, sample, image) for sample, image in to_write]
             yield order[rows]
-        _finish(writing)
+        _wait_for(writing)
 
 
-def _finish(writing: Sequence[Future[None]]) -> None:
+def _wait_for(writing: Sequence[Future[None]]) -> None:
     for future in writing:
         future.result()
 
 
 def _within(rows: slice, part: slice) -> slice:
-    """The place of a part of some rows among all of them."""
+    """Returns the place in the whole order of a part of ``rows``."""
     return slice(rows.start + part.start, rows.start + part.stop)

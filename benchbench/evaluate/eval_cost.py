@@ -1,4 +1,4 @@
-"""What an evaluation computed: nothing, where the store held it all."""
+"""The cost of an evaluation: what it computed, which is nothing if the store had everything."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 @dataclass
-class Spent:
-    """Counts, and the seconds that they took."""
+class EvalCost:
+    """Counts of generated images and reward calls, and the seconds that they took."""
 
     images: int = 0
     unet_evals: int = 0  # guided evaluations, as in training
@@ -17,7 +17,7 @@ class Spent:
     scoring: float = 0.0
 
     def json(self) -> dict[str, Any]:
-        """For the record."""
+        """Returns counts and rates for the record of the evaluation."""
         return {
             "images": self.images,
             "unet_evals": self.unet_evals,
@@ -27,10 +27,10 @@ class Spent:
         }
 
     def __str__(self) -> str:
-        made, called = (_rate(*pair) for pair in ((self.images, self.generating), (self.reward_calls, self.scoring)))
+        images_rate, calls_rate = _rate(self.images, self.generating), _rate(self.reward_calls, self.scoring)
         return (
-            f"made {self.images} images ({made:g} a second) with {self.unet_evals} UNet evaluations, "
-            f"and {self.reward_calls} reward calls ({called:g} a second)"
+            f"made {self.images} images ({images_rate:g} a second) with {self.unet_evals} UNet evaluations, "
+            f"and {self.reward_calls} reward calls ({calls_rate:g} a second)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Generates the images that are missing from the store, and only those."""
+"""Generates the images that the store lacks."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbench.evaluate.draw_missing import fill
-from benchbench.evaluate.eval_cost import Spent
-from benchbench.evaluate.row import ImageSampler, Subject
+from benchbench.evaluate.draw_missing import draw_missing
+from benchbench.evaluate.eval_cost import EvalCost
+from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
 from benchbench.runtime.progress import progress
-from benchbench.store.images import Entry, ImageStore
+from benchbench.store.images import CheckedImage, ImageStore
 from benchbench.store.keys import GenerationKey
 from benchbench.types import PromptSet
 
 
 @dataclass(frozen=True)
 class Generation:
-    """The sound images of one subject and evaluation seed, in the order of prompts and sample numbers."""
+    """The images of one model and evaluation seed, all sound, in the order of prompts and sample numbers."""
 
     label: str
     seed: int
     images: ImageStore
-    entries: dict[Sample, Entry]
+    entries: dict[Sample, CheckedImage]
 
     @property
     def blank(self) -> int:
-        """How many images are black or of one colour."""
+        """The number of images that are black or of one colour."""
         return sum(bool(entry.blank) for entry in self.entries.values())
 
 
 def generate(
-    subject: Subject,
+    model: EvaluatedModel,
     prompts: PromptSet,
     *,
     sampler: Mapping[str, Any],
@@ -47,43 +47,43 @@ def generate(
     batch_size: int,
     made_on: Mapping[str, Any],
     log: Log,
-    spent: Spent | None = None,
+    cost: EvalCost | None = None,
 ) -> list[Generation]:
-    """One Generation an evaluation seed. The subject is opened only where an image is missing.
+    """Returns one Generation per evaluation seed. The model is loaded only if an image is missing.
 
-    Interrupted at any moment, the next call makes what is left, on as many threads to the same bits: rounding depends
-    on the rows beside an image, so a batch that lacks one is drawn whole, and only what it lacks is stored. ``made_on``
-    goes to the images' record; what is computed is added to ``spent``. Errors: RunError (disk full, too little memory).
+    After an interruption, the next call makes the images that are missing; on as many threads they have the same bits.
+    ``made_on`` goes into record.json; what is computed is added to ``cost``. Raises RunError (disk full, too little
+    memory).
     """
-    items = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
-    drawing: ImageSampler | None = None
-    done = []
+    samples = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
+    generator: ImageGenerator | None = None
+    generations = []
     for seed in eval_seeds:
-        key = GenerationKey(subject.model_hash, subject.adapter_hash, sampler, dtype, prompts.name, prompts.hash, seed)
+        key = GenerationKey(model.model_hash, model.adapter_hash, sampler, dtype, prompts.name, prompts.hash, seed)
         images = ImageStore(store, key)
         with locked(images.lock, log):
             sweep(images.folder)
-            entries = images.scan(items, log)
-            missing = {item for item in items if item not in entries}
+            entries = images.scan(samples, log)
+            missing = {sample for sample in samples if sample not in entries}
             if missing:
                 images.begin(made_on)
-                drawing = drawing or subject.open()
+                generator = generator or model.open()
                 started = time.monotonic()
-                with progress(len(items), f"generating {subject.label}", "images", len(entries)) as bar:
-                    drawn = fill(images, items, missing, drawing, Noise(seed, "eval"), batch_size, bar, log)
-                if spent is not None:
-                    spent.images += len(missing)
-                    spent.unet_evals += drawn * int(sampler["steps"])  # a plain walk asks once a step
-                    spent.generating += time.monotonic() - started
+                with progress(len(samples), f"generating {model.label}", "images", len(entries)) as bar:
+                    drawn = draw_missing(images, samples, missing, generator, Noise(seed, "eval"), batch_size, bar, log)
+                if cost is not None:
+                    cost.images += len(missing)
+                    cost.unet_evals += drawn * int(sampler["steps"])  # one evaluation per step
+                    cost.generating += time.monotonic() - started
                 entries |= images.scan(missing, log)
-        done.append(Generation(subject.label, seed, images, {item: entries[item] for item in items}))
-        _report_blank(done[-1], log)
-    return done
+        generations.append(Generation(model.label, seed, images, {sample: entries[sample] for sample in samples}))
+        _warn_of_blank(generations[-1], log)
+    return generations
 
 
-def _report_blank(generation: Generation, log: Log) -> None:
+def _warn_of_blank(generation: Generation, log: Log) -> None:
     if generation.blank:
-        first = next(item for item, entry in generation.entries.items() if entry.blank)
+        first = next(sample for sample, entry in generation.entries.items() if entry.blank)
         log(
             f"warning: {generation.blank} of {len(generation.entries)} images of {generation.label} are black or of "
             f"one colour (seed {generation.seed}), first {generation.images.path(first).name}: {first.prompt!r}"

@@ -1,10 +1,10 @@
-"""Makes preference pairs: images of a base model, of which a reward says which it prefers.
+"""Makes preference pairs: images of a base model, ordered by a reward.
 
-    pairs/<name>-<digest>/record.json     written first: what the digest is made of; last: counts, the parquet's sha256
+    pairs/<name>-<digest>/record.json     first the key of the digest; at the end also counts and the parquet's sha256
     pairs/<name>-<digest>/pairs.parquet   caption, winner and loser (WebP bytes), their scores, prompt and samples
 
-The digest is made of everything that decides the pairs, so that pairs which exist are never made again. Images and
-scores go through the image and score stores: what was interrupted goes on where it was.
+The digest is of everything that decides the pairs, so existing pairs are not made again. Images and scores are kept in
+the image and score stores, so an interrupted command goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from benchbench import defaults
 from benchbench import prompts as prompt_sets
+from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
+from benchbench.evaluate.generate import Generation
+from benchbench.evaluate.measure import BASE, Measured, device_and_dtype, measure
 from benchbench.hub import models
+from benchbench.hub.models import LocalModel
 from benchbench.noise import Sample
 from benchbench.pairs.open import resolve_files
 from benchbench.rewards import lookup
@@ -27,23 +31,18 @@ from benchbench.runtime.hashing import digest, file_sha256
 from benchbench.runtime.json_files import find_object, write_json
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
+from benchbench.types import PromptSet, Reward
 
-if TYPE_CHECKING:
-    from benchbench.config import SamplerConfig
-    from benchbench.evaluate.measure import Measured
-    from benchbench.hub.models import LocalModel
-    from benchbench.types import PromptSet, Reward
-
-MADE = "made:"  # how a reference to pairs begins that we make
+MADE_PREFIX = "made:"  # a reference with this prefix names pairs that we make
 SCHEMA = 1  # raised when the same key would mean other pairs
 SEED = 900_000
-"""Of the images. No evaluation uses it by default: the images that are trained on are none that is judged later."""
-GROUP = 8  # rows of a row group, which is what reading one row costs
+"""Evaluation seed of the images. It is no default seed of evaluations, so no image is trained on and evaluated."""
+ROWS_PER_GROUP = 8  # reading one row of a parquet file reads its whole row group
 
 
 @dataclass(frozen=True)
 class PairsToMake:
-    """Pairs that are made unless the store holds them: what ``made:PROMPTS:REWARD:IMAGES`` names, looked up."""
+    """Pairs that are made unless the store has them: ``made:PROMPTS:REWARD:IMAGES`` with its names looked up."""
 
     prompts: PromptSet
     reward: type[Reward]
@@ -53,17 +52,18 @@ class PairsToMake:
 def look_up_pairs(
     reference: str, prompts: Mapping[str, PromptSet] | None = None, rewards: Mapping[str, type[Reward]] | None = None
 ) -> str | PairsToMake:
-    """Refuses what cannot be opened or made, before anything slow happens; returns what ``find_or_make`` takes.
+    """Returns what ``find_or_make`` takes, after checking that the pairs can be opened or made.
 
-    ``prompts`` and ``rewards`` are those that were looked up already, by name. Errors: UsageError, MissingError.
+    ``prompts`` and ``rewards`` are objects that were looked up already, by name. Raises UsageError, MissingError.
     """
-    if not reference.startswith(MADE):
+    if not reference.startswith(MADE_PREFIX):
         resolve_files(reference)
         return reference
-    prompts_name, reward, images = _parse(reference)
-    known, judges = prompts or {}, rewards or {}
-    own = known[prompts_name] if prompts_name in known else prompt_sets.load(prompts_name)
-    return PairsToMake(own, judges[reward] if reward in judges else lookup.require(reward), images)
+    prompts_name, reward_name, images = _parse(reference)
+    prompts, rewards = prompts or {}, rewards or {}
+    prompt_set = prompts[prompts_name] if prompts_name in prompts else prompt_sets.load(prompts_name)
+    reward_class = rewards[reward_name] if reward_name in rewards else lookup.require(reward_name)
+    return PairsToMake(prompt_set, reward_class, images)
 
 
 def find_or_make(
@@ -74,21 +74,22 @@ def find_or_make(
     device: str | None = None,
     log: Log = print,
 ) -> str:
-    """Returns what ``open_pairs`` opens: a reference as it is, or the folder of ``made:PROMPTS:REWARD:IMAGES``.
+    """Returns what ``open_pairs`` opens: the reference itself, or the folder of pairs that are made from it.
 
-    Such pairs are of images of the base ``model``, and are made unless they are in the store.
+    Such pairs are made of images of the base ``model`` unless the store has them.
     """
     if isinstance(pairs, str):
-        if not pairs.startswith(MADE):
-            return pairs
-        pairs = cast("PairsToMake", look_up_pairs(pairs))
-    made = make_pairs(model, pairs.prompts, pairs.reward, store, pairs.images_per_prompt, device=device, log=log)
-    return str(made)
+        looked_up = look_up_pairs(pairs) if pairs.startswith(MADE_PREFIX) else pairs
+        if isinstance(looked_up, str):
+            return looked_up
+        pairs = looked_up
+    folder = make_pairs(model, pairs.prompts, pairs.reward, store, pairs.images_per_prompt, device=device, log=log)
+    return str(folder)
 
 
 def _parse(reference: str) -> tuple[str, str, int]:
-    """Prompts, reward and images a prompt of ``made:PROMPTS:REWARD:IMAGES``. Errors: UsageError."""
-    words = reference.removeprefix(MADE).rsplit(":", 2)
+    """Returns prompts, reward and images per prompt of ``made:PROMPTS:REWARD:IMAGES``. Raises UsageError."""
+    words = reference.removeprefix(MADE_PREFIX).rsplit(":", 2)
     if len(words) != 3 or not words[2].isdecimal() or int(words[2]) < 2:
         raise UsageError(
             f"{reference!r} does not say which pairs to make",
@@ -113,44 +114,42 @@ def make_pairs(
     out: Path | None = None,
     log: Log = print,
 ) -> Path:
-    """The folder of the pairs, ``out`` or one in the store named by what they are; made unless it is there.
+    """Returns the folder of the pairs, ``out`` or one in the store; makes them unless they are there.
 
-    Of the K images of a prompt (and seed), each meets the next one and the last meets the first: K pairs, one for
-    K = 2. An equal score makes no pair. Errors: UsageError, MissingError, CorruptError, RunError.
+    The K images of a prompt and seed give K pairs, each image with the next one and the last with the first; 2 images
+    give one pair. Equal scores give no pair. Raises UsageError, MissingError, CorruptError, RunError.
     """
-    from benchbench.config import SamplerConfig
-
     if images_per_prompt < 2:
         raise UsageError("a pair needs two images", f"{images_per_prompt} a prompt were asked for", "give 2 or more")
     sampler = sampler or SamplerConfig()
-    here, kind = models.find(model), lookup.as_class(reward)
-    key = _key(here, prompts, kind, images_per_prompt, seeds, sampler, device, dtype)
+    model, reward_class = models.find(model), lookup.as_class(reward)
+    key = _key(model, prompts, reward_class, images_per_prompt, seeds, sampler, device_and_dtype(device, dtype)[1])
     folder = out or store / "pairs" / f"{safe_name(prompts.name)}-{digest(key)}"
     with locked(folder.parent / f"{folder.name}.lock", log):
-        if _made(folder, key, out is None, log):
+        if _holds_pairs(folder, key, out is None, log):
             return folder
         count = len(prompts) * images_per_prompt * len(seeds)
-        log(f"making pairs of {count} images of {prompts.name} by {here}, judged by {kind.name}; into {folder}")
-
-        from benchbench.evaluate.measure import measure
-
-        options: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+        log(
+            f"making pairs of {count} images of {prompts.name} by {model}, judged by {reward_class.name}; into {folder}"
+        )
         measured = measure(
-            here,
-            {"base": []},
+            model,
+            {BASE: []},
             prompts,
-            [kind],
+            [reward_class],
             store=store,
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
             sampler=sampler,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
             log=log,
-            **options,
         )
-        _record(folder, {"key": key})
-        counts = _write(folder, measured)
+        _write_record(folder, {"key": key})
+        counts = _write_pairs(folder, measured)
         sha256 = file_sha256(folder / "pairs.parquet")
-        _record(folder, {"key": key, **counts, "sha256": sha256, "made": measured.record})
+        _write_record(folder, {"key": key, **counts, "sha256": sha256, "made": measured.record})
     log(f"{counts['pairs']} pairs ({counts['ties']} ties left out) are in {folder}")
     return folder
 
@@ -162,17 +161,14 @@ def _key(
     images: int,
     seeds: Sequence[int],
     sampler: SamplerConfig,
-    device: str | None,
     dtype: str,
 ) -> dict[str, Any]:
-    """Everything that decides the pairs, JSON-able."""
-    from benchbench.diffusion import backbones
-
+    """Returns everything that decides the pairs, JSON-able."""
     return {
         "schema": SCHEMA,
         "model": model.own_hash,
         "sampler": sampler.model_dump(mode="json"),
-        "dtype": backbones.pick_dtype(dtype, backbones.pick_device(device)),
+        "dtype": dtype,
         "prompts": [prompts.name, prompts.hash],
         "reward": [reward.name, reward.version],
         "images_per_prompt": images,
@@ -180,20 +176,20 @@ def _key(
     }
 
 
-def _made(folder: Path, key: dict[str, Any], named: bool, log: Log) -> bool:
-    """Returns True where the folder holds the pairs of the key; ``named`` says that its name has the key's digest.
+def _holds_pairs(folder: Path, key: dict[str, Any], named_by_key: bool, log: Log) -> bool:
+    """Returns True if the folder holds the pairs of the key; ``named_by_key`` says that its name has the key's digest.
 
-    Errors: UsageError where it holds something else.
+    Raises UsageError if it holds something else.
     """
     record = find_object(folder / "record.json")
-    # without a record, or with a damaged one: the store's folder is named by the key, and its pairs are made again
-    ours = record.get("key") == key if record else named or not any(folder.glob("[!.]*"))
-    if not ours:
+    # a folder that is named by the key may lack a record or have a damaged one: its pairs are then made again
+    may_write = record.get("key") == key if record else named_by_key or not any(folder.glob("[!.]*"))
+    if not may_write:
         raise UsageError(
             f"{folder} holds something else", "nothing is overwritten", "choose another --out, or remove that folder"
         )
     if record is None or "sha256" not in record:
-        return False  # nothing yet, or what an interrupted making left
+        return False  # empty, or left by an interrupted command
     pairs = folder / "pairs.parquet"
     if pairs.is_file() and file_sha256(pairs) == record["sha256"]:
         return True
@@ -201,17 +197,17 @@ def _made(folder: Path, key: dict[str, Any], named: bool, log: Log) -> bool:
     return False
 
 
-def _record(folder: Path, facts: dict[str, Any]) -> None:
+def _write_record(folder: Path, facts: dict[str, Any]) -> None:
     write_json(folder / "record.json", facts)
 
 
-def meetings(count: int) -> Iterator[tuple[int, int]]:
-    """Which of a prompt's images meet: each the next one, the last the first."""
+def paired_indices(count: int) -> Iterator[tuple[int, int]]:
+    """Yields which of a prompt's images are paired: each with the next one, the last with the first."""
     return ((i, (i + 1) % count) for i in range(count if count > 2 else 1))
 
 
-def _write(folder: Path, measured: Measured) -> dict[str, int]:
-    """Writes pairs.parquet, a row group at a time; counts of images, pairs and ties."""
+def _write_pairs(folder: Path, measured: Measured) -> dict[str, int]:
+    """Writes pairs.parquet one row group at a time, and returns the counts of images, pairs and ties."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -220,42 +216,48 @@ def _write(folder: Path, measured: Measured) -> dict[str, int]:
     columns |= dict.fromkeys(("prompt_index", "seed", "winner_sample", "loser_sample"), pa.int64())
     schema = pa.schema(list(columns.items()))
     path = folder / "pairs.parquet"
-    counts = {"images": sum(len(g.entries) for g in measured.generations["base"]), "pairs": 0, "ties": 0}
+    counts = {"images": sum(len(g.entries) for g in measured.generations[BASE]), "pairs": 0, "ties": 0}
     sweep(folder, path.name)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         rows = _rows(measured, counts)
-        while group := list(islice(rows, GROUP)):
+        while group := list(islice(rows, ROWS_PER_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema))
     return counts
 
 
 def _rows(measured: Measured, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """The rows of pairs.parquet, by seed, prompt and image."""
-    frame = measured.frames["base"]
-    for generation in measured.generations["base"]:
-        own = frame[frame.eval_seed == generation.seed]
-        score = dict(zip(zip(own.prompt_index, own["sample"], strict=True), own.score, strict=True))
+    """Yields the rows of pairs.parquet by seed, prompt and image, and counts pairs and ties in ``counts``."""
+    frame = measured.frames[BASE]
+    for generation in measured.generations[BASE]:
+        scores = frame[frame.eval_seed == generation.seed]
+        score = dict(zip(zip(scores.prompt_index, scores["sample"], strict=True), scores.score, strict=True))
         by_prompt: dict[int, list[Sample]] = {}
-        for item in generation.entries:
-            by_prompt.setdefault(item.index, []).append(item)
-        for items in by_prompt.values():
-            for first, second in meetings(len(items)):
-                pair = sorted((items[first], items[second]), key=lambda item: -score[item.index, item.number])
-                scores = [float(score[item.index, item.number]) for item in pair]
-                if scores[0] == scores[1]:
+        for sample in generation.entries:
+            by_prompt.setdefault(sample.index, []).append(sample)
+        for samples in by_prompt.values():
+            for a, b in paired_indices(len(samples)):
+                winner, loser = sorted((samples[a], samples[b]), key=lambda s: -score[s.index, s.number])
+                winner_score, loser_score = (float(score[s.index, s.number]) for s in (winner, loser))
+                if winner_score == loser_score:
                     counts["ties"] += 1
                     continue
                 counts["pairs"] += 1
-                for item in pair:
-                    generation.images.read(item)  # checks it
-                yield {
-                    "caption": pair[0].prompt,
-                    "winner": generation.images.path(pair[0]).read_bytes(),
-                    "loser": generation.images.path(pair[1]).read_bytes(),
-                    "winner_score": scores[0],
-                    "loser_score": scores[1],
-                    "prompt_index": pair[0].index,
-                    "seed": generation.seed,
-                    "winner_sample": pair[0].number,
-                    "loser_sample": pair[1].number,
-                }
+                yield _row(generation, winner, loser, winner_score, loser_score)
+
+
+def _row(
+    generation: Generation, winner: Sample, loser: Sample, winner_score: float, loser_score: float
+) -> dict[str, Any]:
+    for sample in (winner, loser):
+        generation.images.read(sample)  # raises CorruptError for a damaged image
+    return {
+        "caption": winner.prompt,
+        "winner": generation.images.path(winner).read_bytes(),
+        "loser": generation.images.path(loser).read_bytes(),
+        "winner_score": winner_score,
+        "loser_score": loser_score,
+        "prompt_index": winner.index,
+        "seed": generation.seed,
+        "winner_sample": winner.number,
+        "loser_sample": loser.number,
+    }

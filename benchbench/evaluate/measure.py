@@ -1,4 +1,7 @@
-"""From names to scores: checks everything that can be refused, then generates and scores what is missing."""
+"""From names to scores: checks everything that can be checked, then generates and scores what is missing.
+
+Imports torch only inside functions: wrong names on the command line must be reported before torch is loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,10 @@ import pandas as pd
 
 from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
-from benchbench.evaluate import rows as rows_of
-from benchbench.evaluate.eval_cost import Spent
+from benchbench.evaluate.conditions import EvalConditions
+from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation, generate
-from benchbench.evaluate.protocol import Protocol
-from benchbench.evaluate.row import Model
-from benchbench.evaluate.rows import Training
+from benchbench.evaluate.rows import AdaptersBySeed, check_model, common_sampler, resolve_rows
 from benchbench.evaluate.score import score
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
@@ -25,10 +26,11 @@ from benchbench.prompts.words import too_long
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
-from benchbench.store.runs import Run
+from benchbench.store.runs import AdapterReference, Run
 from benchbench.types import PromptSet, Reward
 
-BASE = "base"
+BASE = "base"  # the label of the base model's row
+Generations = dict[tuple[str, int], list[Generation]]  # by row label and training seed
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ class Measured:
     frames: dict[str, pd.DataFrame]
     generations: dict[str, list[Generation]]
     runs: list[Run]
-    protocol: Protocol
+    conditions: EvalConditions
     record: dict[str, Any]
 
 
 def measure(
     model: str | LocalModel,
-    rows: Mapping[str, Sequence[Training]],
+    rows: Mapping[str, Sequence[AdapterReference]],
     prompts: PromptSet,
     rewards: Sequence[str | type[Reward]],
     *,
@@ -59,110 +61,125 @@ def measure(
     channels_last: bool = False,
     log: Log = print,
 ) -> Measured:
-    """``rows`` maps a label to its trainings (run ids, run folders, adapter folders); no training is the base model.
+    """Returns scores and images of every row; computes only what the store lacks, and loads weights only for that.
 
-    Names are looked up; a model, trainings and rewards that were looked up are taken as they are.
-    Without ``sampler`` it is the one that the trainings used, and a mapping changes that one. Run twice, it makes
-    nothing the second time and loads no weights; interrupted, it goes on. Without ``batch_size`` it is by the size of
-    the images. ``compiled`` and ``channels_last`` make a GPU faster and change rounding alone, so that images keep
-    their names. Errors: UsageError, MissingError, CorruptError (an adapter that is damaged or of another model),
-    RunError.
+    ``rows`` maps a label to the trainings of a row; a row without trainings is the base model. ``sampler`` is by
+    default that of the trainings; a mapping changes some of its settings. ``batch_size`` depends by default on the
+    size of the images. ``compiled`` and ``channels_last`` are faster on a GPU and change only rounding, so they do not
+    change under which key images are stored. Raises UsageError, MissingError, RunError and CorruptError (a damaged
+    adapter, or one of another model).
     """
-    from benchbench.diffusion import backbones
-
-    kinds = [lookup.as_class(reward) for reward in dict.fromkeys(rewards)]
-    sizes = {"prompts": len(prompts), "rewards": len(kinds), "images per prompt": images_per_prompt}
-    _refuse_nothing(sizes | {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1})
-    chosen = backbones.pick_device(device)
-    where, precision = str(chosen), backbones.pick_dtype(dtype, chosen)
-    trainings = rows_of.resolve(rows, store)
-    adapters = [found for row in trainings.values() for found in row.values() if found]
+    reward_classes = [lookup.as_class(reward) for reward in dict.fromkeys(rewards)]
+    sizes = {"prompts": len(prompts), "rewards": len(reward_classes), "images per prompt": images_per_prompt}
+    _check_sizes(sizes | {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1})
+    device, dtype = device_and_dtype(device, dtype)
+    trainings = resolve_rows(rows, store)
+    adapters = [adapter for by_seed in trainings.values() for adapter in by_seed.values() if adapter]
     if not isinstance(sampler, SamplerConfig):
-        sampler = rows_of.common_sampler(adapters, sampler)
-    settings = sampler.model_dump(mode="json")
+        sampler = common_sampler(adapters, sampler)
+    model = models.find(model)
+    batch_size = batch_size or models.batch_size(model.root)
+    check_model(adapters, model, model.hash, log)
+    conditions = _conditions(model, sampler, dtype, prompts, images_per_prompt, eval_seeds, reward_classes)
+    weights = {conditions.model: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
+    made_on, cost = record(conditions.model_dump(mode="json"), weights, device), EvalCost()
 
-    def warn(backbone: Any) -> None:
-        for line in too_long(prompts, backbone.tokenizer):
-            log(line)
-
-    here = models.find(model)
-    base = Model(here, settings, where, precision, warn, compiled=compiled, channels_last=channels_last)
-    batch = batch_size or models.batch_size(here.root)
-    rows_of.check_model(adapters, here, here.hash, log)
-    protocol = _protocol(here, settings, precision, prompts, images_per_prompt, eval_seeds, kinds)
-    weights = {protocol.model: here.hash, **{found.label: found.hash for found in adapters}}
-    ran, spent = record(protocol.model_dump(mode="json"), weights, where), Spent()
-
-    draw = partial(
-        generate,
-        prompts=prompts,
-        sampler=settings,
-        dtype=precision,
-        images_per_prompt=images_per_prompt,
-        eval_seeds=eval_seeds,
-        store=store,
-        batch_size=batch,
-        made_on=ran,
-        log=log,
-        spent=spent,
-    )
-    made = {
-        (label, seed): draw(base.subject(label if len(row) == 1 else f"{label}, seed {seed}", found))
-        for label, row in trainings.items()
-        for seed, found in row.items()
-    }
-    base.close()
-    every = [generation for generations in made.values() for generation in generations]
-    scored = score(every, kinds, store=store, device=where, batch_size=batch, log=log, spent=spent)
-    frames = _by_row(rows, made, scored)
-    log(str(spent))
+    storing: dict[str, Any] = {"store": store, "batch_size": batch_size, "log": log, "cost": cost}
+    speed_options = {"compiled": compiled, "channels_last": channels_last}
+    generations = _generate(model, trainings, prompts, conditions, device, speed_options, made_on=made_on, **storing)
+    in_order = [generation for by_eval_seed in generations.values() for generation in by_eval_seed]
+    frames = _by_row(rows, generations, score(in_order, reward_classes, device=device, **storing))
+    log(str(cost))
     return Measured(
         frames=frames,
-        generations={label: [g for (row, _), found in made.items() if row == label for g in found] for label in rows},
-        runs=[found.run for found in adapters if found.run],
-        protocol=protocol,
-        record=ran | {"spent": spent.json()},
+        generations={label: [g for (row, _), gs in generations.items() if row == label for g in gs] for label in rows},
+        runs=[adapter.run for adapter in adapters if adapter.run],
+        conditions=conditions,
+        record=made_on | {"spent": cost.json()},
     )
 
 
-def _protocol(
+def device_and_dtype(device: str | None, dtype: str) -> tuple[str, str]:
+    """Returns the device and the precision that these options stand for. Raises UsageError for an unknown one."""
+    from benchbench.diffusion import backbones
+
+    picked = backbones.pick_device(device)
+    return str(picked), backbones.pick_dtype(dtype, picked)
+
+
+def _generate(
     model: LocalModel,
-    sampler: Mapping[str, Any],
+    trainings: Mapping[str, AdaptersBySeed],
+    prompts: PromptSet,
+    conditions: EvalConditions,
+    device: str,
+    speed_options: Mapping[str, bool],
+    *,
+    log: Log,
+    **options: Any,
+) -> Generations:
+    """Returns the generations of every training; ``options`` are more arguments of ``generate``."""
+    from benchbench.evaluate.lazy_model import LazyModel
+
+    warn = partial(_warn_of_long_prompts, prompts, log)
+    lazy_model = LazyModel(model, conditions.sampler, device, conditions.dtype, warn, **speed_options)
+    generations: Generations = {}
+    for label, by_seed in trainings.items():
+        for seed, adapter in by_seed.items():
+            generations[label, seed] = generate(
+                lazy_model.with_adapter(label if len(by_seed) == 1 else f"{label}, seed {seed}", adapter),
+                prompts,
+                sampler=conditions.sampler,
+                dtype=conditions.dtype,
+                images_per_prompt=conditions.images_per_prompt,
+                eval_seeds=conditions.eval_seeds,
+                log=log,
+                **options,
+            )
+    lazy_model.close()
+    return generations
+
+
+def _warn_of_long_prompts(prompts: PromptSet, log: Log, backbone: Any) -> None:
+    for line in too_long(prompts, backbone.tokenizer):
+        log(line)
+
+
+def _conditions(
+    model: LocalModel,
+    sampler: SamplerConfig,
     dtype: str,
     prompts: PromptSet,
     images_per_prompt: int,
     eval_seeds: Sequence[int],
     rewards: Sequence[type[Reward]],
-) -> Protocol:
-    """What all rows have in common."""
-    return Protocol(
+) -> EvalConditions:
+    return EvalConditions(
         name="reward-table",
         model=model.label,
         model_hash=model.hash,
-        sampler=dict(sampler),
+        sampler=sampler.model_dump(mode="json"),
         dtype=dtype,
         prompts=prompts.name,
         prompts_hash=prompts.hash,
         prompt_count=len(prompts),
         images_per_prompt=images_per_prompt,
         eval_seeds=tuple(eval_seeds),
-        rewards={kind.name: kind.version for kind in rewards},
+        rewards={reward_class.name: reward_class.version for reward_class in rewards},
     )
 
 
-def _by_row(
-    rows: Iterable[str], made: Mapping[tuple[str, int], list[Generation]], scored: Iterable[pd.DataFrame]
-) -> dict[str, pd.DataFrame]:
-    """Score rows by row label; ``scored`` has a frame for each generation of ``made``, in its order."""
+def _by_row(rows: Iterable[str], generations: Generations, scored: Iterable[pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Returns score rows by row label; ``scored`` has one frame per generation, in the order of ``generations``."""
     frames = iter(scored)
     parts: dict[str, list[pd.DataFrame]] = {label: [] for label in rows}
-    for (label, seed), generations in made.items():
-        parts[label] += [next(frames).assign(train_seed=seed) for _ in generations]
-    return {label: pd.concat(own, ignore_index=True) for label, own in parts.items()}
+    for (label, seed), by_eval_seed in generations.items():
+        parts[label] += [next(frames).assign(train_seed=seed) for _ in by_eval_seed]
+    return {label: pd.concat(row_parts, ignore_index=True) for label, row_parts in parts.items()}
 
 
-def _refuse_nothing(sizes: Mapping[str, int]) -> None:
-    """Errors: UsageError where one of these numbers is 0 or less."""
+def _check_sizes(sizes: Mapping[str, int]) -> None:
+    """Raises UsageError if one of these numbers is below 1."""
     if min(sizes.values()) < 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise UsageError("there is nothing to evaluate", listed, "give at least one of each")

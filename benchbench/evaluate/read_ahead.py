@@ -1,4 +1,4 @@
-"""Reads images and prepares them for a reward in threads, while the device scores those before them."""
+"""Reads images and prepares them for a reward in threads, while the device scores the batch before."""
 
 from __future__ import annotations
 
@@ -15,48 +15,49 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-BATCHES = 2  # that are read while another one is scored: of 64 images of 512 px, 150 MB at most
-MOST = 8  # threads
-FEWEST = 4  # pieces of a batch: where it is interrupted, the piece that has begun is waited for
+BATCHES = 2  # batches read in advance: with 64 images of 512 px each, at most 150 MB
+MAX_THREADS = 8
+MIN_PIECES = 4  # pieces of a batch; an interruption waits for the pieces that have begun, so they must be small
 T = TypeVar("T")
 
 
 def read_ahead(
     items: Sequence[T], size: int, read: Callable[[T], Image], reward: Reward, device: str
 ) -> Generator[tuple[Sequence[T], Sequence[Image] | Tensor], None, None]:
-    """The items in batches, in their order, each with what ``reward`` scores: its images, or these prepared.
+    """Yields the items in order, ``size`` at a time, with their images, or what ``reward.prepare`` made of them.
 
-    Where reading an image fails, its batch raises the error, after all batches before it. On a CPU one thread reads,
-    since the others are needed to score.
+    If an image cannot be read, its batch raises the error, after all batches before it. On a CPU one thread reads,
+    since scoring needs the others.
     """
     import torch
 
     prepare = reward.prepare if isinstance(reward, PreparedReward) else None
-    threads = 1 if torch.device(device).type == "cpu" else min(MOST, cores())
-    before = torch.get_num_threads()
+    threads = 1 if torch.device(device).type == "cpu" else min(MAX_THREADS, cores())
+    torch_threads = torch.get_num_threads()
 
-    def alone() -> None:
-        torch.get_num_threads()  # a new thread takes up the common number when first asked, and would forget its own
+    def use_one_torch_thread() -> None:
+        torch.get_num_threads()  # the first call in a thread sets the process's number, so it must come before ours
         torch.set_num_threads(1)
 
-    def some(part: Sequence[T]) -> list[Image] | Tensor:
-        images = [read(item) for item in part]
+    def read_piece(piece: Sequence[T]) -> list[Image] | Tensor:
+        images = [read(item) for item in piece]
         return images if prepare is None else prepare(images)
 
-    each = -(-size // max(threads, FEWEST))  # images that a thread reads in one go
+    piece_size = -(-size // max(threads, MIN_PIECES))
     starts = iter(range(0, len(items), size))
     begun: deque[tuple[Sequence[T], list[Future[list[Image] | Tensor]]]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="read", initializer=alone)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="read", initializer=use_one_torch_thread)
     try:
         while True:
             for start in islice(starts, BATCHES + 1 - len(begun)):
-                part = items[start : start + size]
-                begun.append((part, [pool.submit(some, part[i : i + each]) for i in range(0, len(part), each)]))
+                batch = items[start : start + size]
+                pieces = [batch[i : i + piece_size] for i in range(0, len(batch), piece_size)]
+                begun.append((batch, [pool.submit(read_piece, piece) for piece in pieces]))
             if not begun:
                 return
-            part, futures = begun.popleft()
-            found: list[Any] = [future.result() for future in futures]
-            yield part, list(chain.from_iterable(found)) if prepare is None else torch.cat(found)
+            batch, futures = begun.popleft()
+            results: list[Any] = [future.result() for future in futures]
+            yield batch, list(chain.from_iterable(results)) if prepare is None else torch.cat(results)
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)  # that of threads to come
+        torch.set_num_threads(torch_threads)  # the number that threads started later will have

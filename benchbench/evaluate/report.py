@@ -1,4 +1,4 @@
-"""An evaluation with its report: the base model and each adapter in a row, each reward in a column."""
+"""An evaluation with its report: one row for the base model and for each adapter, one column per reward."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import pandas as pd
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.evaluate.reward_table import reward_table
-from benchbench.evaluate.rows import Training
 from benchbench.hub.models import LocalModel
 from benchbench.report import curves, folder, grids
 from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
-from benchbench.store.runs import adapter
+from benchbench.store.runs import AdapterReference, find_adapter
 from benchbench.types import PromptSet, Reward
 
 
@@ -40,47 +39,55 @@ def evaluate(
     quick: bool = False,
     **options: Any,
 ) -> EvalResult:
-    """Rows ``base`` and one an adapter, named by its run; ``options`` and errors are those of ``measure``."""
-    rows: dict[str, Sequence[Training]] = {BASE: []}
-    for name in adapters:
-        found = adapter(store, name)
-        if found.label in rows:
+    """Evaluates the base model and each adapter, and writes the report; takes the options of ``measure``.
+
+    A row is named by its run. Raises what ``measure`` raises, and UsageError if two rows would have one name.
+    """
+    rows: dict[str, Sequence[AdapterReference]] = {BASE: []}
+    for reference in adapters:
+        adapter = find_adapter(store, reference)
+        if adapter.label in rows:
             raise UsageError(
-                f"two rows would be called {found.label}", f"{name} is the second", "name each once, or rename one"
+                f"two rows would be called {adapter.label}",
+                f"{reference} is the second",
+                "name each once, or rename one",
             )
-        rows[found.label] = [found]
+        rows[adapter.label] = [adapter]
     measured = measure(model, rows, prompts, rewards, store=store, **options)
-    trained = {run.config.get("config", {}).get("reward") for run in measured.runs}
-    held_out = frozenset(measured.protocol.rewards) - trained if trained else frozenset()
-    table = reward_table(
-        measured.frames, measured.protocol, name=f"rewards-{prompts.name}", held_out=held_out, quick=quick
-    )
-    images = len(prompts) * measured.protocol.images_per_prompt * len(measured.protocol.eval_seeds)
+    conditions = measured.conditions
+    trained_on = {run.config.get("config", {}).get("reward") for run in measured.runs}
+    held_out = frozenset(conditions.rewards) - trained_on if trained_on else frozenset()
+    table = reward_table(measured.frames, conditions, name=f"rewards-{prompts.name}", held_out=held_out, quick=quick)
+    images = len(prompts) * conditions.images_per_prompt * len(conditions.eval_seeds)
     page = Page(
-        title=f"{measured.protocol.model} on {prompts.name}",
-        intro=f"{_rows(len(adapters))}, {images} images each. In brackets are 95% intervals over prompts.",
-        sections=sections(measured, table),
+        title=f"{conditions.model} on {prompts.name}",
+        intro=f"{_row_names(len(adapters))}, {images} images each. In brackets are 95% intervals over prompts.",
+        sections=report_sections(measured, table),
         quick=quick,
     )
-    out = folder.write(store, f"eval-{measured.protocol.model}-{prompts.name}", page)
-    return EvalResult(measured.frames, table, out)
+    report_folder = folder.write(store, f"eval-{conditions.model}-{prompts.name}", page)
+    return EvalResult(measured.frames, table, report_folder)
 
 
-def _rows(adapters: int) -> str:
+def _row_names(adapters: int) -> str:
     return "The base model" + (f" and {adapters} adapter{'s' if adapters > 1 else ''}" if adapters else "")
 
 
-def sections(measured: Measured, *tables: Table, labels: Mapping[Path, str] | None = None) -> tuple[Section, ...]:
-    """Tables, samples, curves, what looks wrong, and the records: the body of any report on measured rows.
+def report_sections(
+    measured: Measured, *tables: Table, labels: Mapping[Path, str] | None = None
+) -> tuple[Section, ...]:
+    """Returns the body of a report on measured rows: tables, samples, training curves, warnings and records.
 
-    ``labels`` names the lines of runs' curves by their folders; the others are named by their method.
+    ``labels`` names the curves of runs by the runs' folders; other curves are named by their method.
     """
-    rows = [generations[0] for generations in measured.generations.values()]
-    parts: list[Section] = [TableSection(title="Rewards", tables=tables), grids.sample_grid(rows)]
-    parts += curves.from_runs(measured.runs, labels)
-    blank = {label: sum(g.blank for g in found) for label, found in measured.generations.items()}
+    first_generations = [generations[0] for generations in measured.generations.values()]
+    sections: list[Section] = [TableSection(title="Rewards", tables=tables), grids.sample_grid(first_generations)]
+    sections += curves.from_runs(measured.runs, labels)
+    blank = {row: sum(g.blank for g in generations) for row, generations in measured.generations.items()}
     if any(blank.values()):
-        counts = ", ".join(f"{label} {count}" for label, count in blank.items() if count)
-        parts.append(TextSection(title="Warnings", paragraphs=(f"Images that are black or of one colour: {counts}.",)))
+        counts = ", ".join(f"{row} {count}" for row, count in blank.items() if count)
+        sections.append(
+            TextSection(title="Warnings", paragraphs=(f"Images that are black or of one colour: {counts}.",))
+        )
     trainings = {run.id: {**run.config, "done": run.done} for run in measured.runs}
-    return (*parts, RecordSection(records={"this evaluation": measured.record, **trainings}))
+    return (*sections, RecordSection(records={"this evaluation": measured.record, **trainings}))

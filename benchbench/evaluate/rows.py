@@ -1,4 +1,4 @@
-"""The rows of a table: which trainings each has, whether they fit the model, and how they are sampled."""
+"""The rows of a table: finds the trainings of each row, checks that they fit the model, and finds their sampler."""
 
 from __future__ import annotations
 
@@ -10,38 +10,44 @@ from benchbench.errors import CorruptError, UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.hub.weights import check_fit
 from benchbench.runtime.files import Log
-from benchbench.store.runs import Adapter, adapter
+from benchbench.store.runs import Adapter, AdapterReference, find_adapter
 
-Training = str | Path | Adapter
-"""A training by its run id, run folder or adapter folder, or as it was found."""
-Trainings = dict[int, Adapter | None]  # by training seed; the base model is a training of its own
+AdaptersBySeed = dict[int, Adapter | None]  # by training seed; None is the base model
 
 
-def resolve(rows: Mapping[str, Sequence[Training]], store: Path) -> dict[str, Trainings]:
-    """Each row's adapters by training seed. Errors: those of ``runs.adapter``, UsageError for a seed named twice."""
-    found: dict[str, Trainings] = {}
-    for label, names in rows.items():
-        trainings: Trainings = {}
-        for i, name in enumerate(names):
-            one = adapter(store, name)
-            seed = one.settings.get("seed", i)
-            if seed in trainings:
+def resolve_rows(rows: Mapping[str, Sequence[AdapterReference]], store: Path) -> dict[str, AdaptersBySeed]:
+    """Returns each row's adapters by training seed; a row without trainings is the base model.
+
+    Raises UsageError if a row has two trainings of one seed, and what ``find_adapter`` raises.
+    """
+    resolved: dict[str, AdaptersBySeed] = {}
+    for label, references in rows.items():
+        adapters: AdaptersBySeed = {}
+        for i, reference in enumerate(references):
+            adapter = find_adapter(store, reference)
+            seed = adapter.settings.get("seed", i)
+            if seed in adapters:
                 raise UsageError(
                     f"the row {label} has two trainings of seed {seed}",
                     "a row's trainings differ in nothing but their seeds",
                     "name each training once, or put them in rows of their own",
                 )
-            trainings[seed] = one
-        found[label] = trainings or {0: None}
-    return found
+            adapters[seed] = adapter
+        resolved[label] = adapters or {0: None}
+    return resolved
 
 
 def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | None = None) -> SamplerConfig:
-    """The sampler that all trainings used, which is how they are evaluated, but for ``changes`` that are asked for; the
-    default where none says.
+    """Returns the sampler that all trainings used, with ``changes``; the default sampler if no training names one.
+
+    Raises UsageError if the trainings used different samplers.
     """
-    default, asked = SamplerConfig().model_dump(), dict(changes or {})
-    used = {one.label: {**one.settings["sampler"], **asked} for one in adapters if "sampler" in one.settings}
+    default, changes = SamplerConfig().model_dump(), dict(changes or {})
+    used = {
+        adapter.label: {**adapter.settings["sampler"], **changes}
+        for adapter in adapters
+        if "sampler" in adapter.settings
+    }
     for label, sampler in used.items():
         first = next(iter(used))
         if sampler != used[first]:
@@ -50,21 +56,24 @@ def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | N
                 f"{used[first]} and {sampler}: a table compares only what is sampled alike",
                 "evaluate them apart, or say how to sample: --steps, --guidance-scale",
             )
-    return SamplerConfig.model_validate(next(iter(used.values()), default | asked))
+    return SamplerConfig.model_validate(next(iter(used.values()), default | changes))
 
 
 def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash: str, log: Log) -> None:
-    """Errors: CorruptError for an adapter that was trained on another model, UsageError for a UNet of another shape."""
-    for one in adapters:
-        if one.model_hash is None:
-            made = f"it was made from {one.base}" if one.base else f"whether it was made from {model} is not known"
-            if one.base != str(model):
-                log(f"{one.label}: no run of ours made it; {made}")
-            check_fit(one.weights, one.label, model)
-        elif one.model_hash != model_hash:
-            its = one.settings.get("model", "another model")
+    """Checks that the adapters fit the base model; logs adapters from elsewhere whose base is not known to be it.
+
+    Raises CorruptError for an adapter that was trained on another model, UsageError for a UNet of another shape.
+    """
+    for adapter in adapters:
+        if adapter.model_hash is None:
+            if adapter.base != str(model):
+                origin = f"it was made from {adapter.base}" if adapter.base else "its base model is not known"
+                log(f"{adapter.label}: no run of ours made it; {origin}")
+            check_fit(adapter.weights, adapter.label, model)
+        elif adapter.model_hash != model_hash:
+            trained_on = adapter.settings.get("model", "another model")
             raise CorruptError(
-                f"the adapter of {one.label} is not one of {model}",
-                f"it was trained on {its}, weights {one.model_hash[:12]}; {model} is {model_hash[:12]} here",
-                f"evaluate it with the model that it was trained on: --model {its}",
+                f"the adapter of {adapter.label} is not one of {model}",
+                f"it was trained on {trained_on}, weights {adapter.model_hash[:12]}; {model} is {model_hash[:12]} here",
+                f"evaluate it with the model that it was trained on: --model {trained_on}",
             )

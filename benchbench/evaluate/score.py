@@ -1,4 +1,7 @@
-"""Scores the images that have no score yet, and only those."""
+"""Scores the images that have no score yet.
+
+Imports torch only inside functions: wrong names on the command line must be reported before torch is loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,27 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchbench.errors import RunError
-from benchbench.evaluate.eval_cost import Spent
+from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.noise import Sample
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.scoring import Score, scoring
+from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.progress import Progress, progress
 from benchbench.store import scores as store_scores
-from benchbench.store.scores import ScorePart
+from benchbench.store.scores import ScoreStore
 from benchbench.types import Reward
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-SAVE_EVERY = 30.0  # seconds: what a kill can cost
+SAVE_EVERY = 30.0  # seconds of scoring that a kill can lose
 
 
 def score(
@@ -42,81 +46,96 @@ def score(
     device: str,
     batch_size: int,
     log: Log,
-    spent: Spent | None = None,
+    cost: EvalCost | None = None,
 ) -> list[pd.DataFrame]:
-    """A frame a generation, a row an image and reward, columns of ``store.scores``; one reward in memory at a time.
+    """Returns one frame per generation: a row per image and reward, with the columns of ``store.scores``.
 
-    A score belongs to the image's pixels: an image that was made again is scored again. What is computed is added to
-    ``spent``. Errors: RunError for a score that is not a number.
+    A score belongs to an image's pixels: an image that was made again is scored again. One reward is in memory at a
+    time; what is computed is added to ``cost``. Raises RunError for a score that is not a finite number.
     """
-    parts: list[list[pd.DataFrame]] = [[] for _ in generations]
-    for kind in rewards:
-        if issubclass(kind, Ensemble):
-            members = list(kind.reward_classes.values())
-            found = score(generations, members, store=store, device=device, batch_size=batch_size, log=log, spent=spent)
-            mixed = _mix(kind, found, generations, store, log)
-            for frames, frame in zip(parts, mixed, strict=True):
+    frames_by_generation: list[list[pd.DataFrame]] = [[] for _ in generations]
+    for reward_class in rewards:
+        if issubclass(reward_class, Ensemble):
+            members = list(reward_class.reward_classes.values())
+            member_frames = score(
+                generations, members, store=store, device=device, batch_size=batch_size, log=log, cost=cost
+            )
+            mixed = _mix(reward_class, member_frames, generations, store, log)
+            for frames, frame in zip(frames_by_generation, mixed, strict=True):
                 frames.append(frame)
             continue
-        lazy = _Lazy(kind, device, log)
-        for generation, frames in zip(generations, parts, strict=True):
-            scores = ScorePart(store, generation.images.id, kind)
+        reward = _LazyReward(reward_class, device, log)
+        for generation, frames in zip(generations, frames_by_generation, strict=True):
+            scores = ScoreStore(store, generation.images.id, reward_class)
             with locked(scores.lock, log):
                 sweep(scores.path.parent, scores.path.name)
                 known = _current(scores.read(log), generation)
-                todo = _unscored(known, generation)
-                if todo:
-                    known = _fill(scores, known, todo, generation, lazy, batch_size, spent)
+                unscored = _unscored(known, generation)
+                if unscored:
+                    known = _score_missing(scores, known, unscored, generation, reward, batch_size, cost)
             frames.append(_ordered(known, generation))
-    return [pd.concat(frames, ignore_index=True) for frames in parts]
+    return [pd.concat(frames, ignore_index=True) for frames in frames_by_generation]
 
 
 def _mix(
-    kind: type[Ensemble], found: list[pd.DataFrame], generations: Sequence[Generation], store: Path, log: Log
+    ensemble: type[Ensemble],
+    member_frames: list[pd.DataFrame],
+    generations: Sequence[Generation],
+    store: Path,
+    log: Log,
 ) -> list[pd.DataFrame]:
-    """An ensemble's rows from its members' rows, normalised on the first row of the table, which is the base model."""
-    scores = [{name: frame[frame.reward == name].score.to_numpy() for name in kind.reward_classes} for frame in found]
-    first = [s for s, g in zip(scores, generations, strict=True) if g.label == generations[0].label]
-    statistics = mix.member_statistics({name: [v for s in first for v in s[name]] for name in kind.reward_classes})
-    of = f"images of {generations[0].label}"
-    mix.log_statistics(kind.name, statistics, of, log)
-    file = store / "scores" / generations[0].images.id / f"ensemble-{safe_name(kind.name)}.json"
-    mix.save_statistics(file, kind.name, statistics, of)
-    member = next(iter(kind.reward_classes))
+    """Returns an ensemble's rows, one frame per generation, from its members' rows.
+
+    Scores are normalised on the first row of the table, which is the base model. The statistics are logged and saved.
+    """
+    scores = [{name: f[f.reward == name].score.to_numpy() for name in ensemble.reward_classes} for f in member_frames]
+    base_label = generations[0].label
+    base_scores = [s for s, generation in zip(scores, generations, strict=True) if generation.label == base_label]
+    statistics = mix.member_statistics(
+        {name: [v for s in base_scores for v in s[name]] for name in ensemble.reward_classes}
+    )
+    images = f"images of {base_label}"
+    mix.log_statistics(ensemble.name, statistics, images, log)
+    file = store / "scores" / generations[0].images.id / f"ensemble-{safe_name(ensemble.name)}.json"
+    mix.save_statistics(file, ensemble.name, statistics, images)
+    member = next(iter(ensemble.reward_classes))
     return [
         frame[frame.reward == member]
-        .assign(reward=kind.name, version=kind.version, unit=kind.unit, score=kind.combine(s, statistics))
+        .assign(
+            reward=ensemble.name,
+            version=ensemble.version,
+            unit=ensemble.unit,
+            score=ensemble.combine(s, statistics),
+        )
         .reset_index(drop=True)
-        for frame, s in zip(found, scores, strict=True)
+        for frame, s in zip(member_frames, scores, strict=True)
     ]
 
 
-class _Lazy:
-    """A reward that is made when it is first asked."""
+class _LazyReward:
+    """A reward that is loaded when it is first needed."""
 
-    def __init__(self, kind: type[Reward], device: str, log: Log) -> None:
-        self.kind, self.device, self.log = kind, device, log
-        self._made: Reward | None = None
-        self._scores: Score | None = None
+    def __init__(self, reward_class: type[Reward], device: str, log: Log) -> None:
+        self.reward_class, self.device, self.log = reward_class, device, log
+        self._reward: Reward | None = None
+        self._score: Score | None = None
 
-    def made(self) -> Reward:
-        """The reward itself, whose scores are exact float32 whatever the flags of the process were."""
-        if self._made is None:
-            from benchbench.runtime.allocator import keep_freed_memory
+    def load(self) -> Reward:
+        """Returns the reward, loaded once. From then on this process computes in exact float32."""
+        if self._reward is None:
             from benchbench.runtime.precision import exact_fp32
 
             if self.device == "cpu":
                 keep_freed_memory()
             exact_fp32()
-            self._made = self.kind(self.device)
-        return self._made
+            self._reward = self.reward_class(self.device)
+        return self._reward
 
     def __call__(self, images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> list[float]:
-        """Scores of all images, or of these prepared, in parts where they are too many for the memory."""
-        if self._scores is None:
-            self._scores = scoring(self.made(), self.log)
-        found: list[float] = self._scores(images, prompts).tolist()
-        return found
+        """Returns the scores of images or of prepared images, computed in parts if memory is too small for all."""
+        if self._score is None:
+            self._score = scoring(self.load(), self.log)
+        return list(self._score(images, prompts).tolist())
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[int, int, str]]:
@@ -124,93 +143,98 @@ def _keys(frame: pd.DataFrame) -> list[tuple[int, int, str]]:
 
 
 def _current(known: pd.DataFrame, generation: Generation) -> pd.DataFrame:
-    """The rows that score an image that lies in the store now; images outside this evaluation keep their rows."""
-    now = {(item.index, item.number): entry.sha256 for item, entry in generation.entries.items()}
-    keep = [now.get((index, sample), sha256) == sha256 for index, sample, sha256 in _keys(known)]
+    """Returns ``known`` without scores of images that have other pixels now; images of other evaluations stay."""
+    hashes = {(sample.index, sample.number): entry.sha256 for sample, entry in generation.entries.items()}
+    keep = [hashes.get((index, number), sha256) == sha256 for index, number, sha256 in _keys(known)]
     return known[pd.Series(keep, index=known.index, dtype=bool)]
 
 
 def _unscored(known: pd.DataFrame, generation: Generation) -> list[Sample]:
-    have = set(_keys(known))
-    return [i for i, entry in generation.entries.items() if (i.index, i.number, entry.sha256) not in have]
+    scored = set(_keys(known))
+    return [s for s, entry in generation.entries.items() if (s.index, s.number, entry.sha256) not in scored]
 
 
 def _ordered(known: pd.DataFrame, generation: Generation) -> pd.DataFrame:
-    """The rows of this evaluation, in its order."""
-    order = pd.DataFrame([(i.index, i.number) for i in generation.entries], columns=["prompt_index", "sample"])
+    """Returns the rows of this generation's images, in their order."""
+    order = pd.DataFrame([(s.index, s.number) for s in generation.entries], columns=["prompt_index", "sample"])
     return order.merge(known, how="left", on=["prompt_index", "sample"])[list(store_scores.COLUMNS)]
 
 
-def _fill(
-    scores: ScorePart,
+def _score_missing(
+    scores: ScoreStore,
     known: pd.DataFrame,
-    todo: Sequence[Sample],
+    unscored: Sequence[Sample],
     generation: Generation,
-    reward: _Lazy,
+    reward: _LazyReward,
     batch_size: int,
-    spent: Spent | None,
+    cost: EvalCost | None,
 ) -> pd.DataFrame:
-    """Scores the images, writes the file, and returns its rows."""
+    """Scores the images, writes the file every ``SAVE_EVERY`` seconds and at the end, and returns its rows."""
     rows: list[dict[str, Any]] = []
     saved = started = time.monotonic()
 
     def save() -> pd.DataFrame:
-        together = pd.concat([known, store_scores.frame(rows)], ignore_index=True)
-        scores.write(together)
-        return together
+        all_rows = pd.concat([known, store_scores.score_frame(rows)], ignore_index=True)
+        scores.write(all_rows)
+        return all_rows
 
-    total, title = len(generation.entries), f"scoring {generation.label} with {reward.kind.name}"
-    with progress(total, title, "images", total - len(todo)) as bar:
+    total, title = len(generation.entries), f"scoring {generation.label} with {reward.reward_class.name}"
+    with progress(total, title, "images", total - len(unscored)) as bar:
         try:
-            made = reward.made()
-            made.expect([item.prompt for item in todo])
-            with closing(read_ahead(todo, batch_size, generation.images.read, made, reward.device)) as batches:
-                for chunk, images in batches:
-                    rows += _score(chunk, images, generation, reward, bar)
+            loaded = reward.load()
+            loaded.expect([sample.prompt for sample in unscored])
+            with closing(read_ahead(unscored, batch_size, generation.images.read, loaded, reward.device)) as batches:
+                for batch, images in batches:
+                    rows += _score_batch(batch, images, generation, reward, bar)
                     if time.monotonic() - saved > SAVE_EVERY:
                         save()
                         saved = time.monotonic()
-        except BaseException:  # what was scored before an error or Ctrl-C is kept
+        except BaseException:  # keeps what was scored before an error or Ctrl-C
             if rows:
                 save()
             raise
-        if spent is not None:
-            spent.reward_calls += len(todo)
-            spent.scoring += time.monotonic() - started
+        if cost is not None:
+            cost.reward_calls += len(unscored)
+            cost.scoring += time.monotonic() - started
         return save()
 
 
-def _score(
-    chunk: Sequence[Sample], images: Sequence[Image] | Tensor, generation: Generation, reward: _Lazy, bar: Progress
+def _score_batch(
+    batch: Sequence[Sample],
+    images: Sequence[Image] | Tensor,
+    generation: Generation,
+    reward: _LazyReward,
+    bar: Progress,
 ) -> list[dict[str, Any]]:
-    values, kind = reward(images, [item.prompt for item in chunk]), reward.kind
-    if len(values) != len(chunk):
+    """Returns the score rows of a batch. Raises RunError for a wrong number of scores, or one that is not finite."""
+    values, reward_class = reward(images, [sample.prompt for sample in batch]), reward.reward_class
+    if len(values) != len(batch):
         raise RunError(
-            f"reward {kind.name} is wrong",
-            f"it gave {len(values)} scores for {len(chunk)} images",
-            f"bench check {kind.name}",
+            f"reward {reward_class.name} is wrong",
+            f"it gave {len(values)} scores for {len(batch)} images",
+            f"bench check {reward_class.name}",
         )
     rows = []
-    for item, value in zip(chunk, values, strict=True):
+    for sample, value in zip(batch, values, strict=True):
         if not math.isfinite(value):
             raise RunError(
-                f"reward {kind.name} gave {value}",
-                f"prompt {item.index} {item.prompt!r}, sample {item.number}, seed {generation.seed}, "
-                f"image {generation.images.path(item)}",
-                f"look at the image, then bench check {kind.name}",
+                f"reward {reward_class.name} gave {value}",
+                f"prompt {sample.index} {sample.prompt!r}, sample {sample.number}, seed {generation.seed}, "
+                f"image {generation.images.path(sample)}",
+                f"look at the image, then bench check {reward_class.name}",
             )
         rows.append(
             {
-                "prompt_index": item.index,
-                "prompt": item.prompt,
-                "sample": item.number,
+                "prompt_index": sample.index,
+                "prompt": sample.prompt,
+                "sample": sample.number,
                 "eval_seed": generation.seed,
-                "reward": kind.name,
-                "version": kind.version,
-                "unit": kind.unit,
+                "reward": reward_class.name,
+                "version": reward_class.version,
+                "unit": reward_class.unit,
                 "score": value,
-                "image_sha256": generation.entries[item].sha256,
+                "image_sha256": generation.entries[sample].sha256,
             }
         )
-    bar.advance(len(chunk), f"{kind.name} {sum(values) / len(values):.3g}")
+    bar.advance(len(batch), f"{reward_class.name} {sum(values) / len(values):.3g}")
     return rows

@@ -1,11 +1,10 @@
-"""What is measured, and how it becomes a table: one file a protocol, each frozen and named by a digest.
-
-``reward_table`` makes tables of score rows. The others measure something of their own; they are found by name:
+"""The protocols of the papers, found by name: each measures something and makes a table of it. One file per protocol.
 
     frame = PROTOCOLS["jensen-gap"].measure("shapes", None, prompts, "shapes-colour", settings, store=store)
     table = PROTOCOLS["jensen-gap"].table({"base": frame}, settings)
 
-Imports no torch until a protocol is asked for.
+Tables of mean rewards are made by ``benchbench.evaluate``. Importing this package imports no torch; looking a protocol
+up may.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchbench import registry
 
 if TYPE_CHECKING:
-    from benchbench.protocols.measurement import Measurement
+    from benchbench.protocols.base import PaperProtocol
 
 WHERE = {
     "win-rate": "win_rate:WinRate",
@@ -30,15 +29,15 @@ WHERE = {
 }
 
 
-class _Protocols(Mapping[str, "Measurement[Any]"]):
-    """Measurements by name, imported when asked for."""
+class _Protocols(Mapping[str, "PaperProtocol[Any]"]):
+    """Protocols by name, imported when they are looked up."""
 
-    def __getitem__(self, name: str) -> Measurement[Any]:
+    def __getitem__(self, name: str) -> PaperProtocol[Any]:
         if name not in WHERE:
             raise registry.unknown("protocol", name, WHERE, "`bench measure --help` lists every name")
-        module, _, cls = WHERE[name].partition(":")
-        made: Measurement[Any] = getattr(importlib.import_module(f"benchbench.protocols.{module}"), cls)()
-        return made
+        module, _, class_name = WHERE[name].partition(":")
+        protocol: PaperProtocol[Any] = getattr(importlib.import_module(f"benchbench.protocols.{module}"), class_name)()
+        return protocol
 
     def __iter__(self) -> Iterator[str]:
         return iter(WHERE)

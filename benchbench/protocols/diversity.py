@@ -1,7 +1,7 @@
-"""Diversity: 1 - the mean cosine between the image features of two images of one prompt, by the evaluation CLIP.
+"""Diversity: 1 minus the mean cosine between the image features of two images of one prompt, by the evaluation CLIP.
 
-0 where a model makes one image a prompt, whatever the seed. The CLIP is the embedded world's on shapes, ViT-H/14 of
-LAION elsewhere. Kept by the hashes of the images, so that it is taken once.
+It is 0 for a model that makes one image per prompt, whatever the seed. The CLIP is the embedded world's for shapes, and
+LAION's ViT-H/14 otherwise. The store keeps the values under the hashes of the images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchbench.evaluate.generate import Generation
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
-from benchbench.store.measurements import MeasurementParts
+from benchbench.store.measurements import MeasurementStore
 from benchbench.types import Reward
 
 NAME = "diversity"
@@ -29,40 +29,46 @@ BATCH = 32
 def diversity(
     generations: Sequence[Generation], clip: str | type[Reward], *, store: Path, device: str, log: Log
 ) -> pd.DataFrame:
-    """A row a prompt with the columns of scores, ``reward`` being "diversity"; seeds are images like any others.
+    """Returns one row per prompt with the columns of scores; ``reward`` is "diversity". Seeds are pooled.
 
-    Errors: UsageError for one image a prompt; those of ``lookup.require``.
+    Raises UsageError if there is one image per prompt, and what ``lookup.require`` raises.
     """
-    kind: Any = lookup.as_class(clip)
-    items = [(g, item) for g in generations for item in g.entries]
-    prompts = {item.index: item.prompt for _, item in items}
+    clip_class: Any = lookup.as_class(clip)
+    items = [(generation, sample) for generation in generations for sample in generation.entries]
+    prompts = {sample.index: sample.prompt for _, sample in items}
     if len(items) < 2 * len(prompts):
-        raise UsageError("one image a prompt has no diversity", "it is taken between images of one prompt", "make two")
-    hashes = [[item.index, g.entries[item].sha256] for g, item in items]
-    kept = MeasurementParts(store, NAME, {"schema": 1, "clip": [kind.name, kind.version], "images": hashes})
+        raise UsageError(
+            "one image a prompt has no diversity", "it compares images of one prompt", "make 2 or more images a prompt"
+        )
+    hashes = [[sample.index, generation.entries[sample].sha256] for generation, sample in items]
+    key = {"schema": 1, "clip": [clip_class.name, clip_class.version], "images": hashes}
+    measurements = MeasurementStore(store, NAME, key)
 
-    def compute() -> Callable[[int, int], pd.DataFrame]:
-        model = kind(device)
+    def prepare() -> Callable[[int, int], pd.DataFrame]:
+        model = clip_class(device)
 
-        def part(rows: slice) -> Tensor:
-            found: Tensor = model.features([g.images.read(item) for g, item in items[rows]]).double().cpu()
-            return found
+        def features_of(rows: slice) -> Tensor:
+            images = [generation.images.read(sample) for generation, sample in items[rows]]
+            features: Tensor = model.features(images).double().cpu()
+            return features
 
-        features = Splitter(f"in the features of {kind.name}", BATCH, row="image", log=log)(part, len(items))
-        owner = torch.tensor([item.index for _, item in items])
-        values = [apart(features[owner == index]) for index in prompts]
+        splitter = Splitter(f"in the features of {clip_class.name}", BATCH, row="image", log=log)
+        features = splitter(features_of, len(items))
+        prompt_of_image = torch.tensor([sample.index for _, sample in items])
+        values = [mean_cosine_distance(features[prompt_of_image == index]) for index in prompts]
 
         def rows(_start: int, _stop: int) -> pd.DataFrame:
-            named = {"prompt_index": list(prompts), "prompt": list(prompts.values()), "sample": 0}
-            return pd.DataFrame({**named, "eval_seed": generations[0].seed, "score": values})
+            columns = {"prompt_index": list(prompts), "prompt": list(prompts.values()), "sample": 0}
+            return pd.DataFrame({**columns, "eval_seed": generations[0].seed, "score": values})
 
         return rows
 
-    found = kept.collect(1, 1, compute, lambda: {"device": device}, f"diversity by {kind.name}", "models", log)
-    return found.assign(reward=NAME, version=f"{kind.name} {kind.version}", unit="1 - cos")
+    title = f"diversity by {clip_class.name}"
+    frame = measurements.collect(1, 1, prepare, lambda: {"device": device}, title, "models", log)
+    return frame.assign(reward=NAME, version=f"{clip_class.name} {clip_class.version}", unit="1 - cos")
 
 
-def apart(features: Tensor) -> float:
-    """1 - the mean cosine over the n (n - 1)/2 pairs of unit vectors [n, D]."""
+def mean_cosine_distance(features: Tensor) -> float:
+    """Returns 1 minus the mean cosine over the n (n - 1)/2 pairs of the unit vectors [n, D]."""
     n = len(features)
     return float(1 - (features @ features.T).triu(1).sum() / (n * (n - 1) / 2))

@@ -1,16 +1,16 @@
 """Preference-order conflict: how often two samples of one step are ordered against their final images.
 
-TailorPO, arXiv:2502.01667, Figure 2, which shows it by examples only; measured here on pairs as D3PO makes them, two
-walks from one x_T. Step t of the pair leads to x_{t-1}^a and x_{t-1}^b, which can be ordered by
+TailorPO, arXiv:2502.01667, Figure 2, shows the conflict by examples only. We measure it on pairs as D3PO makes them,
+two walks from one x_T. Step t of the pair leads to x_{t-1}^a and x_{t-1}^b, which can be ordered by
 
-    the step-wise reward  r(c, x̂0(x_{t-1}))          (how TailorPO labels)
-    the final reward      r(c, x_0) of the pair's own two images (how D3PO labels)
+    the step-wise reward  r(c, x̂0(x_{t-1})), by which TailorPO labels
+    the final reward      r(c, x_0) of the pair's two images, by which D3PO labels
     the truth             the mean final reward over M completions from each of the two, an estimate of E[r | x_{t-1}]
 
-Conflict rates are shares of pairs that two of these order oppositely; pairs that one of them does not order (a tie) are
-left out. ``conflict`` is Figure 2's: step-wise against final. The truth has an error of its own: ``unreliable`` is how
-often its two halves, of M/2 completions each, contradict each other. Where that is near one half, so is everything that
-is compared with the truth, and nothing can be concluded; the whole truth is more reliable than its halves.
+A conflict rate is the share of pairs that two of these order oppositely; ties of either are left out. ``conflict`` is
+the rate of Figure 2: step-wise against final. The truth is an estimate: ``unreliable`` is how often its two halves, of
+M/2 completions each, contradict each other. If that is near one half, so are comparisons with the truth, and nothing
+can be concluded. The truth itself is more reliable than its halves.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ import pandas as pd
 import torch
 from pydantic import Field, field_validator
 
+from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.noise import Sample
-from benchbench.protocols.measurement import Price, Published
+from benchbench.protocols.base import ProtocolCost
 from benchbench.protocols.states import (
     Probe,
-    StateMeasurement,
+    StateProtocol,
     StateSettings,
     completion_evals,
     completions,
     identity,
     walk,
 )
-from benchbench.protocols.step_table import Shown, said, step_table
+from benchbench.protocols.step_table import ValueRow, first_sentence, step_table
 from benchbench.report.table import Table
 from benchbench.stats.intervals import LEVEL
 
@@ -46,7 +47,7 @@ RATES = {
 
 
 class OrderSettings(StateSettings):
-    """``states`` counts pairs."""
+    """The settings of the protocol; ``states`` counts pairs."""
 
     states: int = Field(200, ge=1, description="pairs [ours]")
     completions: int = Field(16, ge=2, description="images finished from each sample for the truth, an even number")
@@ -59,8 +60,8 @@ class OrderSettings(StateSettings):
         return value
 
 
-class PreferenceOrder(StateMeasurement[OrderSettings]):
-    """How often the order of two noisy samples contradicts that of their final images, over the steps."""
+class PreferenceOrder(StateProtocol[OrderSettings]):
+    """How often the order of two noisy samples contradicts that of their final images, by step."""
 
     name = "preference-order"
     title = "Preference-order conflict"
@@ -69,53 +70,53 @@ class PreferenceOrder(StateMeasurement[OrderSettings]):
     Settings = OrderSettings
     quick = OrderSettings(states=12, completions=4)
 
-    def look(self, probe: Probe, samples: Sequence[Sample], settings: OrderSettings) -> pd.DataFrame:
-        """Differences a - b of rewards: step, final, truth, half_1, half_2; truth_se, the truth's standard error."""
+    def measure_states(self, probe: Probe, samples: Sequence[Sample], settings: OrderSettings) -> pd.DataFrame:
+        """Returns the differences a - b of rewards step, final, truth, half_1, half_2; truth_se, a standard error."""
         n, ks = len(samples), [k - 1 for k in settings.steps]
         prompts = [s.prompt for s in samples]
         cond, m = probe.policy.encode(prompts), settings.completions
-        found, finals = [], None
+        values_by_step, finals = [], None
         with torch.no_grad():
             for visit in walk(probe, cond, samples, [*ks, 0], ("a", "b")):
                 k, x = visit.k, visit.x
                 step = visit.step if k else None
-                r = probe.judge(step.x0 if step else x, prompts * 2, f"step {k}", probe.policy.schedule.tau[k])
+                r = probe.step_reward(step.x0 if step else x, prompts * 2, f"step {k}", probe.policy.schedule.tau[k])
                 if k == 0:
                     finals = r[:n] - r[n:]
                 if k not in ks:
                     continue
-                sides = [
+                a, b = (
                     completions(probe, cond, samples, x[i : i + n], k, step[i : i + n] if step else None, m, branch)
                     for i, branch in ((0, "a"), (n, "b"))
-                ]
-                a, b = sides
+                )
                 error = ((a.var(1) + b.var(1)) / m).sqrt()
                 gap, h = a - b, m // 2
-                found.append((k + 1, r[:n] - r[n:], gap.mean(1), gap[:, :h].mean(1), gap[:, h:].mean(1), error))
+                halves = (gap[:, :h].mean(1), gap[:, h:].mean(1))
+                values_by_step.append((k + 1, r[:n] - r[n:], gap.mean(1), *halves, error))
         assert finals is not None
         names = ("step", "truth", "half_1", "half_2", "truth_se")
         rows = [
-            identity(samples, at).assign(
+            identity(samples, t).assign(
                 final=finals.double().cpu().numpy(),
                 **{name: v.double().cpu().numpy() for name, v in zip(names, values, strict=True)},
             )
-            for at, *values in found
+            for t, *values in values_by_step
         ]
         return pd.concat(rows, ignore_index=True)
 
     def derive(self, frame: pd.DataFrame, settings: OrderSettings) -> pd.DataFrame:
-        """The rates of ``RATES`` a pair: 1 for a conflict, 0 for agreement, NaN for a tie."""
+        """Adds a column for each of ``RATES``: 1 for a conflict, 0 for agreement, NaN for a tie."""
         return frame.assign(**{name: conflict(frame[a], frame[b]) for name, (a, b) in RATES.items()})
 
-    def cost(self, settings: OrderSettings, steps: int) -> Price:
-        """Two walks a pair; the first step of the completions is known from them."""
+    def cost(self, settings: OrderSettings, steps: int) -> ProtocolCost:
+        """Returns the cost of one row: two walks per pair; the first step of completions is known from them."""
         ks, m = [k - 1 for k in settings.steps], settings.completions
         finished = [k for k in ks if k > 0]
-        each = 2 * (steps + m * sum(completion_evals(k) for k in finished))
-        looked = len({*ks, 0})
-        images = 2 * (looked + m * len(finished) + (len(ks) - len(finished)) * 1)
+        per_pair = 2 * (steps + m * sum(completion_evals(k) for k in finished))
+        visited = len({*ks, 0})
+        images = 2 * (visited + m * len(finished) + len(ks) - len(finished))
         n = settings.states
-        return Price(n * each, 0, n * images, n * images)
+        return ProtocolCost(n * per_pair, 0, n * images, n * images)
 
     def table(
         self,
@@ -124,27 +125,28 @@ class PreferenceOrder(StateMeasurement[OrderSettings]):
         about: str = "",
         *,
         name: str | None = None,
-        published: Published | None = None,
+        published: PublishedValues | None = None,
         quick: bool = False,
         level: float = LEVEL,
     ) -> Table:
-        """Rows ``base`` (step-wise against final), then each against the truth, and the truth against itself."""
-        shown = [
-            Shown("conflict", share=True),
-            Shown("step_wrong", "step-wise against truth", share=True),
-            Shown("final_wrong", "final against truth", share=True),
-            Shown("unreliable", "truth against itself", share=True),
+        """Returns the table: step-wise against final, each of the two against the truth, the truth against itself."""
+        value_rows = [
+            ValueRow("conflict", share=True),
+            ValueRow("step_wrong", "step-wise against truth", share=True),
+            ValueRow("final_wrong", "final against truth", share=True),
+            ValueRow("unreliable", "truth against itself", share=True),
         ]
         ties = np.mean([frame[list(RATES)].isna().to_numpy().mean() for frame in frames.values()])
         caption = (
-            f"{said(about)}Share of {settings.states} pairs of walks from one x_T whose order after step t by the "
+            f"{first_sentence(about)}"
+            f"Share of {settings.states} pairs of walks from one x_T whose order after step t by the "
             f"step-wise reward contradicts that of their final images; then each of the two against the truth, the "
             f"mean over {settings.completions} completions; then the truth's halves against each other: one half there "
             f"means that it tells nothing. Ties ({ties:.1%} of comparisons) are left out."
         )
         return step_table(
             frames,
-            shown,
+            value_rows,
             name=name or self.name,
             title=self.title,
             caption=caption,
@@ -155,5 +157,5 @@ class PreferenceOrder(StateMeasurement[OrderSettings]):
 
 
 def conflict(a: pd.Series, b: pd.Series) -> pd.Series:
-    """1 where two differences have opposite signs, 0 where the same, NaN where one of them is 0."""
+    """Returns 1 where the differences have opposite signs, 0 where they have the same, NaN where one is 0."""
     return ((1 - np.sign(a) * np.sign(b)) / 2).where((a != 0) & (b != 0))

@@ -1,8 +1,8 @@
 """The reward-hacking panel: the trained reward against rewards that were not trained on, over training.
 
-A run that kept adapters on its way (train.keep_every) is evaluated at each of them and at its end, and the base model
-at 0 samples, all on the same prompts, sample numbers and seeds. A reward that rises while the held-out ones, the gold
-reward (on shapes: the oracle, which looks at the drawing itself) or the diversity fall is being hacked.
+A run that kept adapters during its training (train.keep_every) is evaluated at each of them and at its end, and the
+base model at 0 samples, all with the same prompts, sample numbers and seeds. A reward is being hacked if it rises while
+the held-out rewards, the gold reward (on shapes: the oracle, which inspects the drawing itself) or the diversity fall.
 """
 
 from __future__ import annotations
@@ -15,29 +15,31 @@ from pydantic import Field
 
 from benchbench import defaults
 from benchbench.errors import MissingError, UsageError
-from benchbench.evaluate.rows import Training
+from benchbench.evaluate.measure import measure
+from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.hub.models import LocalModel
+from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, find_target
 from benchbench.protocols.diversity import diversity
-from benchbench.protocols.measurement import Measurement, MeasureSettings, Price, Published, Run, target
-from benchbench.protocols.step_table import said
+from benchbench.protocols.step_table import first_sentence
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.stats import intervals, paired
 from benchbench.stats.intervals import LEVEL
 from benchbench.store import runs
+from benchbench.store.runs import AdapterReference
 from benchbench.types import PromptSet, Reward
 
 
-class HackingSettings(MeasureSettings):
-    """What a model is looked at with, beside the reward named."""
+class HackingSettings(ProtocolSettings):
+    """The rewards and images of the panel, beside the reward that is named."""
 
     rewards: tuple[str, ...] = Field((), description="held-out rewards; none: those of shapes, or all that are here")
-    images_per_prompt: int = Field(2, ge=2, description="two at least: diversity is between images of one prompt")
+    images_per_prompt: int = Field(2, ge=2, description="2 or more, since diversity compares images of one prompt")
     eval_seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds of the images")
 
 
-class RewardHacking(Measurement[HackingSettings]):
+class RewardHacking(PaperProtocol[HackingSettings]):
     """The trained reward, held-out rewards, the oracle and diversity over a training."""
 
     name = "reward-hacking"
@@ -50,7 +52,7 @@ class RewardHacking(Measurement[HackingSettings]):
     def measure(
         self,
         model: str | LocalModel,
-        run: Run,
+        run: AdapterReference | None,
         prompts: PromptSet,
         reward: str | type[Reward],
         settings: HackingSettings,
@@ -60,53 +62,51 @@ class RewardHacking(Measurement[HackingSettings]):
         dtype: str = "auto",
         log: Log = print,
     ) -> pd.DataFrame:
-        """Score rows with ``samples``, how many the run had seen, and diversity rows, one a prompt.
+        """Returns score rows and one diversity row per prompt; ``samples`` is the number that the run had seen.
 
-        Errors: UsageError without a run, MissingError for a run that kept no adapter.
+        Raises UsageError without a run, MissingError for a run that kept no adapter.
         """
-        from benchbench.diffusion import backbones
-        from benchbench.evaluate.measure import measure
-
         if run is None:
-            raise UsageError("the base model was not trained", "the panel is of a training", "name a run")
-        aim = target(model, run, prompts, reward, settings, store, device, dtype, log)
-        assert aim.adapter is not None
-        if aim.adapter.run is None or not (folders := runs.kept(aim.adapter.run)):
+            raise UsageError("the base model was not trained", "the panel shows rewards over a training", "name a run")
+        target = find_target(model, run, prompts, reward, settings, store, device, dtype, log)
+        assert target.adapter is not None
+        if target.adapter.run is None or not (folders := runs.kept_weights(target.adapter.run)):
             raise MissingError(
-                f"{aim.adapter.label} kept no adapter on its way",
-                f"its folder holds no {runs.KEPT}/",
+                f"{target.adapter.label} kept no adapter on its way",
+                f"its folder holds no {runs.KEPT_FOLDER}/",
                 "train with --set train.keep_every=96, then measure that run",
             )
-        rows: dict[str, list[Training]] = {"0": []}
+        rows: dict[str, list[AdapterReference]] = {"0": []}
         rows |= {str(samples): [folder] for samples, folder in folders.items()}
-        rows[str(aim.adapter.run.done.get("samples", max(folders)))] = [aim.adapter]
-        base = defaults.of(aim.model.name)
-        names = settings.rewards or base.hacking_rewards or tuple(lookup.present()[0])
-        found = measure(
-            aim.model,
+        rows[str(target.adapter.run.done.get("samples", max(folders)))] = [target.adapter]
+        model_defaults = defaults.of(target.model.name)
+        names = settings.rewards or model_defaults.hacking_rewards or tuple(lookup.present()[0])
+        measured = measure(
+            target.model,
             rows,
             prompts,
-            [aim.reward, *(name for name in dict.fromkeys(names) if name != aim.reward.name)],
+            [target.reward, *(name for name in dict.fromkeys(names) if name != target.reward.name)],
             store=store,
             images_per_prompt=settings.images_per_prompt,
             eval_seeds=settings.eval_seeds,
-            sampler=aim.sampler,
+            sampler=target.sampler,
             device=device,
             dtype=dtype,
             log=log,
         )
-        where, clip = str(backbones.pick_device(device)), lookup.require(base.evaluation_clip)
+        clip = lookup.require(model_defaults.evaluation_clip)
         frames = []
-        for label, frame in found.frames.items():
-            spread = diversity(found.generations[label], clip, store=store, device=where, log=log)
-            both = pd.concat([frame.drop(columns="train_seed"), spread], ignore_index=True)
-            frames.append(both.assign(samples=int(label)))
+        for label, frame in measured.frames.items():
+            generations = measured.generations[label]
+            diversity_rows = diversity(generations, clip, store=store, device=target.device, log=log)
+            rows_of_label = pd.concat([frame.drop(columns="train_seed"), diversity_rows], ignore_index=True)
+            frames.append(rows_of_label.assign(samples=int(label)))
         return pd.concat(frames, ignore_index=True)
 
-    def cost(self, settings: HackingSettings, steps: int) -> Price:
-        """Of one prompt and one adapter; the rewards are as many calls each."""
+    def cost(self, settings: HackingSettings, steps: int) -> ProtocolCost:
+        """Returns the cost of one prompt and one adapter; every reward is called for every image."""
         images = settings.images_per_prompt * len(settings.eval_seeds)
-        return Price(images * steps, 0, images, images * max(1, len(settings.rewards) + 1))
+        return ProtocolCost(images * steps, 0, images, images * max(1, len(settings.rewards) + 1))
 
     def table(
         self,
@@ -115,23 +115,27 @@ class RewardHacking(Measurement[HackingSettings]):
         about: str = "",
         *,
         name: str | None = None,
-        published: Published | None = None,
+        published: PublishedValues | None = None,
         quick: bool = False,
         level: float = LEVEL,
     ) -> Table:
-        """Rows ``RUN: reward``, columns samples; each cell with its paired difference to 0 samples."""
+        """Returns the table with rows ``RUN: reward`` and a column per number of samples.
+
+        Each cell has its paired difference to 0 samples.
+        """
         cells: dict[str, dict[str, Cell]] = {}
         for label, frame in frames.items():
             for reward in dict.fromkeys(frame.reward):
-                of = frame[frame.reward == reward]
+                scores = frame[frame.reward == reward]
                 row = cells.setdefault(f"{label}: {reward}", {})
-                for samples, part in of.groupby("samples"):
-                    against = paired.difference(part, of[of.samples == 0], level) if samples else None
-                    known = (published or {}).get((f"{label}: {reward}", str(samples)))
-                    row[str(samples)] = make_cell(intervals.mean(part, level), against, known)
+                for samples, part in scores.groupby("samples"):
+                    difference = paired.difference(part, scores[scores.samples == 0], level) if samples else None
+                    published_value = (published or {}).get((f"{label}: {reward}", str(samples)))
+                    row[str(samples)] = make_cell(intervals.mean(part, level), difference, published_value)
         counts = sorted({int(samples) for frame in frames.values() for samples in frame.samples})
         caption = (
-            f"{said(about)}Means by training samples (columns) for the trained reward, rewards that it was not trained "
+            f"{first_sentence(about)}"
+            f"Means by training samples (columns) for the trained reward, rewards that it was not trained "
             f"on, and diversity (1 - mean cosine of CLIP features between images of a prompt); "
             f"{settings.images_per_prompt} images a prompt. In brackets: {level:.0%} interval over prompts; SD: paired "
             f"difference to 0 samples in standard deviations over images there."

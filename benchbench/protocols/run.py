@@ -1,4 +1,4 @@
-"""A protocol on the base model and runs, with its report: what ``bench measure`` does."""
+"""Measures a protocol on the base model and on runs, and writes the report; ``bench measure`` calls this."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pydantic import ValidationError
 
 from benchbench import config
 from benchbench.errors import UsageError
-from benchbench.evaluate.measure import BASE
+from benchbench.evaluate.measure import BASE, device_and_dtype
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.protocols import PROTOCOLS
-from benchbench.protocols.measurement import Measurement, MeasureSettings
+from benchbench.protocols.base import PaperProtocol, ProtocolSettings
 from benchbench.report import derived, folder
 from benchbench.report.sections import Page, RecordSection, Section, TableSection
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
-from benchbench.store.runs import Adapter, adapter
+from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
 
 
 @dataclass(frozen=True)
-class Result:
+class ProtocolResult:
     """Rows by row label, the table, and the folder of the report."""
 
     frames: dict[str, pd.DataFrame]
@@ -36,8 +36,8 @@ class Result:
     folder: Path
 
 
-def settings_of(protocol: Measurement[Any], quick: bool, overrides: Sequence[str]) -> MeasureSettings:
-    """The defaults, or the quick settings, with ``key=value`` words. Errors: UsageError naming every wrong one."""
+def parse_settings(protocol: PaperProtocol[Any], quick: bool, overrides: Sequence[str]) -> ProtocolSettings:
+    """Returns the default or quick settings with ``key=value`` overrides. Raises UsageError that names every error."""
     values: dict[str, Any] = protocol.quick.model_dump(mode="json") if quick else {}
     errors = []
     for text in overrides:
@@ -47,16 +47,16 @@ def settings_of(protocol: Measurement[Any], quick: bool, overrides: Sequence[str
         else:
             errors.append(f"{text!r} is not of the form key=value")
     try:
-        made = protocol.Settings.model_validate(values)
+        settings = protocol.Settings.model_validate(values)
     except ValidationError as error:
         errors += [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
     if errors:
-        known = ", ".join(protocol.Settings.model_fields)
-        raise UsageError(f"settings are wrong for {protocol.name}", "; ".join(errors), f"its settings: {known}")
-    return made
+        names = ", ".join(protocol.Settings.model_fields)
+        raise UsageError(f"settings are wrong for {protocol.name}", "; ".join(errors), f"its settings: {names}")
+    return settings
 
 
-def run(
+def run_protocol(
     name: str,
     runs: Sequence[str],
     model: str | LocalModel,
@@ -69,47 +69,49 @@ def run(
     device: str | None = None,
     dtype: str = "auto",
     log: Log = print,
-) -> Result:
-    """Measures every row, the base model first where the protocol has one, and writes the report.
+) -> ProtocolResult:
+    """Measures every row, the base model first if the protocol has it as a row, and writes the report.
 
-    Errors: those of the protocol.
+    Raises what the protocol raises.
     """
-    from benchbench.diffusion import backbones
-
     protocol = PROTOCOLS[name]
-    settings = settings_of(protocol, quick, overrides)
-    here, kind = models.find(model), lookup.as_class(reward)
-    rows: list[tuple[str, Adapter | None]] = [(BASE, None)] if protocol.has_base or not runs else []
-    adapters = [adapter(store, reference) for reference in dict.fromkeys(runs)]
-    rows += [(found.label, found) for found in adapters]
-    key, values = protocol.compared or ("", ("",))
-    if key in {text.partition("=")[0].strip() for text in overrides}:
-        values = (getattr(settings, key),)
+    settings = parse_settings(protocol, quick, overrides)
+    model, reward_class = models.find(model), lookup.as_class(reward)
+    adapters = [find_adapter(store, reference) for reference in dict.fromkeys(runs)]
+    base_rows: list[tuple[str, Adapter | None]] = [(BASE, None)] if protocol.has_base or not runs else []
+    models_by_label = [*base_rows, *((adapter.label, adapter) for adapter in adapters)]
+    compared, values = protocol.compared or ("", ("",))
+    if compared in {text.partition("=")[0].strip() for text in overrides}:
+        values = (getattr(settings, compared),)
     frames: dict[str, pd.DataFrame] = {}
     options: dict[str, Any] = {"store": store, "device": device, "dtype": dtype, "log": log}
-    for label, found in rows:
+    for label, adapter in models_by_label:
         for value in values:
-            own = settings.model_copy(update={key: value}) if key else settings
-            row = label if not key else value if len(rows) == 1 else f"{label}, {value}"
-            frames[row] = protocol.measure(here, found, prompts, kind, own, **options)
-    about = f"{here.label}, prompts {prompts.name}, reward {kind.name}"
+            row_settings = settings.model_copy(update={compared: value}) if compared else settings
+            row = label if not compared else value if len(models_by_label) == 1 else f"{label}, {value}"
+            frames[row] = protocol.measure(model, adapter, prompts, reward_class, row_settings, **options)
+    about = f"{model.label}, prompts {prompts.name}, reward {reward_class.name}"
     table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)
-    asked: dict[str, Any] = {"protocol": name, "model": here.name, "prompts": prompts.name, "reward": kind.name}
-    asked |= {"settings": settings.model_dump(mode="json"), "dtype": protocol.precision(dtype, device)}
-    weights = {here.name: here.own_hash, **{found.label: found.hash for found in adapters}}
-    ran = record(asked, weights, str(backbones.pick_device(device)))
-    trainings = {found.run.id: found.run.config for found in adapters if found.run}
-    records = RecordSection(records={"this measurement": ran, **trainings})
+    asked: dict[str, Any] = {"protocol": name, "model": model.name, "prompts": prompts.name}
+    asked |= {"reward": reward_class.name, "settings": settings.model_dump(mode="json")}
+    asked["dtype"] = protocol.precision(dtype, device)
+    weights = {model.name: model.own_hash, **{adapter.label: adapter.hash for adapter in adapters}}
+    measured_on = record(asked, weights, device_and_dtype(device, "auto")[0])
+    trainings = {adapter.run.id: adapter.run.config for adapter in adapters if adapter.run}
+    records = RecordSection(records={"this measurement": measured_on, **trainings})
     page = Page(
         title=f"{protocol.title}: {about}",
         intro=protocol.paper,
-        sections=(*sections(table, getattr(settings, "baseline", None) or BASE), records),
+        sections=(*table_sections(table, getattr(settings, "baseline", None) or BASE), records),
         quick=quick,
     )
-    return Result(frames, table, folder.write(store, f"{name}-{prompts.name}", page))
+    return ProtocolResult(frames, table, folder.write(store, f"{name}-{prompts.name}", page))
 
 
-def sections(table: Table, against: str = BASE) -> tuple[Section, ...]:
-    """The table, its rows as curves where its columns are steps, and as bars where they are outcomes."""
-    drawn = (derived.step_curves(table), derived.outcome_bars(table, against))
-    return (TableSection(title=table.title, tables=(table,)), *(section for section in drawn if section is not None))
+def table_sections(table: Table, against: str = BASE) -> tuple[Section, ...]:
+    """Returns the table, then its rows as curves if its columns are steps, and as bars if they are outcomes.
+
+    ``against`` is the label of the baseline that outcomes are counted against.
+    """
+    plots = (derived.step_curves(table), derived.outcome_bars(table, against))
+    return (TableSection(title=table.title, tables=(table,)), *(section for section in plots if section is not None))

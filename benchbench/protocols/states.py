@@ -1,7 +1,7 @@
-"""Measurements on states x_k of denoising walks: who is looked at, the walk, completions, and the way to the store.
+"""Protocols that measure states x_k of denoising walks: the states, their walks, completions, and the store.
 
-A state is a prompt and a number: its noise is a function of (seed, prompt, number, step) alone, so states are measured
-in parts of a fixed size, each kept as soon as it is done, and neither parts nor batches change a number.
+A state is a prompt and a sample number. Its noise depends only on (seed, prompt, number, step), so states are measured
+in parts of a fixed size, each stored at once, and neither parts nor batches change a number.
 """
 
 from __future__ import annotations
@@ -29,65 +29,66 @@ from benchbench.errors import UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_vocabulary
-from benchbench.protocols.measurement import Measurement, MeasureSettings, Run, Target, target
+from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Target, find_target
 from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
-from benchbench.store.measurements import MeasurementParts
+from benchbench.store.measurements import MeasurementStore
+from benchbench.store.runs import AdapterReference
 from benchbench.types import Cond, PromptSet, Reward
 
-REALM = "measure"  # of the noise: states are never an evaluation's images, nor a training's
+REALM = "measure"  # of the noise, so that states differ from the images of evaluations and trainings
 
 
-class StateSettings(MeasureSettings):
+class StateSettings(ProtocolSettings):
     """How many states, and at which step indices."""
 
-    states: int = Field(100, ge=1, description="walks that are looked at, spread over the prompts")
+    states: int = Field(100, ge=1, description="walks that are measured, spread over the prompts")
     steps: tuple[int, ...] = Field((20, 16, 12, 8, 4), min_length=1, description="step indices t")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What looks at states: the model as a policy, the reward, and the noise."""
+    """The means to measure states: the model as a policy, the reward of states, and the noise."""
 
     policy: Policy
-    judge: StepReward
+    step_reward: StepReward
     noise: Noise
 
     @cached_property
     def finishing(self) -> Splitter:
-        """The number of walks that are finished at a time."""
+        """Decides how many walks are finished at a time."""
         return Splitter("finishing walks", self.policy.backbone.batch_size, row="walk")
 
 
 S = TypeVar("S", bound=StateSettings)
 
 
-class StateMeasurement(Measurement[S]):
-    """A protocol that looks at states. A subclass says what rows a few of them give."""
+class StateProtocol(PaperProtocol[S]):
+    """A protocol that measures states. Subclasses define ``measure_states``, and the hooks that they need."""
 
-    per_part: ClassVar[int] = 8  # states a file: what a kill can cost
+    per_part: ClassVar[int] = 8  # states per file: what a kill can lose
     unit: ClassVar[str] = "states"
 
     @abstractmethod
-    def look(self, probe: Probe, samples: Sequence[Sample], settings: S) -> pd.DataFrame:
-        """Rows of these states, each with ``identity`` and k. Called with gradients enabled."""
+    def measure_states(self, probe: Probe, samples: Sequence[Sample], settings: S) -> pd.DataFrame:
+        """Returns the rows of these states, each with the columns of ``identity``. Gradients are enabled."""
 
-    def refuse(self, aim: Target, settings: S) -> None:
-        """Raises UsageError for what cannot be measured, before any weight is loaded."""
+    def check_target(self, target: Target, settings: S) -> None:
+        """Raises UsageError for a target that cannot be measured; called before any weights are loaded."""
 
     def key_settings(self, settings: S) -> dict[str, Any]:
-        """The settings that decide the rows."""
+        """Returns the settings that decide the stored rows."""
         return settings.model_dump(mode="json", exclude={"sampler"})
 
     def derive(self, frame: pd.DataFrame, settings: S) -> pd.DataFrame:
-        """Columns that follow from the stored ones."""
+        """Returns the stored rows with the columns that are computed from them."""
         return frame
 
     def measure(
         self,
         model: str | LocalModel,
-        run: Run,
+        run: AdapterReference | None,
         prompts: PromptSet,
         reward: str | type[Reward],
         settings: S,
@@ -97,60 +98,67 @@ class StateMeasurement(Measurement[S]):
         dtype: str = "auto",
         log: Log = print,
     ) -> pd.DataFrame:
-        """Rows by state and step. Errors: UsageError, MissingError, CorruptError, RunError (a reward not finite)."""
-        aim = target(model, run, prompts, reward, settings, store, device, self.precision(dtype, device), log)
-        check_steps(settings.steps, aim.sampler.steps)
-        check_vocabulary(prompts, aim.model.name)
-        self.refuse(aim, settings)
-        key = {"schema": self.schema, "settings": self.key_settings(settings), **aim.key()}
-        kept = MeasurementParts(store, self.name, key)
+        """Returns rows by state and step.
+
+        Raises UsageError, MissingError, CorruptError, RunError (a reward that is not finite).
+        """
+        dtype = self.precision(dtype, device)
+        target = find_target(model, run, prompts, reward, settings, store, device, dtype, log)
+        check_steps(settings.steps, target.sampler.steps)
+        check_vocabulary(prompts, target.model.name)
+        self.check_target(target, settings)
+        key = {"schema": self.schema, "settings": self.key_settings(settings), **target.key()}
+        measurements = MeasurementStore(store, self.name, key)
         samples = spread(prompts, settings.states, settings.seed)
-        left = sum(stop - start for start, stop in kept.missing(settings.states, self.per_part, lambda line: None))
-        if left:
-            price = self.cost(settings, aim.sampler.steps)
+        missing = measurements.missing(settings.states, self.per_part, lambda line: None)
+        if missing:
+            count = sum(stop - start for start, stop in missing)
             log(
-                f"{self.title} of {aim.label} under {aim.reward.name}: {left} of {settings.states} {self.unit} to "
-                f"measure, {price} for all; into {kept.folder}"
+                f"{self.title} of {target.label} under {target.reward.name}: {count} of {settings.states} {self.unit} "
+                f"to measure, {self.cost(settings, target.sampler.steps)} for all; into {measurements.folder}"
             )
 
-        def compute() -> Any:
-            probe = open_probe(aim, settings.seed)
+        def prepare() -> Any:
+            probe = open_probe(target, settings.seed)
 
-            def part(start: int, stop: int) -> pd.DataFrame:
-                chosen = samples[start:stop]
-                rows = self.look(probe, chosen, settings)
-                probe.judge.check([f"prompt {s.prompt!r}, sample {s.number}, seed {settings.seed}" for s in chosen])
+            def measure_part(start: int, stop: int) -> pd.DataFrame:
+                part = samples[start:stop]
+                rows = self.measure_states(probe, part, settings)
+                names = [f"prompt {s.prompt!r}, sample {s.number}, seed {settings.seed}" for s in part]
+                probe.step_reward.check(names)
                 return rows
 
-            return part
+            return measure_part
 
-        def ran() -> dict[str, Any]:
-            weights = {aim.model.name: aim.model_hash} | ({aim.adapter.label: aim.adapter.hash} if aim.adapter else {})
-            return record({"protocol": self.name, "prompts": prompts.name, **key}, weights, aim.device)
+        def measured_on() -> dict[str, Any]:
+            weights = {target.model.name: target.model_hash}
+            if target.adapter:
+                weights[target.adapter.label] = target.adapter.hash
+            return record({"protocol": self.name, "prompts": prompts.name, **key}, weights, target.device)
 
-        title = f"{self.name} {aim.adapter.label if aim.adapter else aim.model}"
-        frame = kept.collect(settings.states, self.per_part, compute, ran, title, self.unit, log)
+        title = f"{self.name} {target.adapter.label if target.adapter else target.model}"
+        frame = measurements.collect(settings.states, self.per_part, prepare, measured_on, title, self.unit, log)
         return self.derive(frame, settings)
 
 
-def open_probe(aim: Target, seed: int) -> Probe:
-    """Loads the weights."""
-    backbone = backbones.load(aim.model, aim.device, aim.dtype)
-    backbone = with_weights(backbone, aim.adapter.weights if aim.adapter else None)
-    policy = make_policy(backbone, aim.sampler.steps, aim.sampler.eta, aim.sampler.guidance_scale)
-    judge = StepReward(Decoder(backbone), aim.reward(backbone.device), policy)
-    return Probe(policy, judge, Noise(seed, REALM))
+def open_probe(target: Target, seed: int) -> Probe:
+    """Returns the probe of a target; loads the weights."""
+    backbone = backbones.load(target.model, target.device, target.dtype)
+    backbone = with_weights(backbone, target.adapter.weights if target.adapter else None)
+    policy = make_policy(backbone, target.sampler.steps, target.sampler.eta, target.sampler.guidance_scale)
+    step_reward = StepReward(Decoder(backbone), target.reward(backbone.device), policy)
+    return Probe(policy, step_reward, Noise(seed, REALM))
 
 
 def spread(prompts: PromptSet, count: int, seed: int) -> list[Sample]:
-    """``count`` samples over the prompts in an order of the seed's: each prompt once before any comes again."""
+    """Returns ``count`` samples in an order that the seed decides: no prompt comes again before all have come."""
     order = Noise(seed, REALM).permutation(len(prompts), "prompts")
     places = [(order[i % len(order)], i // len(order)) for i in range(count)]
     return [Sample(prompts.prompts[index], number, index) for index, number in places]
 
 
 def identity(samples: Sequence[Sample], k: int) -> pd.DataFrame:
-    """The columns that name a row: prompt_index, prompt, sample and k."""
+    """Returns the columns that name a row: prompt_index, prompt, sample and k."""
     columns = {"prompt_index": [s.index for s in samples], "prompt": [s.prompt for s in samples]}
     return pd.DataFrame({**columns, "sample": [s.number for s in samples], "k": k})
 
@@ -159,16 +167,16 @@ def identity(samples: Sequence[Sample], k: int) -> pd.DataFrame:
 def walk(
     probe: Probe, cond: Cond, samples: Sequence[Sample], ks: Sequence[int], branches: Sequence[str] = ("",)
 ) -> Iterator[Visit]:
-    """Visits of a plain walk at the step indices ``ks``, the noisy end first, and no further than it must go.
+    """Yields the visits of a plain walk at the step indices ``ks``, the noisiest first; stops after the last of them.
 
-    Several ``branches`` leave one x_T and go on with noise of their own: [B * N, C, h, w], one branch after another.
+    ``branches`` start from one x_T and go on with noise of their own: x is [B * N, C, h, w], branch after branch.
     """
-    policy, draws = probe.policy, NoiseSource(probe.policy, probe.noise, samples)
+    policy, noise_source = probe.policy, NoiseSource(probe.policy, probe.noise, samples)
     n = len(branches)
-    start = draws.start().repeat(n, 1, 1, 1)
+    start = noise_source.start().repeat(n, 1, 1, 1)
 
     def draw(k: int) -> Tensor:
-        return torch.cat([draws.z(k, branch) for branch in branches])
+        return torch.cat([noise_source.z(k, branch) for branch in branches])
 
     for visit in rollout(policy, cond.repeat(n), start, draw):
         if visit.k in ks:
@@ -181,44 +189,46 @@ def walk(
 def completions(
     probe: Probe, cond: Cond, samples: Sequence[Sample], x: Tensor, k: int, step: Step | None, count: int, branch: str
 ) -> Tensor:
-    """Rewards float32 [N, count] of images that ``count`` independent walks make from each of x_k [N, C, h, w].
+    """Returns rewards float32 [N, count] of the images to which ``count`` independent walks lead from x_k [N, C, h, w].
 
-    The first of their steps is common to them and known, ``step``. At k = 0 there is one image and nothing random.
+    ``step`` is the policy's step at x_k, which the walks share. At k = 0 it is None: there is one image, and no noise.
     """
     if k == 0:
-        return probe.judge(x, [s.prompt for s in samples], "step 0")[:, None].expand(-1, count)
+        return probe.step_reward(x, [s.prompt for s in samples], "step 0")[:, None].expand(-1, count)
     assert step is not None
     rows = [(i, m) for i in range(len(samples)) for m in range(count)]
     backbone = probe.policy.backbone
 
-    def finish(some: slice) -> Tensor:
-        part = rows[some]
-        index = torch.tensor([i for i, _ in part], device=x.device)
+    def finish(part: slice) -> Tensor:
+        part_rows = rows[part]
+        index = torch.tensor([i for i, _ in part_rows], device=x.device)
 
         def draw(at: int) -> Tensor:
-            words = [("completion", branch, k, m, at) for _, m in part]
-            shape = backbone.latent_shape
-            drawn = [probe.noise.normal([samples[i]], *w, shape=shape) for (i, _), w in zip(part, words, strict=True)]
-            return torch.cat(drawn).to(backbone.device, non_blocking=True)
+            noises = [
+                probe.noise.normal([samples[i]], "completion", branch, k, m, at, shape=backbone.latent_shape)
+                for i, m in part_rows
+            ]
+            return torch.cat(noises).to(backbone.device, non_blocking=True)
 
         with probe.policy.attempt():
             for visit in rollout(probe.policy, cond[index], x[index], draw, first=k, step=step[index]):
                 last = visit.x
-            return probe.judge(last, [samples[i].prompt for i, _ in part], f"the end of a walk from step {k}")
+            prompts = [samples[i].prompt for i, _ in part_rows]
+            return probe.step_reward(last, prompts, f"the end of a walk from step {k}")
 
     return probe.finishing(finish, len(rows)).view(len(samples), count)
 
 
 def completion_evals(k: int) -> int:
-    """UNet evaluations of one completion from x_k whose first step is known."""
+    """Returns the UNet evaluations of one completion from x_k, whose first step is known."""
     return max(k - 1, 0)
 
 
-def need_differentiable(aim: Target, why: str) -> None:
+def need_differentiable(target: Target, cause: str) -> None:
     """Raises UsageError for a reward without a gradient."""
-    if not aim.reward.differentiable:
+    if not target.reward.differentiable:
         raise UsageError(
-            f"this protocol needs a differentiable reward, and {aim.reward.name} is not",
-            why,
+            f"this protocol needs a differentiable reward, and {target.reward.name} is not",
+            cause,
             "choose another: bench list rewards",
         )

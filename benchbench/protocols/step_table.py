@@ -1,4 +1,4 @@
-"""Tables over steps: a row a model, a column a step index, and intervals over prompts and trainings."""
+"""Tables over denoising steps: a row per model and value, a column per step, intervals over prompts and trainings."""
 
 from __future__ import annotations
 
@@ -7,59 +7,61 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.stats import intervals
 from benchbench.stats.proportions import share
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A value column of the frames, and what its rows are called beside the model's label; the main value: nothing.
+class ValueRow:
+    """A value column of the frames that becomes a table row of each model; ``label`` is empty for the main value.
 
-    ``share``: the values are 0 or 1, and their mean has the interval of a share, which has a width at 0 and at 1 too.
+    ``share`` says that the values are 0 or 1. The interval of a share has a width even if all values are equal.
     """
 
     value: str
     label: str = ""
     share: bool = False
 
-    def row(self, label: str) -> str:
-        """The table's row of this value for a model: ``base``, or ``base: push``."""
-        return f"{label}: {self.label}" if self.label else label
+    def name(self, model_label: str) -> str:
+        """Returns the name of the table row for a model: ``base``, or ``base: push``."""
+        return f"{model_label}: {self.label}" if self.label else model_label
 
 
-def said(about: str) -> str:
-    """The first sentence of a caption, or nothing."""
+def first_sentence(about: str) -> str:
+    """Returns ``about`` as the first sentence of a caption, or an empty string."""
     return f"{about.rstrip('. ')}. " if about else ""
 
 
 def step_table(
     frames: Mapping[str, pd.DataFrame],
-    shown: Sequence[Shown],
+    value_rows: Sequence[ValueRow],
     *,
     name: str,
     title: str,
     caption: str,
-    published: Mapping[tuple[str, str], float] | None,
+    published: PublishedValues | None,
     quick: bool,
     level: float,
 ) -> Table:
-    """The mean of each value at each step; states whose value is missing (a tie) are left out of it.
+    """Returns the mean of each value at each step, in columns ``t=20``, ...; missing values (ties) are left out.
 
-    Columns are ``t=20``, ...; a row is a value of a model (``Shown.row``), and nothing in it says which model is best.
-    Published values are by (row, column).
+    The rows are not ranked: no value says which model is best.
     """
     ks = sorted({int(k) for frame in frames.values() for k in frame.k}, reverse=True)
     cells: dict[str, dict[str, Cell]] = {}
-    for one in shown:
+    for value_row in value_rows:
+        interval_of = share if value_row.share else intervals.mean
         for label, frame in frames.items():
-            row = cells.setdefault(one.row(label), {})
+            row = value_row.name(label)
+            cells.setdefault(row, {})
             for k in ks:
-                part = frame[frame.k == k].assign(score=frame[one.value]).dropna(subset="score")
+                part = frame[frame.k == k].assign(score=frame[value_row.value]).dropna(subset="score")
                 if not part.empty:
-                    known = (published or {}).get((one.row(label), f"t={k}"))
-                    row[f"t={k}"] = make_cell((share if one.share else intervals.mean)(part, level), None, known)
-    seeds = max((found.seeds for row in cells.values() for found in row.values()), default=1)
+                    column = f"t={k}"
+                    cells[row][column] = make_cell(interval_of(part, level), None, (published or {}).get((row, column)))
+    seeds = max((cell.seeds for row_cells in cells.values() for cell in row_cells.values()), default=1)
     trainings = f" and {seeds} trainings" if seeds > 1 else ""
     return Table(
         name=name,

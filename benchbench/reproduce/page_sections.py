@@ -12,7 +12,7 @@ from typing import Any
 
 from benchbench.diffusion import backbones
 from benchbench.evaluate.measure import Measured
-from benchbench.evaluate.report import sections
+from benchbench.evaluate.report import report_sections
 from benchbench.hub import models
 from benchbench.report.sections import RecordSection, Section, TextSection
 from benchbench.reproduce.plan import Plan
@@ -39,7 +39,7 @@ def evaluations(plan: Plan, measured: Mapping[str, Measured]) -> list[Section]:
 
 
 def _around(found: Measured, called: Mapping[Path, str]) -> Sequence[Section]:
-    return sections(found, labels=called)[1:]
+    return report_sections(found, labels=called)[1:]
 
 
 def records(plan: Plan, measured: Mapping[str, Measured]) -> RecordSection:

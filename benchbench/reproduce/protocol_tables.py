@@ -10,7 +10,7 @@ import pandas as pd
 from benchbench.errors import RunError
 from benchbench.evaluate.measure import BASE
 from benchbench.protocols import PROTOCOLS
-from benchbench.protocols.run import sections
+from benchbench.protocols.run import table_sections
 from benchbench.protocols.win_rate import WinSettings, compare
 from benchbench.report.sections import Section
 from benchbench.report.table import Table
@@ -41,7 +41,7 @@ def tables(plan: Plan, block: Block, store: Path, log: Log) -> tuple[list[Table]
         name = f"{plan.spec.id.replace(':', '-')}-{reward}"
         table = protocol.table(frames, settings, about, name=name, published=values, quick=plan.quick)
         by_reward.append(table.model_copy(update={"title": f"{protocol.title}, {reward}"}))
-        curves += [s.model_copy(update={"title": f"{s.title}, {reward}"}) for s in sections(table)[1:]]
+        curves += [s.model_copy(update={"title": f"{s.title}, {reward}"}) for s in table_sections(table)[1:]]
     if not by_reward:
         raise RunError(f"nothing is known of {block.prompts}", "no row of it was measured", "run it again")
     return by_reward, curves

@@ -136,8 +136,8 @@ def _reward_table(
     evaluations, columns = list(measured.values()), plan.track.rewards
     table = reward_table(
         frames,
-        evaluations[0].protocol.model_copy(
-            update={"rewards": {k: v for f in evaluations for k, v in f.protocol.rewards.items()}}
+        evaluations[0].conditions.model_copy(
+            update={"rewards": {k: v for f in evaluations for k, v in f.conditions.rewards.items()}}
         ),
         name=f"{plan.spec.id.replace(':', '-')}-{_set_name(plan, block)}",
         title=f"On {_set_name(plan, block)}{'' if _set_name(plan, block) == block.prompts else ' prompts'}",

@@ -1,4 +1,4 @@
-"""Content-addressed storage of images, scores and runs: what exists is never made again."""
+"""The store of images, scores, measurements and runs. Content decides names, so nothing is made twice."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ DEFAULT = "bench-store"
 
 
 def root(path: str | Path | None = None) -> Path:
-    """The store's folder: the one named, else $BENCH_HOME, else ./bench-store."""
+    """Returns the store's folder: ``path`` if given, else $BENCH_HOME, else ./bench-store."""
     return Path(path or os.environ.get("BENCH_HOME") or DEFAULT).expanduser()

@@ -1,4 +1,4 @@
-"""What decides the images of one generation, as the key that they are stored under."""
+"""The key under which the images of one generation are stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA = 1  # raised when the same key would mean other images
 
 @dataclass(frozen=True)
 class GenerationKey:
-    """What decides the pixels, and nothing else: device and library versions go to the record only.
+    """Everything that decides the pixels, and nothing else: device and library versions go to the record only.
 
     Within a generation an image is named by its prompt's index and its sample number.
     """
@@ -27,7 +27,7 @@ class GenerationKey:
     eval_seed: int
 
     def fields(self) -> dict[str, Any]:
-        """The key as JSON-able values, with the schema."""
+        """Returns the key and its schema as JSON-able values."""
         return {"schema": SCHEMA, **vars(self), "sampler": dict(self.sampler)}
 
     @property

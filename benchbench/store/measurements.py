@@ -1,4 +1,4 @@
-"""Measurements on disk: a folder a measurement, a parquet file a unit of it.
+"""The rows of measurements on disk: one folder per measurement, one parquet file per part of its units.
 
 measurements/<protocol>/<key>/record.json             written first: the key, and where it was measured
 measurements/<protocol>/<key>/00000-00008.parquet     the rows of units 0 to 7
@@ -19,11 +19,11 @@ from benchbench.runtime.locks import locked
 from benchbench.runtime.progress import progress
 from benchbench.store.parts import ParquetParts
 
-Compute = Callable[[int, int], pd.DataFrame]  # rows of units start..stop-1
+MeasureUnits = Callable[[int, int], pd.DataFrame]  # measures the units start..stop-1
 
 
-class MeasurementParts:
-    """The rows of one measurement. ``key`` is all that decides them."""
+class MeasurementStore:
+    """The rows of one measurement. ``key`` is everything that decides them."""
 
     def __init__(self, store: Path, protocol: str, key: Mapping[str, Any]) -> None:
         self.key, self.id = dict(key), digest(key)
@@ -39,28 +39,29 @@ class MeasurementParts:
         self,
         count: int,
         chunk: int,
-        compute: Callable[[], Compute],
+        prepare: Callable[[], MeasureUnits],
         record: Callable[[], Mapping[str, Any]],
         title: str,
         unit: str,
         log: Log,
     ) -> pd.DataFrame:
-        """Returns all rows; ``compute()`` gives what makes missing parts, and is called only where one is missing.
+        """Returns the rows of ``count`` units, kept in parts of ``chunk``. Existing parts are not measured again.
 
-        A part that is there is never made again. Errors: RunError for a disk that is full, and those of computing.
+        ``prepare()`` returns the function that measures units; it is called only if a part is missing. ``record()``
+        describes the process for record.json. Raises RunError if the disk is full, and what measuring raises.
         """
         spans = _spans(count, chunk)
         with locked(self.folder / "measure.lock", log):
             sweep(self.folder)
-            todo = self.parts.missing(spans, log)
-            if todo:
+            missing = self.parts.missing(spans, log)
+            if missing:
                 write_json(self.folder / "record.json", {"id": self.id, "key": self.key, "made_on": record()})
-                make = compute()
-                left = sum(stop - start for start, stop in map(spans.__getitem__, todo))
-                with progress(count, title, unit, count - left) as bar:
-                    for name in todo:
+                measure_units = prepare()
+                missing_units = sum(stop - start for start, stop in map(spans.__getitem__, missing))
+                with progress(count, title, unit, count - missing_units) as bar:
+                    for name in missing:
                         start, stop = spans[name]
-                        self.parts.write(name, make(start, stop))
+                        self.parts.write(name, measure_units(start, stop))
                         bar.advance(stop - start)
             rows = [self.parts.read(name, log) for name in spans]
         return pd.concat([part for part in rows if part is not None], ignore_index=True)

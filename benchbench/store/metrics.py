@@ -1,4 +1,4 @@
-"""Metrics of a run: one JSON line a row, and the same numbers for TensorBoard."""
+"""The metrics of a run: one JSON line per row, and the same numbers for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from benchbench.runtime.json_files import last_line, read_lines
 FILE = "metrics.jsonl"
 
 
-class Metrics:
-    """Appends rows to ``metrics.jsonl`` and ``tensorboard/``; a resumed run forgets the rows after its checkpoint."""
+class MetricsWriter:
+    """Appends rows to ``metrics.jsonl`` and ``tensorboard/``.
+
+    ``keep_bytes`` and ``samples`` are those of the checkpoint that a run resumes from: later rows are dropped.
+    """
 
     def __init__(self, run: Path, keep_bytes: int, samples: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
@@ -28,7 +31,7 @@ class Metrics:
             self._board = SummaryWriter(run / "tensorboard", purge_step=samples if keep_bytes else None)
 
     def row(self, samples: int, values: Mapping[str, Any]) -> None:
-        """One row at this number of samples; nested names such as ``eval.reward`` are TensorBoard's groups."""
+        """Writes one row at this number of samples; names such as ``eval.reward`` become TensorBoard groups."""
         with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"samples": samples, **values}) + "\n")
         for name, value in values.items():
@@ -37,19 +40,22 @@ class Metrics:
 
     @property
     def bytes(self) -> int:
-        """How long the file is; a checkpoint remembers it."""
+        """The length of the file, which a checkpoint remembers."""
         return self.path.stat().st_size
 
     def close(self) -> None:
-        """Writes what TensorBoard still holds."""
+        """Flushes and closes TensorBoard's file."""
         self._board.close()
 
 
 def read_metrics(run: Path, log: Log = print) -> list[dict[str, Any]]:
-    """Returns the rows of a run; a damaged line is left out and said, a last one cut short by a kill is left out."""
+    """Returns the rows of a run without damaged lines.
+
+    Damaged lines are logged, except for a last line that a kill cut short.
+    """
     return list(read_lines(run / FILE, log))
 
 
 def last_metrics(run: Path) -> dict[str, Any]:
-    """Returns the last sound row of a run, empty where there is none."""
+    """Returns the last sound row of a run, or an empty dict if there is none."""
     return last_line(run / FILE) or {}

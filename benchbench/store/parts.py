@@ -1,4 +1,4 @@
-"""Rows on disk: parquet files of one folder, its parts, each written whole. A damaged part is named and made again."""
+"""Tables on disk as parquet files in one folder, the parts. Each is written atomically; damaged ones are made again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from benchbench.runtime.files import Log, write_atomic
 
 
 class ParquetParts:
-    """The parts in ``folder``, by name. Where ``columns`` are given, with their types, every part has these alone."""
+    """The parts in ``folder``, by name. If ``columns`` (names to types) is given, parts are read with exactly these."""
 
     def __init__(self, folder: Path, columns: Mapping[str, str] | None = None) -> None:
         self.folder, self.columns = folder, columns
 
     def path(self, name: str) -> Path:
-        """Returns where a part lies."""
+        """Returns the path of a part."""
         return self.folder / f"{name}.parquet"
 
     def read(self, name: str, log: Log) -> pd.DataFrame | None:
-        """Returns a part's rows, or None where the part is missing or, which is said, damaged."""
+        """Returns a part's rows, or None if it is missing or damaged; damage is logged."""
         import pyarrow as pa
 
         path = self.path(name)
@@ -32,12 +32,12 @@ class ParquetParts:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            log(f"warning: {path} cannot be read ({why}); what it held is made again")
+            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+            log(f"warning: {path} cannot be read ({cause}); what it held is made again")
             return None
 
     def write(self, name: str, rows: pd.DataFrame) -> None:
-        """Replaces a part. Errors: RunError for a disk that is full."""
+        """Writes or replaces a part. Raises RunError if the disk is full."""
         data = io.BytesIO()
         rows.to_parquet(data, index=False)
         write_atomic(self.path(name), data.getvalue())

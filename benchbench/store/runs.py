@@ -1,8 +1,8 @@
-"""Training runs on disk: a run by id or path, and what state each is in.
+"""Training runs on disk: looks runs up by id or path, and tells what state each is in.
 
-A run folder holds run.json from its first second and done.json once it is complete; at its root lies the adapter, or
-the folder ``unet`` where every weight was trained. With ``train.keep_every`` it holds weights of earlier samples too,
-in ``kept/NNNNNNNN``: RUN/kept/00000096 names one.
+A run folder holds run.json from its start and done.json once it is complete. The adapter lies at its root, or the
+folder ``unet`` if every weight was trained. With ``train.keep_every`` it also keeps weights of earlier points of the
+training in ``kept/NNNNNNNN``, named by the samples seen: RUN/kept/00000096 refers to such weights.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from benchbench.runtime.json_files import read_object
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
 
-KEPT = "kept"
+KEPT_FOLDER = "kept"
 State = Literal["complete", "resumable", "damaged"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as found. ``config`` is run.json's content, empty where that is damaged; ``note`` says why."""
+    """The content of a run folder. ``config`` is run.json, empty if that is damaged; ``note`` says what is damaged."""
 
     id: str
     path: Path
@@ -41,13 +41,13 @@ class Run:
 
 
 def run_id(method: str, model: str, reward: str, seed: int, config: Any) -> str:
-    """A run's name, the same for the same settings: ``tailorpo-shapes-shapes-colour-s0-1f2e3d4c``."""
+    """Returns a run's name, which its settings decide: ``tailorpo-shapes-shapes-colour-s0-1f2e3d4c``."""
     words = "-".join(Path(part).name for part in (method, model, reward))
     return f"{safe_name(words)}-s{seed}-{digest(config)[:8]}"
 
 
 def read(folder: Path) -> Run:
-    """What a run folder holds."""
+    """Returns the run in a folder that has a run.json. A damaged run is returned, too, in the state ``damaged``."""
     try:
         config = read_object(folder / "run.json", "train it again into another folder")
     except CorruptError as error:
@@ -67,13 +67,13 @@ def read(folder: Path) -> Run:
 
 
 def all_runs(store: Path) -> list[Run]:
-    """Every run of a store, by name."""
+    """Returns every run of a store, sorted by folder name."""
     folders = sorted(path.parent for path in (store / "runs").glob("*/run.json"))
     return [read(folder) for folder in folders]
 
 
 def find(store: Path, reference: str | Path) -> Run:
-    """The run with this id in the store, or in this folder. Errors: MissingError."""
+    """Returns the run in this folder, or with this id in the store. Raises MissingError."""
     for folder in (Path(reference).expanduser(), store / "runs" / str(reference)):
         if (folder / "run.json").is_file():
             return read(folder)
@@ -87,10 +87,10 @@ def find(store: Path, reference: str | Path) -> Run:
 
 
 @contextmanager
-def alone(folder: Path, log: Log) -> Iterator[None]:
-    """Holds a run's folder: two commands that want the same run train it once, since the second waits and finds it.
+def hold_run_folder(folder: Path, log: Log) -> Iterator[None]:
+    """Locks a run's folder, so that a second command that wants the same run waits for it and does not train it again.
 
-    Of several processes of one training only the first holds it.
+    In a multi-process training only rank 0 takes the lock.
     """
     if os.environ.get("RANK", "0") != "0":
         yield
@@ -101,10 +101,10 @@ def alone(folder: Path, log: Log) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Adapter:
-    """Fine-tuned weights to evaluate: LoRA, a UNet or a pipeline.
+    """Fine-tuned weights to evaluate: a LoRA, a UNet or a pipeline.
 
-    ``model_hash`` is None where no run of ours wrote them; ``base`` then is the model that they are known to be made
-    from, if any.
+    ``run`` and ``model_hash``, the hash of the base model, are None if no run of ours trained the weights. ``base`` is
+    then the name of the model that they are known to be made from, or empty.
     """
 
     label: str
@@ -116,51 +116,61 @@ class Adapter:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that it was trained with, empty where no run of ours wrote it."""
+        """The settings of the training; empty if no run of ours trained the weights."""
         return self.run.config.get("config", {}) if self.run else {}
 
 
-def kept(run: Run) -> dict[int, Path]:
-    """The weights that a run kept on its way, by the samples it had seen."""
-    folders = [folder for folder in sorted((run.path / KEPT).glob("[0-9]*")) if layouts.find(folder)]
+AdapterReference = str | Path | Adapter
+"""An adapter by its run id, run folder, weights folder or released name, or an Adapter that was looked up already."""
+
+
+def kept_weights(run: Run) -> dict[int, Path]:
+    """Returns the folders of the weights that a run kept during its training, by the samples it had seen."""
+    folders = [folder for folder in sorted((run.path / KEPT_FOLDER).glob("[0-9]*")) if layouts.find(folder)]
     return {int(folder.name): folder for folder in folders}
 
 
-def adapter(store: Path, reference: str | Path | Adapter) -> Adapter:
-    """The weights of a finished run, or of what ``layouts.resolve`` knows: a folder, a file, a released checkpoint's
-    name, a hub id. The hash is of the content. An Adapter that was looked up already is returned as it is.
+def find_adapter(store: Path, reference: AdapterReference) -> Adapter:
+    """Returns the weights of a finished run, or weights from elsewhere, with the hash of their content.
 
-    Errors: MissingError (no such thing), RunError (not finished), CorruptError (damaged).
+    Weights from elsewhere are what ``hub.weights.resolve`` knows: a folder, a file, a released checkpoint's name or a
+    hub id. Raises MissingError (nothing has this name), RunError (unfinished run), CorruptError (damaged).
     """
     if isinstance(reference, Adapter):
         return reference
-    own = [Path(reference).expanduser(), store / "runs" / str(reference)]
-    for folder in own:
-        run_folder = folder.parent.parent
-        if folder.parent.name == KEPT and folder.is_dir() and (run_folder / "run.json").is_file():
-            run, weights = read(run_folder), layouts.find(folder)
-            if weights is None:
-                raise CorruptError(f"{folder} holds no weights", "its run was interrupted there", "resume the run")
-            label = f"{run.id}, {int(folder.name)} samples"
-            return Adapter(label, weights, weights.hash, run.config.get("model_hash"), run)
-    if not any((folder / "run.json").is_file() for folder in own):
-        known = layouts.resolve(reference)
-        if known:
-            weights, label, base = known
+    folders = [Path(reference).expanduser(), store / "runs" / str(reference)]
+    for folder in folders:
+        if folder.parent.name == KEPT_FOLDER and folder.is_dir() and (folder.parent.parent / "run.json").is_file():
+            return _kept_adapter(folder)
+    if not any((folder / "run.json").is_file() for folder in folders):
+        resolved = layouts.resolve(reference)
+        if resolved:
+            weights, label, base = resolved
             return Adapter(label, weights, weights.hash, None, None, base)
-    run = find(store, reference)
+    return _finished_adapter(find(store, reference))
+
+
+def _kept_adapter(folder: Path) -> Adapter:
+    run, weights = read(folder.parent.parent), layouts.find(folder)
+    if weights is None:
+        raise CorruptError(f"{folder} holds no weights", "its run was interrupted there", "resume the run")
+    label = f"{run.id}, {int(folder.name)} samples"
+    return Adapter(label, weights, weights.hash, run.config.get("model_hash"), run)
+
+
+def _finished_adapter(run: Run) -> Adapter:
     if run.state == "resumable":
         raise RunError(
             f"the run {run.id} is not finished", f"{run.path} has no done.json", "finish it: the same command, --resume"
         )
-    found = layouts.find(run.path)
-    if run.state == "damaged" or found is None:
+    weights = layouts.find(run.path)
+    if run.state == "damaged" or weights is None:
         raise CorruptError(f"the run {run.id} is damaged", run.note, "train it again into another folder")
-    content = found.hash
-    if run.done.get("adapter_sha256", content) != content:
+    content_hash = weights.hash
+    if run.done.get("adapter_sha256", content_hash) != content_hash:
         raise CorruptError(
             f"the adapter of {run.id} is damaged",
-            f"{found.path} does not have the sha256 that done.json records",
+            f"{weights.path} does not have the sha256 that done.json records",
             "train it again into another folder",
         )
-    return Adapter(run.id, found, content, run.config.get("model_hash"), run)
+    return Adapter(run.id, weights, content_hash, run.config.get("model_hash"), run)

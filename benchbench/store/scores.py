@@ -1,4 +1,4 @@
-"""Scores on disk: one parquet file a generation and reward, ``scores/<generation id>/<reward>-<version>.parquet``."""
+"""Scores on disk: one parquet file per generation and reward, ``scores/<generation id>/<reward>-<version>.parquet``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ COLUMNS = {
 }
 
 
-def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Score rows with the columns' types, also where there is no row."""
+def score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Returns score rows as a frame with the types of ``COLUMNS``, even if there are no rows."""
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-class ScorePart:
+class ScoreStore:
     """The scores of one generation by one version of one reward."""
 
     def __init__(self, store: Path, generation_id: str, reward: type[Reward]) -> None:
@@ -40,13 +40,13 @@ class ScorePart:
         self.reward = reward
 
     def read(self, log: Log) -> pd.DataFrame:
-        """Returns what was scored, perhaps nothing; rows of another version are left out."""
+        """Returns the stored scores, perhaps none. Rows of another reward or version are left out."""
         rows = self.parts.read(self.name, log)
         if rows is None:
-            return frame([])
-        ours = (rows.reward == self.reward.name) & (rows.version == self.reward.version) & rows.score.notna()
-        return rows[ours]
+            return score_frame([])
+        valid = (rows.reward == self.reward.name) & (rows.version == self.reward.version) & rows.score.notna()
+        return rows[valid]
 
     def write(self, scores: pd.DataFrame) -> None:
-        """Replaces the file. Errors: RunError for a disk that is full."""
+        """Replaces the file. Raises RunError if the disk is full."""
         self.parts.write(self.name, scores)

@@ -24,8 +24,8 @@ from benchbench.runtime.file_errors import writing
 from benchbench.runtime.interrupt import Interrupt
 from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.runtime.progress import Progress, progress
-from benchbench.store.metrics import Metrics
-from benchbench.store.runs import KEPT
+from benchbench.store.metrics import MetricsWriter
+from benchbench.store.runs import KEPT_FOLDER
 from benchbench.train import checkpoint
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.first_step import measure_rounding
@@ -68,7 +68,9 @@ class Trainer:
             parts.method.load_state(found.method)
             self.loss_scale.load_state(found.loss_scale)
         self.saved = time.monotonic()
-        self.metrics = Metrics(out, self.state.metrics_bytes, self.state.samples) if self.processes.is_main else None
+        self.metrics = (
+            MetricsWriter(out, self.state.metrics_bytes, self.state.samples) if self.processes.is_main else None
+        )
         self.evaluation = FixedEvaluation(
             parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images, out
         )
@@ -269,7 +271,7 @@ class Trainer:
         """Weights to be looked at later, beside those that the run ends with."""
         with self.processes.raise_on_all():
             if self.processes.is_main:
-                self._write_weights(self.out / KEPT / f"{self.state.samples:08d}")
+                self._write_weights(self.out / KEPT_FOLDER / f"{self.state.samples:08d}")
 
     def _save(self) -> None:
         parts, state, costs = self.parts, self.state, self._costs()

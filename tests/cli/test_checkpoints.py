@@ -73,7 +73,7 @@ def test_a_lora_is_fetched_listed_and_found(bench: Bench, hub: Hub, base: Path, 
     assert offline.code == 3 and "bench fetch --checkpoints spo-sd15" in offline.err
     ran = bench("fetch", "--checkpoints", "spo-sd15")
     assert ran.code == 0, ran.err
-    found = runs.adapter(tmp_path, "spo-sd15")
+    found = runs.find_adapter(tmp_path, "spo-sd15")
     assert found.weights.path.name == "spo-sd-v1-5_4k-p_10ep_lora_diffusers.safetensors"
     assert not list(hub.fetched.rglob("*webui*"))
     rows = {line.split()[0]: line for line in bench("list", "checkpoints").out.splitlines() if line.strip()}
@@ -96,7 +96,7 @@ def test_a_pickle_is_fetched_only_where_there_is_nothing_else(
         ran = bench("fetch", "--checkpoints", repo)
         assert ran.code == 0, ran.err
         assert bool(list((hub.fetched / f"models--{repo.replace('/', '--')}").rglob("*.bin"))) != safe
-        assert runs.adapter(tmp_path, repo).weights.kind == "unet"
+        assert runs.find_adapter(tmp_path, repo).weights.kind == "unet"
 
 
 def test_what_cannot_be_fetched(bench: Bench, hub: Hub) -> None:

@@ -92,7 +92,7 @@ def test_a_run_is_saved_as_a_unet_and_found_again(configure, tiny_sd: Path, tmp_
     out = train(configure("ddpo", *FULL, samples=8), store / "runs" / "full", log=quiet)
     assert sorted(p.name for p in (out / "unet").iterdir()) == ["config.json", "diffusion_pytorch_model.safetensors"]
     assert not (out / runs.ADAPTER).exists() and runs.read(out).state == "complete"
-    found = runs.adapter(store, "full")
+    found = runs.find_adapter(store, "full")
     assert found.weights.kind == "unet" and found.hash == json.loads((out / "done.json").read_text())["adapter_sha256"]
     theirs = UNet2DConditionModel.from_pretrained(out, subfolder="unet")
     backbone = backbones.load(str(tiny_sd), "cpu")
@@ -106,7 +106,7 @@ def test_a_run_is_saved_as_a_unet_and_found_again(configure, tiny_sd: Path, tmp_
     raw[-3] ^= 1
     weights.write_bytes(raw)
     with pytest.raises(CorruptError, match="damaged"):
-        runs.adapter(store, "full")
+        runs.find_adapter(store, "full")
     weights.write_bytes(raw[:100])
     with pytest.raises(CorruptError, match="cannot be loaded"):
         load_unet(found.weights.path, backbone)

@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image
 
 from benchbench.api import PromptSet, Reward
-from benchbench.evaluate.row import ImageSampler, Subject
+from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
 from benchbench.noise import Noise, Sample
 
 PROMPTS = PromptSet("fake", ("a cat", "a dog", "a cat"), "made here", "none")
@@ -27,12 +27,12 @@ class Generator:
     def __init__(self, threads: int = 1) -> None:
         self.threads, self.opened, self.chunks = threads, 0, list[list[Sample]]()
 
-    def subject(self, label: str = "base") -> Subject:
-        return Subject(label, "model", None, self.open)
+    def evaluated_model(self, label: str = "base") -> EvaluatedModel:
+        return EvaluatedModel(label, "model", None, self.open)
 
-    def open(self) -> ImageSampler:
+    def open(self) -> ImageGenerator:
         self.opened += 1
-        return ImageSampler(self.draw, self.threads)
+        return ImageGenerator(self.draw, self.threads)
 
     def draw(self, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
         self.chunks.append(list(samples))

@@ -11,8 +11,8 @@ import pytest
 from benchbench.diffusion import backbones
 from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
-from benchbench.evaluate.compare import Comparison, compare, sides
-from benchbench.evaluate.compare_report import apart
+from benchbench.evaluate.compare import Comparison, compare, find_sides
+from benchbench.evaluate.compare_report import largest_differences
 from benchbench.report.folder import PAGE_DATA
 from benchbench.report.sections import Page
 from tests.evaluate.test_evaluate import PROMPTS, REWARD, write_run
@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def run(model: str, store: Path, first: str, second: str) -> Comparison:
     options: dict[str, Any] = {"images_per_prompt": 2, "device": "cpu", "log": lambda _: None}
-    return compare(*sides(first, second, store), model, PROMPTS, [REWARD], store=store, **options)
+    return compare(*find_sides(first, second, store), model, PROMPTS, [REWARD], store=store, **options)
 
 
 def test_a_run_and_the_base_both_ways_round(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,11 +59,11 @@ def test_a_run_and_the_base_both_ways_round(model: str, tmp_path: Path, monkeypa
 def test_runs_of_one_method_are_called_by_their_ids(model: str, tmp_path: Path) -> None:
     write_run(tmp_path, model)
     copy = write_run(tmp_path, model, "ddpo-2", 2)
-    assert [side.label for side in sides("ddpo-1", str(copy), tmp_path)] == ["ddpo-1", "ddpo-2"]
+    assert [side.label for side in find_sides("ddpo-1", str(copy), tmp_path)] == ["ddpo-1", "ddpo-2"]
     with pytest.raises(UsageError, match="are the same model"):
-        sides("ddpo-1", str(tmp_path / "runs" / "ddpo-1"), tmp_path)
+        find_sides("ddpo-1", str(tmp_path / "runs" / "ddpo-1"), tmp_path)
     with pytest.raises(UsageError, match="are the same model"):
-        sides("base", "base", tmp_path)
+        find_sides("base", "base", tmp_path)
 
 
 def test_the_prompts_that_differ_most_by_hand() -> None:
@@ -74,7 +74,7 @@ def test_the_prompts_that_differ_most_by_hand() -> None:
     theirs, ours = frame([[0], [0], [2], [2]]), frame([[-1], [0], [5], [3]])
     ten = [side.assign(score=10 * side.score) for side in (ours, theirs)]
     flat = frame([[1], [1], [1], [1]])
-    found = apart({"a": (ours, theirs), "ten": (ten[0], ten[1]), "flat": (ours, flat)})
+    found = largest_differences({"a": (ours, theirs), "ten": (ten[0], ten[1]), "flat": (ours, flat)})
     assert list(found.index) == [2, 0, 3, 1] and list(found.columns) == ["a", "ten"]
     assert found.loc[2].tolist() == pytest.approx([3 / 1.1547] * 2, rel=1e-4)
 
@@ -89,11 +89,11 @@ def test_twelve_prompts_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         generations = {"a": [One], "b": [One]}
 
     monkeypatch.setattr(compare_report, "_images", lambda found, index: (f"p{index}", ("", "")))
-    pairs = compare_report.pairs(("a", "b"), {"r": (ours, theirs)}, Measured)  # type: ignore[arg-type]
+    pairs = compare_report.side_by_side_section(("a", "b"), {"r": (ours, theirs)}, Measured)  # type: ignore[arg-type]
     assert len(pairs.pairs) == 12 and pairs.pairs[0].prompt == "p28" and "18 prompts are left out" in pairs.caption
 
 
 def test_ties_keep_the_order_of_the_set() -> None:
     same = frame([[0], [1], [2]])
-    assert list(apart({"a": (same, same)}).index) == [0, 1, 2]
-    assert isinstance(apart({"a": (same, same)}), pd.DataFrame)
+    assert list(largest_differences({"a": (same, same)}).index) == [0, 1, 2]
+    assert isinstance(largest_differences({"a": (same, same)}), pd.DataFrame)

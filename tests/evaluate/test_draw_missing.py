@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from benchbench.errors import NoMemoryError
-from benchbench.evaluate.draw_missing import fill
-from benchbench.evaluate.row import ImageSampler
+from benchbench.evaluate.draw_missing import draw_missing
+from benchbench.evaluate.evaluated_model import ImageGenerator
 from benchbench.noise import Noise, Sample
 from benchbench.runtime import cpu_threads
 from benchbench.store.images import ImageStore
@@ -55,7 +55,9 @@ def test_an_interruption_waits_for_what_is_being_written(
 
     monkeypatch.setattr(images, "write", slow)
     with pytest.raises(KeyboardInterrupt) as caught:
-        fill(images, ITEMS, set(ITEMS), ImageSampler(draw, threads), Noise(0, "eval"), size, bar, lambda _: None)
+        draw_missing(
+            images, ITEMS, set(ITEMS), ImageGenerator(draw, threads), Noise(0, "eval"), size, bar, lambda _: None
+        )
     assert len(list(images.folder.glob("*.webp"))) == 4 * threads and caught.tb
 
 
@@ -85,11 +87,11 @@ def test_out_of_memory_makes_parts_smaller_on_threads_too(
     for most in (2, 0):
         images, bar = ImageStore(tmp_path / str(most), GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Quiet()
         images.begin({})
-        arguments = (images, ITEMS, set(ITEMS), ImageSampler(draw, threads), Noise(0, "eval"), 8, bar, said.append)
+        arguments = (images, ITEMS, set(ITEMS), ImageGenerator(draw, threads), Noise(0, "eval"), 8, bar, said.append)
         if most == 0:
             with pytest.raises(NoMemoryError, match="out of memory making images, one image at a time"):
-                fill(*arguments)
+                draw_missing(*arguments)
             break
-        assert fill(*arguments) == 8 == bar.steps and sorted(drawn) == list(range(8))
+        assert draw_missing(*arguments) == 8 == bar.steps and sorted(drawn) == list(range(8))
         assert all(np.asarray(images.read(item))[0, 0, 0] == 30 * item.index for item in ITEMS)
         assert set(said) == {"out of memory making images: going on with 2 images at a time"}

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchbench.errors import RunError
-from benchbench.evaluate.eval_cost import Spent
+from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation, generate
 from benchbench.noise import Noise
 from benchbench.store.images import ImageStore
@@ -23,7 +23,9 @@ from tests.evaluate.fakes import PROMPTS, Generator, picture
 
 def run(made: Generator, store: Path, **options: Any) -> list[Generation]:
     settings = {"images_per_prompt": 2, "eval_seeds": [0], "batch_size": 4, "log": lambda _: None} | options
-    return generate(made.subject(), PROMPTS, sampler={"steps": 2}, dtype="fp32", store=store, made_on={}, **settings)
+    return generate(
+        made.evaluated_model(), PROMPTS, sampler={"steps": 2}, dtype="fp32", store=store, made_on={}, **settings
+    )
 
 
 def times(store: Path) -> dict[str, int]:
@@ -50,11 +52,11 @@ def test_a_batch_that_lacks_an_image_is_drawn_whole_and_no_other(tmp_path: Path)
     first = run(made, tmp_path)[0]
     gone = next(item for item in first.entries if (item.index, item.number) == (1, 1))  # place 4
     first.images.path(gone).unlink()
-    left, spent = times(tmp_path), Spent()
-    again = run(made, tmp_path, spent=spent)[0]
+    left, cost = times(tmp_path), EvalCost()
+    again = run(made, tmp_path, cost=cost)[0]
     assert [(item.index, item.number) for item in made.chunks[-1]] == [(1, 1), (2, 1)] and len(made.chunks) == 3
     assert again.entries == first.entries and left.items() <= times(tmp_path).items()
-    assert (spent.images, spent.unet_evals) == (1, 4)  # one stored; two drawn, of two steps each
+    assert (cost.images, cost.unet_evals) == (1, 4)  # one stored; two drawn, of two steps each
 
 
 @pytest.fixture
@@ -71,25 +73,25 @@ def test_what_is_made_again_is_the_same_to_the_bit(tmp_path: Path, two_rows_a_th
     """
     from benchbench import prompts
     from benchbench.api import PromptSet
-    from benchbench.evaluate.row import Model
+    from benchbench.evaluate.lazy_model import LazyModel
 
     sampler = {"steps": 4, "eta": 1.0, "guidance_scale": 5.0}
-    model = Model("shapes", sampler, "cpu", "fp32", lambda _: None)
+    model = LazyModel("shapes", sampler, "cpu", "fp32", lambda _: None)
     few = PromptSet("few", prompts.load("shapes-simple").prompts[:20], "made here", "none")
     settings: dict[str, Any] = {"sampler": sampler, "dtype": "fp32", "images_per_prompt": 1, "eval_seeds": [0]}
     settings |= {"store": tmp_path, "batch_size": 8, "made_on": {}, "log": lambda _: None}
-    before, spent = torch.get_num_threads(), Spent()
+    before, cost = torch.get_num_threads(), EvalCost()
     torch.set_num_threads(threads)
     try:
-        first = generate(model.subject("base", None), few, **settings)[0]
+        first = generate(model.with_adapter("base", None), few, **settings)[0]
         files = {path: path.read_bytes() for path in tmp_path.rglob("*.webp")}
         for place in (1, 19):
             first.images.path(list(first.entries)[place]).unlink()
-        again = generate(model.subject("base", None), few, spent=spent, **settings)[0]
+        again = generate(model.with_adapter("base", None), few, cost=cost, **settings)[0]
     finally:
         torch.set_num_threads(before)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.webp")} == files and again.entries == first.entries
-    assert (spent.images, spent.unet_evals) == (2, (8 + 4) * 4)
+    assert (cost.images, cost.unet_evals) == (2, (8 + 4) * 4)
 
 
 def test_images_do_not_depend_on_the_batch(tmp_path: Path) -> None:
@@ -101,14 +103,14 @@ def test_images_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 
 def test_parts_on_two_threads_are_stored_once(tmp_path: Path, two_rows_a_thread: None) -> None:
     """Places 0..5 in batches of 4 and 2 are parts of 2, 2 and 2; for place 2 the first batch is drawn, which is two."""
-    one, two, spent = run(Generator(), tmp_path / "1")[0], Generator(threads=2), Spent()
+    one, two, cost = run(Generator(), tmp_path / "1")[0], Generator(threads=2), EvalCost()
     store = tmp_path / "2"
     first = run(two, store)[0]
     assert first.entries == one.entries and list(map(len, two.chunks)) == [2, 2, 2]
     first.images.path(next(item for item in first.entries if (item.index, item.number) == (2, 0))).unlink()
     left = times(store)
-    assert run(two, store, spent=spent)[0].entries == one.entries and left.items() <= times(store).items()
-    assert list(map(len, two.chunks)) == [2] * 5 and (spent.images, spent.unet_evals) == (1, 4 * 2)
+    assert run(two, store, cost=cost)[0].entries == one.entries and left.items() <= times(store).items()
+    assert list(map(len, two.chunks)) == [2] * 5 and (cost.images, cost.unet_evals) == (1, 4 * 2)
 
 
 def test_a_damaged_image_is_made_again_and_named(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ from benchbench.api import PromptSet
 from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import make_pairs as pair_maker
-from benchbench.evaluate import measure as measuring
-from benchbench.evaluate.make_pairs import find_or_make, make_pairs, meetings
-from benchbench.evaluate.row import Model
+from benchbench.evaluate.lazy_model import LazyModel
+from benchbench.evaluate.make_pairs import find_or_make, make_pairs, paired_indices
 from benchbench.pairs.open import open_pairs
 from benchbench.rewards import lookup
 
@@ -32,7 +31,7 @@ def make(store: Path, images: int = 3, **options: Any) -> Path:
 
 def test_who_meets_whom() -> None:
     """Of 4: 0-1, 1-2, 2-3, 3-0; of 2 once: 0-1. Each image of K > 2 is in two pairs."""
-    assert list(meetings(4)) == [(0, 1), (1, 2), (2, 3), (3, 0)] and list(meetings(2)) == [(0, 1)]
+    assert list(paired_indices(4)) == [(0, 1), (1, 2), (2, 3), (3, 0)] and list(paired_indices(2)) == [(0, 1)]
 
 
 def test_pairs_are_the_rewards_choices(tmp_path: Path) -> None:
@@ -48,7 +47,7 @@ def test_pairs_are_the_rewards_choices(tmp_path: Path) -> None:
         raw = pairs[i]
         winner, loser = reward.score([raw.winner, raw.loser], [raw.caption] * 2).tolist()
         assert winner > loser and (winner, loser) == pytest.approx((row["winner_score"], row["loser_score"]))
-        assert {row["winner_sample"], row["loser_sample"]} == set(list(meetings(3))[i % 3])
+        assert {row["winner_sample"], row["loser_sample"]} == set(list(paired_indices(3))[i % 3])
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,9 +60,9 @@ def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mon
     def never(*args: object) -> None:
         raise AssertionError("it was made again")
 
-    monkeypatch.setattr(Model, "_open", never)
+    monkeypatch.setattr(LazyModel, "_open", never)
     with monkeypatch.context() as stricter:
-        stricter.setattr(measuring, "measure", never)
+        stricter.setattr(pair_maker, "measure", never)
         assert make(tmp_path) == folder
     (folder / "pairs.parquet").write_bytes(before[:100])
     said.clear()
@@ -133,7 +132,7 @@ def test_the_images_are_not_those_of_an_evaluation(tmp_path: Path) -> None:
 
 def test_a_reference_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """made:FILE:REWARD:IMAGES; twice is one set with one hash."""
-    monkeypatch.setattr("benchbench.config.SamplerConfig", lambda: SAMPLER)
+    monkeypatch.setattr("benchbench.evaluate.make_pairs.SamplerConfig", lambda: SAMPLER)
     file = tmp_path / "mine.txt"
     file.write_text("red circle\n")
     first, second = (

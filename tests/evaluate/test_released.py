@@ -17,12 +17,12 @@ from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.evaluate import evaluate
-from benchbench.evaluate.row import Model
+from benchbench.evaluate.lazy_model import LazyModel
 from benchbench.evaluate.rows import check_model
 from benchbench.hub import lock, weights
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.hashing import file_sha256
-from benchbench.store.runs import adapter
+from benchbench.store.runs import find_adapter
 from tests.evaluate.released import ALPHA, RANK, WEIGHTS, cached, merged, write_lora
 from tests.tiny import write_tiny_sd
 from tests.tiny_xl import write_tiny_sdxl
@@ -49,10 +49,10 @@ def images(folder: Path) -> np.ndarray:
 
 def drawn(model: Path, reference: str | Path, store: Path) -> np.ndarray:
     """By the way that `bench eval` goes."""
-    one = adapter(store, reference)
+    one = find_adapter(store, reference)
     check_model([one], str(model), "", lambda _: None)
-    subject = Model(str(model), SAMPLER, "cpu", "fp32", lambda _: None).subject("row", one)
-    return subject.open().draw(SAMPLES, Noise(0, "eval")).astype(int)
+    evaluated = LazyModel(str(model), SAMPLER, "cpu", "fp32", lambda _: None).with_adapter("row", one)
+    return evaluated.open().generate(SAMPLES, Noise(0, "eval")).astype(int)
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -64,7 +64,7 @@ def test_a_unet_in_a_subfolder_and_at_the_root(base: Path, tuned: Path, tmp_path
     (tmp_path / "sub" / "unet").symlink_to(tuned / "unet")
     expected = images(tuned)
     assert not same(expected, images(base))
-    sub, root = adapter(tmp_path, tmp_path / "sub"), adapter(tmp_path, tuned / "unet")
+    sub, root = find_adapter(tmp_path, tmp_path / "sub"), find_adapter(tmp_path, tuned / "unet")
     assert (sub.weights.kind, sub.label, root.label) == ("unet", "sub", "unet") and sub.hash == root.hash
     assert same(drawn(base, tmp_path / "sub", tmp_path), expected)
     assert same(drawn(base, tuned / "unet", tmp_path), expected)
@@ -88,7 +88,7 @@ def test_a_merged_pipeline_is_all_its_own(base: Path, tuned: Path, tmp_path: Pat
     """Also its VAE and text encoder, which may differ from the base's."""
     other = write_tiny_sd(tmp_path / "other", seed=1)
     for folder in (tuned, other):
-        assert adapter(tmp_path, folder).weights.kind == "pipeline"
+        assert find_adapter(tmp_path, folder).weights.kind == "pipeline"
         assert same(drawn(base, folder, tmp_path), images(folder))
     assert not same(images(other), images(tuned))
 
@@ -99,9 +99,9 @@ def test_a_lora_file_by_any_naming(form: str, prefix: str, base: Path, tuned: Pa
     assert same(drawn(base, folder, tmp_path), images(tuned))
     file = folder / "pytorch_lora_weights.safetensors"
     named = file.rename(folder / "spo-sd-v1-5_lora_diffusers.safetensors")
-    one = adapter(tmp_path, folder)
-    assert one.hash == file_sha256(named) == adapter(tmp_path, named).hash
-    assert (one.label, adapter(tmp_path, named).label) == ("lora", "spo-sd-v1-5_lora_diffusers")
+    one = find_adapter(tmp_path, folder)
+    assert one.hash == file_sha256(named) == find_adapter(tmp_path, named).hash
+    assert (one.label, find_adapter(tmp_path, named).label) == ("lora", "spo-sd-v1-5_lora_diffusers")
     assert same(drawn(base, named, tmp_path), images(tuned))
 
 
@@ -118,10 +118,10 @@ def test_several_lora_files(base: Path, tmp_path: Path) -> None:
     (folder / "pytorch_lora_weights.safetensors").unlink()
     for name in ("a_lora_diffusers.safetensors", "a_lora_webui.safetensors"):
         (folder / name).write_bytes(raw)
-    assert adapter(tmp_path, folder).weights.path.name == "a_lora_diffusers.safetensors"
+    assert find_adapter(tmp_path, folder).weights.path.name == "a_lora_diffusers.safetensors"
     (folder / "b_lora_diffusers.safetensors").write_bytes(raw)
     with pytest.raises(UsageError, match="holds 3 LoRA files"):
-        adapter(tmp_path, folder)
+        find_adapter(tmp_path, folder)
 
 
 def test_a_text_encoder_in_a_lora_is_not_dropped_in_silence(base: Path, tmp_path: Path) -> None:
@@ -169,34 +169,34 @@ def test_a_pickle_only_where_its_hash_was_recorded(base: Path, tuned: Path, tmp_
     torch.save(load_file(tuned / "unet" / WEIGHTS), unet / "diffusion_pytorch_model.bin")
     for file in (old / "pytorch_lora_weights.bin", unet / "diffusion_pytorch_model.bin"):
         with pytest.raises(CorruptError, match="is a pickle"):
-            adapter(tmp_path, file.parent)
+            find_adapter(tmp_path, file.parent)
         lock.pin(f"file owner/name {file.name}", file_sha256(file))
         assert same(drawn(base, file.parent, tmp_path), images(tuned))
     with (old / "pytorch_lora_weights.bin").open("ab") as file:
         file.write(b"x")
     with pytest.raises(CorruptError, match="is a pickle"):
-        adapter(tmp_path, old)
+        find_adapter(tmp_path, old)
 
 
 def test_by_name_and_by_hub_id(base: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(MissingError) as error:
-        adapter(tmp_path, "diffusion-dpo-sd15")
+        find_adapter(tmp_path, "diffusion-dpo-sd15")
     assert error.value.remedy == "bench fetch --checkpoints diffusion-dpo-sd15"
     (tmp_path / "dpo").mkdir()
     (tmp_path / "dpo" / "unet").symlink_to(tuned / "unet")
     cached(tmp_path / "hub", "mhdang/dpo-sd1.5-text2image-v1", tmp_path / "dpo")
-    named, by_id = (adapter(tmp_path, name) for name in ("diffusion-dpo-sd15", "mhdang/dpo-sd1.5-text2image-v1"))
+    named, by_id = (find_adapter(tmp_path, name) for name in ("diffusion-dpo-sd15", "mhdang/dpo-sd1.5-text2image-v1"))
     assert (named.label, by_id.label) == ("diffusion-dpo-sd15", "dpo-sd1.5-text2image-v1")
-    assert named.hash == by_id.hash == adapter(tmp_path, tuned / "unet").hash and named.base == "sd15"
+    assert named.hash == by_id.hash == find_adapter(tmp_path, tuned / "unet").hash and named.base == "sd15"
     said: list[str] = []
     check_model([named], str(base), "", said.append)
     assert said == ["diffusion-dpo-sd15: no run of ours made it; it was made from sd15"]
     cached(tmp_path / "hub", "owner/loras", write_lora(base, tmp_path / "loras", "diffusers"))
-    file = adapter(tmp_path, "owner/loras/pytorch_lora_weights.safetensors")
-    assert file.hash == adapter(tmp_path, "owner/loras").hash and file.label == "pytorch_lora_weights"
+    file = find_adapter(tmp_path, "owner/loras/pytorch_lora_weights.safetensors")
+    assert file.hash == find_adapter(tmp_path, "owner/loras").hash and file.label == "pytorch_lora_weights"
     with pytest.raises(MissingError, match="no run 'owner/nothing'"):
-        adapter(tmp_path, "owner/nothing")
+        find_adapter(tmp_path, "owner/nothing")
 
 
 def test_every_released_checkpoint_is_of_a_known_base() -> None:

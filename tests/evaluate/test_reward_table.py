@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchbench.evaluate.protocol import Protocol
+from benchbench.evaluate.conditions import EvalConditions
 from benchbench.evaluate.reward_table import reward_table
 
 SETTINGS: dict[str, Any] = {
@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "eval_seeds": (0, 1),
     "rewards": {"colour": "1"},
 }
-PROTOCOL = Protocol(**SETTINGS)
+PROTOCOL = EvalConditions(**SETTINGS)
 
 
 def frame(lift: float, reward: str = "colour", seed: int = 0) -> pd.DataFrame:
@@ -109,6 +109,6 @@ def test_quick_is_in_caption_and_file_name() -> None:
 
 
 def test_the_digest_is_of_what_matters() -> None:
-    assert Protocol(**{**SETTINGS, "model": "a copy of it"}).digest == PROTOCOL.digest
+    assert EvalConditions(**{**SETTINGS, "model": "a copy of it"}).digest == PROTOCOL.digest
     for key, value in {"model_hash": "n", "dtype": "bf16", "eval_seeds": (0,), "rewards": {"colour": "2"}}.items():
-        assert Protocol(**{**SETTINGS, key: value}).digest != PROTOCOL.digest
+        assert EvalConditions(**{**SETTINGS, key: value}).digest != PROTOCOL.digest

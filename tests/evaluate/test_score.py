@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from benchbench.errors import CorruptError, RunError
-from benchbench.evaluate.eval_cost import Spent
+from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.score import score
-from benchbench.store.scores import ScorePart
+from benchbench.store.scores import ScoreStore
 from tests.evaluate.fakes import Generator, Mean
 from tests.evaluate.test_generate import run
 
@@ -65,7 +65,7 @@ def test_an_image_that_changed_is_scored_again_and_others_are_not(tmp_path: Path
 def test_an_unreadable_file_is_named_and_made_again(tmp_path: Path) -> None:
     made, said = run(Generator(), tmp_path), list[str]()
     first = scored(made, tmp_path)
-    path = ScorePart(tmp_path, made[0].images.id, Mean).path
+    path = ScoreStore(tmp_path, made[0].images.id, Mean).path
     path.write_bytes(path.read_bytes()[:-8])
     pd.testing.assert_frame_equal(scored(made, tmp_path, log=said.append), first)
     assert len(Mean.shown) == 12 and str(path) in said[0]
@@ -88,7 +88,7 @@ def test_not_a_number_names_the_image_and_keeps_the_rest(tmp_path: Path) -> None
     assert "breaks gave nan" in raised.value.problem
     for words in ("prompt 2 'a cat'", "sample 1", "seed 0", "00002-01.webp"):
         assert words in raised.value.cause
-    assert len(ScorePart(tmp_path, made[0].images.id, Breaks).read(pytest.fail)) == 4
+    assert len(ScoreStore(tmp_path, made[0].images.id, Breaks).read(pytest.fail)) == 4
 
 
 def test_as_many_scores_as_images(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_out_of_memory_halves_the_batch_and_changes_no_score(tmp_path: Path) -> 
             return super().score(images, prompts)
 
     made = run(Generator(), tmp_path)
-    spent, said = Spent(), list[str]()
-    rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, log=said.append, spent=spent)[0]
+    cost, said = EvalCost(), list[str]()
+    rows = score(made, [Small], store=tmp_path, device="cpu", batch_size=4, log=said.append, cost=cost)[0]
     assert said == ["out of memory in the reward small: going on with one image at a time"]
     assert rows.score.tolist() == scored(made, tmp_path).score.tolist()
-    assert spent.reward_calls == 6 and Small.loads == 1
+    assert cost.reward_calls == 6 and Small.loads == 1

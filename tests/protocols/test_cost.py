@@ -46,7 +46,7 @@ def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
     """The process finds no model: its exit code, its words and its log arrive here, and nothing else runs."""
     config = load("d3po", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_copy(update={"model": "no/model"})
     with pytest.raises(MissingError, match="the training whose cost is measured failed") as error:
-        cost._train_apart(config, "cpu", tmp_path)
+        cost._train_in_new_process(config, "cpu", tmp_path)
     (log,) = tmp_path.glob("logs/cost-*.log")
     assert "no/model" in error.value.cause and str(log) in error.value.remedy and "no/model" in log.read_text()
 

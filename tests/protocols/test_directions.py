@@ -104,7 +104,7 @@ def test_guidance_of_a_linear_reward() -> None:
     w = torch.tensor([1.0, 2, 0, 2]).view(1, *SHAPE)
     probed = probe(lambda x: (x * w).flatten(1).sum(1), Net(torch.zeros(1), lambda theta, x, tau: 0 * x))
     settings = GuidanceSettings(states=6, steps=(4, 1))
-    rows = GuidanceRatio().look(probed, SAMPLES, settings)
+    rows = GuidanceRatio().measure_states(probed, SAMPLES, settings)
     a, sigma = float(probed.policy.schedule.alpha_bar[3]), float(probed.policy.schedule.sigma[4])
     late, early = rows[rows.k == 1], rows[rows.k == 4]
     assert (rows.up == 1).all() and (rows.down == 1).all()
@@ -116,12 +116,14 @@ def test_guidance_of_a_linear_reward() -> None:
     cost = probed.policy.cost
     assert (price.unet_evals, price.unet_grads) == (cost.plain_evals, cost.plain_grads)
     assert cost.latent_forwards == cost.plain_grads and price.nfe == price.unet_evals + 2.2 * price.unet_grads
-    assert price.reward_calls == probed.judge.calls == 6 * 8  # type: ignore[attr-defined]
+    assert price.reward_calls == probed.step_reward.calls == 6 * 8  # type: ignore[attr-defined]
 
 
 def test_a_reward_that_does_not_move_is_not_as_intended() -> None:
     """A constant reward has gradient 0: x+ = x, nothing rises and nothing falls."""
-    rows = GuidanceRatio().look(probe(lambda x: (0 * x).flatten(1).sum(1)), SAMPLES, GuidanceSettings(steps=(3,)))
+    rows = GuidanceRatio().measure_states(
+        probe(lambda x: (0 * x).flatten(1).sum(1)), SAMPLES, GuidanceSettings(steps=(3,))
+    )
     assert not rows.up.any() and not rows.down.any() and not rows.push.any()
 
 
@@ -138,7 +140,7 @@ def test_orders_of_pairs() -> None:
     probed = probe(lambda x: x.flatten(1).mean(1))
     settings = OrderSettings(states=6, steps=(4, 2, 1), completions=100)
     protocol = PreferenceOrder()
-    rows = protocol.derive(protocol.look(probed, SAMPLES, settings), settings)
+    rows = protocol.derive(protocol.measure_states(probed, SAMPLES, settings), settings)
     last, rest = rows[rows.k == 1], rows[rows.k > 1]
     assert (last[["conflict", "step_wrong", "final_wrong", "unreliable"]] == 0).all(axis=None)
     assert last.step.tolist() == last.final.tolist() == pytest.approx(last.truth.tolist())
@@ -191,7 +193,7 @@ def test_the_exact_jacobian_gives_the_same() -> None:
 
 def test_ties_give_no_row() -> None:
     """A constant reward ties every pair: nothing can be asked of its direction."""
-    rows = GradientDirection().look(
+    rows = GradientDirection().measure_states(
         probe(lambda x: 0 * x.flatten(1).sum(1), bias()), SAMPLES[:2], DirectionSettings(steps=(3,), method="d3po",
         parameters="all"),
     )  # fmt: skip

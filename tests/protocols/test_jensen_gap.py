@@ -42,7 +42,7 @@ def test_a_linear_reward_has_no_gap_and_a_quadratic_one_the_variance() -> None:
     """E[x_0|x_k] = x̂0(x_k), so r linear: R - r = 0. r = mean x²: R - r = Var(x_0|x_k), and r - R is its negative."""
     for reward, expected in ((mean, lambda k: 0.0), (square, lambda k: -variance(k))):
         protocol = JensenGap()
-        rows = protocol.derive(protocol.look(probe(reward), SAMPLES, SETTINGS), SETTINGS)
+        rows = protocol.derive(protocol.measure_states(probe(reward), SAMPLES, SETTINGS), SETTINGS)
         for k, part in rows.groupby("k"):
             error = (part.truth_se**2).sum() ** 0.5 / len(part)
             assert abs(part.signed.mean() - expected(int(k))) < 4 * error + 1e-5, (reward, k)
@@ -52,8 +52,8 @@ def test_a_linear_reward_has_no_gap_and_a_quadratic_one_the_variance() -> None:
 def test_the_monte_carlo_error_is_what_independent_completions_give() -> None:
     """Two halves of the completions differ by sqrt(2) * sqrt(2) * truth_se = 2 truth_se (standard deviations)."""
     protocol, half = JensenGap(), JensenSettings(states=6, steps=(4,), completions=150, kind="absolute")
-    whole = protocol.look(probe(mean), SAMPLES, SETTINGS.model_copy(update={"steps": (4,)}))
-    first = protocol.look(probe(mean), SAMPLES, half)
+    whole = protocol.measure_states(probe(mean), SAMPLES, SETTINGS.model_copy(update={"steps": (4,)}))
+    first = protocol.measure_states(probe(mean), SAMPLES, half)
     second = 2 * whole.truth - first.truth  # 300 completions are the first 150 and 150 more
     z = (first.truth - second) / (2 * whole.truth_se)
     assert 0.3 < z.std() < 2
@@ -82,10 +82,10 @@ def test_truths_of_both_signs_have_no_relative_error() -> None:
 def test_batches_change_nothing() -> None:
     """Completions of 7 rows at a time and of 64 are the same numbers to rounding."""
     few = JensenSettings(states=6, steps=(3,), completions=5, kind="absolute")
-    at_7 = JensenGap().look(probe(mean, batch_size=7), SAMPLES, few)
-    at_64 = JensenGap().look(probe(mean), SAMPLES, few)
+    at_7 = JensenGap().measure_states(probe(mean, batch_size=7), SAMPLES, few)
+    at_64 = JensenGap().measure_states(probe(mean), SAMPLES, few)
     pd.testing.assert_frame_equal(at_7, at_64, rtol=1e-5, atol=1e-6)
-    alone = JensenGap().look(probe(mean), SAMPLES[2:3], few)
+    alone = JensenGap().measure_states(probe(mean), SAMPLES[2:3], few)
     pd.testing.assert_frame_equal(alone, at_64[2:3].reset_index(drop=True), rtol=1e-5, atol=1e-6)
 
 
@@ -93,10 +93,10 @@ def test_the_price_is_what_is_computed() -> None:
     """Walks to step 1 of 4: 4 evaluations a state; 300 completions from 4, 3, 1: 300 * (3 + 2 + 0)."""
     probed = probe(mean)
     with torch.no_grad():
-        JensenGap().look(probed, SAMPLES, SETTINGS)
+        JensenGap().measure_states(probed, SAMPLES, SETTINGS)
     price = JensenGap().cost(SETTINGS, 4)
     assert price.unet_evals == 6 * (4 + 300 * 5) == probed.policy.cost.plain_evals
-    assert price.reward_calls == 6 * 3 * 301 == probed.judge.calls  # type: ignore[attr-defined]
+    assert price.reward_calls == 6 * 3 * 301 == probed.step_reward.calls  # type: ignore[attr-defined]
 
 
 def test_the_toy_is_the_model_that_it_says() -> None:

@@ -57,15 +57,15 @@ def test_an_interruption_keeps_the_parts_that_were_done(
     """Parts of one state: Ctrl-C in the second keeps the first; then two are made, and all is as in one go."""
     monkeypatch.setattr(JensenGap, "per_part", 1)
     looked: list[int] = []
-    look = JensenGap.look
+    measure_states = JensenGap.measure_states
 
     def stop_at_second(self: JensenGap, probe: Any, samples: Any, settings: JensenSettings) -> pd.DataFrame:
         looked.append(samples[0].index)
         if len(looked) == 2:
             raise KeyboardInterrupt
-        return look(self, probe, samples, settings)
+        return measure_states(self, probe, samples, settings)
 
-    monkeypatch.setattr(JensenGap, "look", stop_at_second)
+    monkeypatch.setattr(JensenGap, "measure_states", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         measure("jensen-gap", tiny_sd, tmp_path)
     frame = measure("jensen-gap", tiny_sd, tmp_path)

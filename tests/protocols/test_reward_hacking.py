@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from benchbench import config, defaults
 from benchbench.api import PromptSet
 from benchbench.errors import MissingError, UsageError
-from benchbench.protocols.diversity import apart
+from benchbench.protocols.diversity import mean_cosine_distance
 from benchbench.protocols.reward_hacking import HackingSettings, RewardHacking
 from benchbench.store import runs
 from benchbench.train import loop
@@ -39,11 +39,11 @@ def test_a_panel_over_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     model = write_tiny_sd(tmp_path / "sd")
     run, plain = trained(model, tmp_path, "train.keep_every=4"), trained(model, tmp_path)
     root = tmp_path / "runs" / run
-    assert list(runs.kept(runs.find(tmp_path, run))) == [4, 8]
+    assert list(runs.kept_weights(runs.find(tmp_path, run))) == [4, 8]
     files = [root / "kept" / "00000008", root, tmp_path / "runs" / plain]
     kept, ended, other = (load_file(folder / runs.ADAPTER) for folder in files)
     assert all(torch.equal(kept[name], ended[name]) and torch.equal(kept[name], other[name]) for name in kept)
-    early = runs.adapter(tmp_path, f"{run}/kept/00000004")
+    early = runs.find_adapter(tmp_path, f"{run}/kept/00000004")
     assert early.label.endswith(", 4 samples") and early.model_hash and early.settings["seed"] == 0
 
     settings = HackingSettings(rewards=("jpeg_compressibility",))
@@ -69,6 +69,6 @@ def test_a_panel_over_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_diversity_by_hand() -> None:
     """The same twice: 0. At right angles: 1. (1,0), (1,0), (0,1): cosines 1, 0, 0, so 1 - 1/3."""
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert apart(torch.stack([a, a])) == 0
-    assert apart(torch.stack([a, b])) == 1
-    assert apart(torch.stack([a, a, b])) == pytest.approx(2 / 3)
+    assert mean_cosine_distance(torch.stack([a, a])) == 0
+    assert mean_cosine_distance(torch.stack([a, b])) == 1
+    assert mean_cosine_distance(torch.stack([a, a, b])) == pytest.approx(2 / 3)

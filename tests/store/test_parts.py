@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchbench.store.measurements import MeasurementParts
+from benchbench.store.measurements import MeasurementStore
 from benchbench.store.parts import ParquetParts
 
 ROWS = pd.DataFrame({"unit": [0, 1], "value": [0.1, 0.2]})
@@ -40,7 +40,7 @@ def test_a_measurement_makes_only_what_is_missing(tmp_path: Path) -> None:
         return pd.DataFrame({"unit": range(start, stop)})
 
     def collect() -> list[int]:
-        kept = MeasurementParts(tmp_path, "gap", {"seed": 1})
+        kept = MeasurementStore(tmp_path, "gap", {"seed": 1})
         return list(kept.collect(5, 2, lambda: part, lambda: {"device": "cpu"}, "gap", "states", pytest.fail).unit)
 
     assert collect() == collect() == [0, 1, 2, 3, 4] and made == [(0, 2), (2, 4), (4, 5)]
@@ -48,5 +48,5 @@ def test_a_measurement_makes_only_what_is_missing(tmp_path: Path) -> None:
     names = {path.name for path in folder.iterdir() if path.suffix != ".lock"}
     assert names == {"record.json", "00000-00002.parquet", "00002-00004.parquet", "00004-00005.parquet"}
     (folder / "00002-00004.parquet").unlink()
-    assert MeasurementParts(tmp_path, "gap", {"seed": 1}).missing(5, 2, pytest.fail) == [(2, 4)]
+    assert MeasurementStore(tmp_path, "gap", {"seed": 1}).missing(5, 2, pytest.fail) == [(2, 4)]
     assert collect() == [0, 1, 2, 3, 4] and made[3:] == [(2, 4)]

@@ -53,21 +53,21 @@ def test_a_run_is_found_by_id_and_by_path(tmp_path: Path) -> None:
 
 def test_adapters(tmp_path: Path) -> None:
     folder = make(tmp_path, "a")
-    found = runs.adapter(tmp_path, "a")
+    found = runs.find_adapter(tmp_path, "a")
     assert (found.label, found.hash, found.model_hash) == ("a", file_sha256(folder / runs.ADAPTER), "m")
     assert found.settings == {"seed": 1}
     make(tmp_path, "b", done=False)
     with pytest.raises(RunError, match="not finished"):
-        runs.adapter(tmp_path, "b")
+        runs.find_adapter(tmp_path, "b")
     (folder / runs.ADAPTER).write_bytes(b"weightz")
     with pytest.raises(CorruptError, match="damaged"):
-        runs.adapter(tmp_path, "a")
+        runs.find_adapter(tmp_path, "a")
 
 
 def test_a_downloaded_adapter_needs_no_run(tmp_path: Path) -> None:
     (tmp_path / "lora").mkdir()
     (tmp_path / "lora" / runs.ADAPTER).write_bytes(b"x")
-    found = runs.adapter(tmp_path, tmp_path / "lora")
+    found = runs.find_adapter(tmp_path, tmp_path / "lora")
     assert (found.label, found.model_hash, found.settings) == ("lora", None, {})
 
 

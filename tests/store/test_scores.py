@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.api import Reward
-from benchbench.store.scores import COLUMNS, ScorePart, frame
+from benchbench.store.scores import COLUMNS, ScoreStore, score_frame
 
 
 class Fake(Reward):
@@ -19,22 +19,22 @@ ROW = dict(zip(COLUMNS, (0, "a cat", 1, 3, "fake", "org/model@1", "points", 0.5,
 
 
 def test_round_trip_keeps_types(tmp_path: Path) -> None:
-    scores = ScorePart(tmp_path, "id", Fake)
+    scores = ScoreStore(tmp_path, "id", Fake)
     assert scores.path == tmp_path / "scores" / "id" / "fake-org_model_1.parquet"
-    scores.write(frame([ROW]))
+    scores.write(score_frame([ROW]))
     again = scores.read(pytest.fail)
     assert again.iloc[0].to_dict() == ROW
     assert str(again["score"].dtype) == "float64" and str(again["sample"].dtype) == "int64"
 
 
 def test_no_file_is_no_rows(tmp_path: Path) -> None:
-    assert ScorePart(tmp_path, "id", Fake).read(pytest.fail).empty
+    assert ScoreStore(tmp_path, "id", Fake).read(pytest.fail).empty
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 but not really", b"\0" * 500])
 def test_an_unreadable_file_is_named_and_its_rows_are_gone(tmp_path: Path, content: bytes) -> None:
-    scores = ScorePart(tmp_path, "id", Fake)
-    scores.write(frame([ROW]))
+    scores = ScoreStore(tmp_path, "id", Fake)
+    scores.write(score_frame([ROW]))
     scores.path.write_bytes(content)
     said: list[str] = []
     assert scores.read(said.append).empty
@@ -42,13 +42,13 @@ def test_an_unreadable_file_is_named_and_its_rows_are_gone(tmp_path: Path, conte
 
 
 def test_a_file_without_a_column_is_unreadable(tmp_path: Path) -> None:
-    scores = ScorePart(tmp_path, "id", Fake)
-    scores.write(frame([ROW]).drop(columns="image_sha256"))
+    scores = ScoreStore(tmp_path, "id", Fake)
+    scores.write(score_frame([ROW]).drop(columns="image_sha256"))
     said: list[str] = []
     assert scores.read(said.append).empty and len(said) == 1
 
 
 def test_scores_of_another_version_are_not_ours(tmp_path: Path) -> None:
-    scores = ScorePart(tmp_path, "id", Fake)
-    scores.write(frame([ROW, {**ROW, "version": "2", "sample": 2}]))
+    scores = ScoreStore(tmp_path, "id", Fake)
+    scores.write(score_frame([ROW, {**ROW, "version": "2", "sample": 2}]))
     assert list(scores.read(pytest.fail)["sample"]) == [1]

@@ -56,16 +56,16 @@ def baselines(setting: Setting, images: int, batches: Sequence[int]) -> dict[str
 def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) -> Any:  # type: ignore[assignment]
     """A function of (store, images, batch): our images of so many prompts, the weights kept between calls."""
     from benchbench.evaluate.generate import generate
-    from benchbench.evaluate.row import Model
+    from benchbench.evaluate.lazy_model import LazyModel
 
     sampler = SAMPLER | {"steps": steps}
-    model = Model(setting.folder, sampler, setting.device, setting.dtype, lambda _: None, **options)
+    model = LazyModel(setting.folder, sampler, setting.device, setting.dtype, lambda _: None, **options)
 
     def make(store: Path, count: int, batch: int | None = None) -> Any:
         from benchbench.hub import models
 
         return generate(
-            model.subject("base", None),
+            model.with_adapter("base", None),
             setting.prompts(count),
             sampler=sampler,
             dtype=setting.dtype,

@@ -1,4 +1,4 @@
-"""What all rows of a table have in common: the model, the sampler, the prompts, how many images, which seeds."""
+"""The conditions that all rows of a table share: model, sampler, prompts, number of images, evaluation seeds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from benchbench.runtime.hashing import digest
 
 
-class Protocol(BaseModel):
-    """Two tables with the same ``digest`` may be compared; the digest says nothing of device or batch size."""
+class EvalConditions(BaseModel):
+    """Two tables with the same ``digest`` may be compared. Device and batch size are no part of the conditions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,11 +29,11 @@ class Protocol(BaseModel):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits; what a model is called does not matter."""
+        """16 hexadecimal digits that name the conditions; the model counts by its hash, not by its name."""
         return digest(self.model_dump(exclude={"model"}))
 
     def describe(self) -> str:
-        """The protocol in a sentence, for captions."""
+        """Returns the conditions as one sentence for captions."""
         settings = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in self.sampler.items())
         seeds = ", ".join(map(str, self.eval_seeds))
         images = f"{self.images_per_prompt} image{'s' if self.images_per_prompt > 1 else ''}"

@@ -1,0 +1,64 @@
+"""A base model that generates images for an evaluation, by itself or fine-tuned; loaded when an image is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from benchbench.diffusion import backbones
+from benchbench.diffusion.backbones import Backbone
+from benchbench.diffusion.compile import speed_up
+from benchbench.diffusion.load_finetuned import with_weights
+from benchbench.diffusion.policy import make_policy
+from benchbench.diffusion.sample import sample
+from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
+from benchbench.hub import models
+from benchbench.hub.models import LocalModel
+from benchbench.store.runs import Adapter
+
+
+class LazyModel:
+    """A base model that is loaded when the first image is missing, and serves every adapter in turn.
+
+    ``sampler`` is the arguments of ``make_policy``. ``on_load`` is called once, with the loaded Backbone.
+    """
+
+    def __init__(
+        self,
+        model: str | LocalModel,
+        sampler: Mapping[str, Any],
+        device: str,
+        dtype: str,
+        on_load: Callable[[Backbone], None],
+        *,
+        compiled: bool = False,
+        channels_last: bool = False,
+    ) -> None:
+        self.model, self.sampler, self.device, self.dtype = models.find(model), sampler, device, dtype
+        self.on_load = on_load
+        self.compiled, self.channels_last = compiled, channels_last
+        self._backbone: Backbone | None = None
+
+    def with_adapter(self, label: str, adapter: Adapter | None) -> EvaluatedModel:
+        """Returns the base model (no adapter) or a fine-tuned one. Only the one that was opened last may be used."""
+        return EvaluatedModel(label, self.model.hash, adapter.hash if adapter else None, lambda: self._open(adapter))
+
+    def close(self) -> None:
+        """Releases the weights, so that rewards have the memory."""
+        self._backbone = None
+
+    def _open(self, adapter: Adapter | None) -> ImageGenerator:
+        base = self._backbone
+        if base is None:
+            base = self._backbone = backbones.load(self.model, self.device, self.dtype)
+            self.on_load(base)
+            speed_up((base.network, base.vae), self.compiled, self.channels_last)
+        backbone = with_weights(base, adapter.weights if adapter else None)
+        if backbone.network is not base.network:
+            speed_up((backbone.network, backbone.vae), self.compiled, self.channels_last)
+        if adapter and adapter.weights.kind == "pipeline":
+            del base
+            self.close()  # the pipeline replaces the base model, and memory may not hold both
+        policy = make_policy(backbone, **self.sampler)
+        return ImageGenerator(partial(sample, policy), policy.threads)

@@ -1,0 +1,196 @@
+"""The base of every protocol: settings, a cost, ``measure``, which returns rows, and ``table``, which shows them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pandas as pd
+from pydantic import Field
+
+from benchbench.config import SamplerConfig
+from benchbench.diffusion.cost import GRADIENT
+from benchbench.errors import UsageError
+from benchbench.evaluate.measure import device_and_dtype
+from benchbench.evaluate.reward_table import PublishedValues
+from benchbench.evaluate.rows import check_model
+from benchbench.hub import models
+from benchbench.hub.models import LocalModel
+from benchbench.report.table import Table
+from benchbench.rewards import lookup
+from benchbench.rewards.mix import Ensemble
+from benchbench.runtime.files import Log
+from benchbench.stats.intervals import LEVEL
+from benchbench.store.runs import Adapter, AdapterReference, find_adapter
+from benchbench.types import PromptSet, Reward, Settings
+
+
+class ProtocolSettings(Settings):
+    """The settings of every protocol."""
+
+    seed: int = Field(0, ge=0, description="of the noise")
+    sampler: SamplerConfig | None = Field(None, description="none: the one that the run was trained with")
+
+
+S = TypeVar("S", bound=ProtocolSettings)
+
+
+@dataclass(frozen=True)
+class ProtocolCost:
+    """Counts of guided UNet evaluations without and with gradient, decoded images and reward calls."""
+
+    unet_evals: int = 0
+    unet_grads: int = 0
+    decodes: int = 0
+    reward_calls: int = 0
+    gradient: str = "lora"
+    """The kind of gradient that is counted: a key of ``benchbench.diffusion.cost.GRADIENT``."""
+
+    @property
+    def nfe(self) -> float:
+        """All UNet evaluations, those with gradient converted to evaluations without."""
+        return self.unet_evals + GRADIENT[self.gradient] * self.unet_grads
+
+    def __str__(self) -> str:
+        grads = f" and {self.unet_grads:,} with gradient" if self.unet_grads else ""
+        return (
+            f"{self.unet_evals:,} guided UNet evaluations{grads}, {self.decodes:,} decoded images, "
+            f"{self.reward_calls:,} reward calls"
+        )
+
+
+class PaperProtocol(ABC, Generic[S]):
+    """A protocol of a paper. ``quick`` holds its settings under --quick.
+
+    Frames are tidy: columns that name the unit (prompt_index, prompt, sample), the step ``k`` if there is one, and
+    value columns. A caller that puts several trainings into one row adds the column ``train_seed``.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    schema: ClassVar[int] = 1  # raised when the same settings would mean other numbers
+    has_base: ClassVar[bool] = True  # True if the base model is a row by itself
+    dtype: ClassVar[str | None] = None  # the only precision to measure in, if there is one
+    compared: ClassVar[tuple[str, tuple[str, ...]] | None] = None  # a setting to compare, and its default values
+    Settings: ClassVar[type[ProtocolSettings]]
+    quick: S
+
+    @abstractmethod
+    def measure(
+        self,
+        model: str | LocalModel,
+        run: AdapterReference | None,
+        prompts: PromptSet,
+        reward: str | type[Reward],
+        settings: S,
+        *,
+        store: Path,
+        device: str | None = None,
+        dtype: str = "auto",
+        log: Log = print,
+    ) -> pd.DataFrame:
+        """Returns the rows of one model under one reward; computes only what the store lacks.
+
+        ``run`` is None for the base model. Raises UsageError, MissingError, CorruptError, RunError.
+        """
+
+    def precision(self, dtype: str, device: str | None) -> str:
+        """Returns the precision to measure in if the user asks for ``dtype``.
+
+        Raises UsageError for an unknown name, or if the protocol is defined only in another precision.
+        """
+        picked = device_and_dtype(device, self.dtype or dtype)[1]
+        if self.dtype and dtype not in ("auto", self.dtype):
+            raise UsageError(
+                f"{self.name} cannot be measured in {dtype}",
+                "rounding in that precision is as large as what it measures",
+                f"leave --dtype out, or say --dtype {self.dtype}",
+            )
+        return picked
+
+    @abstractmethod
+    def cost(self, settings: S, steps: int) -> ProtocolCost:
+        """Returns the cost of one row with a sampler of ``steps`` steps if the store is empty."""
+
+    @abstractmethod
+    def table(
+        self,
+        frames: Mapping[str, pd.DataFrame],
+        settings: S,
+        about: str = "",
+        *,
+        name: str | None = None,
+        published: PublishedValues | None = None,
+        quick: bool = False,
+        level: float = LEVEL,
+    ) -> Table:
+        """Returns the table of frames by row label, with intervals.
+
+        ``about`` (model, prompts, reward) starts the caption; ``published`` values are shown beside ours.
+        """
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model, prompts and a reward to measure: all that decides the rows beside the protocol's settings."""
+
+    model: LocalModel
+    model_hash: str
+    adapter: Adapter | None
+    sampler: SamplerConfig
+    device: str
+    dtype: str
+    prompts: PromptSet
+    reward: type[Reward]
+
+    def key(self) -> dict[str, Any]:
+        """Returns the JSON-able identity, which has hashes, and neither the device nor the model's name."""
+        return {
+            "model": self.model_hash,
+            "adapter": self.adapter.hash if self.adapter else None,
+            "sampler": self.sampler.model_dump(mode="json"),
+            "dtype": self.dtype,
+            "prompts": self.prompts.hash,
+            "reward": [self.reward.name, self.reward.version],
+        }
+
+    @property
+    def label(self) -> str:
+        """The model's name, with the run's if there is one."""
+        return f"{self.model} with {self.adapter.label}" if self.adapter else self.model.name
+
+
+def find_target(
+    model: str | LocalModel,
+    run: AdapterReference | None,
+    prompts: PromptSet,
+    reward: str | type[Reward],
+    settings: ProtocolSettings,
+    store: Path,
+    device: str | None,
+    dtype: str,
+    log: Log,
+) -> Target:
+    """Returns the target that these names stand for; loads no weights.
+
+    Raises UsageError for a mix of rewards, and what looking up rewards, runs, models and devices raises.
+    """
+    reward_class = lookup.as_class(reward)
+    if issubclass(reward_class, Ensemble):
+        raise UsageError(
+            f"{reward_class.name} cannot be measured by this protocol",
+            "a mix of rewards has no scale of its own until it is normalised on a table's first row",
+            "measure each of its rewards by itself",
+        )
+    adapter = find_adapter(store, run) if run is not None else None
+    model = models.find(model)
+    if adapter:
+        check_model([adapter], model, model.own_hash, log)
+    trained_with = adapter.settings.get("sampler", {}) if adapter else {}
+    sampler = settings.sampler or SamplerConfig.model_validate(trained_with)
+    device, dtype = device_and_dtype(device, dtype)
+    return Target(model, model.own_hash, adapter, sampler, device, dtype, prompts, reward_class)
