@@ -147,9 +147,9 @@ def _precision(name: str, preset: str) -> list[object]:
 def _price(name: str, preset: str) -> list[list[object]]:
     """Effective batch and cost of a preset, counted over a network that does nothing; they do not depend on GPUs."""
     from benchbench import config
-    from benchbench.train.cost_estimate import price
+    from benchbench.train.cost_estimate import rollout_cost
 
-    p = price(config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset))
+    p = rollout_cost(config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset))
     facts = {
         "images a rollout": p.images,
         "optimiser steps a rollout": p.updates,

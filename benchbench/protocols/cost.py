@@ -44,7 +44,6 @@ from benchbench.stats.intervals import LEVEL
 from benchbench.store.measurements import MeasurementStore
 from benchbench.store.metrics import read_metrics
 from benchbench.store.runs import AdapterReference
-from benchbench.train.cost_estimate import price
 from benchbench.train.loop import train
 from benchbench.types import PromptSet, Reward
 
@@ -144,7 +143,7 @@ class TrainingCost(PaperProtocol[CostSettings]):
             settings.method, "shapes", "shapes-colour", "shapes-simple", 1_000_000, 0, settings.preset,
             [*settings.overrides, f"sampler.steps={steps}"],
         )  # fmt: skip
-        estimate = price(run_config)
+        estimate = rollout_cost(run_config)
         images = estimate.images * (settings.iterations + 1)
         evals, grads, calls = (
             round(count * images) for count in (estimate.unet_evals, estimate.unet_grads, estimate.reward_calls)

@@ -15,7 +15,7 @@ from benchbench.reproduce.plan import Plan, PlannedMeasurement
 from benchbench.runtime.progress import duration
 
 if TYPE_CHECKING:
-    from benchbench.train.cost_estimate import Price
+    from benchbench.train.cost_estimate import RolloutCost
 
 
 def training_seconds(config: RunConfig) -> float:
@@ -74,10 +74,10 @@ def _priced_settings(config: RunConfig) -> str:
 
 
 @cache
-def _price(config: str) -> Price:
-    from benchbench.train.cost_estimate import price
+def _price(config: str) -> RolloutCost:
+    from benchbench.train.cost_estimate import rollout_cost
 
-    return price(RunConfig.model_validate_json(config))
+    return rollout_cost(RunConfig.model_validate_json(config))
 
 
 def describe(plan: Plan, jobs: int) -> list[str]:

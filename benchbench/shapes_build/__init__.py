@@ -1,1 +1,1 @@
-"""How the shapes world is made: one file a stage, run in the order that `plan` gives."""
+"""Builds the shapes world. Each stage is one file; `plan` gives their order."""

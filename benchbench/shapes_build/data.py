@@ -1,4 +1,4 @@
-"""Pictures with their scenes, as tensors."""
+"""Draws scenes as tensors, with labels and captions, and provides batches and a learning rate schedule."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Pool:
-    """Scenes and their pictures."""
+    """N scenes with their pictures and labels."""
 
     scenes: list[Scene]
     images: Tensor
@@ -30,39 +30,39 @@ class Pool:
     """[N, 5]: the index of each attribute's value, in the order of `ATTRIBUTES`."""
 
     def pixels(self, index: Tensor) -> Tensor:
-        """[B, 3, 32, 32] float in [0, 1]."""
+        """Returns the pictures at `index` [B], float [B, 3, 32, 32] in [0, 1]."""
         return self.images[index].float() / 255
 
 
 def labels_of(scenes: list[Scene]) -> Tensor:
-    """[N, 5]: the index of each attribute's value, in the order of `ATTRIBUTES`."""
+    """Returns [N, 5]: the index of each attribute's value, in the order of `ATTRIBUTES`."""
     return torch.tensor([[VALUES[name].index(getattr(scene, name)) for name in ATTRIBUTES] for scene in scenes])
 
 
 def to_tensor(images: np.ndarray) -> Tensor:
-    """uint8 [N, 32, 32, 3] to uint8 [N, 3, 32, 32]."""
+    """Converts uint8 [N, 32, 32, 3] to uint8 [N, 3, 32, 32]."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
-    """Float [N, 3, 32, 32] in [0, 1] to uint8 [N, 32, 32, 3]."""
+    """Converts float [N, 3, 32, 32] in [0, 1] to uint8 [N, 32, 32, 3]."""
     return (pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def pool(count: int, seed: int) -> Pool:
-    """`count` random scenes with their pictures."""
+    """Returns `count` random scenes with their pictures and labels."""
     scenes, images = draw_many(count, seed)
     return Pool(scenes, to_tensor(images), labels_of(scenes))
 
 
 def captions_of(scenes: list[Scene], seed: int) -> list[str]:
-    """One caption a scene."""
+    """Returns one caption a scene."""
     rng = np.random.default_rng(seed)
     return [describe(scene, rng) for scene in scenes]
 
 
 def degrade(pixels: Tensor, share: float = 0.5) -> Tensor:
-    """Blurs some of the pictures [N, 3, 32, 32] and adds noise to others; `1 - share` of them stay as they are."""
+    """Returns pictures [N, 3, 32, 32], each blurred with probability `share` / 2, and independently noised as often."""
     n = len(pixels)
     blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     strength = torch.rand(n, 1, 1, 1) * (torch.rand(n, 1, 1, 1) < share / 2)
@@ -72,16 +72,16 @@ def degrade(pixels: Tensor, share: float = 0.5) -> Tensor:
 
 
 def batches(count: int, size: int, steps: int) -> list[Tensor]:
-    """Indices of `steps` batches that go through `count` items again and again in random order."""
+    """Returns the indices of `steps` batches that go through `count` items in one random order after another."""
     epochs = -(-steps * size // count)
     order = torch.cat([torch.randperm(count) for _ in range(epochs)])
     return list(order[: steps * size].view(steps, size))
 
 
-def schedule(optimiser: torch.optim.Optimizer, steps: int, warm_up: int = 100) -> torch.optim.lr_scheduler.LambdaLR:
-    """Learning rate: a short linear rise, a plateau, a linear fall to 2 % over the last 60 % of the steps."""
+def schedule(optimizer: torch.optim.Optimizer, steps: int, warm_up: int = 100) -> torch.optim.lr_scheduler.LambdaLR:
+    """Returns a schedule that rises linearly, stays, and falls linearly to 2 % over the last 60 % of the steps."""
 
     def factor(step: int) -> float:
         return min((step + 1) / warm_up, 1.0) * min(1.0, max(0.02, (steps - step) / (0.6 * steps)))
 
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

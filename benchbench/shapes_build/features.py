@@ -1,7 +1,7 @@
-"""Stage: a small convolutional net that names the attributes of pictures.
+"""Stage: trains a small convolutional network that names the attributes of pictures.
 
-Its inner features serve the autoencoder as a perceptual distance (the part that LPIPS plays for Stable Diffusion's
-autoencoder, arXiv:2112.10752) and the text tower as its image side. It is not shipped.
+Its features give the autoencoder a perceptual distance, as LPIPS does for Stable Diffusion's autoencoder
+(arXiv:2112.10752), and the text tower its image side. It is not shipped.
 """
 
 import torch
@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchbench.shapes.captions import ATTRIBUTES
-
-from .data import VALUES, batches, degrade, pool, schedule
-from .stage import Facts, Stage
+from benchbench.shapes_build.data import VALUES, batches, degrade, pool, schedule
+from benchbench.shapes_build.stage import Facts, Stage
 
 
 class Features(nn.Module):
-    """Three levels of features, a summary of 128 numbers, and one linear head an attribute."""
+    """A convolutional network with three levels of features, a 128-number summary and a linear head an attribute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,60 +30,61 @@ class Features(nn.Module):
         self.heads = nn.ModuleList([nn.Linear(128, len(VALUES[name])) for name in ATTRIBUTES])
 
     def levels(self, pixels: Tensor) -> list[Tensor]:
-        """Features of pictures [N, 3, 32, 32] in [0, 1] at 32, 16 and 8 pixels a side."""
-        x, found = 2 * pixels - 1, []
+        """Returns features of pictures [N, 3, 32, 32] in [0, 1] at 32, 16 and 8 pixels a side."""
+        x, levels = 2 * pixels - 1, []
         for block in self.blocks:
             x = block(x)
-            found.append(x)
-        return found
+            levels.append(x)
+        return levels
 
     def summarise(self, pixels: Tensor) -> Tensor:
-        """[N, 128]."""
-        return self.summary(self.levels(pixels)[-1])
+        """Returns the summary [N, 128] of pictures [N, 3, 32, 32] in [0, 1]."""
+        summary: Tensor = self.summary(self.levels(pixels)[-1])
+        return summary
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """One [N, values] of logits an attribute."""
+        """Returns logits [N, values] for each attribute."""
         summary = F.relu(self.summarise(pixels))
         return [head(summary) for head in self.heads]
 
-    def distance(self, pixels: Tensor, others: Tensor) -> Tensor:
-        """Mean squared difference of channel-normalised features, summed over levels; a scalar."""
+    def distance(self, pixels: Tensor, target: Tensor) -> Tensor:
+        """Returns the mean squared difference of channel-normalised features, summed over levels; a scalar."""
         with torch.no_grad():
-            right = self.levels(others)
-        left = self.levels(pixels)
-        gaps = [F.normalize(a, dim=1) - F.normalize(b, dim=1) for a, b in zip(left, right, strict=True)]
+            target_levels = self.levels(target)
+        levels = zip(self.levels(pixels), target_levels, strict=True)
+        gaps = [F.normalize(a, dim=1) - F.normalize(b, dim=1) for a, b in levels]
         return torch.stack([gap.square().sum(1).mean() for gap in gaps]).sum()
 
 
 def attribute_loss(logits: list[Tensor], labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the attributes."""
+    """Returns the mean cross-entropy over the attributes, a scalar; labels are [N, 5]."""
     return torch.stack([F.cross_entropy(part, labels[:, i]) for i, part in enumerate(logits)]).mean()
 
 
 def load(stage: Stage) -> Features:
-    """The trained net, frozen."""
+    """Returns the trained network, frozen."""
     net = Features()
     net.load_state_dict(load_file(stage.of("features") / "features.safetensors"))
     return net.requires_grad_(False).eval()
 
 
 def run(stage: Stage) -> Facts:
-    """Trains on drawings, some of them blurred or noisy."""
+    """Trains on drawings, some of them blurred or noisy; returns the facts for the record."""
     data = pool(stage.scale(16000, 1000), stage.seed)
-    held = pool(500, stage.seed + 1)
+    held_out = pool(500, stage.seed + 1)
     net, steps = Features(), stage.scale(2500, 40)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
-    rate = schedule(optimiser, steps)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
+    rate_schedule = schedule(optimizer, steps)
     for step, index in enumerate(batches(len(data.scenes), 64, steps), 1):
         loss = attribute_loss(net(degrade(data.pixels(index))), data.labels[index])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
-        rate.step()
+        optimizer.step()
+        rate_schedule.step()
         stage.report_step(step, steps, loss=loss.item())
     with torch.no_grad():
-        logits = net(held.images.float() / 255)
+        logits = net(held_out.images.float() / 255)
     guesses = torch.stack([part.argmax(1) for part in logits], dim=1)
-    right = dict(zip(ATTRIBUTES, (guesses == held.labels).float().mean(0).tolist(), strict=True))
+    accuracy = dict(zip(ATTRIBUTES, (guesses == held_out.labels).float().mean(0).tolist(), strict=True))
     save_file(net.state_dict(), stage.folder / "features.safetensors")
-    return {"steps": steps, "loss": loss.item(), "held_out_accuracy": right}
+    return {"steps": steps, "loss": loss.item(), "held_out_accuracy": accuracy}

@@ -1,12 +1,11 @@
-"""The stages, what each waits for, and the entry point that runs one of them: `python -m ...plan STAGE WORK SEED`."""
+"""Lists the stages with those they wait for; `python -m benchbench.shapes_build.plan STAGE WORK SEED` runs one."""
 
 import importlib
 import sys
 from pathlib import Path
 
 from benchbench.runtime.job_process import run_job
-
-from .stage import run_stage
+from benchbench.shapes_build.stage import run_stage
 
 STAGES: dict[str, tuple[str, ...]] = {
     "features": (),
@@ -21,11 +20,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     "measure": ("ship",),
     "spm": ("ship",),
 }
-"""Each stage and those it waits for, the most urgent first where several could start."""
+"""Each stage with the stages that it waits for. Where several could start, the first one listed starts first."""
 
 
 def run(stage: str, work: Path, seed: int, quick: bool) -> None:
-    """Runs one stage in this process. Every stage has a seed of its own."""
+    """Runs one stage in this process, with a seed that no other stage has."""
     module = importlib.import_module(f".{stage}", __package__)
     run_stage(module.run, work, stage, 1_000_000 * (seed + 1) + 10_000 * list(STAGES).index(stage), quick)
 

@@ -1,4 +1,4 @@
-"""Stage: half-precision copies of everything that is shipped, with the pipeline put together in diffusers' layout."""
+"""Stage: writes half-precision copies of all that is shipped, with the pipeline in diffusers' layout."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,13 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPTextModel
 
 from benchbench.runtime.json_files import read_object
-
-from . import tokenizer
-from .stage import Facts, Stage
-from .unet import make_scheduler
+from benchbench.shapes_build import tokenizer
+from benchbench.shapes_build.stage import Facts, Stage
+from benchbench.shapes_build.unet import make_scheduler
 
 
 def pipeline(work: Path) -> StableDiffusionPipeline:
-    """The text-to-image pipeline of the stages' results."""
+    """Returns the text-to-image pipeline of the parts that the stages trained."""
     return StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(work / "vae"),
         text_encoder=CLIPTextModel.from_pretrained(work / "text" / "text_encoder"),
@@ -29,8 +28,8 @@ def pipeline(work: Path) -> StableDiffusionPipeline:
     )
 
 
-def forget_origins(folder: Path) -> None:
-    """Takes out of the configs the path that each part was loaded from: two builds then give the same files."""
+def remove_paths(folder: Path) -> None:
+    """Removes from each config.json the path that the part was loaded from, so that two builds give the same files."""
     for file in folder.rglob("config.json"):
         config = read_object(file, "run the same command again")
         config.pop("_name_or_path", None)
@@ -38,7 +37,7 @@ def forget_origins(folder: Path) -> None:
 
 
 def run(stage: Stage) -> Facts:
-    """Writes model/, clip/, pref/ and aesthetic.safetensors."""
+    """Writes model/, clip/, pref/ and aesthetic.safetensors; returns the numbers of parameters."""
     pipe = pipeline(stage.work)
     parts = {"unet": pipe.unet, "vae": pipe.vae, "text_encoder": pipe.text_encoder}
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
@@ -51,5 +50,5 @@ def run(stage: Stage) -> Facts:
     weights = load_file(stage.of("aesthetic") / "aesthetic.safetensors")
     counts["aesthetic"] = sum(value.numel() for value in weights.values())
     save_file({name: value.half() for name, value in weights.items()}, stage.folder / "aesthetic.safetensors")
-    forget_origins(stage.folder)
+    remove_paths(stage.folder)
     return {"parameters": counts}

@@ -1,4 +1,4 @@
-"""One stage of a build: where it reads, where it writes, and the finish that makes it final."""
+"""Runs a stage of a build; its folder gets its final name only when the stage has ended."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbench.runtime.files import replacing_folder, sweep
+import torch
+
+from benchbench.runtime.files import Log, replacing_folder, sweep
 from benchbench.runtime.json_files import read_object, write_json
 from benchbench.runtime.status import report_progress
 
@@ -16,27 +18,27 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is given. It writes into `folder`, which gets its final name only when the stage has ended."""
+    """A stage's paths and settings. It writes into `folder`, which gets its final name when the stage has ended."""
 
     work: Path
-    """The folder of all stages' results."""
+    """The folder that holds a folder for each stage."""
     name: str
     seed: int
     quick: bool
-    """A smoke-size build: few pictures and steps, poor results."""
+    """True for a smoke-size build, with few pictures and steps and poor results."""
     folder: Path
-    log: Callable[[str], None] = print
+    log: Log = print
 
     def of(self, stage: str) -> Path:
-        """The folder of a stage that has ended."""
+        """Returns the folder of a stage that has ended."""
         return self.work / stage
 
     def scale(self, number: int, quick: int) -> int:
-        """`number`, or `quick` in a smoke-size build."""
+        """Returns `number`, or `quick` in a smoke-size build."""
         return quick if self.quick else number
 
     def report_step(self, step: int, steps: int, **numbers: float) -> None:
-        """Says how far the stage is, about twenty times in all, and reports it to the runner."""
+        """Logs the step and its numbers and reports the progress to the runner, about twenty times a stage."""
         if step % max(1, steps // 20) == 0 or step == steps:
             text = " ".join(f"{name} {value:.4f}" for name, value in numbers.items())
             self.log(f"{self.name} {step}/{steps} {text}")
@@ -44,13 +46,13 @@ class Stage:
 
 
 def is_done(work: Path, stage: str) -> bool:
-    """Whether the stage has ended before; half-written results never carry the final name."""
+    """Returns True where the stage has ended before; a half-written folder never has the final name."""
     return (work / stage / FACTS).is_file()
 
 
 def facts(work: Path, stage: str) -> Facts:
-    """What a stage that has ended noted."""
-    return read_object(work / stage / FACTS, "delete the folder of that stage; it is made again")
+    """Returns the facts that a stage wrote when it ended."""
+    return read_object(work / stage / FACTS, "delete the folder of that stage; the same command runs it again")
 
 
 def run_stage(
@@ -59,19 +61,17 @@ def run_stage(
     stage: str,
     seed: int,
     quick: bool,
-    log: Callable[[str], None] = print,
+    log: Log = print,
 ) -> None:
-    """Runs one stage on one thread and renames its folder at the end."""
-    import torch
-
+    """Runs one stage on one thread, writes its facts and renames its folder. Earlier leftovers are removed first."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     started = time.monotonic(), time.process_time()
 
     sweep(work, stage)
     with replacing_folder(work / stage) as folder:
-        noted = function(Stage(work, stage, seed, quick, folder, log))
-        noted["seconds"] = round(time.monotonic() - started[0], 1)
-        noted["cpu_seconds"] = round(time.process_time() - started[1], 1)
-        write_json(folder / FACTS, noted)
-    log(f"{stage} done in {noted['seconds']:.0f} s")
+        stage_facts = function(Stage(work, stage, seed, quick, folder, log))
+        stage_facts["seconds"] = round(time.monotonic() - started[0], 1)
+        stage_facts["cpu_seconds"] = round(time.process_time() - started[1], 1)
+        write_json(folder / FACTS, stage_facts)
+    log(f"{stage} done in {stage_facts['seconds']:.0f} s")

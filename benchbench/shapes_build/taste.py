@@ -1,15 +1,15 @@
-"""The hidden taste of the world's annotators: a rule on pixels that no reward gets to see."""
+"""Defines the hidden taste of the world's annotators, a rule on pixels that no reward is given."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 OPINION = 0.3
-"""Standard deviation of one annotator's opinion about the rule."""
+"""The standard deviation of an annotator's opinion around the rule."""
 
 
 def rule(pixels: Tensor) -> Tensor:
-    """How much annotators like pictures [N, 3, 32, 32] in [0, 1] on average: [N], about 5 with a spread of 1.
+    """Returns how much annotators like pictures [N, 3, 32, 32] in [0, 1] on average: [N], about 5 with a spread of 1.
 
     They like pure colours up to a point, an object that stands out from its surroundings, warm light and calm
     surfaces.
@@ -25,6 +25,6 @@ def rule(pixels: Tensor) -> Tensor:
 
 
 def opinions(pixels: Tensor) -> Tensor:
-    """One annotator's opinion of each picture."""
+    """Returns one annotator's opinion of each picture, [N]."""
     liking = rule(pixels)
     return liking + OPINION * torch.randn_like(liking)

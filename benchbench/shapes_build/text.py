@@ -1,7 +1,7 @@
-"""Stage: the pipeline's text tower, trained contrastively on captions and frozen afterwards.
+"""Stage: trains the pipeline's text tower contrastively on captions; it is frozen afterwards.
 
-Its image side is the feature net, which is not shipped. Linear heads on the text side make sure that the summary
-holds every attribute that the caption states.
+The image side is the feature network, which is not shipped. Linear heads on the text side make sure that the summary
+contains every attribute that the caption states.
 """
 
 import torch
@@ -10,14 +10,13 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
-
-from . import features, tokenizer
-from .data import VALUES, batches, captions_of, pool, schedule
-from .stage import Facts, Stage
+from benchbench.shapes_build import features, tokenizer
+from benchbench.shapes_build.data import VALUES, batches, captions_of, pool, schedule
+from benchbench.shapes_build.stage import Facts, Stage
 
 
 def config(vocabulary: int, **more: int) -> CLIPTextConfig:
-    """Two layers of width 96; `vocabulary` tokens, the last two of which mark start and end."""
+    """Returns a config of 2 layers of width 96. The last two of `vocabulary` tokens mark start and end."""
     return CLIPTextConfig(
         vocab_size=vocabulary,
         hidden_size=96,
@@ -33,61 +32,61 @@ def config(vocabulary: int, **more: int) -> CLIPTextConfig:
 
 
 def stated_labels(captions: list[str]) -> Tensor:
-    """[N, 5]: the index of each attribute's value, -100 where the caption does not state it."""
+    """Returns [N, 5]: the index of each attribute's value, or -100 where the caption does not state it."""
     rows = []
     for caption in captions:
-        said = stated_attributes(caption)
-        rows.append([VALUES[name].index(said[name]) if name in said else -100 for name in ATTRIBUTES])
+        stated = stated_attributes(caption)
+        rows.append([VALUES[name].index(stated[name]) if name in stated else -100 for name in ATTRIBUTES])
     return torch.tensor(rows)
 
 
 def contrastive(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's loss (arXiv:2103.00020): each picture to its caption among the batch's, and the reverse."""
+    """Returns CLIP's loss (arXiv:2103.00020), which matches pictures with captions within the batch; a scalar."""
     logits = scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
     target = torch.arange(len(logits))
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
 def load(stage: Stage) -> CLIPTextModel:
-    """The trained text tower, frozen."""
+    """Returns the trained text tower, frozen."""
     return CLIPTextModel.from_pretrained(stage.of("text") / "text_encoder").requires_grad_(False).eval()
 
 
 def run(stage: Stage) -> Facts:
-    """Trains the text tower and saves it with its tokenizer."""
-    words = tokenizer.make()
+    """Trains the text tower, saves it with its tokenizer and returns the facts for the record."""
+    clip_tokenizer = tokenizer.make()
     data = pool(stage.scale(10000, 600), stage.seed)
     with torch.no_grad():
-        judge = features.load(stage)
-        seen = torch.cat([judge.summarise(p.float() / 255) for p in data.images.split(500)])
+        feature_net = features.load(stage)
+        summaries = torch.cat([feature_net.summarise(p.float() / 255) for p in data.images.split(500)])
     captions = captions_of(data.scenes, stage.seed)
-    tokens, labels = tokenizer.encode(words, captions), stated_labels(captions)
+    tokens, labels = tokenizer.encode(clip_tokenizer, captions), stated_labels(captions)
 
-    tower = CLIPTextModel(config(len(words)))
+    tower = CLIPTextModel(config(len(clip_tokenizer)))
     image_side, text_side = nn.Linear(128, 64), nn.Linear(96, 64)
     heads = nn.ModuleList([nn.Linear(96, len(VALUES[name])) for name in ATTRIBUTES])
     scale = nn.Parameter(torch.tensor(2.5))
     parameters = [*tower.parameters(), *image_side.parameters(), *text_side.parameters(), *heads.parameters(), scale]
     steps = stage.scale(1500, 20)
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
-    rate = schedule(optimiser, steps)
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
+    rate_schedule = schedule(optimizer, steps)
     for step, index in enumerate(batches(len(captions) - 500, 96, steps), 1):
         summary = tower(tokens[index]).pooler_output
-        pairing = contrastive(image_side(seen[index]), text_side(summary), scale)
+        pairing = contrastive(image_side(summaries[index]), text_side(summary), scale)
         naming = sum(F.cross_entropy(head(summary), labels[index, i]) for i, head in enumerate(heads)) / len(heads)
         loss = pairing + naming
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
-        rate.step()
+        optimizer.step()
+        rate_schedule.step()
         stage.report_step(step, steps, loss=loss.item(), pairing=pairing.item())
 
     accuracy = {}
     with torch.no_grad():
         summary = tower.eval()(tokens[-500:]).pooler_output
         for i, name in enumerate(ATTRIBUTES):
-            said = labels[-500:, i] >= 0
-            accuracy[name] = (heads[i](summary).argmax(1) == labels[-500:, i])[said].float().mean().item()
+            stated = labels[-500:, i] >= 0
+            accuracy[name] = (heads[i](summary).argmax(1) == labels[-500:, i])[stated].float().mean().item()
     tower.save_pretrained(stage.folder / "text_encoder")
-    words.save_pretrained(stage.folder / "tokenizer")
-    return {"steps": steps, "loss": loss.item(), "tokens": len(words), "held_out_accuracy": accuracy}
+    clip_tokenizer.save_pretrained(stage.folder / "tokenizer")
+    return {"steps": steps, "loss": loss.item(), "tokens": len(clip_tokenizer), "held_out_accuracy": accuracy}

@@ -1,27 +1,28 @@
-"""The tokenizer: byte-pair encoding learned from the words that captions are made of."""
+"""Makes the tokenizer, a byte-pair encoding that is learned from the words of the captions."""
 
 import itertools
 from collections import Counter
 from pathlib import Path
 
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from benchbench.shapes.captions import POSITION_PHRASES
 from benchbench.shapes.drawing import COLOURS, SHAPES, SIZES
 
 LENGTH = 20
-"""Tokens of a prompt, with the start and end marks."""
+"""The number of tokens of a prompt, with the start and end marks."""
 END = "</w>"
 
 
 def words() -> list[str]:
-    """Every word of the captions, each once, in alphabetical order."""
+    """Returns the words of the captions in alphabetical order."""
     places = itertools.chain.from_iterable(place.split() for place in POSITION_PHRASES.values())
     return sorted({"a", "an", "on", "background", *places, *COLOURS, *SHAPES, *SIZES})
 
 
 def learn_merges(corpus: list[str]) -> list[tuple[str, str]]:
-    """Merges in the order learned, until every word is one token; among equally frequent pairs the first by name."""
+    """Returns merges in the order learned, until each word is one token; equally frequent pairs merge by name."""
     pieces = [(*word[:-1], word[-1] + END) for word in corpus]
     merges: list[tuple[str, str]] = []
     while True:
@@ -44,14 +45,14 @@ def _join(piece: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
 
 
 def _byte_symbols() -> list[str]:
-    """The 256 printable stand-ins for bytes, as in GPT-2's byte-level encoding: printable ones stand for themselves."""
-    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    """Returns a printable symbol for each of the 256 bytes, as GPT-2 does; a printable byte is its own symbol."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     spare = itertools.count(256)
-    return [chr(byte) if byte in kept else chr(next(spare)) for byte in range(256)]
+    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
 
 
 def make() -> CLIPTokenizer:
-    """A CLIP tokenizer: bytes, bytes that end a word, merges in their order, and the marks of start and end."""
+    """Returns a CLIP tokenizer: bytes, bytes that end a word, merges in their order, and the start and end marks."""
     merges = learn_merges(words())
     symbols = _byte_symbols()
     entries = [*symbols, *(s + END for s in symbols), *(a + b for a, b in merges)]
@@ -68,11 +69,13 @@ def make() -> CLIPTokenizer:
     )
 
 
-def encode(tokenizer: CLIPTokenizer, prompts: list[str]):  # type: ignore[no-untyped-def]
-    """Token ids of prompts, int64 [N, 20]."""
-    return tokenizer(prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt").input_ids
+def encode(tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
+    """Returns the token ids of prompts, int64 [N, 20]."""
+    encoded = tokenizer(prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
+    ids: Tensor = encoded.input_ids
+    return ids
 
 
 def save(folder: Path) -> None:
-    """Writes the tokenizer as a folder that `from_pretrained` reads."""
+    """Writes the tokenizer into a folder that `from_pretrained` reads."""
     make().save_pretrained(folder)

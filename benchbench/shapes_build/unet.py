@@ -1,4 +1,4 @@
-"""Stage: the denoiser, trained on latents with the text tower frozen."""
+"""Stage: trains the denoiser on latents; the text tower is frozen."""
 
 import copy
 
@@ -8,21 +8,22 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import text, tokenizer
-from .data import batches, captions_of, pool, schedule
-from .stage import Facts, Stage, facts
+from benchbench.shapes.drawing import Scene
+from benchbench.shapes_build import text, tokenizer
+from benchbench.shapes_build.data import batches, captions_of, pool, schedule
+from benchbench.shapes_build.stage import Facts, Stage, facts
 
 BATCH = 48
 EMPTY = 0.1
-"""Share of captions left empty, for classifier-free guidance."""
+"""The share of captions that are left empty, for classifier-free guidance."""
 STEPS = 1000
-"""Few on purpose: with 2600, samples follow their prompts perfectly, and alignment would have nothing to improve."""
+"""Few on purpose. After 2600 steps samples follow prompts perfectly, which leaves alignment nothing to improve."""
 AVERAGE = 0.998
-"""Decay of the weights' running average, which is what is kept."""
+"""The decay of the running average of the weights; the average is what is saved."""
 
 
 def make() -> UNet2DConditionModel:
-    """An untrained denoiser of 2.4 million parameters; `attention_head_dim` 4 means 4 heads, as in SD-1.5's config."""
+    """Returns an untrained denoiser of 2.4 million parameters; `attention_head_dim` 4 means 4 heads, as in SD 1.5."""
     return UNet2DConditionModel(
         sample_size=8,
         in_channels=4,
@@ -38,7 +39,7 @@ def make() -> UNet2DConditionModel:
 
 
 def make_scheduler() -> DDIMScheduler:
-    """The noise schedule with Stable Diffusion 1.5's numbers."""
+    """Returns the noise schedule of Stable Diffusion 1.5."""
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
@@ -51,49 +52,49 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-def _conditions(stage: Stage, scenes: list) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
-    """Token ids of three captions a scene, [3, N, 20], and those of the empty caption, [20]."""
-    words = tokenizer.make()
-    several = [tokenizer.encode(words, captions_of(scenes, stage.seed + i)) for i in range(3)]
-    return torch.stack(several), tokenizer.encode(words, [""])[0]
+def _tokens(stage: Stage, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
+    """Returns the token ids of three captions a scene, [3, N, 20], and those of the empty caption, [20]."""
+    clip_tokenizer = tokenizer.make()
+    captions = [tokenizer.encode(clip_tokenizer, captions_of(scenes, stage.seed + i)) for i in range(3)]
+    return torch.stack(captions), tokenizer.encode(clip_tokenizer, [""])[0]
 
 
 @torch.no_grad()
-def _follow(average: UNet2DConditionModel, net: UNet2DConditionModel, decay: float) -> None:
-    for kept, new in zip(average.parameters(), net.parameters(), strict=True):
-        kept.lerp_(new, 1 - decay)
+def _update_average(average: UNet2DConditionModel, net: UNet2DConditionModel, decay: float) -> None:
+    for mean, parameter in zip(average.parameters(), net.parameters(), strict=True):
+        mean.lerp_(parameter, 1 - decay)
 
 
 def run(stage: Stage) -> Facts:
-    """Noise prediction with mean squared error."""
+    """Trains on the mean squared error of the predicted noise; saves the average of the weights."""
     stored = load_file(stage.of("latents") / "latents.safetensors")
     scenes = pool(len(stored["mean"]), facts(stage.work, "latents")["pool_seed"]).scenes
-    tokens, empty = _conditions(stage, scenes)
+    tokens, empty = _tokens(stage, scenes)
     tower = text.load(stage)
     scheduler = make_scheduler()
     net = make()
     average = copy.deepcopy(net).requires_grad_(False)
     steps = stage.scale(STEPS, 10)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=1.5e-3, weight_decay=0.01)
-    rate = schedule(optimiser, steps)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1.5e-3, weight_decay=0.01)
+    rate_schedule = schedule(optimizer, steps)
     recent = 1.0
     for step, index in enumerate(batches(len(scenes), BATCH, steps), 1):
         latents = stored["mean"][index] + stored["deviation"][index] * torch.randn(len(index), 4, 8, 8)
-        words = tokens[torch.randint(3, (len(index),)), index]
-        words = torch.where(torch.rand(len(index), 1) < EMPTY, empty, words)
+        ids = tokens[torch.randint(3, (len(index),)), index]
+        ids = torch.where(torch.rand(len(index), 1) < EMPTY, empty, ids)
         with torch.no_grad():
-            context = tower(words).last_hidden_state
+            context = tower(ids).last_hidden_state
         noise = torch.randn_like(latents)
         times = torch.randint(1000, (len(index),))
-        guess = net(scheduler.add_noise(latents, noise, times), times, context).sample
-        loss = F.mse_loss(guess, noise)
-        optimiser.zero_grad()
+        predicted = net(scheduler.add_noise(latents, noise, times), times, context).sample
+        loss = F.mse_loss(predicted, noise)
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        rate.step()
-        # A short average while everything still changes quickly.
-        _follow(average, net, min(AVERAGE, step / (step + 10)))
+        optimizer.step()
+        rate_schedule.step()
+        # At first the average is over few steps, since the weights change quickly.
+        _update_average(average, net, min(AVERAGE, step / (step + 10)))
         recent += (loss.item() - recent) / min(step, 100)
         stage.report_step(step, steps, loss=recent)
     average.save_pretrained(stage.folder / "unet")

@@ -1,4 +1,4 @@
-"""Stage: the autoencoder, 32x32 pixels to 4x8x8 latents and back."""
+"""Stage: trains the autoencoder, from 32x32 pixels to 4x8x8 latents and back."""
 
 import torch
 from diffusers import AutoencoderKL
@@ -6,19 +6,18 @@ from torch import Tensor
 
 from benchbench.shapes import oracle
 from benchbench.shapes.drawing import draw_many
-
-from . import features
-from .data import batches, pool, schedule, to_tensor, to_uint8
-from .stage import Facts, Stage
+from benchbench.shapes_build import features
+from benchbench.shapes_build.data import batches, pool, schedule, to_tensor, to_uint8
+from benchbench.shapes_build.stage import Facts, Stage
 
 KL = 2e-3
-"""Weight of the Kullback-Leibler term, per pixel and channel of the picture."""
+"""The weight of the Kullback-Leibler term, per pixel and channel of the picture."""
 PERCEPTUAL = 0.15
-"""Weight of the perceptual distance."""
+"""The weight of the perceptual distance."""
 
 
 def make() -> AutoencoderKL:
-    """An untrained autoencoder: two halvings, 16 to 64 channels, about 0.7 million parameters."""
+    """Returns an untrained autoencoder: it halves the resolution twice and has about 0.7 million parameters."""
     return AutoencoderKL(
         block_out_channels=[16, 32, 64],
         down_block_types=["DownEncoderBlock2D"] * 3,
@@ -31,7 +30,7 @@ def make() -> AutoencoderKL:
 
 
 def load(stage: Stage) -> AutoencoderKL:
-    """The trained autoencoder, frozen."""
+    """Returns the trained autoencoder, frozen."""
     return AutoencoderKL.from_pretrained(stage.of("vae")).requires_grad_(False).eval()
 
 
@@ -41,7 +40,11 @@ def _slopes(pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def reconstruct(vae: AutoencoderKL, pixels: Tensor, noise: float = 0.0, size: int = 100) -> Tensor:
-    """Pictures [N, 3, 32, 32] in [0, 1] through the autoencoder; `noise` is added to latents, in their own sd."""
+    """Encodes and decodes pictures [N, 3, 32, 32] in [0, 1], `size` at a time, and returns the reconstructions.
+
+    Noise with a standard deviation between 0 and `noise` of the latents' own, drawn for each picture, is added to its
+    latents.
+    """
     parts = []
     for part in pixels.split(size):
         latents = vae.encode(2 * part - 1).latent_dist.mode()
@@ -53,37 +56,37 @@ def reconstruct(vae: AutoencoderKL, pixels: Tensor, noise: float = 0.0, size: in
 
 
 def check(vae: AutoencoderKL, seed: int, count: int = 500) -> Facts:
-    """The oracle's hit rates on reconstructed drawings, and their peak signal-to-noise ratio in dB."""
+    """Returns the oracle's hit rates on reconstructed drawings, and their peak signal-to-noise ratio in dB."""
     scenes, images = draw_many(count, seed)
     pixels = to_tensor(images).float() / 255
-    again = reconstruct(vae, pixels)
-    return oracle.hit_rates(to_uint8(again), scenes) | {
-        "psnr_db": float(-10 * torch.log10((again - pixels).square().mean()))
+    reconstructed = reconstruct(vae, pixels)
+    return oracle.hit_rates(to_uint8(reconstructed), scenes) | {
+        "psnr_db": float(-10 * torch.log10((reconstructed - pixels).square().mean()))
     }
 
 
 def run(stage: Stage) -> Facts:
-    """Small batches and many steps: with large batches and few steps it stays blurred."""
+    """Trains in small batches and many steps, since large batches and few steps give blurred pictures."""
     data = pool(stage.scale(24000, 1000), stage.seed)
-    judge = features.load(stage)
+    feature_net = features.load(stage)
     vae = make().to(memory_format=torch.channels_last)
     steps = stage.scale(11000, 30)
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-4)
-    rate = schedule(optimiser, steps, warm_up=200)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+    rate_schedule = schedule(optimizer, steps, warm_up=200)
     for step, index in enumerate(batches(len(data.scenes), 16, steps), 1):
         pixels = data.pixels(index).contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(2 * pixels - 1).latent_dist
-        again = vae.decode(posterior.sample()).sample / 2 + 0.5
-        error = (again - pixels).abs().mean() + 2 * (again - pixels).square().mean()
-        edges = sum((a - b).abs().mean() for a, b in zip(_slopes(again), _slopes(pixels), strict=True))
-        perceptual = judge.distance(again, pixels)
+        decoded = vae.decode(posterior.sample()).sample / 2 + 0.5
+        error = (decoded - pixels).abs().mean() + 2 * (decoded - pixels).square().mean()
+        edges = sum((a - b).abs().mean() for a, b in zip(_slopes(decoded), _slopes(pixels), strict=True))
+        perceptual = feature_net.distance(decoded, pixels)
         spread = posterior.kl().mean() / pixels[0].numel()
         loss = error + 0.5 * edges + PERCEPTUAL * perceptual + KL * spread
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimiser.step()
-        rate.step()
+        optimizer.step()
+        rate_schedule.step()
         stage.report_step(
             step, steps, loss=loss.item(), error=error.item(), perceptual=perceptual.item(), kl=spread.item() * 12
         )
@@ -92,8 +95,8 @@ def run(stage: Stage) -> Facts:
             vae.train()
     vae = vae.to(memory_format=torch.contiguous_format).requires_grad_(False).eval()
     with torch.no_grad():
-        sample = data.images[:2000].float() / 127.5 - 1
-        latents = torch.cat([vae.encode(part).latent_dist.sample() for part in sample.split(100)])
+        pixels = data.images[:2000].float() / 127.5 - 1
+        latents = torch.cat([vae.encode(part).latent_dist.sample() for part in pixels.split(100)])
     vae.register_to_config(scaling_factor=round(1.0 / latents.std().item(), 5))
     vae.save_pretrained(stage.folder)
     return {

@@ -1,4 +1,4 @@
-"""Before the first step: the statistics by which an ensemble normalises its members."""
+"""Calibrates an ensemble reward before a run's first step: mean and deviation of each member on base-model images."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ FILE = "ensemble.json"
 
 @torch.no_grad()
 def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, log: Log) -> None:
-    """Calibrates an ensemble on base-model images; a resumed run loads the saved statistics, or makes lost ones again.
+    """Calibrates an ensemble on base-model images; does nothing for any other reward.
 
-    Call it before a checkpoint is restored: the policy must be the untrained one.
+    Writes the statistics into the run's folder ``out``. A resumed run loads them, or computes them again where the file
+    is missing or damaged. The policy must still be untrained, so call this before a checkpoint is restored.
     """
     if not isinstance(reward, mix.Ensemble):
         return
@@ -34,14 +35,14 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, log
     else:
         n = len(prompts)
         samples = [Sample(prompts.prompts[i % n], i // n, i % n) for i in range(IMAGES)]
-        fits = Splitter("making images to calibrate on", policy.backbone.batch_size, row="image", log=log)
+        splitter = Splitter("making images to calibrate on", policy.backbone.batch_size, row="image", log=log)
 
-        def make(rows: slice) -> list[Image.Image]:
+        def generate_rows(rows: slice) -> list[Image.Image]:
             with policy.attempt():
                 return to_pil(policy.decoder(generate(policy, samples[rows], Noise(0, "calibration"))))
 
         with policy.evaluating():
-            images = [image for _, part in fits.parts(make, IMAGES) for image in part]
+            images = [image for _, part in splitter.parts(generate_rows, IMAGES) for image in part]
         reward.calibrate(images, [sample.prompt for sample in samples])
         mix.save_statistics(out / FILE, reward.name, reward.statistics, "images of the base model")
     mix.log_statistics(reward.name, reward.statistics, "images of the base model", log)

@@ -1,17 +1,18 @@
-"""Checkpoints: written whole or not at all, checked when read.
+"""Writes and reads checkpoints. A checkpoint is on disk completely or not at all, and is verified when it is read.
 
-What is on disk at each instant: ``checkpoints/NNNNNNNN/`` folders that are complete, and perhaps a ``.*.tmp`` folder of
-a killed writer, which nobody reads and the next writer removes. Each holds ``adapter-NNN.safetensors``,
-``optimizer-NNN.safetensors`` and ``state.json`` with the sha256 of all. The last two are kept.
+At any moment the run's folder holds complete folders ``checkpoints/NNNNNNNN/``, and perhaps a ``.*.tmp`` folder that a
+killed process left, which nobody reads and the next write removes. A checkpoint consists of
+``adapter-NNN.safetensors``, ``optimizer-NNN.safetensors`` and ``state.json``, which records the sha256 of the other
+files. The last two checkpoints are kept.
 
-Tensors are written and read a gigabyte at a time: to train all of SDXL means 40 GB of weights and moments on the GPU,
-of which the host never holds more than one file.
+Tensors are written and read a gigabyte at a time. Training every weight of SDXL keeps 40 GB of weights and moments on
+the GPU, and the host never holds more than one file of them.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,64 +23,67 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchbench.errors import CorruptError
-from benchbench.runtime.files import replacing_folder, sweep
+from benchbench.runtime.files import Log, replacing_folder, sweep
 from benchbench.runtime.hashing import file_sha256
 from benchbench.runtime.json_files import parse_object, write_json
 
 KEEP = 2
-FILE_BYTES = 2**30  # of one file, and so of host memory
+FILE_BYTES = 2**30  # largest size of a file, which is also the host memory that a checkpoint takes
 
 
 @dataclass
 class State:
-    """Everything a resumed run needs beside tensors."""
+    """Everything that a resumed run needs besides tensors."""
 
-    run: str  # digest of the RunConfig and the model's hash: a checkpoint of another run is refused
+    run: str  # ``run_folder.run_key``; a checkpoint with another key is refused
     samples: int = 0
-    updates: int = 0  # optimiser steps: the position in the learning rate's warm-up
+    updates: int = 0  # optimizer steps, which the learning rate's warm-up counts
     seconds: float = 0.0
     metrics_bytes: int = 0
     cost: dict[str, int] = field(default_factory=dict)
     constant_images: int = 0
     method: dict[str, Any] = field(default_factory=dict)
-    loss_scale: dict[str, Any] = field(default_factory=dict)  # of fp16
+    loss_scale: dict[str, Any] = field(default_factory=dict)  # empty unless the run trains in fp16
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> dict[str, Tensor]:
-    """The optimiser's moments and step counts, by the parameter's place, where they are."""
+    """Returns the optimizer's moments and step counts under ``INDEX.NAME``, on the device where they are."""
     return {
-        f"{i}.{name}": torch.as_tensor(value).detach()  # Adafactor counts in plain numbers
+        f"{i}.{name}": torch.as_tensor(value).detach()  # Adafactor's step count is a plain number
         for i, parameter in enumerate(parameters)
         for name, value in optimizer.state.get(parameter, {}).items()
     }
 
 
 def save_tensors(folder: Path, stem: str, tensors: Mapping[str, Tensor]) -> None:
-    """Writes ``stem-000.safetensors`` and so on, each copied from the device, written and dropped before the next."""
+    """Writes ``stem-000.safetensors``, ``stem-001.safetensors``, ...; the host holds one file's tensors at a time."""
     part: dict[str, Tensor] = {}
     size = count = 0
     for name, tensor in tensors.items():
-        bytes_ = tensor.numel() * tensor.element_size()
-        if part and size + bytes_ > FILE_BYTES:
+        tensor_bytes = tensor.numel() * tensor.element_size()
+        if part and size + tensor_bytes > FILE_BYTES:
             save_file(part, folder / f"{stem}-{count:03d}.safetensors")
             part, size, count = {}, 0, count + 1
         part[name] = tensor.cpu().contiguous()
-        size += bytes_
+        size += tensor_bytes
     save_file(part, folder / f"{stem}-{count:03d}.safetensors")
 
 
 def read_tensors(folder: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of those files by name, one at a time, on the CPU."""
+    """Yields the name and the CPU tensor of each entry in the files that ``save_tensors`` wrote, one at a time."""
     for file in sorted(folder.glob(f"{stem}-*.safetensors")):
-        with safe_open(file, "pt") as opened:
-            for name in opened.keys():  # noqa: SIM118  # not a dict
-                yield name, opened.get_tensor(name)
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  # not a dict
+                yield name, tensors.get_tensor(name)
 
 
 def write(run: Path, state: State, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Path:
-    """Writes the checkpoint of ``state.samples``. Errors: RunError (disk full), with nothing half-written left."""
+    """Writes the checkpoint of ``state`` and returns its folder; removes all but the last ``KEEP``.
+
+    Errors: RunError where the disk is full; nothing half-written is left then.
+    """
     root = run / "checkpoints"
-    final = root / f"{state.samples:08d}"  # may exist: the same samples again, after a resumption from before them
+    final = root / f"{state.samples:08d}"  # exists already where a resumed run comes by again
     sweep(root)
     with replacing_folder(final) as temporary:
         save_tensors(temporary, "adapter", {str(i): p.detach() for i, p in enumerate(parameters)})
@@ -96,12 +100,13 @@ def read_latest(
     expected: str,
     parameters: list[torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    log: Callable[[str], None],
+    log: Log,
 ) -> State | None:
-    """Restores the newest sound checkpoint into the parameters and the optimiser; None where there is none yet.
+    """Restores the newest intact checkpoint into the parameters and the optimizer, and returns its State.
 
-    A damaged one is named and the one before it is taken. Errors: CorruptError where none of those there are is sound,
-    or where they belong to another run.
+    Returns None where the run has no checkpoint yet. A damaged one is logged and the one before it is used.
+
+    Errors: CorruptError where all checkpoints are damaged, or where they belong to another run.
     """
     folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
     for folder in folders:
@@ -111,7 +116,7 @@ def read_latest(
                 if file_sha256(folder / name) != sha256:
                     raise ValueError(f"{name} does not have the sha256 that was recorded")
             state = State(**raw)
-        except Exception as error:  # OSError, JSON, safetensors: all mean a damaged checkpoint
+        except Exception as error:  # an OSError, invalid JSON or safetensors: the checkpoint is damaged
             log(f"checkpoint {folder.name} is damaged and not used ({error})")
             continue
         if state.run != expected:
@@ -124,7 +129,7 @@ def read_latest(
         return state
     if folders:
         raise CorruptError(
-            f"no checkpoint of {run} can be read", f"{len(folders)} are there, all damaged", "train into another --out"
+            f"no checkpoint of {run} can be read", f"all {len(folders)} are damaged", "train into another --out"
         )
     return None
 
@@ -134,13 +139,13 @@ def _restore(folder: Path, parameters: list[torch.nn.Parameter], optimizer: torc
     for name, value in read_tensors(folder, "adapter"):
         parameters[int(name)].copy_(value)
     for key, value in read_tensors(folder, "optimizer"):
-        place, name = key.split(".", 1)
-        parameter = parameters[int(place)]
-        # a fused optimiser wants its step count on the device, the others theirs on the CPU
-        stays = name == "step" and not any(group.get("fused") for group in optimizer.param_groups)
-        optimizer.state[parameter][name] = value if stays else value.to(parameter.device)
+        index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        # a fused optimizer keeps its step count on the device, any other on the CPU
+        stays_on_cpu = name == "step" and not any(group.get("fused") for group in optimizer.param_groups)
+        optimizer.state[parameter][name] = value if stays_on_cpu else value.to(parameter.device)
 
 
 def save_done(run: Path, done: dict[str, Any]) -> None:
-    """Marks the run complete."""
+    """Writes done.json, which marks the run as complete."""
     write_json(run / "done.json", done)

@@ -1,4 +1,4 @@
-"""What a setting costs, counted and not guessed: one rollout, or batch of pairs, over a network that does nothing."""
+"""Counts what a setting costs by running one rollout, or one batch of pairs, over a network that does nothing."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ SD15 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linea
 
 
 @dataclass(frozen=True)
-class Price:
-    """Of one rollout, a final image at a time; an offline method's is the reading of its batch."""
+class RolloutCost:
+    """The cost of one rollout per final image; an offline method's rollout is the reading of one batch."""
 
     images: int
-    """Final images of a rollout, or those that a batch shows."""
+    """Final images of a rollout, or images in a batch."""
     updates: int
-    """Optimiser steps of a rollout."""
+    """Optimizer steps of a rollout."""
     rows: int
-    """Denoising steps, pairs of them, or pairs of images, of the largest optimiser step: the effective batch."""
+    """The effective batch: rows (denoising steps, pairs of them or pairs of images) of the largest optimizer step."""
     unet_evals: float
-    """Guided ones; one without guidance is half of one, as in all that follow."""
+    """Network evaluations with guidance; here and below, one without guidance counts as half."""
     unet_grads: float
     reward_calls: float
     nfe: float
-    """All evaluations with and without gradient as those without, as in a run's log; without its fixed evaluations."""
+    """All evaluations in units of one without gradient, as a run logs them; fixed evaluations are not included."""
 
 
-class _Net(nn.Module):
+class _FakeNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
@@ -50,37 +50,37 @@ class _Net(nn.Module):
         return SimpleNamespace(sample=0.1 * self.weight * x)
 
 
-class _Policy(Policy):
-    most = 0  # rows of the largest evaluation without gradient, outside the loss
+class _CountingPolicy(Policy):
+    largest = 0  # rows of the largest evaluation without gradient, outside the loss
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         return Cond(torch.zeros(len(prompts), 1, 1), torch.zeros(1, 1, 1))
 
     def eps(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
-        self._see(x)
+        self._note_rows(x)
         return super().eps(x, k, cond)
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-        self._see(x)
+        self._note_rows(x)
         return super().predict(x, tau, cond)
 
-    def _see(self, x: Tensor) -> None:
+    def _note_rows(self, x: Tensor) -> None:
         if not torch.is_grad_enabled():
-            self.most = max(self.most, len(x))
+            self.largest = max(self.largest, len(x))
 
 
-class _Judge(StepScorer):
-    """Tells any two images apart, by far; images of 8x8 pixels, so that no two are the same in 8 bits."""
+class _FakeReward(StepScorer):
+    """Gives any two images of 8x8 pixels scores that are far apart, so that every pair has a winner."""
 
     name, version, unit, range, differentiable, weights = "dry", "1", "x", (0.0, 1e9), True, "none"
-    most = 0  # images of the largest call without gradient
+    largest = 0  # images of the largest call without gradient
 
     def score(self, images: Any, prompts: Sequence[str]) -> Tensor:
-        raise AssertionError("a dry rollout reads the differentiable path only")
+        raise AssertionError("this rollout calls the differentiable path only")
 
     def score_differentiable(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         if not torch.is_grad_enabled():
-            self.most = max(self.most, len(images))
+            self.largest = max(self.largest, len(images))
         return 1e9 * images.flatten(1).mean(1)
 
     def score_at(self, images: Tensor, prompts: Sequence[str], tau: Tensor) -> Tensor:
@@ -93,42 +93,42 @@ def _decode(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The largest parts that a run asks of the device at a time, before anything is cut to fit."""
+    """The most rows that a run puts on the device at a time, before anything is split to fit its memory."""
 
     batch: Batch
-    """The largest batch of an optimiser step, with latents of 4x8x8."""
-    walked: int
+    """The largest batch of an optimizer step, with latents of 4x8x8."""
+    denoised: int
     """Rows of the largest evaluation of the network without gradient, in a rollout or before the loss."""
-    judged: int
+    scored: int
     """Images of the largest reward call without gradient."""
 
 
 class _Rollout:
-    """One rollout of ``train.batch`` images with every pair told apart: for SPO, the most there can be."""
+    """One rollout of ``train.batch`` images in which no pair is a tie, so that SPO has the most pairs possible."""
 
     def __init__(self, config: RunConfig) -> None:
         self.method, self.cfg, sampler = config.method_class(), config.method_config, config.sampler
         backbone: Any = SimpleNamespace(
-            network=_Net(), latent_shape=SHAPE, device=torch.device("cpu"), batch_size=64, dtype="fp32"
+            network=_FakeNetwork(), latent_shape=SHAPE, device=torch.device("cpu"), batch_size=64, dtype="fp32"
         )
         schedule = Schedule.from_config(SD15, sampler.steps, sampler.eta)
-        self.policy, self.judge = _Policy(backbone, schedule, sampler.guidance_scale), _Judge()
+        self.policy, self.reward = _CountingPolicy(backbone, schedule, sampler.guidance_scale), _FakeReward()
         self.noise = Noise(0, "dry")
         self.count = max(1, config.train.batch // self.method.images(self.cfg))
 
     def batches(self) -> Iterator[Batch]:
-        """Yields the batch of each optimiser step; call it without gradient."""
+        """Yields the batch of each optimizer step; the caller disables gradients."""
         if isinstance(self.method, OfflineMethod):
-            yield _read(self.method, self.policy, self.count, self.cfg, self.noise)
+            yield _offline_batch(self.method, self.policy, self.count, self.cfg, self.noise)
             return
-        reward = StepReward(_decode, self.judge, self.policy)  # type: ignore[arg-type]
+        step_reward = StepReward(_decode, self.reward, self.policy)  # type: ignore[arg-type]
         samples = [Sample("x", i) for i in range(self.count)]
-        for batch, _ in self.method.collect(self.policy, samples, reward, self.cfg, self.noise):
+        for batch, _ in self.method.collect(self.policy, samples, step_reward, self.cfg, self.noise):
             yield batch
 
 
-def price(config: RunConfig) -> Price:
-    """Counts one rollout."""
+def rollout_cost(config: RunConfig) -> RolloutCost:
+    """Runs one rollout with its losses and returns what it cost."""
     rollout, rows = _Rollout(config), []
     policy, method = rollout.policy, rollout.method
     with torch.no_grad():
@@ -138,15 +138,15 @@ def price(config: RunConfig) -> Price:
                 method.loss(policy, batch, rollout.cfg, rollout.noise)
     images, cost = rollout.count * method.images(rollout.cfg), policy.cost
     evals, grads = cost.unet_evals + cost.plain_evals / 2, cost.unet_grads + cost.plain_grads / 2
-    each = (n / images for n in (evals, grads, cost.reward_calls, cost.nfe(config.train.finetune)))
-    return Price(images, len(rows), max(rows, default=0), *each)
+    per_image = (n / images for n in (evals, grads, cost.reward_calls, cost.nfe(config.train.finetune)))
+    return RolloutCost(images, len(rows), max(rows, default=0), *per_image)
 
 
-def fixed_evaluations(config: RunConfig, rollout: Price) -> int:
-    """Guided UNet evaluations of a whole run's evaluations on fixed noise, of which each ends a ``rollout`` or the run.
+def fixed_evaluations(config: RunConfig, rollout: RolloutCost) -> int:
+    """Returns the guided network evaluations that a run spends on its evaluations with fixed noise.
 
-    There is one at the start, one wherever ``eval_every`` samples or ``eval_steps`` optimiser steps have passed, and
-    one at the end.
+    A run evaluates at its start, at the end of each rollout that passes a multiple of ``eval_every`` samples or
+    ``eval_steps`` optimizer steps, and at its end.
     """
     train, total = config.train, config.samples
     if not train.eval_every:
@@ -160,18 +160,18 @@ def fixed_evaluations(config: RunConfig, rollout: Price) -> int:
 
 @torch.no_grad()
 def sizes(config: RunConfig) -> Sizes:
-    """Returns what one rollout asks of the device at a time. Optimiser steps are left out: they change no size."""
+    """Returns the largest numbers of rows in one rollout. It takes no optimizer steps, since they change no size."""
     rollout = _Rollout(config)
     batch = max(rollout.batches(), key=len)
-    return Sizes(batch, rollout.policy.most, rollout.judge.most)
+    return Sizes(batch, rollout.policy.largest, rollout.reward.largest)
 
 
-def _read(method: OfflineMethod[Any], policy: Policy, count: int, cfg: Any, noise: Noise) -> Batch:
-    """A prepared batch of ``count`` draws."""
+def _offline_batch(method: OfflineMethod[Any], policy: Policy, count: int, cfg: Any, noise: Noise) -> Batch:
+    """Returns a prepared batch of ``count`` draws with random latents."""
     draw, cond = torch.arange(count), policy.encode(["x"] * count)
-    x = noise.generator("latents")
-    first, second = (torch.randn((count, *SHAPE), generator=x) for _ in range(2))
-    whole: Batch = ImagePairs(first, second, cond, draw)
+    generator = noise.generator("latents")
+    winner, loser = (torch.randn((count, *SHAPE), generator=generator) for _ in range(2))
+    batch: Batch = ImagePairs(winner, loser, cond, draw)
     if method.winners(cfg) is not None:
-        whole = Images(first, cond, draw, torch.ones(count))
-    return method.prepare(policy, whole, cfg, noise)[0]
+        batch = Images(winner, cond, draw, torch.ones(count))
+    return method.prepare(policy, batch, cfg, noise)[0]

@@ -1,4 +1,4 @@
-"""A training run on fake CUDA tensors: each of its parts is run once at a number of rows, and its peak is read off."""
+"""Runs each part of a training run once on fake CUDA tensors and measures its peak memory."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import make_policy
 from benchbench.noise import Noise
 from benchbench.train.cost_estimate import Sizes
+from benchbench.train.optimizer import make_optimizer
 from benchbench.train.reward_memory import Ballast, RewardMemory
-from benchbench.train.setup import make_optimizer
 from benchbench.types import Batch, Cond
 
-STEP = 1  # a denoising step: all take the same memory
+STEP = 1  # the denoising step that is run; all take the same memory
 
 
 class FakeRun:
-    """The run's weights, adapter, optimiser and reward on the fake device, as ``setup.build`` has them on a real one.
+    """Holds the run's weights, adapter, optimizer and reward on the fake device, as ``setup.build`` makes them.
 
-    Made and used within ``fake_cuda`` and ``live``. ``base`` is what is alive between two optimiser steps, gradients
-    too; each part of the run gives how far its peak, at a number of rows, lies above that, in bytes.
+    Create and use it within ``fake_cuda`` and ``live``. ``base`` is the memory between two optimizer steps in bytes,
+    with gradients. ``train``, ``denoise``, ``score`` and ``guide`` each run one part of the run on a number of rows and
+    return how many bytes its peak lies above ``base``.
     """
 
     def __init__(self, config: RunConfig, dtype: str, sizes: Sizes, reward: RewardMemory, live: LiveMemory) -> None:
@@ -45,31 +46,31 @@ class FakeRun:
         speed_up([self.backbone.network, self.backbone.vae], False, train.channels_last)
         self.parameters = self.policy.parameters()
         self.optimizer = make_optimizer(train, self.parameters)
-        self.reward = StepReward(Decoder(self.backbone), Ballast(reward), self.policy)
+        self.step_reward = StepReward(Decoder(self.backbone), Ballast(reward), self.policy)
         self.method, self.cfg, self.noise = config.method_class(), config.method_config, Noise(0, "memory")
         self.cond = self.policy.encode(["x"])
         self.batch = self._enlarged(sizes.batch)
-        self.first, self.updating = self._first_update()
+        gradients, update = self._first_update()
         self.base = live.now
-        self.first, self.updating = self.first - self.base, self.updating - self.base
+        self.train_one_row, self.update = gradients - self.base, update - self.base
 
     def _enlarged(self, small: Batch) -> Batch:
-        """Returns this kind of batch with latents of the model's size."""
-        made: dict[str, Any] = {}
+        """Returns a batch of the same class and length with latents of the model's size."""
+        fields: dict[str, Any] = {}
         for name, value in small.rows().items():
             if isinstance(value, Cond):
-                made[name] = self.cond.repeat(len(small))
+                fields[name] = self.cond.repeat(len(small))
             elif value.dim() > 1:
-                made[name] = self._latents(len(small))
+                fields[name] = self._latents(len(small))
             else:
-                made[name] = torch.full((len(small),), STEP, dtype=value.dtype, device="cuda")
-        return replace(small, **made)
+                fields[name] = torch.full((len(small),), STEP, dtype=value.dtype, device="cuda")
+        return replace(small, **fields)
 
     def _latents(self, rows: int) -> Tensor:
         return torch.empty(rows, *self.backbone.latent_shape, device="cuda")
 
     def _first_update(self) -> tuple[int, int]:
-        """Peaks of the first optimiser step, on one row, with the optimiser's state, which is made at its end."""
+        """Returns the peak bytes of one row's gradients and of the optimizer step, both with the optimizer's state."""
         self._gradients(1)
         gradients, before = self.live.peak, self.live.now
         self.live.reset_peak()
@@ -82,38 +83,38 @@ class FakeRun:
         loss, _ = self.method.loss(self.policy, self.batch[:rows], self.cfg, self.noise)
         loss.backward()
 
-    def checkpoint(self, on: bool) -> None:
-        """Gradient checkpointing of the UNet, and of the VAE, through which guidance differentiates."""
+    def set_gradient_checkpointing(self, on: bool) -> None:
+        """Turns gradient checkpointing on or off in the network and in the VAE, which guidance differentiates."""
         for network in (self.backbone.network, self.backbone.vae):
             (network.enable_gradient_checkpointing if on else network.disable_gradient_checkpointing)()
 
     def train(self, rows: int) -> int:
-        """Loss and gradients of so many rows of the batch."""
+        """Computes loss and gradients of the first ``rows`` rows of the batch."""
         self.live.reset_peak()
         self._gradients(rows)
         return self.live.peak - self.base
 
     @torch.no_grad()
-    def walk(self, rows: int) -> int:
-        """A denoising step of so many samples, without gradient."""
+    def denoise(self, rows: int) -> int:
+        """Takes a denoising step of ``rows`` samples without gradient."""
         self.live.reset_peak()
         k = torch.full((rows,), STEP, device="cuda")
         self.policy.step(self._latents(rows), k, self.cond.repeat(rows))
         return self.live.peak - self.base
 
     @torch.no_grad()
-    def judge(self, rows: int) -> int:
-        """So many images decoded at a time, and judged."""
+    def score(self, rows: int) -> int:
+        """Decodes and scores ``rows`` images at a time."""
         self.live.reset_peak()
-        self.reward.decoder.fits.size = rows
-        self.reward(self._latents(rows), ["x"] * rows, "memory", torch.tensor(STEP))
-        self.reward._unchecked.clear()
+        self.step_reward.decoder.fits.size = rows
+        self.step_reward(self._latents(rows), ["x"] * rows, "memory", torch.tensor(STEP))
+        self.step_reward._unchecked.clear()
         return self.live.peak - self.base
 
     def guide(self, rows: int) -> int:
-        """The reward's gradient through the decoder and the UNet at so many samples."""
+        """Differentiates the reward of ``rows`` samples through the decoder and the network."""
         self.live.reset_peak()
-        self.reward.decoder.fits.size = rows
-        guide(self.policy, self.reward, self._latents(rows), STEP, self.cond.repeat(rows), ["x"] * rows, 0.1, 0.5)
-        self.reward._unchecked.clear()
+        self.step_reward.decoder.fits.size = rows
+        guide(self.policy, self.step_reward, self._latents(rows), STEP, self.cond.repeat(rows), ["x"] * rows, 0.1, 0.5)
+        self.step_reward._unchecked.clear()
         return self.live.peak - self.base

@@ -1,18 +1,17 @@
-"""Measures once what rounding does to a run's first optimiser step, and compares it with the clip or the logit.
+"""Measures once how far rounding moves a run's first optimizer step, compared with the clip or the logit's scale.
 
 | logged | meaning |
 |---|---|
-| ``start.log_ratio`` | largest absolute log-ratio of the first rows before any update, where it should be 0 |
+| ``start.log_ratio`` | largest absolute log-ratio in the first rows before any update; it should be 0 |
 | ``start.log_prob_error`` | root mean square error of a step's log-prob against float32 arithmetic |
-| ``start.logit_error`` | the same of the logit of a loss on given images, once policy and reference round apart |
+| ``start.logit_error`` | root mean square error of an offline method's logit, once policy and reference round apart |
 
-The exact values come from the same network with every operation in float32, one operation at a time: no second copy of
-the weights is made.
+The exact values come from the same network, with the inputs of each operation cast to float32 for that operation
+alone, so that no second copy of the weights is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,28 +21,30 @@ from torch.overrides import TorchFunctionMode
 from benchbench.api import Method, OfflineMethod
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise
+from benchbench.runtime.files import Log
 from benchbench.types import Batch, ImagePairs, Images, StepPairs, Transitions
 
-Log = Callable[[str], None]
 HALF = (torch.float16, torch.bfloat16)
-LOGIT = 1.0  # where a sigmoid bends: an error of this size is as large as a preference
+LOGIT = 1.0  # an error of this size moves the sigmoid as much as a preference does
 
 
 class InFloat32(TorchFunctionMode):
-    """Within the block every operation on half-precision tensors computes in float32. For forward passes."""
+    """Computes every operation on half-precision tensors in float32 within the block; for forward passes only."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
-        if in_place:  # writes into its first argument, which a copy would not see
+        if in_place:  # a cast copy of its first argument would not receive the result
             return func(*args, **(kwargs or {}))
-        return func(*(_raise(arg) for arg in args), **{name: _raise(arg) for name, arg in (kwargs or {}).items()})
+        return func(
+            *(_to_float32(arg) for arg in args), **{name: _to_float32(arg) for name, arg in (kwargs or {}).items()}
+        )
 
 
-def _raise(value: Any) -> Any:
+def _to_float32(value: Any) -> Any:
     if isinstance(value, Tensor) and value.dtype in HALF:
         return value.float()
     if type(value) in (list, tuple):
-        return type(value)(_raise(item) for item in value)
+        return type(value)(_to_float32(item) for item in value)
     return value
 
 
@@ -51,42 +52,43 @@ def _raise(value: Any) -> Any:
 def measure_rounding(
     policy: Policy, batch: Batch, method: Method[Any], cfg: Any, noise: Noise, log: Log
 ) -> dict[str, float]:
-    """Metrics of a run's first batch, before any update; warns where rounding reaches the clip or the logit's scale.
+    """Returns the metrics above for a run's first batch; call it before any update.
 
-    None of its evaluations are charged to the run.
+    Logs a warning where rounding is as large as the clip or the logit's scale. Its evaluations are not counted as the
+    run's cost.
     """
     rows = batch[: min(policy.rows_at_once or len(batch), len(batch))]
     with policy.uncounted(), policy.processes.sharded(), torch.compiler.set_stance("force_eager"):
         if isinstance(rows, Transitions | StepPairs):
-            return _of_steps(policy, rows, cfg, log)
-        return _of_images(policy, rows, method, cfg, noise, log)
+            return _step_metrics(policy, rows, cfg, log)
+        return _image_metrics(policy, rows, method, cfg, noise, log)
 
 
-def _of_steps(policy: Policy, rows: Transitions | StepPairs, cfg: Any, log: Log) -> dict[str, float]:
+def _step_metrics(policy: Policy, rows: Transitions | StepPairs, cfg: Any, log: Log) -> dict[str, float]:
     x, x_next = (rows.x, rows.x_next) if isinstance(rows, Transitions) else (rows.x_w, rows.next_w)
     clip = getattr(cfg, "clip", None)
     dimensions = x[0].numel() if getattr(cfg, "log_prob", "mean") == "sum" else 1
-    found = policy.log_probs(x, x_next, rows.k, rows.cond)
+    log_prob = policy.log_probs(x, x_next, rows.k, rows.cond)
     if isinstance(rows, Transitions):
-        before = rows.log_prob
+        reference = rows.log_prob
     else:
         with policy.adapter_off():
-            before = policy.log_probs(x, x_next, rows.k, rows.cond)
-    seen = {"start.log_ratio": dimensions * float((found - before).abs().max())}
+            reference = policy.log_probs(x, x_next, rows.k, rows.cond)
+    metrics = {"start.log_ratio": dimensions * float((log_prob - reference).abs().max())}
     if _is_half(policy):
         with InFloat32():
             exact = policy.log_probs(x, x_next, rows.k, rows.cond)
-        seen["start.log_prob_error"] = dimensions * float((found - exact).square().mean().sqrt())
-    worst = max(seen.values())
+        metrics["start.log_prob_error"] = dimensions * float((log_prob - exact).square().mean().sqrt())
+    worst = max(metrics.values())
     if clip is not None and worst >= clip:
         log(
             f"warning: in {policy.backbone.dtype} rounding moves a log-ratio by {worst:.2g}, and the clip is {clip:g}: "
-            "ratios of small updates are noise. More exact: --set train.dtype=fp32"
+            "ratios of small updates are noise. For more precision: --set train.dtype=fp32"
         )
-    return seen
+    return metrics
 
 
-def _of_images(
+def _image_metrics(
     policy: Policy, rows: ImagePairs | Images, method: Method[Any], cfg: Any, noise: Noise, log: Log
 ) -> dict[str, float]:
     scale = method.logit_scale(cfg) if isinstance(method, OfflineMethod) else None
@@ -102,18 +104,18 @@ def _of_images(
     def errors() -> Tensor:
         return (policy.predict(noised, tau, cond) - target).square().flatten(1).mean(1)
 
-    found = errors()
+    rounded = errors()
     with InFloat32():
-        difference = found - errors()
+        difference = rounded - errors()
     if isinstance(rows, ImagePairs):
         winner, loser = difference.chunk(2)
         difference = winner - loser
-    # once they differ, the policy's rounding and the reference's are independent: twice the variance
+    # once the policy has moved, its rounding and the reference's are independent, which doubles the variance
     error = scale * float((2 * difference.square().mean()).sqrt())
     if error >= LOGIT:
         log(
             f"warning: in {policy.backbone.dtype} rounding moves the logit of a pair by {error:.2g}, as much as a "
-            "preference does. More exact: --set train.dtype=fp16 or fp32"
+            "preference does. For more precision: --set train.dtype=fp16 or fp32"
         )
     return {"start.logit_error": error}
 

@@ -1,4 +1,4 @@
-"""What the names of a run stand for: looked up once, and refused here if it can be refused without a weight."""
+"""Looks up the objects that a run's names stand for, once, and refuses what can be refused without loading a weight."""
 
 from __future__ import annotations
 
@@ -19,66 +19,69 @@ from benchbench.types import PromptSet, Reward, StepScorer
 
 @dataclass(frozen=True)
 class Inputs:
-    """The objects behind a RunConfig's names. Nothing is loaded."""
+    """The objects that a RunConfig's names stand for. No weights are loaded yet."""
 
     method: type[Method[Any]]
     cfg: MethodConfig
     """The method's settings."""
-    reward: type[Reward]
+    reward_class: type[Reward]
     prompts: PromptSet
     model: LocalModel
     pairs: str | PairsToMake | None
-    """What an offline method learns from."""
+    """A pair set's name, or pairs still to be made; None for an online method."""
 
 
 def look_up(
     config: RunConfig,
-    reward: type[Reward] | None = None,
+    reward_class: type[Reward] | None = None,
     prompts: PromptSet | None = None,
     model: LocalModel | None = None,
 ) -> Inputs:
-    """Looks up what is not given and checks that the run can be made. Errors: UsageError, MissingError."""
+    """Returns the run's Inputs; looks up what is not passed in, and checks that they fit together.
+
+    Errors: UsageError for a run that cannot be trained, MissingError for a file that is not on this machine.
+    """
     method, cfg = config.method_class, config.method_config
-    _check_reward(config, method, cfg, reward or lookup.get(config.reward))
+    _check_reward(config, method, cfg, reward_class or lookup.get(config.reward))
     _check_samples(config, method, cfg)
     prompts = prompts or prompt_sets.load(config.prompts)
     check_vocabulary(prompts, config.model)
-    model, reward = model or models.find(config.model), reward or lookup.require(config.reward)
+    model, reward_class = model or models.find(config.model), reward_class or lookup.require(config.reward)
     pairs: str | PairsToMake | None = None
     if config.pairs is not None:
-        pairs = look_up_pairs(config.pairs, {config.prompts: prompts}, {config.reward: reward})
-    return Inputs(method, cfg, reward, prompts, model, pairs)
+        pairs = look_up_pairs(config.pairs, {config.prompts: prompts}, {config.reward: reward_class})
+    return Inputs(method, cfg, reward_class, prompts, model, pairs)
 
 
-def _check_reward(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig, reward: type[Reward]) -> None:
-    """Errors: UsageError for a reward that the method cannot be trained on."""
-    if not reward.trainable:
+def _check_reward(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig, reward_class: type[Reward]) -> None:
+    """Raises UsageError for a reward that the method cannot be trained on."""
+    if not reward_class.trainable:
         raise UsageError(
             f"{config.reward} is a gold reward and is never trained on",
-            "it is what reward hacking is measured against",
+            "reward hacking is measured against it",
             "train on another reward: bench list rewards",
         )
     needs = method.needs(cfg)
-    if "reward_gradient" in needs and not reward.differentiable:
+    if "reward_gradient" in needs and not reward_class.differentiable:
         raise UsageError(
             f"{config.method} needs a differentiable reward, and {config.reward} is not",
             "its guidance follows the gradient of the reward",
             "use tailorpo, which only ranks, or a differentiable reward: bench list rewards",
         )
-    if "step_scorer" in needs and not issubclass(reward, StepScorer):
+    if "step_scorer" in needs and not issubclass(reward_class, StepScorer):
         raise UsageError(
             f"{config.method} needs a step-aware reward, and {config.reward} is not",
-            "its judge is told the timestep of the sample that it looks at",
-            "use --reward spm, or judge predictions by a plain reward: --set method.step_aware=false",
+            "its scorer needs the timestep of the sample that it scores",
+            "use --reward spm, or score predicted images with any reward: --set method.step_aware=false",
         )
 
 
 def _check_samples(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig) -> None:
-    """Errors: UsageError for a number of images that the method cannot make."""
-    per = method.images(cfg)
-    if config.samples % per:
+    """Raises UsageError for a number of images that the method cannot generate."""
+    images = method.images(cfg)
+    if config.samples % images:
         raise UsageError(
             f"--samples {config.samples} cannot be made by {config.method}",
-            f"it makes {per} images at a time",
-            f"use --samples {-(-config.samples // per) * per}",
+            f"it generates {images} images at a time",
+            f"use --samples {-(-config.samples // images) * images}",
         )

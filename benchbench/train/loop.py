@@ -1,4 +1,4 @@
-"""Trains a run into a folder: what its names stand for, its folder, its precision and its parts, on every process."""
+"""Trains a run into a folder: looks up its inputs, decides precision and memory use, loads its parts and trains."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from benchbench.diffusion.backbones import pick_device
 from benchbench.runtime import launch
 from benchbench.runtime.distributed import ProcessGroup
 from benchbench.runtime.file_errors import writing
+from benchbench.runtime.files import Log
 from benchbench.train.calibration import calibrate
 from benchbench.train.inputs import Inputs, look_up
-from benchbench.train.resolved import Resolved, agreed, read, resolve
+from benchbench.train.resolved import Resolved, agree, read, resolve
 from benchbench.train.run_folder import check_run_folder, run_key, write_run
-from benchbench.train.setup import Log, Parts, build
+from benchbench.train.setup import Parts, build
 from benchbench.train.trainer import Trainer
 
 
@@ -28,30 +29,30 @@ def train(
     skip_bad: bool = True,
     inputs: Inputs | None = None,
 ) -> Path:
-    """Trains into the folder ``out`` and returns it; a complete run is left as it is.
+    """Trains into the folder ``out`` and returns it; does nothing where the folder holds the complete run.
 
-    ``inputs`` is what the run's names stand for, where that was looked up already. An offline method's pairs are
-    looked up, or made, in ``store``; ``skip_bad`` goes on without a row that is broken.
+    ``inputs`` are the objects behind the run's names, where the caller has looked them up already. Pairs that a base
+    model makes for an offline method are found, or made, in ``store``; ``skip_bad`` skips rows that cannot be read.
 
     Errors: UsageError and MissingError before anything is loaded, CorruptError for checkpoints, RunError for a
-    non-finite reward, loss or gradient and a full disk. KeyboardInterrupt leaves a checkpoint that ``resume`` takes up.
+    non-finite reward, loss or gradient and for a full disk. KeyboardInterrupt leaves a checkpoint to ``resume`` from.
     """
     with launch.processes(device) as processes:
         log = log if processes.is_main else _silent
         with processes.raise_on_all():
-            found = inputs or look_up(config)
-            ours = check_run_folder(config, out, resume) if processes.is_main else True
-        if not all(processes.gather(ours)):
+            inputs = inputs or look_up(config)
+            incomplete = check_run_folder(config, out, resume) if processes.is_main else True
+        if not all(processes.gather(incomplete)):
             log(f"{out} is complete already; nothing to do")
             return out
         with processes.raise_on_all():
-            where = pick_device(device if processes.size == 1 else str(processes.device))
-            resolved = read(out) or resolve(config, where, log)
-        resolved = agreed(processes.gather(asdict(resolved)))
-        if resolved.words:
-            log(resolved.words)
+            run_device = pick_device(device if processes.size == 1 else str(processes.device))
+            resolved = read(out) or resolve(config, run_device, log)
+        resolved = agree(processes.gather(asdict(resolved)))
+        if resolved.summary:
+            log(resolved.summary)
         with processes.raise_on_all():
-            parts = build(config, found, resolved, where, log, store, skip_bad)
+            parts = build(config, inputs, resolved, run_device, log, store, skip_bad)
             parts.policy.processes = processes
         try:
             _train(config, resolved, parts, out, processes, log)
@@ -62,7 +63,7 @@ def train(
 
 
 def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, processes: ProcessGroup, log: Log) -> None:
-    """The run in its folder; what one process writes there is there for the others, who share it."""
+    """Writes the run's files and trains. The main process writes first, since the others read the same folder."""
     backbone, pairs = parts.policy.backbone, parts.reader.pairs.hash if parts.reader else None
     processes.check_same("settings, weights, pairs or precisions", run_key(config, resolved, backbone.hash, pairs))
     with processes.raise_on_all():
@@ -70,10 +71,10 @@ def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, proce
             with writing(out):
                 out.mkdir(parents=True, exist_ok=True)
             write_run(config, resolved, out, backbone.hash, str(backbone.device), pairs, processes.size)
-            calibrate(parts.reward.reward, parts.policy, parts.prompts, out, log)
+            calibrate(parts.step_reward.reward, parts.policy, parts.prompts, out, log)
     with processes.raise_on_all():
         if not processes.is_main:
-            calibrate(parts.reward.reward, parts.policy, parts.prompts, out, log)
+            calibrate(parts.step_reward.reward, parts.policy, parts.prompts, out, log)
         trainer = Trainer(config, resolved, parts, out, log)
     processes.check_same("checkpoints", trainer.state.samples)
     processes.check_same_weights(parts.parameters)
@@ -81,4 +82,4 @@ def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, proce
 
 
 def _silent(line: str) -> None:
-    """What processes other than the first say."""
+    """Logs nothing; the log of every process but the main one."""

@@ -1,7 +1,7 @@
-"""Memory plans made in a process of their own, which sees no GPU.
+"""Makes memory plans in a child process that sees no GPU.
 
-The count runs the training code on fake CUDA tensors and replaces parts of PyTorch while it does. Here none of that can
-reach the process that trains, and the count is the same on a machine with a GPU as on one without, where it is tested.
+The estimate runs the training code on fake CUDA tensors and replaces parts of PyTorch while it does. In a child none of
+that can reach the process that trains, and the estimate is the same on machines with and without a GPU.
 """
 
 from __future__ import annotations
@@ -19,38 +19,43 @@ from benchbench.config import RunConfig
 from benchbench.errors import BenchError, RunError
 from benchbench.train.memory_plan import MemoryPlan, plans
 
-SECONDS = 600  # SDXL takes two minutes on a slow core
+SECONDS = 600  # limit of the child; SDXL takes two minutes on a slow core
 
 
-def plans_apart(config: RunConfig, totals: Sequence[int], dtype: str | None = None) -> list[MemoryPlan]:
-    """Returns what ``memory_plan.plans`` returns. Errors: its own, and RunError for a process that fails or is late."""
-    asked = {"config": config.model_dump(mode="json"), "totals": list(totals), "dtype": dtype}
-    words, env = [sys.executable, "-m", "benchbench.train.memory_child"], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+def plans_in_child(config: RunConfig, totals: Sequence[int], dtype: str | None = None) -> list[MemoryPlan]:
+    """Returns what ``memory_plan.plans`` returns.
+
+    Errors: those of ``memory_plan.plans``, and RunError for a child that fails or takes longer than ``SECONDS``.
+    """
+    request = {"config": config.model_dump(mode="json"), "totals": list(totals), "dtype": dtype}
+    command, env = [sys.executable, "-m", "benchbench.train.memory_child"], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     try:
-        done = subprocess.run(words, input=json.dumps(asked), env=env, capture_output=True, text=True, timeout=SECONDS)
-        told = json.loads(done.stdout.splitlines()[-1])
+        child = subprocess.run(
+            command, input=json.dumps(request), env=env, capture_output=True, text=True, timeout=SECONDS
+        )
+        answer = json.loads(child.stdout.splitlines()[-1])
     except (subprocess.TimeoutExpired, OSError, ValueError, IndexError) as error:
         raise RunError(
-            "the memory of this run could not be counted",
+            "the memory of this run could not be estimated",
             f"{type(error).__name__}: {error}",
-            "name the parts yourself: --set train.micro_batch=2 train.gradient_checkpointing=on",
+            "set the memory use yourself: --set train.micro_batch=2 train.gradient_checkpointing=on",
         ) from error
-    if "error" in told:
-        kind, lines = told["error"]
-        raise getattr(errors, kind, RunError)(*lines)
-    return [MemoryPlan(**plan) for plan in told["plans"]]
+    if "error" in answer:
+        error_class, lines = answer["error"]
+        raise getattr(errors, error_class, RunError)(*lines)
+    return [MemoryPlan(**plan) for plan in answer["plans"]]
 
 
 def main() -> None:
-    """Reads what is asked from the standard input, and prints the plans, or the error, as one line of JSON."""
-    asked = json.load(sys.stdin)
-    told: dict[str, Any]
+    """Reads a request from the standard input, and prints the plans, or the error, as one line of JSON."""
+    request = json.load(sys.stdin)
+    answer: dict[str, Any]
     try:
-        made = plans(RunConfig.model_validate(asked["config"]), asked["totals"], asked["dtype"])
-        told = {"plans": [asdict(plan) for plan in made]}
+        result = plans(RunConfig.model_validate(request["config"]), request["totals"], request["dtype"])
+        answer = {"plans": [asdict(plan) for plan in result]}
     except BenchError as error:
-        told = {"error": [type(error).__name__, [error.problem, error.cause, error.remedy]]}
-    print(json.dumps(told), flush=True)
+        answer = {"error": [type(error).__name__, [error.problem, error.cause, error.remedy]]}
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The plan of a run in words: for the card that is here, or for the usual sizes where there is none.
+"""Tabulates the memory plan of a run, for this machine's card or, where there is none, for the usual sizes of cards.
 
-Imports no torch until a plan is asked for.
+Imports torch only inside functions, since `bench --help` must not load it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("card", "rows at a time", "gradient checkpointing", "guided samples", "peak, GiB", "of, GiB", "fits")
 GIB = 2**30
-CARD = 0.985  # of a card's nominal memory, what its driver reports
+REPORTED = 0.985  # the share of a card's nominal memory that its driver reports
 
 
 class Card(NamedTuple):
@@ -25,25 +25,28 @@ class Card(NamedTuple):
     total_bytes: int
 
 
-USUAL = tuple(Card(f"a card of {size} GB", int(size * CARD * GIB)) for size in (24, 40, 80))
+USUAL = tuple(Card(f"a card of {size} GB", int(size * REPORTED * GIB)) for size in (24, 40, 80))
 
 
 def cards(device: str | None = None) -> list[Card]:
-    """The CUDA device that a run would take; the usual sizes where there is none or the run is to be on a CPU."""
+    """Returns the CUDA device that a run would use, or ``USUAL`` where there is none or ``device`` is a CPU."""
     import torch
 
     if not torch.cuda.is_available() or (device or "cuda").partition(":")[0] != "cuda":
         return list(USUAL)
-    found = torch.cuda.get_device_properties(torch.device(device or "cuda"))
-    return [Card(found.name, found.total_memory)]
+    properties = torch.cuda.get_device_properties(torch.device(device or "cuda"))
+    return [Card(properties.name, properties.total_memory)]
 
 
 def rows(config: RunConfig, on: Sequence[Card]) -> list[list[object]]:
-    """A row for each card, under ``COLUMNS``. Errors: MissingError for a model that is neither here nor known."""
-    from benchbench.train.memory_child import plans_apart
+    """Returns a row for each card, with the columns ``COLUMNS``.
 
-    made = plans_apart(config, [card.total_bytes for card in on])
-    return [_row(card, plan) for card, plan in zip(on, made, strict=True)]
+    Errors: MissingError for a model that is neither on this machine nor known by its name.
+    """
+    from benchbench.train.memory_child import plans_in_child
+
+    plans = plans_in_child(config, [card.total_bytes for card in on])
+    return [_row(card, plan) for card, plan in zip(on, plans, strict=True)]
 
 
 def _row(card: Card, plan: MemoryPlan) -> list[object]:

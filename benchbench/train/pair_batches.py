@@ -1,4 +1,4 @@
-"""From a stream of pairs to the batches of an offline method: encoded, with their captions, each draw by its number."""
+"""Turns a stream of pairs into the batches of an offline method: encoded pictures and captions, one row a draw."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ BAD_ROWS = "bad_rows.json"
 
 
 class Reader:
-    """Collects for an offline method what an online one rolls out: a Batch of draws, named by sample numbers.
+    """Collects the batches of an offline method, in place of a rollout. A sample's number is the number of its draw.
 
-    Pictures become latents by a draw of the VAE's posterior times its scaling factor, as in the released code, with
-    noise by (seed, draw, side). Rows that had to be skipped are listed in the run's folder.
+    A picture's latents are a draw from the VAE's posterior times its scaling factor, as in the released code; the noise
+    depends on (seed, draw, side) alone. Skipped rows are listed in the run's folder.
     """
 
     def __init__(
@@ -49,32 +49,33 @@ class Reader:
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: Any, noise: Noise
     ) -> Iterator[tuple[Batch, Metrics]]:
-        """One Batch of the draws that the samples' numbers name; numbers follow each other."""
+        """Yields one Batch, of the draws that the samples' numbers name. The numbers must be consecutive."""
         first, size = samples[0].number, self.backbone.batch_size
         parts = []
         for start in range(first, first + len(samples), size):
             items = self.stream.batch(start, min(start + size, first + len(samples)))
-            parts.append(self._batch(policy, items, noise))
+            parts.append(self._encoded(policy, items, noise))
         batch, metrics = self.method.prepare(policy, type(parts[0]).cat(parts), cfg, noise)
         policy.cost.pairs += 0 if self.winners is not None else len(batch)
         if policy.processes.is_main:
-            self._report()
+            self._write_bad_rows()
         yield batch, {**metrics, "bad_rows": float(len(self.stream.bad))}
 
-    def _batch(self, policy: Policy, items: Sequence[PairItem], noise: Noise) -> Any:
+    def _encoded(self, policy: Policy, items: Sequence[PairItem], noise: Noise) -> Any:
+        """Returns ImagePairs of the items or, for a method that learns from single images, Images."""
         draws = [item.draw for item in items]
         cond = policy.encode([item.caption for item in items])
-        draw = torch.tensor(draws)  # stays on the host, where noise is drawn by it
+        draw = torch.tensor(draws)  # stays on the host, where the noise is drawn
 
         def encoded(pictures: list[Tensor], side: str) -> Tensor:
-            def share(rows: slice) -> Tensor:
-                def fits(some: slice) -> Tensor:
-                    own = slice(rows.start + some.start, rows.start + some.stop)
-                    return self.encode(torch.stack(pictures[own]), draws[own], noise, side)
+            def encode_share(share: slice) -> Tensor:
+                def encode_part(part: slice) -> Tensor:
+                    rows = slice(share.start + part.start, share.start + part.stop)
+                    return self.encode(torch.stack(pictures[rows]), draws[rows], noise, side)
 
-                return self.encoding(fits, rows.stop - rows.start)
+                return self.encoding(encode_part, share.stop - share.start)
 
-            return policy.processes.sharded_rows(len(draws), self.backbone.latent_shape, share)
+            return policy.processes.sharded_rows(len(draws), self.backbone.latent_shape, encode_share)
 
         if self.winners is None:
             x_w = encoded([item.winner for item in items], "winner")
@@ -86,15 +87,16 @@ class Reader:
         return Images(encoded(pictures, "winner"), cond, draw, label)
 
     def encode(self, pictures: Tensor, draws: Sequence[int], noise: Noise, side: str) -> Tensor:
-        """Scaled latents, float32 [N, C, h, w], of pictures [N, 3, H, W] in [-1, 1]."""
+        """Returns scaled latents, float32 [N, C, h, w], of pictures [N, 3, H, W] in [-1, 1]."""
         vae = self.backbone.vae
         posterior = vae.encode(pictures.to(self.backbone.device, vae.dtype)).latent_dist
         rows = [Sample("", d) for d in draws]
         z = noise.normal(rows, "vae", side, shape=self.backbone.latent_shape, device=self.backbone.device)
-        return (posterior.mean.float() + posterior.std.float() * z) * vae.config.scaling_factor
+        latents: Tensor = (posterior.mean.float() + posterior.std.float() * z) * vae.config.scaling_factor
+        return latents
 
-    def _report(self) -> None:
-        """bad_rows.json: every row skipped so far, also before a resumption."""
+    def _write_bad_rows(self) -> None:
+        """Writes bad_rows.json with every row skipped so far, also those from before the run was resumed."""
         if self.out is None or not self.stream.bad:
             return
         file = self.out / BAD_ROWS
@@ -104,5 +106,5 @@ class Reader:
             write_json(file, [rows[key] for key in sorted(rows)])
 
     def close(self) -> None:
-        """Ends the threads that decode ahead."""
+        """Ends the threads that decode pictures ahead."""
         self.stream.close()

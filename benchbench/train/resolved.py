@@ -1,4 +1,4 @@
-"""Decides precision and memory use at a run's start from its device; run.json keeps them for resumptions."""
+"""Decides a run's precision and memory use from its device when the run starts; run.json keeps them for resuming."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchbench.errors import CorruptError, RunError, UsageError
 from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import read_object, write_json
 from benchbench.runtime.precision import Precision
-from benchbench.train.memory_child import plans_apart
+from benchbench.train.memory_child import plans_in_child
 from benchbench.train.memory_plan import MemoryPlan
 
 KEY = "resolved"
@@ -25,58 +25,58 @@ ROWS = ("micro_batch", "walk_rows", "decode_rows", "guidance_rows")
 
 @dataclass(frozen=True)
 class Resolved:
-    """The precision is a part of the run's identity; how memory is used is not.
+    """The precision and the memory use of a run. The precision is a part of the run's identity; memory use is not.
 
-    ``dtype`` is the UNet's: fp32, tf32 (float32 weights, TF32 products), bf16 or fp16. ``reward_dtype`` is that of a
-    learned reward that judges or guides in training: fp32 or tf32.
+    ``dtype`` is the network's precision: fp32, tf32 (float32 weights, TF32 products), bf16 or fp16. ``reward_dtype`` is
+    the precision of a learned reward that scores or guides in training: fp32 or tf32.
     """
 
     dtype: str
     reward_dtype: Precision
     micro_batch: int
-    """Rows of one forward with gradient."""
+    """Rows of one forward pass with gradient."""
     gradient_checkpointing: bool = False
     walk_rows: int | None = None
-    """Samples of one evaluation without gradient; None, as in the two that follow: no limit is known."""
+    """Samples of one evaluation without gradient. None, here and in the next two fields, sets no limit."""
     decode_rows: int | None = None
-    """Images that are decoded and judged at a time."""
+    """Images that are decoded and scored at a time."""
     guidance_rows: int | None = None
     """Samples that TailorPO-G's guidance differentiates at a time."""
     peak_bytes: int | None = None
-    """Memory in use at the peak, as estimated."""
+    """The estimated peak memory; None on a CPU."""
     fits: bool = True
-    """False where the estimate is more than the device has, with even one row at a time."""
+    """False where even one row at a time needs more than the device has, by the estimate."""
 
     @property
     def identity(self) -> list[str]:
-        """The values that a checkpoint must agree with beside the settings."""
+        """The values that, besides the settings, must be the same for a checkpoint to be resumed."""
         return [self.dtype, self.reward_dtype]
 
     @property
-    def words(self) -> str:
-        """Describes how the run was cut to fit; empty on a CPU, where nothing is cut."""
+    def summary(self) -> str:
+        """Describes in a line how memory is used; empty on a CPU, where nothing is split."""
         if self.peak_bytes is None:
             return ""
-        kept = ", activations computed twice (gradient checkpointing)" if self.gradient_checkpointing else ""
+        recomputed = ", activations computed twice (gradient checkpointing)" if self.gradient_checkpointing else ""
         short = "" if self.fits else "; that is more than this device has, so it may run out of memory"
         peak = f"{self.peak_bytes / 2**30:.1f} GiB at the estimated peak"
-        return f"{self.dtype}, {self.micro_batch} rows at a time with gradient{kept}: {peak}{short}"
+        return f"{self.dtype}, {self.micro_batch} rows at a time with gradient{recomputed}: {peak}{short}"
 
 
 def resolve(config: RunConfig, device: torch.device, log: Log = print, total_bytes: int | None = None) -> Resolved:
-    """The precisions and the use of memory for a new run on ``device``. ``total_bytes`` stands in for its memory.
+    """Returns the precisions and the memory use of a new run on ``device``.
 
-    Errors: UsageError for TF32 asked for on a device that has none.
+    ``total_bytes`` overrides the memory of the device. Errors: UsageError for TF32 on a device that does not have it.
     """
     dtype: str = config.train.dtype
     if dtype == "auto":
         dtype = pick_dtype("auto", device)
-        wanted = config.method_class.precision(config.method_config).name
-        if device.type == "cuda" and wanted != "half":
-            dtype = wanted if wanted != "tf32" or has_tf32(device) else "fp32"
-    asked = config.train.reward_dtype
-    reward: Precision = ("tf32" if has_tf32(device) else "fp32") if asked == "auto" else asked
-    for name, value in (("dtype", dtype), ("reward_dtype", reward)):
+        preferred = config.method_class.precision(config.method_config).name
+        if device.type == "cuda" and preferred != "half":
+            dtype = preferred if preferred != "tf32" or has_tf32(device) else "fp32"
+    setting = config.train.reward_dtype
+    reward_dtype: Precision = ("tf32" if has_tf32(device) else "fp32") if setting == "auto" else setting
+    for name, value in (("dtype", dtype), ("reward_dtype", reward_dtype)):
         if value == "tf32" and not has_tf32(device):
             raise UsageError(
                 f"train.{name}=tf32 cannot be used on {device}",
@@ -85,44 +85,47 @@ def resolve(config: RunConfig, device: torch.device, log: Log = print, total_byt
             )
     if total_bytes is None and device.type == "cuda":
         total_bytes = torch.cuda.get_device_properties(device).total_memory
-        log("counting what fits into this card's memory: a quarter of a minute, for SDXL one or two")
-    cut = _planned(config, total_bytes, dtype)
+        log("estimating what fits into this card's memory: about 15 seconds, for SDXL one to two minutes")
+    plan = _plan(config, total_bytes, dtype)
     return Resolved(
         dtype,
-        reward,
-        cut.micro_batch,
-        cut.gradient_checkpointing,
-        cut.walk_rows,
-        cut.decode_rows,
-        cut.guidance_rows,
-        cut.peak_bytes,
-        cut.fits,
+        reward_dtype,
+        plan.micro_batch,
+        plan.gradient_checkpointing,
+        plan.walk_rows,
+        plan.decode_rows,
+        plan.guidance_rows,
+        plan.peak_bytes,
+        plan.fits,
     )
 
 
-def _planned(config: RunConfig, total_bytes: int | None, dtype: str) -> MemoryPlan:
-    """The plan; the settings as they are on a CPU and where it cannot be counted: training copes with little memory."""
+def _plan(config: RunConfig, total_bytes: int | None, dtype: str) -> MemoryPlan:
+    """Returns the memory plan, or the configured values on a CPU and where the estimate fails.
+
+    A failed estimate is no error, since training splits its batches after an out-of-memory error anyway.
+    """
     if total_bytes is not None:
         with suppress(RunError):
-            return plans_apart(config, [total_bytes], dtype)[0]
+            return plans_in_child(config, [total_bytes], dtype)[0]
     return MemoryPlan(config.train.micro_batch, config.train.gradient_checkpointing == "on")
 
 
-def agreed(each: Sequence[Mapping[str, Any]]) -> Resolved:
-    """One decision for all processes of a run: their precisions, which are equal, and the smallest of their parts."""
-    first = each[0]
-    fewest = {name: min((one[name] for one in each if one[name]), default=first[name]) for name in ROWS}
-    checkpointing = any(one["gradient_checkpointing"] for one in each)
+def agree(decisions: Sequence[Mapping[str, Any]]) -> Resolved:
+    """Returns one decision for all processes: their common precisions, and the fewest rows that any of them decided."""
+    first = decisions[0]
+    fewest = {name: min((d[name] for d in decisions if d[name]), default=first[name]) for name in ROWS}
+    checkpointing = any(decision["gradient_checkpointing"] for decision in decisions)
     return Resolved(**{**first, **fewest, "gradient_checkpointing": checkpointing})
 
 
 def has_tf32(device: torch.device) -> bool:
-    """Returns True for a device whose float32 products can take TF32's ten bits of mantissa."""
+    """Returns True for a device that can compute float32 products in TF32, with ten bits of mantissa."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def read(out: Path) -> Resolved | None:
-    """Reads what the run in ``out`` decided when it began; None where it has not begun. Errors: CorruptError."""
+    """Returns what the run in ``out`` decided when it started; None where it has not started. Errors: CorruptError."""
     file = out / "run.json"
     if not file.exists():
         return None
@@ -131,14 +134,14 @@ def read(out: Path) -> Resolved | None:
         return Resolved(**run[KEY])
     except (KeyError, TypeError) as error:
         raise CorruptError(
-            f"{file} does not say in which precision the run began",
+            f"{file} does not say in which precision the run started",
             f"{type(error).__name__}: {error}",
             "train into another --out",
         ) from error
 
 
-def remember(out: Path, micro_batch: int, gradient_checkpointing: bool) -> None:
-    """Writes into run.json how memory is used from now on. The precision never changes."""
+def record_memory_use(out: Path, micro_batch: int, gradient_checkpointing: bool) -> None:
+    """Writes into run.json how memory is used from now on; the precision never changes."""
     file = out / "run.json"
     run = read_object(file, "train into another --out")
     run[KEY] |= {"micro_batch": micro_batch, "gradient_checkpointing": gradient_checkpointing}

@@ -1,4 +1,4 @@
-"""Estimates a reward's memory from what its class says, without its weights."""
+"""Estimates a reward's memory from its class alone, without loading its weights."""
 
 from __future__ import annotations
 
@@ -23,40 +23,45 @@ PARAMETERS = {
     "hpsv2.1": 986,
     "spm": 1305,
 }
-"""Millions of weights, by the architecture: 305 of ViT-L/14's image tower, 986 of both towers of ViT-H/14, ..."""
-GRADIENT = 500  # megabytes of an image's activations in a network that does not say, as NeuralReward has it
-WITHOUT = 16  # without a gradient, what one of a tower's layers holds is all there is: a sixteenth at most
+"""Millions of weights by the reward's architecture: ViT-L/14's image tower has 305, both towers of ViT-H/14 986, ..."""
+GRADIENT = 500  # megabytes of an image's activations where the class does not say, the default of NeuralReward
+WITHOUT = 16  # without a gradient one of a tower's layers is in memory at a time, at most a sixteenth of all
 
 
 @dataclass(frozen=True)
 class RewardMemory:
-    """Bytes that stay, and bytes of one image's activations with and without a gradient."""
+    """Bytes of the weights, and of one image's activations with a gradient (``gradient``) and without (``plain``)."""
 
     weights: int
     gradient: int
     plain: int
 
 
-def reward_memory(kind: type[Reward]) -> RewardMemory:
-    """Returns a reward's memory in fp32, for an ensemble its members' sum. A plug-in's weights count as its files."""
-    if issubclass(kind, mix.Ensemble):
-        members = [reward_memory(member) for member in kind.reward_classes.values()]
+def reward_memory(reward_class: type[Reward]) -> RewardMemory:
+    """Returns a reward's memory in fp32; an ensemble's is the sum of its members'.
+
+    The weights of a reward that ``PARAMETERS`` does not know, such as a plug-in's, count as large as its files.
+    """
+    if issubclass(reward_class, mix.Ensemble):
+        members = [reward_memory(member) for member in reward_class.reward_classes.values()]
         return RewardMemory(*(sum(getattr(m, f) for m in members) for f in ("weights", "gradient", "plain")))
-    weights = 4_000_000 * PARAMETERS[kind.name] if kind.name in PARAMETERS else sum(_size(a.size) for a in kind.assets)
+    name = reward_class.name
+    known = name in PARAMETERS
+    weights = 4_000_000 * PARAMETERS[name] if known else sum(_bytes(asset.size) for asset in reward_class.assets)
     if not weights:
         return RewardMemory(0, 0, 0)
-    gradient = 1_000_000 * getattr(kind, "megabytes", GRADIENT)
+    gradient = 1_000_000 * getattr(reward_class, "megabytes", GRADIENT)
     return RewardMemory(weights, gradient, gradient // WITHOUT)
 
 
-def _size(text: str) -> int:
-    """Bytes of a size that is written for people, such as ``1.7 GB``; 0 where it is none."""
-    found = re.match(r"([\d.]+) *(k|M|G)B", text)
-    return int(float(found[1]) * {"k": 1e3, "M": 1e6, "G": 1e9}[found[2]]) if found else 0
+def _bytes(size: str) -> int:
+    """Returns the bytes of a size such as "1.7 GB"; 0 for a text that is not a size."""
+    match = re.match(r"([\d.]+) *(k|M|G)B", size)
+    return int(float(match[1]) * {"k": 1e3, "M": 1e6, "G": 1e9}[match[2]]) if match else 0
 
 
 class Ballast(StepScorer):
-    """A reward that takes as much memory as another one and judges nothing; within ``fake_cuda`` only."""
+    """A reward that takes as much memory as a real one and scores nothing; for use within ``fake_cuda`` only."""
 
     name, version, unit, range, differentiable, weights = "ballast", "1", "x", (0.0, 1.0), True, "none"
     trainable: ClassVar[bool] = False
@@ -67,13 +72,15 @@ class Ballast(StepScorer):
         self.network = torch.empty(memory.weights, dtype=torch.uint8, device="cuda")
 
     def score(self, images: object, prompts: Sequence[str]) -> Tensor:
-        raise AssertionError("only the differentiable path is on the device")
+        """Raises AssertionError, since the estimate runs on tensors."""
+        raise AssertionError("the estimate calls the differentiable path only")
 
     def score_differentiable(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Half of the bytes are what the backward pass reads, the other half what it is multiplied into."""
+        """Returns scores [N] whose graph takes the reward's bytes: half in ``activations``, half in the product."""
         size = (self.memory.gradient if torch.is_grad_enabled() else self.memory.plain) // 8
         activations = torch.empty(len(images), size, device=images.device)
         return (images.flatten(1).mean(1, keepdim=True) * activations).sum(1)
 
     def score_at(self, images: Tensor, prompts: Sequence[str], tau: Tensor) -> Tensor:
+        """Returns ``score_differentiable``, since the timestep takes no memory."""
         return self.score_differentiable(images, prompts)

@@ -1,4 +1,4 @@
-"""A run's folder: whether it is this run's, the key of its checkpoints, and run.json with record.json."""
+"""Checks that a folder belongs to a run, computes the key of its checkpoints, and writes run.json and record.json."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from benchbench.train.resolved import Resolved
 
 
 def check_run_folder(config: RunConfig, out: Path, resume: bool) -> bool:
-    """Makes sure that the folder is this run's; returns False where the run is complete already.
+    """Returns True where the folder is this run's or empty, and False where it holds the complete run already.
 
-    Errors: UsageError for a folder that holds another run, an unfinished one without ``resume``, or other files.
+    Errors: UsageError for a folder with another run, with other files, or with this run unfinished and no ``resume``.
     """
     if not out.exists() or not any(out.iterdir()):
         return True
     file = out / "run.json"
     if not file.is_file():
         raise UsageError(
-            f"{out} already holds other files", "it is not a run of ours: it has no run.json", "choose another --out"
+            f"{out} already holds other files",
+            "it has no run.json, so it is not the folder of a run",
+            "choose another --out",
         )
-    there = read_object(file, "choose another --out")
-    old = there.get("config")
+    run = read_object(file, "choose another --out")
+    old = run.get("config")
     if not isinstance(old, dict):
         raise UsageError(
             f"{out} already holds other files", "its run.json is not one of ours: no settings", "choose another --out"
@@ -35,27 +37,27 @@ def check_run_folder(config: RunConfig, out: Path, resume: bool) -> bool:
     if "schema" not in old:
         raise UsageError(
             f"{out} holds a run that was made by an earlier version of benchbench",
-            "its run.json names no schema, so that nobody can tell whether its settings are the same",
+            "its run.json has no schema, so its settings cannot be compared",
             "choose another --out; bench eval and bench compare still read it, if it is complete",
         )
-    if there.get("digest") != config.digest:
+    if run.get("digest") != config.digest:
         raise UsageError(
             f"{out} already holds another run",
-            f"it was made with other settings: {_difference(old, config.model_dump(mode='json'))}",
+            f"it has other settings: {_difference(old, config.model_dump(mode='json'))}",
             "choose another --out",
         )
     if (out / "done.json").is_file():
         return False
     if not resume:
         raise UsageError(
-            f"{out} holds this run, unfinished", "it was interrupted", "go on with it: the same command with --resume"
+            f"{out} holds this run, unfinished", "it was interrupted", "continue it with the same command and --resume"
         )
     return True
 
 
 def _difference(old: dict[str, object], new: dict[str, object]) -> str:
-    keys = [key for key in new if old.get(key) != new[key]]
-    return ", ".join(keys) or "an older format"
+    changed = [key for key in new if old.get(key) != new[key]]
+    return ", ".join(changed) or "an older format"
 
 
 def run_key(config: RunConfig, resolved: Resolved, model_hash: str, pairs_hash: str | None = None) -> str:
@@ -72,10 +74,10 @@ def write_run(
     pairs_hash: str | None = None,
     processes: int = 1,
 ) -> None:
-    """run.json: what this folder holds, from its first second; record.json: what ran, an entry for each start."""
-    ran = record(config.model_dump(mode="json"), {config.model: model_hash}, device) | {"processes": processes}
-    earlier = find_list(out / "record.json") or []  # a damaged one begins anew: no number depends on it
-    write_json(out / "record.json", [*earlier, ran])
+    """Writes run.json, which says what run the folder holds, and adds this start of the run to record.json."""
+    start = record(config.model_dump(mode="json"), {config.model: model_hash}, device) | {"processes": processes}
+    earlier = find_list(out / "record.json") or []  # a damaged file starts anew, since no number depends on it
+    write_json(out / "record.json", [*earlier, start])
     run: dict[str, Any] = {
         "id": out.name,
         "digest": config.digest,

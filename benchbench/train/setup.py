@@ -1,8 +1,7 @@
-"""From settings to objects: loads what a run needs and puts it together."""
+"""Builds the objects of a run from its settings: loads model and reward, opens the pairs, adds the adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
-from benchbench.config import RunConfig, TrainConfig
+from benchbench.config import RunConfig
 from benchbench.diffusion import backbones
 from benchbench.diffusion.compile import recompute_activations, speed_up
 from benchbench.diffusion.finetuned import train_all
@@ -20,28 +19,28 @@ from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.evaluate.make_pairs import find_or_make
 from benchbench.pairs.open import PairSet, open_pairs
 from benchbench.prompts.words import too_long
+from benchbench.runtime.files import Log
 from benchbench.store import root
 from benchbench.train.inputs import Inputs
+from benchbench.train.optimizer import make_optimizer
 from benchbench.train.pair_batches import Reader
 from benchbench.train.resolved import Resolved
 from benchbench.types import PromptSet
 
-Log = Callable[[str], None]
-
 
 @dataclass
 class Parts:
-    """A training run in memory."""
+    """The objects of a training run."""
 
     method: Method[Any]
     cfg: MethodConfig
     policy: Policy
-    reward: StepReward
+    step_reward: StepReward
     prompts: PromptSet
     parameters: list[torch.nn.Parameter]
     optimizer: torch.optim.Optimizer
     reader: Reader | None = None
-    """What an offline method's batches come from."""
+    """The source of an offline method's batches; None for an online method."""
 
 
 def build(
@@ -53,7 +52,10 @@ def build(
     store: Path | None = None,
     skip_bad: bool = True,
 ) -> Parts:
-    """Loads the model and the reward, opens the pairs, adds the adapter or frees every weight, makes the optimiser."""
+    """Loads model and reward, opens the pairs and adds the adapter, or makes all weights trainable; returns the Parts.
+
+    ``store`` is where pairs of a base model are looked for, and made; the default store where it is None.
+    """
     cfg, prompts = inputs.cfg, inputs.prompts
     pairs = _open_pairs(inputs, store or root(None), device, log, skip_bad)
     full = config.train.finetune == "full"
@@ -71,49 +73,21 @@ def build(
     networks = [backbone.network, backbone.vae, *([policy.reference] if policy.reference is not None else [])]
     speed_up(networks, train.compile, train.channels_last)
     parameters = policy.parameters()
-    judge = StepReward(policy.decoder, inputs.reward(backbone.device), policy, resolved.reward_dtype)
-    policy.denoising.size, judge.guiding.size = resolved.walk_rows, resolved.guidance_rows
+    reward = inputs.reward_class(backbone.device)
+    step_reward = StepReward(policy.decoder, reward, policy, resolved.reward_dtype)
+    policy.denoising.size, step_reward.guiding.size = resolved.walk_rows, resolved.guidance_rows
     if resolved.decode_rows:
-        policy.decoder.fits.size = judge.scoring.size = resolved.decode_rows
-    made, reader = inputs.method(), None
-    if pairs is not None and isinstance(made, OfflineMethod) and isinstance(cfg, PairsConfig):
-        reader = Reader(made, cfg, pairs, config.seed, backbone)
-    return Parts(made, cfg, policy, judge, prompts, parameters, make_optimizer(train, parameters), reader)
+        policy.decoder.fits.size = step_reward.scoring.size = resolved.decode_rows
+    method, reader = inputs.method(), None
+    if pairs is not None and isinstance(method, OfflineMethod) and isinstance(cfg, PairsConfig):
+        reader = Reader(method, cfg, pairs, config.seed, backbone)
+    return Parts(method, cfg, policy, step_reward, prompts, parameters, make_optimizer(train, parameters), reader)
 
 
 def _open_pairs(inputs: Inputs, store: Path, device: torch.device, log: Log, skip_bad: bool) -> PairSet | None:
-    """What an offline method learns from, made where that was asked for and it is not in the store."""
+    """Opens an offline method's pairs, after making those that are to be made; returns None for an online method."""
     if inputs.pairs is None:
         return None
     assert isinstance(inputs.cfg, PairsConfig)
-    found = find_or_make(inputs.pairs, store, model=inputs.model, device=str(device), log=log)
-    return open_pairs(found, nodup=inputs.cfg.nodup, skip_bad=skip_bad)
-
-
-def make_optimizer(train: TrainConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW, or Adafactor as DiffusionDPO's code uses it: a given rate, no first moment, updates clipped at RMS 1."""
-    if train.optimizer == "adamw":
-        return torch.optim.AdamW(
-            parameters,
-            lr=train.lr,
-            weight_decay=train.weight_decay,
-            betas=train.betas,
-            eps=train.eps,
-            fused=parameters[0].is_cuda,  # one kernel in place of a dozen; on a CPU it would round otherwise
-        )
-    from transformers.optimization import Adafactor
-
-    made: torch.optim.Optimizer = Adafactor(
-        parameters,
-        lr=train.lr,
-        weight_decay=train.weight_decay,
-        clip_threshold=1.0,
-        scale_parameter=False,
-        relative_step=False,
-    )
-    return made
-
-
-def rate(train: TrainConfig, updates: int) -> float:
-    """The learning rate of the optimiser step after ``updates`` others: a function of the count, so that it resumes."""
-    return train.lr * min(1.0, (updates + 1) / train.warmup) if train.warmup else train.lr
+    reference = find_or_make(inputs.pairs, store, model=inputs.model, device=str(device), log=log)
+    return open_pairs(reference, nodup=inputs.cfg.nodup, skip_bad=skip_bad)

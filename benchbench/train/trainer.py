@@ -1,4 +1,4 @@
-"""One run: the training loop, with one optimiser step for each Batch that the method yields."""
+"""The training loop of a run: one optimizer step for each Batch that the method yields."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from benchbench.errors import RunError
 from benchbench.hub.weights import Weights
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.file_errors import writing
+from benchbench.runtime.files import Log
 from benchbench.runtime.interrupt import Interrupt
 from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.runtime.progress import Progress, progress
@@ -31,19 +32,20 @@ from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.first_step import measure_rounding
 from benchbench.train.invariants import check_start
 from benchbench.train.loss_scale import LossScale
-from benchbench.train.resolved import Resolved, remember
+from benchbench.train.optimizer import rate
+from benchbench.train.resolved import Resolved, record_memory_use
 from benchbench.train.run_folder import run_key
-from benchbench.train.setup import Log, Parts, rate
+from benchbench.train.setup import Parts
 from benchbench.types import Batch
 
 
 class Trainer:
-    """One run: its objects, its counters and its folder."""
+    """Trains one run: holds its objects and counters, and writes its metrics, checkpoints and weights into ``out``."""
 
     def __init__(self, config: RunConfig, resolved: Resolved, parts: Parts, out: Path, log: Log) -> None:
         self.config, self.parts, self.out, self.log = config, parts, out, log
         self.noise, self.processes = Noise(config.seed, "train"), parts.policy.processes
-        self.room = Splitter(
+        self.splitter = Splitter(
             "in training",
             resolved.micro_batch,
             graph=True,
@@ -53,42 +55,45 @@ class Trainer:
             remedy="use a smaller model, or --set train.dtype=bf16 where it is fp32",
         )
         parts.policy.rows_at_once = resolved.micro_batch
-        parts.reward.guiding.log = log
+        parts.step_reward.guiding.log = log
         self.loss_scale = LossScale(enabled=resolved.dtype == "fp16")
         pairs = parts.reader.pairs.hash if parts.reader else None
         key = run_key(config, resolved, parts.policy.backbone.hash, pairs)
         self.collect = parts.method.collect
         if parts.reader:
             self.collect, parts.reader.out = parts.reader.collect, out
-        found = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, log)
-        self.state = found or checkpoint.State(run=key)
-        if found:
-            log(f"resuming after {found.samples} of {config.samples} samples")
-            parts.policy.cost = Cost(**found.cost) if self.processes.is_main else Cost()
-            parts.method.load_state(found.method)
-            self.loss_scale.load_state(found.loss_scale)
-        self.saved = time.monotonic()
+        saved = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, log)
+        self.state = saved or checkpoint.State(run=key)
+        if saved:
+            log(f"resuming after {saved.samples} of {config.samples} samples")
+            parts.policy.cost = Cost(**saved.cost) if self.processes.is_main else Cost()
+            parts.method.load_state(saved.method)
+            self.loss_scale.load_state(saved.loss_scale)
+        self.last_save = time.monotonic()
         self.metrics = (
             MetricsWriter(out, self.state.metrics_bytes, self.state.samples) if self.processes.is_main else None
         )
         self.evaluation = FixedEvaluation(
-            parts.policy, parts.prompts, parts.reward.reward, config.train.eval_images, out
+            parts.policy, parts.prompts, parts.step_reward.reward, config.train.eval_images, out
         )
 
     @property
     def micro_batch(self) -> int:
         """The number of rows whose gradients are computed at a time."""
-        assert self.room.size
-        return self.room.size
+        assert self.splitter.size
+        return self.splitter.size
 
     def _rows_changed(self, size: int) -> None:
-        """After out of memory: the new micro-batch is the run's from now on, and that of its resumptions."""
+        """Takes over a micro-batch that was halved after out of memory, also for when the run is resumed."""
         self.parts.policy.rows_at_once = size
         if self.processes.is_main:
-            remember(self.out, size, self.parts.policy.backbone.network.is_gradient_checkpointing)
+            record_memory_use(self.out, size, self.parts.policy.backbone.network.is_gradient_checkpointing)
 
     def run(self) -> None:
-        """Rollouts until the samples are made; a checkpoint now and then, at an interruption and at the end."""
+        """Trains until all samples are generated; saves a checkpoint now and then, when interrupted and at the end.
+
+        Errors: KeyboardInterrupt after the checkpoint of an interrupted run; RunError as ``loop.train`` says.
+        """
         total, state = self.config.samples, self.state
         if state.samples == 0 and self.evaluates:
             self._evaluate()
@@ -99,12 +104,12 @@ class Trainer:
                 bar.advance(state.samples - before, f"reward {row['reward']:.3g}" if "reward" in row else "")
                 if self.evaluates and (self._evaluation_is_due(before, updates) or state.samples == total):
                     self._evaluate()
-                if self._passed(self.config.train.keep_every, before):
-                    self._keep()
-                asked = any(self.processes.gather(interrupt.asked))  # a signal reaches them at different moments
-                if asked or state.samples == total or self._checkpoint_is_due(before):
+                if self._passes(self.config.train.keep_every, before):
+                    self._keep_weights()
+                interrupted = any(self.processes.gather(interrupt.asked))  # a signal reaches them at different moments
+                if interrupted or state.samples == total or self._checkpoint_is_due(before):
                     self._save()
-                if asked and state.samples < total:
+                if interrupted and state.samples < total:
                     self._close()
                     raise KeyboardInterrupt
         self._close()
@@ -116,12 +121,12 @@ class Trainer:
                 checkpoint.save_done(self.out, {**done, **costs, "constant_images": state.constant_images})
 
     def _write_weights(self, folder: Path) -> Weights:
-        unet = self.parts.policy.backbone.network
+        network = self.parts.policy.backbone.network
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if self.config.train.finetune == "full":
-                return Weights("unet", save_unet(unet, folder))
-            return Weights("lora", save_adapter(unet, folder))
+                return Weights("unet", save_unet(network, folder))
+            return Weights("lora", save_adapter(network, folder))
 
     def _progress(self) -> AbstractContextManager[Progress]:
         title = self.config.method
@@ -133,39 +138,40 @@ class Trainer:
 
     @property
     def evaluates(self) -> bool:
-        """True for a run that evaluates on fixed prompts and noise: at its start, now and then, and at its end."""
+        """True for a run that evaluates on fixed prompts and noise: at its start, at intervals, and at its end."""
         return self.config.train.eval_every > 0
 
     def _evaluation_is_due(self, samples: int, updates: int) -> bool:
         steps = self.config.train.eval_steps
         if steps:
             return updates // steps != self.state.updates // steps
-        return self._passed(self.config.train.eval_every, samples)
+        return self._passes(self.config.train.eval_every, samples)
 
     def _checkpoint_is_due(self, samples: int) -> bool:
-        """By samples where that is asked for, else by the first process's clock."""
-        if self._passed(self.config.train.save_every, samples):
+        """Returns True every ``save_every`` samples, and after ``save_minutes`` on the main process's clock."""
+        if self._passes(self.config.train.save_every, samples):
             return True
-        late = time.monotonic() - self.saved > 60 * self.config.train.save_minutes
+        late = time.monotonic() - self.last_save > 60 * self.config.train.save_minutes
         return bool(self.processes.gather(late)[0])
 
-    def _passed(self, every: int, before: int) -> bool:
+    def _passes(self, every: int, before: int) -> bool:
+        """Returns True where the samples, ``before`` so far, have passed a multiple of ``every`` since."""
         return every > 0 and before // every != self.state.samples // every
 
     def _rollout(self) -> dict[str, Any]:
-        """Collects one rollout and learns from each of its batches; returns the row that it logged."""
+        """Collects one rollout, takes an optimizer step on each of its batches, and returns the logged metrics."""
         parts, state, started = self.parts, self.state, time.monotonic()
         samples = self._samples()
         names = [f"prompt {s.prompt!r}, sample {s.number}, seed {self.config.seed}" for s in samples]
         sums: dict[str, list[float | Tensor]] = defaultdict(list)
-        batches, constant = self.collect(parts.policy, samples, parts.reward, parts.cfg, self.noise), 0
+        batches, constant = self.collect(parts.policy, samples, parts.step_reward, parts.cfg, self.noise), 0
         while True:
             with self.processes.raise_on_all():
                 with torch.no_grad(), self.processes.sharded():
                     item = next(batches, None)
-                constant += parts.reward.check(names)
+                constant += parts.step_reward.check(names)
             if item and state.samples == 0 and not sums:
-                sums.update({name: [value] for name, value in self._look_at_the_start(item[0]).items()})
+                sums.update({name: [value] for name, value in self._check_first_batch(item[0]).items()})
             if item is None:
                 break
             batch, metrics = item
@@ -180,8 +186,8 @@ class Trainer:
         self._log(row)
         return row
 
-    def _look_at_the_start(self, batch: Batch) -> dict[str, float]:
-        """Checks what must hold before the first update, and measures what rounding does to it."""
+    def _check_first_batch(self, batch: Batch) -> dict[str, float]:
+        """Checks that the policy still is the base model, and returns the metrics of ``measure_rounding``."""
         parts = self.parts
         with self.processes.raise_on_all():
             check_start(parts.policy, batch, parts.method, parts.cfg, self.noise)
@@ -194,42 +200,42 @@ class Trainer:
                 self.metrics.row(self.state.samples, row)
 
     def _samples(self) -> list[Sample]:
-        """The next rollout's samples; each sample's prompt is a function of the seed and its number alone."""
-        per = self.parts.method.images(self.parts.cfg)
-        start, prompts = self.state.samples // per, self.parts.prompts.prompts
-        stop = min(start + max(1, self.config.train.batch // per), self.config.samples // per)
-        drawn = [(i, self.noise.integer(len(prompts), "prompt", i)) for i in range(start, stop)]
-        return [Sample(prompts[index], i, index) for i, index in drawn]
+        """Returns the samples of the next rollout. A sample's prompt depends only on the seed and its number."""
+        images = self.parts.method.images(self.parts.cfg)
+        start, prompts = self.state.samples // images, self.parts.prompts.prompts
+        stop = min(start + max(1, self.config.train.batch // images), self.config.samples // images)
+        indices = [(i, self.noise.integer(len(prompts), "prompt", i)) for i in range(start, stop)]
+        return [Sample(prompts[index], i, index) for i, index in indices]
 
     def _learn(self, batch: Batch) -> dict[str, float | Tensor]:
-        """One optimiser step on the mean loss over the batch, of which each process takes its share of the rows."""
+        """Takes an optimizer step on the batch's mean loss, each process on its share of the rows; returns metrics."""
         with self.processes.raise_on_all():
-            sums = self._with_room(batch)
+            sums = self._gradients(batch)
         self.processes.sum_gradients(self.parts.parameters)
         return self._update(self.processes.totals(sums))
 
-    def _with_room(self, batch: Batch) -> dict[str, float | Tensor]:
-        """Gradients and metrics of a batch; out of memory halves the micro-batch and goes on.
+    def _gradients(self, batch: Batch) -> dict[str, float | Tensor]:
+        """Computes this process's gradients of a batch, halving the micro-batch after out of memory.
 
-        Where one row is too many, its activations are worked out twice and not kept, which takes a third more time.
+        Where one row is too many, gradient checkpointing is turned on, which takes a third more time.
         """
 
         def step() -> dict[str, float | Tensor]:
             with self.parts.policy.attempt():
                 return self._step(batch)
 
-        mine = self.processes.local_slice(len(batch))
-        return self.room.again(step, mine.stop - mine.start)
+        local = self.processes.local_slice(len(batch))
+        return self.splitter.again(step, local.stop - local.start)
 
     def _step(self, batch: Batch) -> dict[str, float | Tensor]:
-        """Gradients of this process's rows, and their part of the metrics."""
-        parts, n, mine = self.parts, len(batch), self.processes.local_slice(len(batch))
+        """Computes the gradients of this process's rows; returns their share of the loss and the metrics."""
+        parts, n, local = self.parts, len(batch), self.processes.local_slice(len(batch))
         parts.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, float | Tensor] = defaultdict(float)
-        for i in range(mine.start, mine.stop, self.micro_batch):
-            rows = batch[i : min(i + self.micro_batch, mine.stop)]
+        for i in range(local.start, local.stop, self.micro_batch):
+            rows = batch[i : min(i + self.micro_batch, local.stop)]
             loss, metrics = parts.method.loss(parts.policy, rows, parts.cfg, self.noise)
-            share = len(rows) / n  # a mean over the batch, however it is cut
+            share = len(rows) / n  # so that the shares add up to the mean over the batch, however it is split
             with parts.policy.arithmetic():
                 self.loss_scale(loss * share).backward()
             for name, value in {"loss": loss.detach(), **metrics}.items():
@@ -237,7 +243,11 @@ class Trainer:
         return sums
 
     def _update(self, sums: dict[str, float | Tensor]) -> dict[str, float | Tensor]:
-        """Clips the summed gradients and takes the optimiser step. A step skipped by the loss scale counts nowhere."""
+        """Clips the summed gradients, takes the optimizer step and returns its metrics.
+
+        A step that the loss scale skips returns no loss and is not counted. Errors: RunError for a loss or gradient
+        that is not finite.
+        """
         parts = self.parts
         self.loss_scale.unscale(parts.parameters)
         norm = torch.nn.utils.clip_grad_norm_(parts.parameters, self.config.train.grad_clip)
@@ -247,7 +257,7 @@ class Trainer:
             raise RunError(
                 f"loss {float(sums['loss']):.3g} and gradient norm {float(norm):.3g} are not finite",
                 f"{where}; the step was not taken",
-                "lower train.lr, or use --set train.dtype=fp32; the last checkpoint stays",
+                "lower train.lr, or use --set train.dtype=fp32; the last checkpoint is kept",
             )
         if not self.loss_scale.accept(finite, where):
             return {"skipped_steps": 1.0, "loss_scale": self.loss_scale.scale}
@@ -255,20 +265,22 @@ class Trainer:
             group["lr"] = rate(self.config.train, self.state.updates)
         parts.optimizer.step()
         self.state.updates += 1
-        seen = {**sums, "grad_norm": norm}
-        return seen | {"skipped_steps": 0.0, "loss_scale": self.loss_scale.scale} if self.loss_scale.enabled else seen
+        metrics: dict[str, float | Tensor] = {**sums, "grad_norm": norm}
+        if self.loss_scale.enabled:
+            metrics |= {"skipped_steps": 0.0, "loss_scale": self.loss_scale.scale}
+        return metrics
 
     def _evaluate(self) -> None:
         with self.processes.raise_on_all():
-            seen = self.evaluation(first=self.state.samples == 0)
-        self._log({**seen, "seconds": round(self.state.seconds, 3), **self._costs()})
+            metrics = self.evaluation(untrained=self.state.samples == 0)
+        self._log({**metrics, "seconds": round(self.state.seconds, 3), **self._costs()})
 
     def _costs(self) -> dict[str, float]:
         cost = summed(self.processes.gather(asdict(self.parts.policy.cost)))
         return {**asdict(cost), "nfe": cost.nfe(self.config.train.finetune)}
 
-    def _keep(self) -> None:
-        """Weights to be looked at later, beside those that the run ends with."""
+    def _keep_weights(self) -> None:
+        """Writes the present weights into the run's folder of kept weights, for an evaluation later on."""
         with self.processes.raise_on_all():
             if self.processes.is_main:
                 self._write_weights(self.out / KEPT_FOLDER / f"{self.state.samples:08d}")
@@ -282,4 +294,4 @@ class Trainer:
                 state.loss_scale = self.loss_scale.state()
                 state.cost = {name: int(n) for name, n in costs.items() if name != "nfe"}
                 checkpoint.write(self.out, state, parts.parameters, parts.optimizer)
-        self.saved = time.monotonic()
+        self.last_save = time.monotonic()

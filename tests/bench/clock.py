@@ -1,4 +1,4 @@
-"""How long a network computes: forward by hooks, backward from its output's gradient to the end of the pass."""
+"""Measures how long a network computes: forward by hooks, backward from its output's gradient to the end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 
 
 class Clock:
-    """Seconds inside a module while the block runs. Behind the network there is nothing but its own parameters, so a
-    backward pass is its own from the moment that the gradient reaches its output.
+    """Measures the seconds inside a module while the block runs.
 
-    Where threads ask the network side by side, the mean over them, a thread that waits being one that is not in it:
-    with both of two in it all the time, all the time; with one of the two, half of it.
+    A backward pass belongs to the network from the moment that the gradient reaches its output, since only the
+    network's own parameters lie behind it. Where several threads call the network, the result is the mean over them:
+    with both of two threads in it all the time, all of the time; with one of the two, half of it.
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
         self.cuda = next(module.parameters()).is_cuda
         self.spans: list[tuple[Any, Any]] = []
-        self._threads = set[threading.Thread]()  # that asked
+        self._threads = set[threading.Thread]()  # that called the network
         self._local = threading.local()
         self._hooks: list[Any] = []
 
@@ -39,7 +39,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """In all; waits for the GPU."""
+        """The sum of all spans, as a mean over threads; waits for the GPU."""
         if not self.cuda:
             return sum(end[0] - start[0] for start, end in self.spans) / max(1, len(self._threads))
         torch.cuda.synchronize()
@@ -47,12 +47,13 @@ class Clock:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time inside the module, where it is on the CPU: of all threads, or of those that ask side by side.
+        """CPU seconds inside a module on the CPU; 0 on a GPU.
 
-        These count their own alone: too little where each of them shares its layers out to more.
+        One calling thread counts the time of the whole process. Several count only their own time, which is too little
+        where each of them splits its layers over further threads.
         """
-        which = 1 if len(self._threads) < 2 else 2
-        return 0.0 if self.cuda else sum(end[which] - start[which] for start, end in self.spans)
+        clock_index = 1 if len(self._threads) < 2 else 2
+        return 0.0 if self.cuda else sum(end[clock_index] - start[clock_index] for start, end in self.spans)
 
     def _now(self) -> Any:
         if not self.cuda:
@@ -65,7 +66,7 @@ class Clock:
         self.spans.append((self._local.began, self._now()))
         self._threads.add(threading.current_thread())
         sample = getattr(output, "sample", None)
-        if sample is not None and sample.requires_grad:  # another network's backward is not looked at
+        if sample is not None and sample.requires_grad:  # only the UNet's backward pass is measured
             sample.register_hook(self._backward)
 
     def _backward(self, gradient: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Timing: alternating rounds, wall and CPU seconds, and rows that keep every round's value."""
+"""Times cases in alternating rounds, in wall and CPU seconds, and keeps every round's value in rows."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was measured, a value a round, and the bar that it is held against, if any."""
+    """A line of the table: what was measured, a value for each round, and the bar that the median must meet, if any."""
 
     part: str
     what: str
     unit: str  # s, x (a ratio), %, MB, images/s
     values: tuple[float, ...]
-    cpu: tuple[float, ...] = ()  # the same from CPU seconds, which other work on the machine disturbs less
+    cpu: tuple[float, ...] = ()  # from CPU seconds, which other work on the machine disturbs less
     least: float | None = None
     most: float | None = None
 
     @property
     def median(self) -> float:
-        """Of the rounds."""
+        """The median of the rounds."""
         return statistics.median(self.values)
 
     @property
     def met(self) -> bool | None:
-        """Whether the median holds the bar; None where there is none."""
+        """True where the median meets the bar, False where it does not, None where there is no bar."""
         if self.least is not None:
             return self.median >= self.least
         return self.median <= self.most if self.most is not None else None
 
     def json(self) -> dict[str, Any]:
-        """For the record, medians and verdict included."""
+        """Returns the row for the record, with medians and verdict."""
         cpu = statistics.median(self.cpu) if self.cpu else None
         return asdict(self) | {"median": self.median, "cpu_median": cpu, "met": self.met}
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Row:
-        """From a record."""
+        """Returns the row that ``json`` returned."""
         known = {name: value[name] for name in cls.__dataclass_fields__}
         return cls(**known | {"values": tuple(known["values"]), "cpu": tuple(known["cpu"])})
 
 
-class Took(NamedTuple):
+class Elapsed(NamedTuple):
     """Seconds of one run."""
 
     wall: float
@@ -65,7 +65,7 @@ class Times:
 
 
 def cpu_seconds() -> float:
-    """User and system time of this process, of all its threads and of the children that have ended."""
+    """Returns user and system time of this process with all threads and of its children that have ended."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(u.ru_utime + u.ru_stime for u in used)
 
@@ -77,25 +77,25 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def took(case: Callable[[], object]) -> Took:
-    """Runs it; what it says itself counts where it ran in another process."""
+def time_once(case: Callable[[], object]) -> Elapsed:
+    """Runs a case and returns its seconds; a case that ran in another process returns them itself."""
     gc.collect()
     synchronise()
     wall, cpu = time.perf_counter(), cpu_seconds()
-    said = case()
+    result = case()
     synchronise()
-    return said if isinstance(said, Took) else Took(time.perf_counter() - wall, cpu_seconds() - cpu)
+    return result if isinstance(result, Elapsed) else Elapsed(time.perf_counter() - wall, cpu_seconds() - cpu)
 
 
 def alternate(cases: Mapping[str, Callable[[], object]], rounds: int, turn: bool = True) -> dict[str, Times]:
-    """Every case once a round, in turn forwards and backwards, so that a machine that slows down slows all alike.
+    """Runs every case once a round, in an order that reverses each round, so that a slower machine slows all alike.
 
-    Without ``turn`` always forwards, where a case needs what the one before it has left.
+    Without ``turn`` the order stays the same, for cases that need what the one before has left.
     """
     times = {name: Times() for name in cases}
     for i in range(rounds):
         for name in list(cases)[:: -1 if turn and i % 2 else 1]:
-            wall, cpu = took(cases[name])
+            wall, cpu = time_once(cases[name])
             times[name].wall.append(wall)
             times[name].cpu.append(cpu)
             print(f"  round {i + 1} of {rounds}, {name}: {wall:.2f} s", file=sys.stderr, flush=True)
@@ -103,19 +103,19 @@ def alternate(cases: Mapping[str, Callable[[], object]], rounds: int, turn: bool
 
 
 def seconds(part: str, what: str, times: Times) -> Row:
-    """A case's own times."""
+    """Returns the row of a case's seconds."""
     return Row(part, what, "s", tuple(times.wall), tuple(times.cpu))
 
 
 def ratio(part: str, what: str, slow: Times, fast: Times, least: float | None = None) -> Row:
-    """How many times as long ``slow`` took as ``fast``, round by round, since rounds lie side by side in time."""
+    """Returns the row of ``slow`` / ``fast``, taken round by round, since the two of a round run close in time."""
     wall = tuple(a / b for a, b in zip(slow.wall, fast.wall, strict=True))
     cpu = tuple(a / b for a, b in zip(slow.cpu, fast.cpu, strict=True))
     return Row(part, what, "x", wall, cpu, least=least)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown, a line a row: median, range, the same in CPU time, the bar and whether it is held."""
+    """Returns a Markdown table: for each row median, range, median of CPU time, the bar and whether it is met."""
     head = ["part", "what", "median", "range", "in CPU time", "bar", "held"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
@@ -129,5 +129,5 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def load() -> float:
-    """Processes that want a core, averaged over the last minute."""
+    """Returns the load average of the last minute."""
     return round(os.getloadavg()[0], 2)

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5 and XL at their true sizes with random weights, so that a GPU is measured without a download."""
+"""Makes Stable Diffusion 1.5 and XL at their real sizes with random weights, so that a GPU needs no download."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchbench.hub.known_configs import CLIP_G, CLIP_L, SCHEDULER, SD15_UNET, S
 
 
 def write(folder: Path, model: str, device: str = "cuda") -> Path:
-    """The whole pipeline of ``sd15`` or ``sdxl`` in bf16, by seed 0; nothing where it lies there already."""
+    """Writes the pipeline of ``sd15`` or ``sdxl`` in bf16, from seed 0, unless it exists; returns its folder."""
     if (folder / "model_index.json").is_file():
         return folder
     import torch
@@ -18,20 +18,20 @@ def write(folder: Path, model: str, device: str = "cuda") -> Path:
     torch.manual_seed(0)
     with torch.device(device):
         parts = networks(model)
-    parts |= {name: _words() for name in _tokenizers(model)} | {"scheduler": _scheduler()}
+    parts |= {name: _letter_tokenizer() for name in _tokenizers(model)} | {"scheduler": _scheduler()}
     if model == "sdxl":
         pipe = StableDiffusionXLPipeline(**parts)
     else:
-        none = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        pipe = StableDiffusionPipeline(**parts, **none)
+        no_checker = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        pipe = StableDiffusionPipeline(**parts, **no_checker)
     pipe.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
 
 def write_settings(folder: Path, model: str) -> Path:
-    """A pipeline's folder without any weights: the settings of every part, the tokenizers and the index, which is last.
+    """Writes a pipeline's folder without weights: every part's settings, the tokenizers and, last, the index.
 
-    A few hundred kilobytes; the networks are looked at on the meta device, where they take no memory.
+    It takes a few hundred kilobytes. The networks are made on the meta device, where they take no memory.
     """
     import json
 
@@ -40,20 +40,20 @@ def write_settings(folder: Path, model: str) -> Path:
     with torch.device("meta"):
         parts = networks(model)
     for name, network in parts.items():
-        place = folder / name
-        place.mkdir(parents=True, exist_ok=True)
+        part_folder = folder / name
+        part_folder.mkdir(parents=True, exist_ok=True)
         write = getattr(network, "save_config", None) or network.config.save_pretrained
-        write(place)
+        write(part_folder)
     _scheduler().save_pretrained(folder / "scheduler")
     for name in _tokenizers(model):
-        _words().save_pretrained(folder / name)
-    kind = "StableDiffusionXLPipeline" if model == "sdxl" else "StableDiffusionPipeline"
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": kind}))
+        _letter_tokenizer().save_pretrained(folder / name)
+    pipeline_name = "StableDiffusionXLPipeline" if model == "sdxl" else "StableDiffusionPipeline"
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": pipeline_name}))
     return folder
 
 
 def networks(model: str) -> dict[str, Any]:
-    """The networks of ``sd15`` or ``sdxl`` by the pipeline's names, in float32, on torch's current default device."""
+    """Returns the networks of ``sd15`` or ``sdxl`` by the pipeline's names, in float32, on torch's default device."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     xl = model == "sdxl"
@@ -65,7 +65,7 @@ def networks(model: str) -> dict[str, Any]:
 
 
 def _unit_noise(unet: Any) -> None:
-    """Draws the last layer so that the predicted noise has about unit variance, as a trained network's has.
+    """Draws the last layer so that the predicted noise has about unit variance, like a trained network's.
 
     The layer before it is a group norm with SiLU, whose outputs have a mean square of 0.356 for normal inputs.
     """
@@ -86,8 +86,8 @@ def _scheduler() -> Any:
     return DDIMScheduler(**SCHEDULER)
 
 
-def _words() -> Any:
-    """A tokenizer of letters: what a prompt costs does not depend on what its tokens are."""
+def _letter_tokenizer() -> Any:
+    """Returns a tokenizer of letters, which is enough, since a prompt's cost does not depend on its tokens."""
     from transformers import CLIPTokenizer
 
     letters = [chr(i) for i in range(33, 127)]
@@ -98,6 +98,6 @@ def _words() -> Any:
 def _text(size: dict[str, int], projection: int = 0) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    kind = CLIPTextModelWithProjection if projection else CLIPTextModel
-    ends = {"bos_token_id": 188, "eos_token_id": 189, "pad_token_id": 189}
-    return kind(CLIPTextConfig(**size, **ends, vocab_size=49408, projection_dim=projection or 768))
+    model_class = CLIPTextModelWithProjection if projection else CLIPTextModel
+    special_tokens = {"bos_token_id": 188, "eos_token_id": 189, "pad_token_id": 189}
+    return model_class(CLIPTextConfig(**size, **special_tokens, vocab_size=49408, projection_dim=projection or 768))

@@ -1,7 +1,8 @@
-"""Images a second and peak memory of each reward, at its real architecture size with random weights.
+"""Measures images a second and peak memory of each reward, at its real size with random weights.
 
-``make bench-rewards``, or ``python -m tests.bench.rewards [NAME ...]`` from the repository's root. A process a reward,
-so that the peak is its own. Pictures are 512x512, as Stable Diffusion 1.5 makes them; each has a prompt of its own.
+Run it by ``make bench-rewards``, or ``python -m tests.bench.rewards [NAME ...]`` from the repository's root. Each
+reward has its own process, so that the peak is its own. Pictures are 512x512, as Stable Diffusion 1.5 generates them,
+with different prompts.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ HEADER = ["reward", "device", "images/s", "images/s with gradient", "peak memory
 
 
 def state(path: Path) -> dict[str, Any]:
-    """Random tensors in the layout and at the size of the released file of this name."""
+    """Returns random tensors in the layout and at the size of the released file of this name."""
     from tests.reward_models import checkpoints as c
 
-    where = f"{path.parent.name}/{path.name}"
+    path_name = f"{path.parent.name}/{path.name}"
     if path.name == "ImageReward.pt":
         return c.imagereward(0, c.IMAGEREWARD)
     if path.name.startswith("sac"):
         return c.head(0, c.L14.dim, c.L14)
     if path.name.startswith("HPS"):
         return c.open_clip(0, c.H14)
-    return c.hf_clip(0, c.L14 if "large-patch14" in where else c.H14)
+    return c.hf_clip(0, c.L14 if "large-patch14" in path_name else c.H14)
 
 
 def measure(name: str) -> list[str]:
-    """One row of the table."""
+    """Measures a reward and returns its row of the table."""
     import torch
 
     from benchbench.reward_models import _clip, _weights
@@ -45,21 +46,21 @@ def measure(name: str) -> list[str]:
     from tests.reward_models.conftest import natural
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = lookup.get(name)
+    reward_class = lookup.get(name)
     size = 0
 
     def read(path: Path) -> dict[str, Any]:
         nonlocal size
-        found = state(path)
-        size += sum(value.numel() * 4 for value in found.values())
-        return found
+        tensors = state(path)
+        size += sum(value.numel() * 4 for value in tensors.values())
+        return tensors
 
     _clip.read = _weights.read = read
-    kind.assets = tuple(replace(asset, sha256={}) for asset in kind.assets)
+    reward_class.assets = tuple(replace(asset, sha256={}) for asset in reward_class.assets)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BENCH_WEIGHTS"] = str(checkpoints.write(Path(folder)))
         os.environ["BENCH_CACHE"] = folder
-        reward = kind(device)
+        reward = reward_class(device)
     batch = 32 if device == "cuda" else 1
     images = [natural(i, 512, 512) for i in range(batch)]
     tensors = torch.rand(batch, 3, 512, 512, device=device)
@@ -77,16 +78,16 @@ def measure(name: str) -> list[str]:
         x = tensors.clone().requires_grad_()
         torch.autograd.grad(reward.score_differentiable(x, prompts()).sum(), x)
 
-    speeds = [speed(score, batch, device), speed(gradient, batch, device) if kind.differentiable else None]
+    speeds = [speed(score, batch, device), speed(gradient, batch, device) if reward_class.differentiable else None]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()
-    shown = ["-" if s is None else f"{s:.3g}" for s in speeds]
-    return [name, device, *shown, f"{peak / 1e9:.2f}", f"{size / 1e9:.2f}", str(batch)]
+    speed_texts = ["-" if s is None else f"{s:.3g}" for s in speeds]
+    return [name, device, *speed_texts, f"{peak / 1e9:.2f}", f"{size / 1e9:.2f}", str(batch)]
 
 
 def speed(run: Any, batch: int, device: str) -> float:
-    """Images a second, after one run to warm up; for at least two seconds."""
+    """Returns images a second, measured for at least two seconds after one run to warm up."""
     import torch
 
     run()
@@ -100,7 +101,7 @@ def speed(run: Any, batch: int, device: str) -> float:
 
 
 def main() -> None:
-    """A process a reward; or, with ``--one``, that reward here."""
+    """Runs a process for each reward; with ``--one``, measures that reward in this process."""
     if sys.argv[1:2] == ["--one"]:
         print("\t".join(measure(sys.argv[2])), flush=True)
         return

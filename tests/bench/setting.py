@@ -1,4 +1,4 @@
-"""What the benchmark runs on: the device, the base model, its prompts, and the objects that both sides share."""
+"""Holds what both sides of the benchmark share: device, base model, prompts and reward."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAMPLER = {"steps": STEPS, "eta": ETA, "guidance_scale": GUIDANCE}
 
 
 def quiet(_: str) -> None:
-    """For functions that say what they do."""
+    """Logs nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,23 @@ class Setting:
 
     @property
     def dtype(self) -> str:
-        """fp32 on a CPU, bf16 on a GPU."""
+        """The networks' precision: fp32 on a CPU, bf16 on a GPU."""
         return "bf16" if self.device == "cuda" else "fp32"
 
     @property
     def reward(self) -> str:
-        """The judge of both sides: a CLIP of the shapes world, which learned from preferences as PickScore did."""
+        """The reward of both sides: a CLIP of the shapes world, trained on preferences like PickScore."""
         return "shapes-pref"
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """500 prompts, all different."""
+        """500 different prompts."""
         from benchbench import prompts
 
         return prompts.load("shapes-complex").prompts
 
     def prompts(self, count: int) -> Any:
-        """A PromptSet of ``count`` different texts; after 500 they are told apart by a number."""
+        """Returns a PromptSet of ``count`` different texts; beyond 500 they end in a number."""
         from benchbench.api import PromptSet
 
         rounds = itertools.count()
@@ -65,16 +65,16 @@ class Setting:
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:
-        """An empty folder."""
+        """Yields an empty folder, which is removed afterwards."""
         with TemporaryDirectory(dir=self.work) as name:
             yield Path(name)
 
     def torch_dtype(self) -> Any:
-        """Of the networks."""
+        """Returns the networks' dtype."""
         from benchbench.diffusion.backbones import DTYPES
 
         return DTYPES[self.dtype]
 
     def load_reward(self) -> Any:
-        """A new instance, its weights read from disk."""
+        """Returns a new instance of the reward, with its weights read from disk."""
         return lookup.get(self.reward)(self.device)

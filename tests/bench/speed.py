@@ -1,8 +1,8 @@
-"""``make bench``: how fast this is, beside what people run today; ratios measured in one run, on one machine.
+"""Measures the speed of benchbench against plain implementations (``make bench``), both on one machine in one run.
 
 ``python -m tests.bench.speed [--only generate,train] [--rounds 3] [--threads N] [--out FILE]`` from the repository's
-root. Every part runs in a process of its own and is in the record as soon as it is done: an interrupted run, started
-again, measures what is missing; parts that ``--only`` names are measured anew. The table is Markdown beside the JSON.
+root. Every part runs in its own process and is written to the record as soon as it is done, so that an interrupted run
+continues where it stopped. Parts that ``--only`` names are measured anew. A Markdown table lies beside the JSON record.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ PARTS = {
     "cells": "cells",
 }
 GPU_SECONDS = {"generate": 140, "score": 75, "train": 120, "unet": 60, "memory": 80, "growth": 65, "repeat": 50}
-"""Time limits of the parts that run on a GPU, less than ten minutes in all; what one leaves over is the next one's."""
+"""Time limits of the parts that run on a GPU, less than ten minutes in all; a part may use what earlier ones left."""
 CPU_SECONDS = 3600
 ROUNDS = {"cpu": 3, "cuda": 1}
-WITHOUT_TRAINING = ("generate", "score", "growth")  # the straightforward trainers are of Stable Diffusion 1
+WITHOUT_TRAINING = ("generate", "score", "growth")  # the straightforward trainers work with Stable Diffusion 1 only
 RECORDS = Path("results/speed")
 
 
 def main() -> int:
-    """The parts that are wanted and missing, then the table."""
+    """Measures the chosen or missing parts, then shows the table; returns the exit code."""
     args = _arguments()
     if args.part:
         return _part(args)
@@ -53,21 +53,23 @@ def main() -> int:
         print(f"error: no part {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
     about = _about(args)
-    out = Path(args.out) if args.out else _free(about)
+    out = Path(args.out) if args.out else _default_record(about)
     record = _read(out, about)
     gpu = args.model != "shapes"
     wanted = [name for name in (WITHOUT_TRAINING if args.model == "sdxl" else PARTS) if not gpu or name in GPU_SECONDS]
-    left = only or [name for name in wanted if record["parts"].get(name, {"error": ""}).get("error") is not None]
-    if not left:
+    pending = only or [name for name in wanted if record["parts"].get(name, {"error": ""}).get("error") is not None]
+    if not pending:
         print(f"{out} is complete; name parts with --only to measure them again")
         return _show(record, out)
-    print(f"measuring {', '.join(left)} on {about['model']}, {about['device']}; the record goes to {out}", flush=True)
-    started, granted = time.monotonic(), 0.0
-    for i, name in enumerate(left, 1):
+    print(
+        f"measuring {', '.join(pending)} on {about['model']}, {about['device']}; the record goes to {out}", flush=True
+    )
+    started, granted_seconds = time.monotonic(), 0.0
+    for i, name in enumerate(pending, 1):
         spent = time.monotonic() - started
-        granted += GPU_SECONDS.get(name, 5) if gpu else CPU_SECONDS
-        print(f"{name}: part {i} of {len(left)}, {spent:.0f} s so far", file=sys.stderr, flush=True)
-        record["parts"][name] = _measure(name, args, granted - spent)
+        granted_seconds += GPU_SECONDS.get(name, 5) if gpu else CPU_SECONDS
+        print(f"{name}: part {i} of {len(pending)}, {spent:.0f} s so far", file=sys.stderr, flush=True)
+        record["parts"][name] = _measure(name, args, granted_seconds - spent)
         out.parent.mkdir(parents=True, exist_ok=True)
         _write(out, json.dumps(record, indent=1) + "\n")
     return _show(record, out)
@@ -86,7 +88,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _about(args: argparse.Namespace) -> dict[str, Any]:
-    """What the numbers hold for: a record of something else is not gone on with."""
+    """Returns the circumstances of the numbers; a record of other circumstances is not continued."""
     import torch
 
     from benchbench.runtime.provenance import record
@@ -95,10 +97,10 @@ def _about(args: argparse.Namespace) -> dict[str, Any]:
     args.model = args.model or ("sd15" if gpu else "shapes")
     args.rounds = args.rounds or ROUNDS["cuda" if gpu else "cpu"]
     device = torch.cuda.get_device_name() if gpu else f"CPU, {args.threads} of {os.cpu_count()} threads"
-    ran = record({}, {}, "cuda" if gpu else "cpu")
-    kept = {key: ran[key] for key in ("benchbench", "python", "system", "packages")}
-    commit = (ran["git"] or {}).get("commit")
-    return {"model": args.model, "device": device, "rounds": args.rounds, "commit": commit, **kept}
+    origin = record({}, {}, "cuda" if gpu else "cpu")
+    versions = {key: origin[key] for key in ("benchbench", "python", "system", "packages")}
+    commit = (origin["git"] or {}).get("commit")
+    return {"model": args.model, "device": device, "rounds": args.rounds, "commit": commit, **versions}
 
 
 def _slug(about: dict[str, Any]) -> str:
@@ -106,61 +108,61 @@ def _slug(about: dict[str, Any]) -> str:
     return f"{about['model']}-{device}"
 
 
-def _free(about: dict[str, Any]) -> Path:
-    """The record of just these circumstances, or a new one beside those of other commits and machines."""
+def _default_record(about: dict[str, Any]) -> Path:
+    """Returns the record of these circumstances, or a new file beside those of other commits and machines."""
     names = (f"{_slug(about)}{number}.json" for number in chain([""], (f"-{n}" for n in count(2))))
-    return next(out for out in map(RECORDS.joinpath, names) if not out.is_file() or not _differ(out, about))
+    return next(out for out in map(RECORDS.joinpath, names) if not out.is_file() or not _differences(out, about))
 
 
-def _differ(out: Path, about: dict[str, Any]) -> list[str]:
-    found = json.loads(out.read_text(encoding="utf-8"))["about"]
-    return [key for key in about if found.get(key) != about[key]]
+def _differences(out: Path, about: dict[str, Any]) -> list[str]:
+    previous = json.loads(out.read_text(encoding="utf-8"))["about"]
+    return [key for key in about if previous.get(key) != about[key]]
 
 
 def _read(out: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """The record so far. Ends the program where the file is about another machine or other code."""
+    """Returns the record so far. Raises SystemExit where the file is about another machine or other code."""
     if not out.is_file():
         return {"about": about, "parts": {}}
-    differ = _differ(out, about)
-    if differ:
+    differences = _differences(out, about)
+    if differences:
         raise SystemExit(
-            f"error: {out} was measured under other circumstances ({', '.join(differ)})\n"
+            f"error: {out} was measured under other circumstances ({', '.join(differences)})\n"
             "  why: a table compares only what was measured alike\n"
             "  try: another file with --out, or move that one away"
         )
-    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    return found
+    result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return result
 
 
 def _measure(name: str, args: argparse.Namespace, limit: float) -> dict[str, Any]:
-    """A part in a process of its own, with the machine's load before and after it; an error is a part without rows.
+    """Measures a part in its own process and returns its entry of the record; after an error the entry has no rows.
 
-    A process that is over its limit is ended with all that it has started.
+    A process over its limit is killed with all that it has started.
     """
-    words = ["--part", name, "--model", args.model, "--rounds", str(args.rounds), "--threads", str(args.threads)]
+    arguments = ["--part", name, "--model", args.model, "--rounds", str(args.rounds), "--threads", str(args.threads)]
     before, started = load(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-speed-", ignore_cleanup_errors=True) as work:
-        command = [sys.executable, "-m", "tests.bench.speed", *words, "--work", work]
+        command = [sys.executable, "-m", "tests.bench.speed", *arguments, "--work", work]
         environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
         try:
-            said, error = process.communicate(timeout=max(1.0, limit))[0], ""
+            stdout, error = process.communicate(timeout=max(1.0, limit))[0], ""
         except subprocess.TimeoutExpired:
-            said, error = "", f"over its time limit of {limit:.0f} s"
+            stdout, error = "", f"over its time limit of {limit:.0f} s"
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if not error and process.returncode:
         error = f"its process ended with {process.returncode}"
-    rows = [] if error else json.loads(said.strip().splitlines()[-1])
+    rows = [] if error else json.loads(stdout.strip().splitlines()[-1])
     spent = round(time.monotonic() - started, 1)
-    found = {"seconds": spent, "load_before": before, "load_after": load(), "rows": rows}
-    return found | ({"error": error} if error else {})
+    result = {"seconds": spent, "load_before": before, "load_after": load(), "rows": rows}
+    return result | ({"error": error} if error else {})
 
 
 def _part(args: argparse.Namespace) -> int:
-    """In the process of one part: its rows, as JSON in the last line of standard output."""
+    """Runs in the process of a part; prints its rows as JSON in the last line of standard output."""
     import torch
 
     from benchbench.runtime.progress import duration
@@ -180,18 +182,20 @@ def _part(args: argparse.Namespace) -> int:
 
 
 def _show(record: dict[str, Any], out: Path) -> int:
-    """The table, printed and written beside the record; 0 whatever the bars say, since a number is no error."""
+    """Prints the table and writes it beside the record; returns 0, also where a bar is not met."""
     about = record["about"]
     loads = [part[key] for part in record["parts"].values() for key in ("load_before", "load_after")]
     rows = [Row.read(row) for name in PARTS for row in record["parts"].get(name, {}).get("rows", [])]
-    said = f"Model {about['model']}, {about['device']}, {about['rounds']} rounds, torch {about['packages']['torch']}."
-    said += f" Other work on the machine: load average {min(loads):g} to {max(loads):g}, this included."
+    summary = (
+        f"Model {about['model']}, {about['device']}, {about['rounds']} rounds, torch {about['packages']['torch']}."
+    )
+    summary += f" Other work on the machine: load average {min(loads):g} to {max(loads):g}, this included."
     for name, part in record["parts"].items():
         if "error" in part:
-            said += f"\nNot measured: {name} ({part['error']})."
-    page = f"# Speed\n\n{said}\nMade by `make bench`; every round's value is in the JSON file beside this one.\n\n"
+            summary += f"\nNot measured: {name} ({part['error']})."
+    page = f"# Speed\n\n{summary}\nMade by `make bench`; every round's value is in the JSON file beside this one.\n\n"
     _write(out.with_suffix(".md"), f"{page}{table(rows)}\n")
-    print(f"{said}\n\n{table(rows)}\n\nrecord: {out}, {out.with_suffix('.md')}")
+    print(f"{summary}\n\n{table(rows)}\n\nrecord: {out}, {out.with_suffix('.md')}")
     return 0
 
 
@@ -205,6 +209,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        if "--part" not in sys.argv:  # a part's own process says nothing
+        if "--part" not in sys.argv:  # the process of a part prints nothing
             print("interrupted; the parts that are done are kept, and the same command goes on", file=sys.stderr)
         sys.exit(130)

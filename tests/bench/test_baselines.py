@@ -1,4 +1,4 @@
-"""The implementations that ours is measured against: they compute the same, as often as their structure says."""
+"""The baselines compute what ours does, and evaluate networks as often as their structure says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_step_is_ours(tiny_sd: Path) -> None:
-    """Mean, spread, log-probability and clean latents of diffusers' tables against our Schedule, at every step."""
+    """Log-probability and clean latents from diffusers' tables equal those of our Schedule at every step."""
     model, policy = (
         sampler.load(tiny_sd, "cpu", torch.float32, False),
         make_policy(backbones.load(str(tiny_sd)), 20, 1.0, 5.0),
@@ -82,8 +82,8 @@ def test_the_plain_loop_makes_a_picture_a_prompt_and_a_score_a_picture(tiny_sd: 
     texts = ["cat", "dog", "ant"]
     paths = generate_and_score.generate(pipe, texts, tmp_path / "images", batch=2, steps=2)
     assert [path.name for path in paths] == ["00000.png", "00001.png", "00002.png"]
-    kept = generate_and_score.score_keeping(paths, texts, ShapesColour)
-    assert kept == generate_and_score.score_loading_each_time(paths, texts, ShapesColour) and len(kept) == 3
+    scores = generate_and_score.score_keeping(paths, texts, ShapesColour)
+    assert scores == generate_and_score.score_loading_each_time(paths, texts, ShapesColour) and len(scores) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmark: rounds, ratios, bars, the clock of a network."""
+"""The arithmetic of the benchmark: rounds, ratios, bars and the clock of a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.bench.measure import Row, Times, alternate, ratio, table
 
 
 def test_ratios_are_of_the_same_round() -> None:
-    """(4/2, 9/3, 8/1) = (2, 3, 8) with the median 3, though the ratio of the medians is 8/2 = 4."""
+    """The median of (4/2, 9/3, 8/1) = (2, 3, 8) is 3, though the ratio of the medians is 8/2 = 4."""
     row = ratio("p", "slow / fast", Times([4, 9, 8], [4, 4, 4]), Times([2, 3, 1], [1, 2, 4]), least=3.5)
     assert row.values == (2, 3, 8) and row.cpu == (4, 2, 1)
     assert row.median == 3 and row.met is False
@@ -46,7 +46,7 @@ def test_rounds_alternate(turn: bool, order: str) -> None:
 
 
 class _Slow(torch.autograd.Function):
-    """Takes 20 ms forwards and 40 ms backwards."""
+    """An operation that takes 20 ms forwards and 40 ms backwards."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class _Slow(torch.autograd.Function):
         return gradient
 
 
-class _Net(nn.Module):
+class _SlowNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
@@ -69,7 +69,7 @@ class _Net(nn.Module):
 
 
 def test_the_clock_runs_inside_the_network_alone() -> None:
-    """20 ms forwards and 40 backwards; what lies outside takes 200 and 400 ms and is not counted."""
+    """The network takes 20 ms forwards and 40 backwards; the 200 and 400 ms outside are not counted."""
 
     class Outside(torch.autograd.Function):
         @staticmethod
@@ -82,7 +82,7 @@ def test_the_clock_runs_inside_the_network_alone() -> None:
             time.sleep(0.4)
             return gradient
 
-    net = _Net()
+    net = _SlowNetwork()
     with Clock(net) as clock:
         Outside.apply(net(torch.ones(1)).sample).sum().backward()
     assert len(clock.spans) == 2 and 0.06 <= clock.seconds < 0.2
@@ -92,10 +92,11 @@ def test_the_clock_runs_inside_the_network_alone() -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_the_clock_of_threads_side_by_side_is_their_mean(at_once: bool) -> None:
-    """Two threads, in the network at one time or one after the other: half of the sum either way, since in the second
-    case one of the two was always outside.
+    """Two threads are in the network together or one after the other; the clock shows half of the sum either way.
+
+    In the second case one of the two is always outside.
     """
-    both, net = Barrier(2), _Net()
+    both, net = Barrier(2), _SlowNetwork()
 
     def ask(first: bool) -> None:
         if at_once or not first:
@@ -108,13 +109,13 @@ def test_the_clock_of_threads_side_by_side_is_their_mean(at_once: bool) -> None:
     with Clock(net) as clock, ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(ask, True), pool.submit(ask, False)]:
             done.result()
-    each = [end[0] - start[0] for start, end in clock.spans]
-    assert len(each) == 2 and clock.seconds == pytest.approx(sum(each) / 2)
+    spans = [end[0] - start[0] for start, end in clock.spans]
+    assert len(spans) == 2 and clock.seconds == pytest.approx(sum(spans) / 2)
     assert clock.seconds >= 0.02 and clock.cpu_seconds < clock.seconds  # they sleep
 
 
 def test_the_clock_of_cpu_time_is_of_the_threads_that_ask() -> None:
-    """Each of two threads works in the network while the other does: a thread's own time, not the whole program's."""
+    """Of two threads in the network together, each counts its own CPU time and not the whole process's."""
     both = Barrier(2)
 
     class Busy(nn.Module):

@@ -1,4 +1,4 @@
-"""Every part of the benchmark runs, at the smallest size: what its numbers say is left to ``make bench``."""
+"""Every part of the benchmark runs at the smallest size; its numbers are not tested."""
 
 from __future__ import annotations
 

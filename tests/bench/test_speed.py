@@ -1,4 +1,4 @@
-"""The record of the benchmark: gone on with where it stopped, and never mixed with another machine's."""
+"""The record of the benchmark continues where it stopped, and is never mixed with another machine's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bench.measure import Row
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The parts that were asked for; ``unet`` is interrupted the first time."""
+    """Returns the list of measured parts, which grows; ``unet`` is interrupted the first time."""
     asked: list[str] = []
 
     def measure(name: str, args: Any, limit: float) -> dict[str, Any]:
@@ -60,33 +60,33 @@ def test_an_unknown_part_is_refused(measured: list[str], monkeypatch: pytest.Mon
 def test_records_of_other_machines_stay(
     measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where no file is named: beside the records that were checked in, and gone on with the next time."""
+    """Without ``--out``, a new record lies beside those of other machines, and the next run continues it."""
     monkeypatch.setattr(speed, "RECORDS", tmp_path)
     words = ("--only", "repeat", "--threads", "1")
     assert bench(monkeypatch, *words) == 0
     (first,) = tmp_path.glob("*.json")
-    other = json.loads(first.read_text())
-    other["about"]["commit"] = "of another day"
-    first.write_text(json.dumps(other))
+    changed = json.loads(first.read_text())
+    changed["about"]["commit"] = "of another day"
+    first.write_text(json.dumps(changed))
     for parts in (["repeat"], ["repeat", "cells"]):
         assert bench(monkeypatch, "--only", parts[-1], "--threads", "1") == 0
         second = tmp_path / f"{first.stem}-2.json"
         assert list(json.loads(second.read_text())["parts"]) == parts
-    assert json.loads(first.read_text()) == other and len(list(tmp_path.glob("*.json"))) == 2
+    assert json.loads(first.read_text()) == changed and len(list(tmp_path.glob("*.json"))) == 2
     assert str(second) in capsys.readouterr().out
 
 
 def test_a_part_that_fails_or_takes_too_long_ends_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its error is in the record and the table, and the next run measures it again."""
+    """The part's error is in the record and the table, and the next run measures it again."""
     row = json.dumps([Row("unet", "a thing", "s", (1.0,)).json()])
-    does = {"train": "import sys; sys.exit(3)", "unet": f"print({row!r})", "memory": "import time; time.sleep(60)"}
+    code_of = {"train": "import sys; sys.exit(3)", "unet": f"print({row!r})", "memory": "import time; time.sleep(60)"}
     plain = speed.subprocess.Popen
 
     def start(command: list[str], **options: Any) -> Any:
         if "--part" in command:
-            command = [sys.executable, "-c", does[command[command.index("--part") + 1]]]
+            command = [sys.executable, "-c", code_of[command[command.index("--part") + 1]]]
         return plain(command, **options)
 
     out = tmp_path / "record.json"
@@ -99,6 +99,6 @@ def test_a_part_that_fails_or_takes_too_long_ends_no_other(
     assert parts["memory"]["error"].startswith("over its time limit") and parts["memory"]["seconds"] < 10
     assert "error" not in parts["unet"]
     assert "Not measured: train (its process ended with 3)." in out.with_suffix(".md").read_text()
-    does |= {"train": does["unet"].replace("unet", "train")}
+    code_of |= {"train": code_of["unet"].replace("unet", "train")}
     assert bench(monkeypatch, *words, "--only", "train") == 0
     assert "error" not in json.loads(out.read_text())["parts"]["train"]

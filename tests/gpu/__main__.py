@@ -1,9 +1,9 @@
-"""``make gpu`` and ``make gpu-more``: one run of everything on one GPU, with random weights at real size.
+"""Runs everything once on one GPU, with random weights at real size: ``make gpu`` and ``make gpu-more``.
 
 ``python -m tests.gpu --part first|more [--only NAMES] [--out results/gpu]`` from the repository's root, with
-``PYTHONPATH=.`` where nothing is installed. Every step has a process and a time limit of its own; its line is in the
+``PYTHONPATH=.`` where nothing is installed. Each step has its own process and time limit; its line is written to the
 record as soon as it ends, and no step stops the next one. Without a GPU the training code of every method runs on fake
-CUDA tensors instead. ``--device cpu --size tiny`` runs the steps themselves on a CPU with tiny networks.
+CUDA tensors instead. ``--device cpu --size tiny`` runs the steps on a CPU with tiny networks.
 """
 
 from __future__ import annotations
@@ -23,44 +23,46 @@ from tests.gpu.about import about, file_name
 from tests.gpu.outcome import child, outcome
 from tests.gpu.plan import PARTS, PRETENDED, Step, chosen
 
-WORK = Path(tempfile.gettempdir()) / "bench-gpu"  # kept: models and compiled code serve the next command too
+WORK = (
+    Path(tempfile.gettempdir()) / "bench-gpu"
+)  # not removed, since the next command uses the models and compiled code, too
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs the steps that are asked for. 0 where every one of them ended well, else 1."""
+    """Runs the chosen steps; returns 0 where all of them ended well, else 1."""
     args = _arguments(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a step's process is ended too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the process of a step is ended, too
     device = args.device or _device()
     steps = [PRETENDED] if device == "fake" else chosen(args.part, args.only)
-    ran = about(device)
-    record = Path(args.out) / file_name(ran)
+    origin = about(device)
+    record = Path(args.out) / file_name(origin)
     total = sum(step.seconds for step in steps)
-    print(f"{len(steps)} steps on {ran['device']}, at most {total} s; the record goes to {record}", flush=True)
+    print(f"{len(steps)} steps on {origin['device']}, at most {total} s; the record goes to {record}", flush=True)
     if device == "fake":
         print("there is no GPU here: the methods run on fake CUDA tensors, which shows no speed and no rounding")
     for directory in (args.work, record.parent):
         directory.mkdir(parents=True, exist_ok=True)
-    lines = list(_run(steps, device, args.size, args.work, record, ran))
+    lines = list(_run(steps, device, args.size, args.work, record, origin))
     print("\n" + summary.page(summary.lines(record)))
     return 0 if all(line["status"] == "ok" for line in lines) else 1
 
 
-def _run(steps: Sequence[Step], device: str, size: str, work: Path, record: Path, ran: dict[str, Any]) -> Any:
-    """A line a step, written and summed up as it comes. Time that a step leaves over is the next one's."""
+def _run(steps: Sequence[Step], device: str, size: str, work: Path, record: Path, origin: dict[str, Any]) -> Any:
+    """Yields a line for each step after writing it and the summary; a step may use the time that earlier ones left."""
     started, granted = time.monotonic(), 0.0
     for step in steps:
         granted += step.seconds
         limit = granted - (time.monotonic() - started)
         print(f"step {step.number}, {step.name}: {step.title}; at most {limit:.0f} s", flush=True)
         command, findings = child(step, *(("cuda", "fake") if device == "fake" else (device, size)), work)
-        line = outcome(step, command, findings, limit) | {"size": "fake" if device == "fake" else size, "about": ran}
+        line = outcome(step, command, findings, limit) | {"size": "fake" if device == "fake" else size, "about": origin}
         with record.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
         record.with_suffix(".md").write_text(summary.page(summary.lines(record)), encoding="utf-8")
         print(f"step {step.number}, {step.name}: {line['status']} after {line['seconds']:g} s", flush=True)
-        for said in [*summary.wrong(line), *line.get("log", [])]:
-            print(f"  {said}", flush=True)
+        for message in [*summary.wrong(line), *line.get("log", [])]:
+            print(f"  {message}", flush=True)
         yield line
 
 

@@ -1,4 +1,4 @@
-"""Describes what the results hold for: device, driver, versions, commit and command."""
+"""Describes the origin of the results: device, driver, versions, commit and command."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SOURCES = ("benchbench", "methods", "reward_models", "prompts", "tests/gpu", "te
 
 
 def about(device: str) -> dict[str, Any]:
-    """JSON-able; what is not known is None."""
+    """Returns the description as JSON values; what is not known is None."""
     import torch
 
     from benchbench.runtime.provenance import git, packages
 
-    found: dict[str, Any] = {"device": "CPU", "driver": None, "memory_mib": None}
+    result: dict[str, Any] = {"device": "CPU", "driver": None, "memory_mib": None}
     if device == "fake":
-        found["device"] = "a pretended GPU"
+        result["device"] = "a pretended GPU"
     if device.startswith("cuda"):
-        found = _nvidia() or {"device": torch.cuda.get_device_name(), "driver": None, "memory_mib": None}
+        result = _nvidia() or {"device": torch.cuda.get_device_name(), "driver": None, "memory_mib": None}
     commit = git() or {}
-    return found | {
+    return result | {
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "python": platform.python_version(),
@@ -39,7 +39,7 @@ def about(device: str) -> dict[str, Any]:
 
 
 def sources() -> str:
-    """16 hex digits of the Python and YAML files that run: what tells two copies apart where there is no git."""
+    """Returns 16 hex digits of a hash of the sources, which tells two copies apart where there is no git."""
     total = hashlib.sha256()
     for folder in SOURCES:
         files = (p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".yaml"} and p.is_file())
@@ -48,19 +48,19 @@ def sources() -> str:
     return total.hexdigest()[:16]
 
 
-def file_name(found: dict[str, Any]) -> str:
-    """``nvidia-h100-80gb-hbm3-2025-01-31.jsonl``."""
-    device = "".join(c if c.isalnum() else "-" for c in str(found["device"]).lower())
+def file_name(result: dict[str, Any]) -> str:
+    """Returns a name such as ``nvidia-h100-80gb-hbm3-2025-01-31.jsonl``."""
+    device = "".join(c if c.isalnum() else "-" for c in str(result["device"]).lower())
     return f"{device}-{datetime.now(UTC).date().isoformat()}.jsonl"
 
 
 def _nvidia() -> dict[str, Any] | None:
-    """From the driver's own tool, so that this process takes no memory of the device."""
+    """Asks the driver's tool, so that this process takes no memory of the device."""
     fields = "name,driver_version,memory.total"
-    words = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
-        name, driver, memory = (word.strip() for word in done.stdout.splitlines()[0].split(","))
+        process = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        name, driver, memory = (word.strip() for word in process.stdout.splitlines()[0].split(","))
         return {"device": name, "driver": driver, "memory_mib": int(memory)}
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None

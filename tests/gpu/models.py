@@ -1,7 +1,7 @@
-"""Stable Diffusion 1.5 and XL with random weights, drawn on the device and never written, for the code that trains.
+"""Provides Stable Diffusion 1.5 and XL with random weights, which are drawn on the device and not written to disk.
 
-A model is named by a folder that holds its settings and its tokenizer alone; ``without_files`` makes benchbench's own
-loading build the networks from them. At tiny size the folder is a whole pipeline and is loaded as any other.
+A model's folder holds its settings and tokenizers alone; within ``without_files``, benchbench's own loading builds the
+networks from them. At tiny size the folder is a complete pipeline, which is loaded as any other.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ from benchbench.diffusion.backbones import DTYPES, Backbone
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from tests.bench import random_models
-from tests.gpu.here import Here
+from tests.gpu.context import StepContext
 
 
-def folder(here: Here, model: str) -> Path:
-    """The folder of ``sd15`` or ``sdxl``: settings alone at real size, a whole pipeline at tiny size."""
-    place = here.work / f"{model}-{'tiny' if here.tiny else 'settings'}"
-    if (place / "model_index.json").is_file():
-        return place
-    shutil.rmtree(place, ignore_errors=True)  # of a writer that was killed
-    if not here.tiny:
-        return random_models.write_settings(place, model)
+def folder(context: StepContext, model: str) -> Path:
+    """Returns the folder of ``sd15`` or ``sdxl``: settings alone at real size, a complete pipeline at tiny size."""
+    model_folder = context.work / f"{model}-{'tiny' if context.tiny else 'settings'}"
+    if (model_folder / "model_index.json").is_file():
+        return model_folder
+    shutil.rmtree(model_folder, ignore_errors=True)  # left by a process that was killed
+    if not context.tiny:
+        return random_models.write_settings(model_folder, model)
     from tests.tiny import write_tiny_sd
     from tests.tiny_xl import write_tiny_sdxl
 
-    return write_tiny_sdxl(place) if model == "sdxl" else write_tiny_sd(place)
+    return write_tiny_sdxl(model_folder) if model == "sdxl" else write_tiny_sd(model_folder)
 
 
-def written(here: Here) -> Path:
-    """The folder of a whole SD 1.5 pipeline in bf16, for what has to read one: 2 GB, written once."""
-    if here.tiny:
-        return folder(here, "sd15")
-    place, partial = here.work / "sd15-written", here.work / "sd15-partial"
-    if not (place / "model_index.json").is_file():
+def written(context: StepContext) -> Path:
+    """Returns the folder of a complete SD 1.5 pipeline in bf16 (2 GB), which is written once."""
+    if context.tiny:
+        return folder(context, "sd15")
+    model_folder, partial = context.work / "sd15-written", context.work / "sd15-partial"
+    if not (model_folder / "model_index.json").is_file():
         shutil.rmtree(partial, ignore_errors=True)
-        random_models.write(partial, "sd15", here.device).rename(place)
-    return place
+        random_models.write(partial, "sd15", context.device).rename(model_folder)
+    return model_folder
 
 
 @contextmanager
-def without_files(here: Here) -> Iterator[None]:
-    """Within the block ``backbones.load`` draws the weights of a folder that has none."""
-    if here.tiny:
+def without_files(context: StepContext) -> Iterator[None]:
+    """Makes ``backbones.load`` draw the weights of a folder without any, within the block."""
+    if context.tiny:
         yield
         return
-    with mock.patch.object(backbones, "load", pretend if here.size == "fake" else load):
+    with mock.patch.object(backbones, "load", pretend if context.size == "fake" else load):
         yield
 
 
@@ -69,8 +69,8 @@ def pretend(
     """Loads as ``backbones.load`` does, with fake weights and real tokenizers; within ``fake_cuda`` only."""
     from benchbench.diffusion.fake_cuda import fake_backbone
 
-    made = fake_backbone(str(model), backbones.pick_dtype(dtype, torch.device("cuda")), unet_dtype)
-    return replace(made, **_tokenizers(Path(str(model))))
+    backbone = fake_backbone(str(model), backbones.pick_dtype(dtype, torch.device("cuda")), unet_dtype)
+    return replace(backbone, **_tokenizers(Path(str(model))))
 
 
 def load(
@@ -81,47 +81,47 @@ def load(
 ) -> Backbone:
     """Loads as ``backbones.load`` does, with weights drawn by seed 0, the same in every precision."""
     root = Path(str(model))
-    where = backbones.pick_device(str(device) if device is not None else None)
-    name, xl = backbones.pick_dtype(dtype, where), models.is_xl(root)
+    target = backbones.pick_device(str(device) if device is not None else None)
+    name, xl = backbones.pick_dtype(dtype, target), models.is_xl(root)
     torch.manual_seed(0)
-    with torch.device(where):
+    with torch.device(target):
         parts = random_models.networks("sdxl" if xl else "sd15")
-    kinds = dict.fromkeys(parts, DTYPES[name]) | {"unet": DTYPES[unet_dtype or name]}
-    kinds["vae"] = backbones._vae_dtype(root / "vae", name, xl)
-    made = {part: net.to(kinds[part]).eval().requires_grad_(False) for part, net in parts.items()}
+    dtypes = dict.fromkeys(parts, DTYPES[name]) | {"unet": DTYPES[unet_dtype or name]}
+    dtypes["vae"] = backbones._vae_dtype(root / "vae", name, xl)
+    loaded_parts = {part: net.to(dtypes[part]).eval().requires_grad_(False) for part, net in parts.items()}
     return Backbone(
         name=str(model),
         hash="random weights by seed 0",
-        network=made["unet"],
-        vae=made["vae"],
-        text_encoder=made["text_encoder"],
+        network=loaded_parts["unet"],
+        vae=loaded_parts["vae"],
+        text_encoder=loaded_parts["text_encoder"],
         scheduler_config=backbones._json(root / "scheduler" / "scheduler_config.json"),
-        device=where,
+        device=target,
         dtype=name,
         image_size=models.image_size(root),
         batch_size=models.batch_size(root),
-        text_encoder_2=made.get("text_encoder_2"),
+        text_encoder_2=loaded_parts.get("text_encoder_2"),
         zeros_for_empty=models.zeros_for_empty(root),
         **_tokenizers(root),
     )
 
 
 def _tokenizers(root: Path) -> dict[str, Any]:
-    """By the names of the Backbone's fields."""
+    """Returns the tokenizers by the names of the Backbone's fields."""
     from transformers import CLIPTokenizer
 
     names = ("tokenizer", "tokenizer_2") if models.is_xl(root) else ("tokenizer",)
     return {name: CLIPTokenizer.from_pretrained(root, subfolder=name, local_files_only=True) for name in names}
 
 
-def loaded(here: Here, model: str, dtype: str, unet_dtype: str | None = None) -> Backbone:
-    """The model on the device, through whichever loading its size has."""
-    with without_files(here):
-        return backbones.load(str(folder(here, model)), here.device, dtype, unet_dtype)
+def loaded(context: StepContext, model: str, dtype: str, unet_dtype: str | None = None) -> Backbone:
+    """Loads a model onto the device, in the way that fits its size."""
+    with without_files(context):
+        return backbones.load(str(folder(context, model)), context.device, dtype, unet_dtype)
 
 
 def move_adapter(unet: Any, size: float = 0.02) -> None:
-    """A trained adapter's stand-in: every B is moved off zero, by a seed, alike on every device and in every dtype."""
+    """Imitates training: moves every B off zero by numbers that are the same on each device and in each dtype."""
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in unet.named_parameters():

@@ -1,4 +1,4 @@
-"""Runs one step in a process of its own, with a time limit, and says in one JSON-able line how it went."""
+"""Runs one step in its own process with a time limit, and describes the outcome in one line of JSON values."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TAIL = 15  # lines of a failed process that are kept
 
 
 def outcome(step: Step, command: Sequence[str], findings: Path, limit: float) -> dict[str, Any]:
-    """The step's line. ``status`` is ok, failed (a check, a part or the process), or cut (over its time limit).
+    """Runs a step and returns its line; ``status`` is ok, failed (a check, part or process) or cut (over its limit).
 
-    The process leads a group of its own, and a step that is over its limit is killed with everything it started.
+    The process leads its own group, so that a step over its limit is killed together with all that it started.
     """
     findings.unlink(missing_ok=True)
     log = findings.with_suffix(".log")
-    began, started = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    begun_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         try:
@@ -37,7 +37,7 @@ def outcome(step: Step, command: Sequence[str], findings: Path, limit: float) ->
             _end(process)
     parts, last = read(findings)
     line: dict[str, Any] = {"step": step.name, "number": step.number, "title": step.title, "status": "ok"}
-    line |= {"began": began, "seconds": round(time.monotonic() - started, 1), "limit": round(limit, 1)}
+    line |= {"began": begun_at, "seconds": round(time.monotonic() - started, 1), "limit": round(limit, 1)}
     if code is None:
         line |= {"status": "cut", "cut": f"over {limit:.0f} s, in {last}" if last else f"over {limit:.0f} s"}
     elif code != 0 or any("error" in part or "failed" in part for part in parts.values()):
@@ -50,32 +50,32 @@ def outcome(step: Step, command: Sequence[str], findings: Path, limit: float) ->
 
 
 def read(findings: Path) -> tuple[dict[str, Any], str]:
-    """The parts that are done, by name, and the name of one that was begun and not ended."""
+    """Returns the finished parts by name, and the name of a part that was begun and not finished, or ""."""
     parts: dict[str, Any] = {}
     open_part = ""
     lines = findings.read_text(encoding="utf-8").splitlines() if findings.is_file() else []
     for text in lines:
         try:
-            found = json.loads(text)
+            entry = json.loads(text)
         except ValueError:  # the last line of a process that was killed while it wrote
             continue
-        if "begins" in found:
-            open_part = found["begins"]
+        if "begins" in entry:
+            open_part = entry["begins"]
         else:
-            parts[found.pop("part")] = found
+            parts[entry.pop("part")] = entry
             open_part = ""
     return parts, open_part
 
 
 def child(step: Step, device: str, size: str, work: Path) -> tuple[list[str], Path]:
-    """The command of a step's process, and the file of its findings."""
+    """Returns the command of a step's process, and the file of its findings."""
     findings = work / f"{step.name}.jsonl"
-    words = ["-m", "tests.gpu.child", step.name, device, size, str(work), str(findings)]
-    return [sys.executable, *words], findings
+    arguments = ["-m", "tests.gpu.child", step.name, device, size, str(work), str(findings)]
+    return [sys.executable, *arguments], findings
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kills the process with its group, whatever is left of it."""
+    """Kills what is left of the process and its group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

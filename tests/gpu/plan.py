@@ -21,13 +21,13 @@ class Step:
 
     @property
     def module(self) -> Any:
-        """The file that does it; its ``run`` takes a Here."""
+        """The step's module, whose ``run`` takes a StepContext."""
         return import_module(f"tests.gpu.steps.{self.name}")
 
 
 STEPS = (
     Step(1, "machine", "first", 40, "versions, matrix multiplication speed, pytest -m gpu"),
-    Step(3, "methods", "first", 85, "a rollout, a loss and an optimiser step of every method"),
+    Step(3, "methods", "first", 85, "a rollout, a loss and an optimizer step of every method"),
     Step(4, "precision", "first", 55, "gradients, first ratio and logits in half precision and TF32 against fp32"),
     Step(6, "memory", "first", 85, "training and evaluation with the memory of a 24 GB and of a 40 GB card"),
     Step(9, "generate", "first", 95, "64 images and their scores against plain diffusers"),
@@ -37,19 +37,19 @@ STEPS = (
     Step(8, "sdxl", "more", 45, "SDXL: one evaluation batch and one TailorPO rollout"),
     Step(10, "iteration", "more", 75, "TailorPO and D3PO iterations against straightforward ones"),
 )
-"""In the order in which they run. The limits of each part add up to 360 seconds."""
+"""The steps in the order in which they run. The limits of each part add up to 360 seconds."""
 
 
 PRETENDED = Step(0, "pretended", "none", 900, "every method's training code on fake CUDA tensors, without a GPU")
 
 
 def named(name: str) -> Step:
-    """The step of this name, the pretended one included."""
+    """Returns the step of this name, which may be ``PRETENDED``."""
     return next(step for step in (*STEPS, PRETENDED) if step.name == name)
 
 
 def chosen(part: str, only: str) -> list[Step]:
-    """The steps of a part, or those that ``only`` names (names or numbers, separated by commas) in their order.
+    """Returns the steps of a part, or those that ``only`` lists (names or numbers, separated by commas), in order.
 
     Errors: SystemExit for a name that no step has.
     """

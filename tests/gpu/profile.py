@@ -1,4 +1,4 @@
-"""Splits a GPU's time by kinds of kernels."""
+"""Splits a GPU's time by the kinds of its kernels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from tests.gpu.here import Here
+from tests.gpu.context import StepContext
 
 KINDS = {
     "attention": r"flash|fmha|attention|sdpa|softmax",
@@ -22,26 +22,26 @@ PRODUCTS = ("convolution", "matrix products")
 NAMED = 3
 
 
-def kind(kernel: str) -> str:
-    """The kind of a kernel, by its name."""
+def kernel_kind(kernel: str) -> str:
+    """Returns the kind of a kernel by its name."""
     name = kernel.lower()
-    return next((found for found, pattern in KINDS.items() if re.search(pattern, name)), "other kernels")
+    return next((result for result, pattern in KINDS.items() if re.search(pattern, name)), "other kernels")
 
 
-def groups(here: Here, run: Callable[[], object]) -> dict[str, Any]:
-    """Percent of wall time by kind, and the three largest besides convolutions and matrix products.
+def groups(context: StepContext, run: Callable[[], object]) -> dict[str, Any]:
+    """Returns percent of wall time by kind, and the three largest kinds besides convolutions and matrix products.
 
-    ``idle`` is what is left of the wall clock: the device waited for the host. On a CPU the operators are counted.
+    ``idle`` is the rest of the wall time, in which the device waited for the host. On a CPU operators are counted.
     """
     from torch.profiler import ProfilerActivity, profile
 
-    activities = [ProfilerActivity.CUDA] if here.cuda else [ProfilerActivity.CPU]
-    with profile(activities=activities) as found:
-        seconds = here.seconds(run)
+    activities = [ProfilerActivity.CUDA] if context.cuda else [ProfilerActivity.CPU]
+    with profile(activities=activities) as result:
+        seconds = context.seconds(run)
     spent: dict[str, float] = defaultdict(float)
-    for event in found.key_averages():
-        micro = getattr(event, "self_device_time_total", 0) if here.cuda else event.self_cpu_time_total
-        spent[kind(event.key)] += micro / 1e6
+    for event in result.key_averages():
+        micro = getattr(event, "self_device_time_total", 0) if context.cuda else event.self_cpu_time_total
+        spent[kernel_kind(event.key)] += micro / 1e6
     spent["idle"] = max(0.0, seconds - sum(spent.values()))
     percent = {name: 100 * value / seconds for name, value in sorted(spent.items(), key=lambda item: -item[1])}
     others = [f"{name} {value:.0f} %" for name, value in percent.items() if name not in PRODUCTS]

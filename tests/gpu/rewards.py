@@ -1,6 +1,6 @@
-"""The learned rewards with random weights in their released layouts, drawn on the device: aesthetic, PickScore, SPM.
+"""Provides the learned rewards with random weights in their released layouts, drawn on the device.
 
-At real size they have the networks of the released files; at tiny size they are read from small files that are written.
+At real size the networks are those of the released files; at tiny size they are read from small files.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import torch
 from benchbench.reward_models import _adaln, _clip, _weights, spm
 from benchbench.rewards import lookup
 from tests.bench import rewards as released
-from tests.gpu.here import Here
+from tests.gpu.context import StepContext
 from tests.reward_models import checkpoints
 
 LEARNED = ("aesthetic", "imagereward", "hpsv2.1", "pickscore", "clip_h14", "clip_l14", "spm")
-LARGEST = 0.02  # deviation of a weight: at the small checkpoints' 0.08 a tower of real size saturates
+LARGEST = 0.02  # standard deviation of a weight; with 0.08, as in small checkpoints, large towers saturate
 
 
 class OnDevice(checkpoints.Random):
-    """Draws a checkpoint's tensors on the device, in seconds where a CPU would take minutes."""
+    """Draws a checkpoint's tensors on the device, which takes seconds and not a CPU's minutes."""
 
     device = "cpu"
 
@@ -40,29 +40,29 @@ class OnDevice(checkpoints.Random):
 
 
 @contextmanager
-def random_weights(here: Here) -> Iterator[None]:
-    """Within the block making a learned reward by its name gives it random weights, in whatever way it is made."""
+def random_weights(context: StepContext) -> Iterator[None]:
+    """Gives every learned reward that is made within the block random weights."""
     with ExitStack() as undo:
         enter = undo.enter_context
-        enter(mock.patch.dict(os.environ, {"BENCH_WEIGHTS": str(files(here))}))
+        enter(mock.patch.dict(os.environ, {"BENCH_WEIGHTS": str(files(context))}))
         for name in LEARNED:
             kind = lookup.get(name)
             enter(mock.patch.object(kind, "assets", tuple(replace(asset, sha256={}) for asset in kind.assets)))
-        place = files(here) / "CLIP-ViT-H-14-laion2B-s32B-b79K"
+        place = files(context) / "CLIP-ViT-H-14-laion2B-s32B-b79K"
         enter(mock.patch.object(spm, "files", lambda: (place / "model.safetensors", place)))
         enter(mock.patch.object(spm.SPM, "missing", classmethod(lambda cls: None)))
-        enter(mock.patch.object(spm.SPM, "__init__", _spm(here)))
-        if not here.tiny:
-            enter(mock.patch.object(OnDevice, "device", here.device))
+        enter(mock.patch.object(spm.SPM, "__init__", _spm(context)))
+        if not context.tiny:
+            enter(mock.patch.object(OnDevice, "device", context.device))
             enter(mock.patch.object(checkpoints, "Random", OnDevice))
             for module in (_clip, _weights):
                 enter(mock.patch.object(module, "read", released.state))
         yield
 
 
-def files(here: Here) -> Path:
-    """The small files, with the tokenizers that both sizes use; written once, in a folder that is moved when whole."""
-    folder, partial = here.work / "weights", here.work / "weights-partial"
+def files(context: StepContext) -> Path:
+    """Returns the folder of the small files and of the tokenizers that both sizes use; writes it once."""
+    folder, partial = context.work / "weights", context.work / "weights-partial"
     if not folder.is_dir():
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -70,8 +70,8 @@ def files(here: Here) -> Path:
     return folder
 
 
-def _spm(here: Here) -> Any:
-    """Makes SPO's judge without its file: its own constructor, with a network that has just been drawn."""
+def _spm(context: StepContext) -> Any:
+    """Returns a constructor of SPO's scorer that draws the network in place of reading its file."""
     from transformers import CLIPModel
 
     plain = spm.SPM.__init__
@@ -83,7 +83,7 @@ def _spm(here: Here) -> Any:
 
         with (
             mock.patch("transformers.CLIPModel", clip),
-            mock.patch.object(spm, "config", _small if here.tiny else spm.config),
+            mock.patch.object(spm, "config", _small if context.tiny else spm.config),
             mock.patch.object(torch, "load", lambda *_, **__: {}),
             mock.patch.object(_adaln.StepAwareCLIP, "load", lambda *_: None),
         ):
@@ -94,14 +94,14 @@ def _spm(here: Here) -> Any:
 
 
 def _settle(network: Any) -> None:
-    """Moves the layers that know the timestep off where they begin, where it does not count."""
+    """Moves the step-aware layers off their initial values, at which the timestep has no effect."""
     with torch.no_grad():
         for parameter in network.added_parameters().values():
             parameter.add_(LARGEST * torch.randn_like(parameter))
 
 
 def _small() -> Any:
-    """A CLIP of the tiny tokenizer's words."""
+    """Returns a small CLIP config with the tiny tokenizer's vocabulary."""
     from transformers import CLIPConfig
 
     both = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -1,4 +1,4 @@
-"""Training runs on a model of random weights, made by benchbench's own ``build`` and run by its own Trainer."""
+"""Sets up training runs on models with random weights, by benchbench's own ``build`` and Trainer."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ from benchbench.train.memory_plan import MemoryPlan
 from benchbench.train.run_folder import write_run
 from benchbench.train.trainer import Trainer
 from tests.gpu import models, rewards
-from tests.gpu.here import Found, Here
+from tests.gpu.context import PartResult, StepContext
 
 ONLINE = ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g")
 OFFLINE = ("diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo")
-SAMPLES = 1_000_000  # far more than any step makes: a run's end is nobody's business here
+SAMPLES = 1_000_000  # far more than any step generates, since no step reaches the end of a run
 PAIRS = 16
 ROWS = {"sd15": 8, "sdxl": 2}
 
 
-def judge(method: str) -> str:
-    """The reward that a method is trained on here: SPO's own judge, else the aesthetic predictor."""
+def reward_name(method: str) -> str:
+    """Returns the name of the reward to train on: SPO's own scorer for SPO, else the aesthetic predictor."""
     return "spm" if method == "spo" else "aesthetic"
 
 
-def words(method: str, images: int) -> list[str]:
-    """One rollout of so many images with one optimiser step, of five denoising steps where the walk is learned from."""
-    found = [f"train.batch={images}", "train.eval_every=0", "train.finetune=lora"]
+def small_settings(method: str, images: int) -> list[str]:
+    """Returns overrides for rollouts of ``images`` images with one optimizer step; online, on five denoising steps."""
+    overrides = [f"train.batch={images}", "train.eval_every=0", "train.finetune=lora"]
     if method in OFFLINE:
-        return found
+        return overrides
     if method == "spo":
-        return [*found, "method.threshold=0", "method.minibatch=1000"]
-    found.append("method.steps=[20, 16, 12, 8, 4]")
-    return [*found, f"method.minibatch={images}"] if method in {"ddpo", "d3po"} else found
+        return [*overrides, "method.threshold=0", "method.minibatch=1000"]
+    overrides.append("method.steps=[20, 16, 12, 8, 4]")
+    return [*overrides, f"method.minibatch={images}"] if method in {"ddpo", "d3po"} else overrides
 
 
 def trainer(
-    here: Here,
+    context: StepContext,
     method: str,
     *overrides: str,
     model: str = "sd15",
     dtype: str = "auto",
-    said: list[str] | None = None,
+    messages: list[str] | None = None,
     planned: bool = False,
 ) -> Trainer:
-    """A run that is ready for its first rollout; what it says goes into ``said``.
+    """Returns a run that is ready for its first rollout; it logs into ``messages``.
 
-    Counting a run's memory before it begins takes seconds, so that only what is ``planned`` is cut to the device's
-    memory; other runs take ROWS rows at a time, which fit a card of 80 GB.
+    A memory plan takes seconds, so only a ``planned`` run is split to fit the device; other runs take ROWS rows at a
+    time, which fit a card of 80 GB.
     """
-    name, heard = f"{method}-{model}", [] if said is None else said
-    pairs = str(picture_pairs(here, model)) if method in OFFLINE else None
+    name, log_lines = f"{method}-{model}", [] if messages is None else messages
+    pairs = str(picture_pairs(context, model)) if method in OFFLINE else None
     settings = [f"train.dtype={dtype}", *overrides]
-    folder = str(models.folder(here, model))
-    config = load(method, folder, judge(method), "animals", SAMPLES, 0, "released", settings, pairs)
-    device, out = torch.device(here.device), here.fresh(name)
-    fixed = mock.patch.object(resolved_as, "plans_apart", lambda *_: [MemoryPlan(ROWS[model], False)])
+    folder = str(models.folder(context, model))
+    config = load(method, folder, reward_name(method), "animals", SAMPLES, 0, "released", settings, pairs)
+    device, out = torch.device(context.device), context.fresh(name)
+    fixed = mock.patch.object(resolved_as, "plans_in_child", lambda *_: [MemoryPlan(ROWS[model], False)])
     with nullcontext() if planned else fixed:
         resolved = resolved_as.resolve(config, device)
-    with models.without_files(here), rewards.random_weights(here):
-        parts = setup.build(config, look_up(config), resolved, device, heard.append, here.work / "store")
-        write_run(config, resolved, out, parts.policy.backbone.hash, here.device)
-    return Trainer(config, resolved, parts, out, heard.append)
+    with models.without_files(context), rewards.random_weights(context):
+        parts = setup.build(config, look_up(config), resolved, device, log_lines.append, context.work / "store")
+        write_run(config, resolved, out, parts.policy.backbone.hash, context.device)
+    return Trainer(config, resolved, parts, out, log_lines.append)
 
 
 def close(run: Trainer) -> None:
@@ -81,23 +81,23 @@ def close(run: Trainer) -> None:
 
 
 def first_batch(run: Trainer, count: int) -> Any:
-    """The first batch that the method collects from ``count`` samples, through the run's own collecting."""
+    """Returns the first batch that the run's method collects from ``count`` samples."""
     prompts = run.parts.prompts.prompts
     samples = [Sample(prompts[i % len(prompts)], i, i % len(prompts)) for i in range(count)]
     with torch.no_grad():
-        batch, _ = next(run.collect(run.parts.policy, samples, run.parts.reward, run.parts.cfg, Noise(0, "train")))
+        batch, _ = next(run.collect(run.parts.policy, samples, run.parts.step_reward, run.parts.cfg, Noise(0, "train")))
     return batch
 
 
-def picture_pairs(here: Here, model: str) -> Path:
-    """A folder of preference pairs: pictures of noise, as large as the model's images."""
+def picture_pairs(context: StepContext, model: str) -> Path:
+    """Returns a folder of preference pairs: pictures of noise, as large as the model's images."""
     import numpy as np
     from PIL import Image
 
     from benchbench.hub.models import image_size
 
-    side = image_size(models.folder(here, model))
-    folder = here.work / f"pairs-{side}"
+    side = image_size(models.folder(context, model))
+    folder = context.work / f"pairs-{side}"
     index = folder / "pairs.jsonl"
     if index.is_file():
         return folder
@@ -114,10 +114,10 @@ def picture_pairs(here: Here, model: str) -> Path:
     return folder
 
 
-def note(found: Found, row: dict[str, Any]) -> None:
-    """The loss and the gradient's norm of a logged row, which must be finite; the loop itself refuses others."""
+def note(result: PartResult, row: dict[str, Any]) -> None:
+    """Notes the loss and the gradient's norm of a logged row, and checks that they are finite."""
     import math
 
     for name in ("loss", "grad_norm"):
-        found[name] = float(row[name])
-        found.check(f"{name} is not finite", math.isfinite(found[name]))
+        result[name] = float(row[name])
+        result.check(f"{name} is not finite", math.isfinite(result[name]))

@@ -1,4 +1,4 @@
-"""The table of an acceptance run, as Markdown: a line a step, then what each step found."""
+"""Writes the summary of an acceptance run as Markdown: a line a step, then each step's results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN = ("device", "driver", "memory_mib", "cuda", "commit", "changed", "sources
 
 
 def lines(record: Path) -> list[dict[str, Any]]:
-    """The lines of a record; of a step that was repeated the last one, in the order of the steps' numbers."""
+    """Returns a record's lines in the order of the steps' numbers; only the last line of a step that was repeated."""
     latest: dict[str, dict[str, Any]] = {}
     for text in record.read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
@@ -19,34 +19,34 @@ def lines(record: Path) -> list[dict[str, Any]]:
     return sorted(latest.values(), key=lambda line: line["number"])
 
 
-def page(found: Sequence[Mapping[str, Any]]) -> str:
-    """The whole summary."""
-    ran = found[-1]["about"] if found else {}
-    made = ", ".join(f"{key} {ran[key]}" for key in SHOWN if ran.get(key) is not None)
-    torch = ran.get("packages", {}).get("torch", "unknown")
-    head = ["# Acceptance run", "", f"{made}; torch {torch}. Random weights, so images and scores mean nothing.", ""]
+def page(record_lines: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the summary."""
+    about = record_lines[-1]["about"] if record_lines else {}
+    origin = ", ".join(f"{key} {about[key]}" for key in SHOWN if about.get(key) is not None)
+    torch = about.get("packages", {}).get("torch", "unknown")
+    head = ["# Acceptance run", "", f"{origin}; torch {torch}. Random weights, so images and scores mean nothing.", ""]
     table = ["| step | what | status | seconds (limit) | what is wrong |", "|---|---|---|---:|---|"]
     table += [
         f"| {line['number']} {line['step']} | {line['title']} | {line['status']} "
         f"| {line['seconds']:g} ({line['limit']:g}) | {_cell('; '.join(wrong(line)))} |"
-        for line in found
+        for line in record_lines
     ]
-    sections = [text for line in found for text in _section(line)]
+    sections = [text for line in record_lines for text in _section(line)]
     return "\n".join([*head, *table, *sections, ""])
 
 
 def wrong(line: Mapping[str, Any]) -> list[str]:
-    """Says where the step was cut, how it ended, and each part's error or failed checks."""
-    said = [line[key] for key in ("cut", "error") if key in line]
+    """Returns where the step was cut, how it ended, and each part's error and failed checks."""
+    problems = [line[key] for key in ("cut", "error") if key in line]
     for name, part in line["parts"].items():
-        said += [f"{name}: {check}" for check in part.get("failed", [])]
+        problems += [f"{name}: {check}" for check in part.get("failed", [])]
         if "error" in part:
-            said.append(f"{name}: {part['error']}")
-    return said
+            problems.append(f"{name}: {part['error']}")
+    return problems
 
 
 def _section(line: Mapping[str, Any]) -> list[str]:
-    """A step's parts, a row each."""
+    """Returns the lines of a step's section, with a row for each part."""
     if not line["parts"]:
         return []
     rows = [f"| {name} | {_cell(_numbers(part))} |" for name, part in line["parts"].items()]

@@ -1,4 +1,4 @@
-"""Every method on SD 1.5, and TailorPO on SDXL, trains on fake CUDA tensors, and no walk copies or reads."""
+"""Every method on SD 1.5, and TailorPO on SDXL, trains on fake CUDA tensors, and no denoising loop copies or reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpu import child, runs
-from tests.gpu.here import Here
+from tests.gpu.context import StepContext
 from tests.gpu.outcome import read
 from tests.gpu.steps import pretended
 
@@ -26,10 +26,10 @@ def test_a_method_trains_on_a_pretended_gpu(
 ) -> None:
     for name, value in child.environment(work).items():
         monkeypatch.setenv(name, value)
-    here = Here("cuda", "fake", work, work / f"{model}-{method}.jsonl")
-    with here.part(method) as found:
-        pretended.one(here, model, method, found)
-    part = read(here.findings)[0][method]
+    context = StepContext("cuda", "fake", work, work / f"{model}-{method}.jsonl")
+    with context.part(method) as result:
+        pretended.run_method(context, model, method, result)
+    part = read(context.findings)[0][method]
     assert "error" not in part and "failed" not in part, part
     assert part["copies_in_the_walk"] == part["reads_in_the_walk"] == 0
     assert part["tflop"] > 1 and part["weights_gib"] < part["peak_gib"] < 40

@@ -1,4 +1,4 @@
-"""Every step of the acceptance run, in this process, on a CPU with tiny networks: its logic, not its numbers."""
+"""Every step of the acceptance run works on a CPU with tiny networks; its numbers are not tested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.gpu import child, runs
-from tests.gpu.here import Here
+from tests.gpu.context import StepContext
 from tests.gpu.outcome import read
 from tests.gpu.plan import STEPS
 
@@ -23,69 +23,69 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(work: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The parts of a step by name, none of which was left open or ended with an error or a failed check."""
+    """Runs a step by name and returns its parts, once all of them have ended without error or failed check."""
     for name, value in child.environment(work).items():
         monkeypatch.setenv(name, value)
 
     def parts(name: str) -> dict[str, Any]:
         findings = work / f"{name}.jsonl"
         findings.unlink(missing_ok=True)
-        next(step for step in STEPS if step.name == name).module.run(Here("cpu", "tiny", work, findings))
-        found, left_open = read(findings)
-        assert not left_open and found
-        assert not {name: part for name, part in found.items() if "error" in part or "failed" in part}
-        return found
+        next(step for step in STEPS if step.name == name).module.run(StepContext("cpu", "tiny", work, findings))
+        result, left_open = read(findings)
+        assert not left_open and result
+        assert not {name: part for name, part in result.items() if "error" in part or "failed" in part}
+        return result
 
     return parts
 
 
 def test_machine(run: Run) -> None:
-    found = run("machine")
-    assert found["matmul"]["fp32_tflops"] > 0 and found["device"]["threads"] >= 1
-    assert "test_waiting.py" in found["pytest -m gpu"]["files"]
+    result = run("machine")
+    assert result["matmul"]["fp32_tflops"] > 0 and result["device"]["threads"] >= 1
+    assert "test_waiting.py" in result["pytest -m gpu"]["files"]
 
 
 def test_waiting(run: Run) -> None:
-    """T = 20 steps and the judge: 20 + 1 calls of DDPO; TailorPO asks 4 of 5 judged steps ahead, 20 + 5 + 4 - 4."""
-    found = run("waiting")
-    assert list(found) == list(runs.ONLINE)
-    assert found["ddpo"]["calls"] == 21 and found["tailorpo"]["calls"] == 25
-    assert all(part["places"] == [] for part in found.values())
+    """DDPO makes 20 + 1 calls of policy and reward; TailorPO, which looks ahead at 4 of 5 steps, 20 + 5 + 4 - 4."""
+    result = run("waiting")
+    assert list(result) == list(runs.ONLINE)
+    assert result["ddpo"]["calls"] == 21 and result["tailorpo"]["calls"] == 25
+    assert all(part["places"] == [] for part in result.values())
 
 
 def test_methods(run: Run) -> None:
-    found = run("methods")
-    assert set(found) == {*runs.ONLINE, *runs.OFFLINE, "diffusion-dpo, every weight"}
-    assert all(part["unet_percent"] > 0 and part["vae_percent"] > 0 for part in found.values())
-    assert all(found[method]["reward_percent"] > 0 for method in runs.ONLINE)
+    result = run("methods")
+    assert set(result) == {*runs.ONLINE, *runs.OFFLINE, "diffusion-dpo, every weight"}
+    assert all(part["unet_percent"] > 0 and part["vae_percent"] > 0 for part in result.values())
+    assert all(result[method]["reward_percent"] > 0 for method in runs.ONLINE)
 
 
 def test_precision(run: Run) -> None:
     """fp32 is compared with itself; in half precision the numbers are others, and close."""
-    found = run("precision")
-    assert found["tailorpo, fp32"]["cosine"] == pytest.approx(1, abs=1e-5)
-    assert 0.9 < found["tailorpo, bf16"]["cosine"] < 1 - 1e-6
-    assert found["diffusion-dpo, fp32"]["logit_error"] == 0 < found["diffusion-dpo, fp16"]["logit_error"]
-    assert found["ddpo, fp32"]["of_the_clip"] < 0.1
+    result = run("precision")
+    assert result["tailorpo, fp32"]["cosine"] == pytest.approx(1, abs=1e-5)
+    assert 0.9 < result["tailorpo, bf16"]["cosine"] < 1 - 1e-6
+    assert result["diffusion-dpo, fp32"]["logit_error"] == 0 < result["diffusion-dpo, fp16"]["logit_error"]
+    assert result["ddpo, fp32"]["of_the_clip"] < 0.1
 
 
 def test_forward(run: Run) -> None:
-    found = run("forward")
-    assert next(name for name in found if "compiled" in name) == "compiled at 8 rows"
-    assert found["eager"]["4 rows"]["base_ms"] > 0
+    result = run("forward")
+    assert next(name for name in result if "compiled" in name) == "compiled at 8 rows"
+    assert result["eager"]["4 rows"]["base_ms"] > 0
 
 
 @pytest.mark.slow
 def test_memory(run: Run) -> None:
-    found = run("memory")
-    assert len(found) == 8 and found["evaluation, 40 GB"]["images"] == 4
+    result = run("memory")
+    assert len(result) == 8 and result["evaluation, 40 GB"]["images"] == 4
 
 
 @pytest.mark.slow
 def test_resume(run: Run) -> None:
-    found = run("resume")
-    assert 2 <= found["killed and resumed"]["samples_at_the_kill"] < 8
-    assert found["how equal"]["equal"] == found["how equal"]["tensors"]  # a CPU fact
+    result = run("resume")
+    assert 2 <= result["killed and resumed"]["samples_at_the_kill"] < 8
+    assert result["how equal"]["equal"] == result["how equal"]["tensors"]  # a CPU fact
 
 
 def test_sdxl(run: Run) -> None:
@@ -93,9 +93,9 @@ def test_sdxl(run: Run) -> None:
 
 
 def test_generate(run: Run) -> None:
-    found = run("generate")
-    assert found["the adapter in plain diffusers"]["the adapter's own"] > 0.05
-    assert found["scores"]["scores"] == 4 and len(found["share of the peak"]["largest_other_costs"]) == 3
+    result = run("generate")
+    assert result["the adapter in plain diffusers"]["the adapter's own"] > 0.05
+    assert result["scores"]["scores"] == 4 and len(result["share of the peak"]["largest_other_costs"]) == 3
 
 
 @pytest.mark.slow

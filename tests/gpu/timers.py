@@ -1,4 +1,4 @@
-"""Seconds inside a function of one object, as the device counts them."""
+"""Measures the seconds that calls of one object's method take on the device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Calls:
-    """Seconds that calls of ``owner.name`` take within the block, without waiting for the device in between."""
+    """Measures the calls of ``owner.name`` within the block, without waiting for the device in between."""
 
     def __init__(self, owner: Any, name: str, cuda: bool) -> None:
         self.owner, self.name, self.cuda = owner, name, cuda
@@ -27,11 +27,11 @@ class Calls:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        delattr(self.owner, self.name)  # the class's own function is there again
+        delattr(self.owner, self.name)  # which uncovers the class's own method
 
     @property
     def seconds(self) -> float:
-        """In all; waits for the device."""
+        """The sum over all calls; waits for the device."""
         if not self.cuda:
             return float(sum(end - start for start, end in self.spans))
         import torch

@@ -1,4 +1,4 @@
-"""The policies of the diffusion core's tests."""
+"""Provides the fixtures of the diffusion tests to the tests of methods."""
 
 from tests.diffusion.conftest import policy, tiny_sd, tuned
 

@@ -1,4 +1,4 @@
-"""One step of gradient descent on a pair loss."""
+"""Checks that a step of gradient descent on a pair loss prefers the winner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simple true rewards for tests of methods."""
+"""Simple rewards for tests of methods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Brightness(Reward):
 
 
 class Ranked(Brightness):
-    """A steep increasing function of brightness: it ranks the same and scores otherwise."""
+    """A steep increasing function of brightness, which ranks images as Brightness does with other scores."""
 
     name = "ranked"
 
@@ -33,7 +33,7 @@ class Ranked(Brightness):
 
 
 class Tied(Brightness):
-    """Everything is worth the same."""
+    """Gives every image the same score."""
 
     name = "tied"
 
@@ -42,7 +42,7 @@ class Tied(Brightness):
 
 
 class StepBrightness(Brightness, StepScorer):
-    """Brightness, ten times as steep, that remembers the timesteps it was told."""
+    """Brightness times ten at a timestep; records the timesteps in ``told``."""
 
     name = "step-brightness"
 

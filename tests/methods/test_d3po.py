@@ -22,9 +22,9 @@ CFG = D3POConfig(minibatch=3, steps=(20, 12, 1))
 
 
 def collect(policy: Policy, reward: Reward, cfg: D3POConfig = CFG) -> list[StepPairs]:
-    judge = StepReward(Decoder(policy.backbone), reward, policy)
+    step_reward = StepReward(Decoder(policy.backbone), reward, policy)
     with torch.no_grad():
-        return [batch for batch, _ in D3PO().collect(policy, SAMPLES, judge, cfg, Noise(0, "train"))]
+        return [batch for batch, _ in D3PO().collect(policy, SAMPLES, step_reward, cfg, Noise(0, "train"))]
 
 
 def test_pairs_share_x_T_and_the_winner_s_image_is_better(tuned: Policy) -> None:
@@ -38,7 +38,7 @@ def test_pairs_share_x_T_and_the_winner_s_image_is_better(tuned: Policy) -> None
 
 
 def test_at_the_reference_the_loss_is_log_two_with_a_gradient(policy: Policy, tuned: Policy) -> None:
-    """P1, with B set to zero so that theta = ref."""
+    """P1: B is set to zero, so that theta = ref."""
     with torch.no_grad():
         for name, parameter in tuned.backbone.network.named_parameters():
             if ".lora_B." in name:
@@ -53,7 +53,7 @@ def test_at_the_reference_the_loss_is_log_two_with_a_gradient(policy: Policy, tu
 
 
 def test_ties_give_log_two_and_no_gradient(tuned: Policy) -> None:
-    """P2."""
+    """P2: ties have weight 0."""
     (pairs,) = collect(tuned, Tied())
     loss, _ = D3PO().loss(tuned, pairs, CFG, Noise(0, "train"))
     assert float(loss.detach()) == pytest.approx(math.log(2), abs=1e-6)
@@ -63,7 +63,7 @@ def test_ties_give_log_two_and_no_gradient(tuned: Policy) -> None:
 def test_gradient_by_the_means(tuned: Policy) -> None:
     """P6: dL/dmu_w = -(f/(sigma² D)) (x'_w - mu_w) and dL/dmu_l = +(f/(sigma² D)) (x'_l - mu_l), f = beta (1 - P).
 
-    Worked out on tensors in float64, without the network: mu are leaves, log pi_ref is a constant.
+    Computed on float64 tensors without the network: the means are leaves, and log pi_ref is a constant.
     """
     from benchbench.losses import pair_dpo
 

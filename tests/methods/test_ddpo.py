@@ -1,4 +1,4 @@
-"""DDPO: what it collects, its advantages and its gradient (methods.md D1-D5, C8)."""
+"""DDPO: its batches, advantages and gradient (methods.md D1-D5, C8)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def collect(policy: Policy, cfg: DDPOConfig) -> list[Transitions]:
 
 
 def test_whole_batch_scores_have_mean_zero_and_deviation_one() -> None:
-    """D3; and D5: of two rewards the scores are -1 and 1, by population deviation: (1, 3) -> mean 2, sd 1."""
+    """D3; D5: the scores of two rewards are -1 and 1, by population deviation: (1, 3) has mean 2 and sd 1."""
     scores = batch_advantages([0.2, 0.5, 0.9, 4.0])
     assert fmean(scores) == pytest.approx(0) and pstdev(scores) == pytest.approx(1)
     assert batch_advantages([1.0, 3.0]) == pytest.approx([-1, 1])
 
 
 def test_prompt_statistics() -> None:
-    """D4: below min_count the batch's statistics, from then on the prompt's own last ``buffer`` rewards.
+    """D4: below min_count rewards the batch's statistics count, then those of the prompt's last ``buffer`` ones.
 
     Pushes to "a" of 1, 2, 3 with min_count 3, buffer 3: the third has own mean 2 and sd sqrt(2/3), so (3-2)/0.8165 =
     1.2247; the fourth push, 7, sees 2, 3, 7: mean 4, sd sqrt(14/3) = 2.1602, so 3/2.1602 = 1.3887.
@@ -53,13 +53,13 @@ def test_collects_every_step_of_every_image_in_minibatches(tuned: Policy) -> Non
     batches = collect(tuned, DDPOConfig(minibatch=2, steps=(20, 12, 2)))
     assert [len(batch) for batch in batches] == [6, 6]
     assert sorted(batches[0].k.tolist()) == [2, 2, 12, 12, 20, 20]
-    (whole,) = collect(tuned, DDPOConfig(minibatch=4))
-    assert len(whole) == 80
-    assert whole.advantage[:4].tolist() == pytest.approx(whole.advantage[-4:].tolist())  # one advantage an image
+    (all_rows,) = collect(tuned, DDPOConfig(minibatch=4))
+    assert len(all_rows) == 80
+    assert all_rows.advantage[:4].tolist() == pytest.approx(all_rows.advantage[-4:].tolist())  # one advantage an image
 
 
 def test_first_loss_is_minus_the_mean_advantage_and_the_policy_gradient(tuned: Policy) -> None:
-    """D1: at ratio 1, L = -mean(A), dL/dtheta = -mean(A dlog p/dtheta), computed here without ratio or clip."""
+    """D1: at ratio 1, L = -mean(A) and dL/dtheta = -mean(A dlog p/dtheta), computed here without ratio and clip."""
     (batch,) = collect(tuned, DDPOConfig(minibatch=4, steps=(16, 8)))
     loss, metrics = DDPO().loss(tuned, batch, DDPOConfig(), Noise(0, "train"))
     assert float(loss.detach()) == pytest.approx(-float(batch.advantage.mean()), abs=1e-5)
@@ -74,9 +74,9 @@ def test_first_loss_is_minus_the_mean_advantage_and_the_policy_gradient(tuned: P
 def test_the_order_of_time_does_not_matter(tuned: Policy) -> None:
     """C8: the loss over all steps is the same in any order of the rows.
 
-    Each row has its own ratio and its own positive advantage, so that the loss depends on which ratio meets which
-    advantage. The summands have one sign: their mean is as large as they are, and a relative tolerance is meaningful.
-    It is that of a log-prob, which an evaluation in another row of a batch repeats within 1e-5.
+    Each row has its own ratio and its own positive advantage, so that the loss depends on which ratio goes with which
+    advantage. All summands have one sign, so that a relative tolerance is meaningful; it is that of a log-prob, which
+    changes by at most 1e-5 in another row of a batch.
     """
     (batch,) = collect(tuned, DDPOConfig(minibatch=4, steps=(16, 8, 4)))
     spread = torch.linspace(0, 1, len(batch))
@@ -86,21 +86,22 @@ def test_the_order_of_time_does_not_matter(tuned: Policy) -> None:
     with torch.no_grad():
         a, _ = DDPO().loss(tuned, batch, cfg, Noise(0, "train"))
         b, _ = DDPO().loss(tuned, batch[order], cfg, Noise(0, "train"))
-        mixed, _ = DDPO().loss(tuned, replace(batch, advantage=batch.advantage[order]), cfg, Noise(0, "train"))
+        shuffled, _ = DDPO().loss(tuned, replace(batch, advantage=batch.advantage[order]), cfg, Noise(0, "train"))
     assert float(a) == pytest.approx(float(b), rel=1e-5)
-    assert float(a) != pytest.approx(float(mixed), rel=1e-2)
+    assert float(a) != pytest.approx(float(shuffled), rel=1e-2)
 
 
 def test_a_fraction_of_the_steps_is_drawn_for_each_image(tuned: Policy) -> None:
-    """timestep_fraction = 0.25 of 20: 5 steps an image and epoch, not the same for all, none twice."""
+    """A timestep_fraction of 0.25 gives each image 5 of 20 steps an epoch, none twice, and not the same for all."""
     batches = collect(tuned, DDPOConfig(minibatch=1, timestep_fraction=0.25, inner_epochs=2))
     drawn = [tuple(sorted(batch.k.tolist())) for batch in batches]
     assert len(drawn) == 8 and all(len(set(steps)) == 5 for steps in drawn) and len(set(drawn)) > 4
 
 
 def test_the_sum_of_log_probs_is_256_times_their_mean(tuned: Policy) -> None:
-    """4 x 8 x 8 latent dimensions: the paper's log-ratio is 256 times the released codes' mean, and so is a small
-    gradient: at ratio 1, dL/dtheta = -mean(A dlog p) with log p summed. The clip engages 256 times sooner.
+    """With 4 x 8 x 8 latent dimensions the paper's log-ratio is 256 times the released code's mean.
+
+    So is the gradient at ratio 1, which is -mean(A dlog p) with log p summed. The clip engages 256 times sooner.
     """
     (batch,) = collect(tuned, DDPOConfig(minibatch=4, steps=(16, 8)))
     gradients = []

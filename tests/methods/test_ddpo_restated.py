@@ -1,4 +1,4 @@
-"""DDPO's old log-probs where another batch shape rounds otherwise: computed again in the update's own shape."""
+"""DDPO computes old log-probs again in the update's batch shape where other shapes round differently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {"steps": (20, 12, 2), "minibatch": 2, "inner_epochs"
 
 
 def rounding_by_shape(policy: Policy, size: float) -> None:
-    """Imitates a GPU: a forward of n rows is off by something that n decides, in every row alike."""
+    """Imitates a GPU, where a forward of n rows has a rounding error that depends on n."""
     plain = policy._network
 
     def network(x: torch.Tensor, tau: torch.Tensor, cond: Any) -> torch.Tensor:
@@ -37,23 +37,23 @@ def collect(policy: Policy, method: DDPO, cfg: DDPOConfig) -> list[Transitions]:
 
 
 def largest_log_ratio(policy: Policy, batch: Transitions, cfg: DDPOConfig) -> float:
-    """Returns the largest log-ratio of an update in parts of ``rows_at_once`` rows, before anything was learned."""
+    """Returns the largest log-ratio of an update in parts of ``rows_at_once`` rows, before any optimizer step."""
     assert policy.rows_at_once
-    found = []
+    ratios = []
     for i in range(0, len(batch), policy.rows_at_once):
         rows = batch[i : i + policy.rows_at_once]
-        found.append(float(DDPO().loss(policy, rows, cfg, NOISE)[1]["log_ratio_abs"]))
-    return max(found)
+        ratios.append(float(DDPO().loss(policy, rows, cfg, NOISE)[1]["log_ratio_abs"]))
+    return max(ratios)
 
 
 def test_ratios_are_one_where_shapes_round_otherwise(tuned: Policy) -> None:
-    """Six rows an update, four at a time: shapes of four and of two rows, where the rollout had four samples."""
+    """An update of six rows, four at a time, has shapes of four and of two rows; the rollout had four samples."""
     cfg, method = DDPOConfig(**SETTINGS), DDPO()
     tuned.rows_at_once = 4
     rounding_by_shape(tuned, 1e-4)
     batches = collect(tuned, method, cfg)
     assert method.recomputes is True and len(batches) == 4
-    # the rollout's own log-probs are of four rows as well: the update's smaller part of two is what they miss
+    # the rollout's log-probs are of four rows as well, so they differ only for the update's part of two rows
     assert all(largest_log_ratio(tuned, batch, cfg) < 1e-6 for batch in batches)
     method.recomputes = False
     stored = collect(tuned, method, cfg)
@@ -61,27 +61,27 @@ def test_ratios_are_one_where_shapes_round_otherwise(tuned: Policy) -> None:
 
 
 def test_only_log_probs_change(tuned: Policy) -> None:
-    cfg, told = DDPOConfig(**SETTINGS), DDPO()
-    tuned.rows_at_once, told.recomputes = 3, True
-    again, stored = collect(tuned, told, cfg), collect(tuned, DDPO(), cfg)
-    for a, b in zip(again, stored, strict=True):
+    cfg, restating = DDPOConfig(**SETTINGS), DDPO()
+    tuned.rows_at_once, restating.recomputes = 3, True
+    restated, stored = collect(tuned, restating, cfg), collect(tuned, DDPO(), cfg)
+    for a, b in zip(restated, stored, strict=True):
         assert torch.equal(a.x, b.x) and torch.equal(a.k, b.k) and torch.equal(a.advantage, b.advantage)
         torch.testing.assert_close(a.log_prob, b.log_prob, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("clip", "restates"), [(1e-4, False), (None, False)])
 def test_on_a_cpu_in_float32_nothing_is_computed_again(tuned: Policy, clip: float | None, restates: bool) -> None:
-    """Rounding is far below a tenth of the clip; without a clip there is nothing to compare with. No cost is added."""
+    """Rounding is far below a tenth of the clip, and without a clip it does not matter. No cost is added."""
     tuned.rows_at_once, method = 4, DDPO()
     before = tuned.cost.unet_evals
     batches = collect(tuned, method, DDPOConfig(**SETTINGS, clip=clip))
     assert method.recomputes is restates and tuned.cost.unet_evals - before == 4 * 20
-    walked = tuned.step(batches[0].x, batches[0].k, batches[0].cond).log_prob(batches[0].x_next)
-    torch.testing.assert_close(batches[0].log_prob, walked.detach(), atol=1e-5, rtol=0)
+    recomputed = tuned.step(batches[0].x, batches[0].k, batches[0].cond).log_prob(batches[0].x_next)
+    torch.testing.assert_close(batches[0].log_prob, recomputed.detach(), atol=1e-5, rtol=0)
 
 
 def test_the_decision_is_kept_and_resumed(tuned: Policy) -> None:
-    """It is taken at the first rollout of a run; every evaluation that it asks for is counted."""
+    """The decision is made in a run's first rollout; all evaluations that it causes are counted."""
     cfg, method = DDPOConfig(**SETTINGS), DDPO()
     tuned.rows_at_once, method.recomputes = 4, True
     resumed = DDPO()

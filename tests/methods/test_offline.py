@@ -1,4 +1,4 @@
-"""The offline methods over a network: what a pair shares, what its draw fixes, and what a step of descent does."""
+"""The offline methods on a network: the noise of a pair, losses at the reference, and a step of descent."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def latents(seed: int) -> torch.Tensor:
     return torch.randn(N, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def pairs(policy: Policy, first: int = 0) -> ImagePairs:
-    return ImagePairs(latents(1), latents(2), policy.encode(["cat"] * N), torch.arange(first, first + N))
+def pairs(policy: Policy, first_draw: int = 0) -> ImagePairs:
+    return ImagePairs(latents(1), latents(2), policy.encode(["cat"] * N), torch.arange(first_draw, first_draw + N))
 
 
 def images(policy: Policy) -> Images:
@@ -38,7 +38,7 @@ def images(policy: Policy) -> Images:
 
 @pytest.fixture
 def fresh(tuned: Policy) -> Policy:
-    """B = 0: the policy is its reference."""
+    """Returns a policy with B = 0, which equals its reference."""
     with torch.no_grad():
         for name, parameter in tuned.backbone.network.named_parameters():
             if ".lora_B." in name:
@@ -47,33 +47,33 @@ def fresh(tuned: Policy) -> Policy:
 
 
 def test_noised_is_diffusers_add_noise(policy: Policy) -> None:
-    """Against DDPMScheduler on the same noise and timesteps; to rounding, since it takes the roots in float32."""
+    """DDPMScheduler gives the same on the same noise and timesteps within rounding, since its roots are float32."""
     from diffusers import DDPMScheduler
 
     x, tau, eps = noised(policy, latents(0), torch.arange(N), NOISE)
     keep = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps")
-    theirs = DDPMScheduler(**{key: policy.backbone.scheduler_config[key] for key in keep})
-    torch.testing.assert_close(x, theirs.add_noise(latents(0), eps, tau), rtol=1e-5, atol=1e-6)
+    scheduler = DDPMScheduler(**{key: policy.backbone.scheduler_config[key] for key in keep})
+    torch.testing.assert_close(x, scheduler.add_noise(latents(0), eps, tau), rtol=1e-5, atol=1e-6)
     assert policy.schedule.train_steps == 1000 and int(tau.min()) >= 0 and int(tau.max()) < 1000
 
 
 def test_predict_is_the_network_without_guidance(tuned: Policy) -> None:
-    """One forward each, whatever the guidance scale; the reference is the network without its adapter."""
+    """Policy and reference take one forward each at any guidance scale; the reference has its adapter off."""
     x, tau, cond = latents(0), torch.tensor([0, 10, 500, 998, 999]), tuned.encode(["cat"] * N)
     with torch.no_grad():
-        mine, ref = tuned.predict(x, tau, cond), tuned.reference_predict(x, tau, cond)
-        torch.testing.assert_close(mine, tuned.backbone.network(x, tau, cond.text).sample, rtol=0, atol=0)
+        predicted, ref = tuned.predict(x, tau, cond), tuned.reference_predict(x, tau, cond)
+        torch.testing.assert_close(predicted, tuned.backbone.network(x, tau, cond.text).sample, rtol=0, atol=0)
         with tuned.adapter_off():
             torch.testing.assert_close(ref, tuned.backbone.network(x, tau, cond.text).sample, rtol=0, atol=0)
-    assert not torch.equal(mine, ref) and ref.dtype is torch.float32 and not ref.requires_grad
+    assert not torch.equal(predicted, ref) and ref.dtype is torch.float32 and not ref.requires_grad
     assert (tuned.cost.plain_evals, tuned.cost.unet_evals, tuned.cost.nfe("lora")) == (2 * N, 0, N)
 
 
 def test_winner_and_loser_share_noise_and_timestep(tuned: Policy) -> None:
-    """F3; with eps: own they share the timestep alone, and the winner keeps its noise."""
-    shared, own = (predict_pairs(tuned, pairs(tuned), NOISE, shared=s) for s in (True, False))
-    assert torch.equal(shared.eps_w, shared.eps_l) and torch.equal(own.eps_w, shared.eps_w)
-    assert not torch.equal(own.eps_w, own.eps_l)
+    """F3; with eps=own they share only the timestep, and the winner keeps its noise."""
+    shared, separate = (predict_pairs(tuned, pairs(tuned), NOISE, shared=s) for s in (True, False))
+    assert torch.equal(shared.eps_w, shared.eps_l) and torch.equal(separate.eps_w, shared.eps_w)
+    assert not torch.equal(separate.eps_w, separate.eps_l)
     tau_w, tau_l = (
         noised(tuned, x, torch.arange(N), NOISE, side)[1] for x, side in ((latents(1), ""), (latents(2), "loser"))
     )
@@ -81,17 +81,17 @@ def test_winner_and_loser_share_noise_and_timestep(tuned: Policy) -> None:
 
 
 def test_a_row_is_a_function_of_its_draw(tuned: Policy) -> None:
-    whole = pairs(tuned)
-    x, tau, eps = noised(tuned, whole.x_w, whole.draw, NOISE)
+    batch = pairs(tuned)
+    x, tau, eps = noised(tuned, batch.x_w, batch.draw, NOISE)
     for i in range(N):
-        one = noised(tuned, whole[i : i + 1].x_w, whole[i : i + 1].draw, NOISE)
-        assert all(torch.equal(a, b[i : i + 1]) for a, b in zip(one, (x, tau, eps), strict=True))
-    later = noised(tuned, whole.x_w, whole.draw + N, NOISE)
+        row = noised(tuned, batch[i : i + 1].x_w, batch[i : i + 1].draw, NOISE)
+        assert all(torch.equal(a, b[i : i + 1]) for a, b in zip(row, (x, tau, eps), strict=True))
+    later = noised(tuned, batch.x_w, batch.draw + N, NOISE)
     assert not torch.equal(later[1], tau) and not torch.equal(later[2], eps)
 
 
 def test_diffusion_dpo_forms(tuned: Policy) -> None:
-    """Released: beta/2 on means; hf: beta on means, so 2500 is 5000's; sum: D = 256 times as strong as the mean."""
+    """The released form has beta/2 on means; without half, 2500 equals 5000; a sum is D = 256 times a mean."""
 
     def loss(**words: object) -> float:
         cfg = DiffusionDPOConfig(**words)  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_diffusion_dpo_forms(tuned: Policy) -> None:
 
 
 def test_diffusion_dpo_is_its_formula(tuned: Policy) -> None:
-    """Written out over the same predictions: mean of log(1 + exp(beta/2 ((m_w - m_l) - (q_w - q_l))))."""
+    """The loss is the mean of log(1 + exp(beta/2 ((m_w - m_l) - (q_w - q_l)))) over the same predictions."""
     p = predict_pairs(tuned, pairs(tuned), NOISE, shared=True)
     (m_w, m_l), (q_w, q_l) = p.m, p.q
     by_hand = torch.log1p(torch.exp(10.0 * ((m_w - m_l) - (q_w - q_l)))).mean()
@@ -115,7 +115,7 @@ def test_diffusion_dpo_is_its_formula(tuned: Policy) -> None:
 
 
 def test_losses_at_the_reference(fresh: Policy) -> None:
-    """F1 log 2, O2 1/4, KTO 1/2 (z0 = 0), and DSPO for SD 1.5 is the winner's error, O1."""
+    """The losses are log 2 (F1), 1/4 (O2), 1/2 for KTO with z0 = 0, and the winner's error for DSPO (O1)."""
     batch = pairs(fresh)
     for method, cfg, wanted in [
         (DiffusionDPO(), DiffusionDPOConfig(), math.log(2)),
@@ -127,8 +127,8 @@ def test_losses_at_the_reference(fresh: Policy) -> None:
         assert method.loss_at_start(cfg) == pytest.approx(wanted)
     kto = DiffusionKTO()
     with torch.no_grad():
-        ready, _ = kto.prepare(fresh, images(fresh), DiffusionKTOConfig(), NOISE)
-    assert float(kto.loss(fresh, ready, DiffusionKTOConfig(), NOISE)[0].detach()) == pytest.approx(0.5, abs=1e-3)
+        prepared, _ = kto.prepare(fresh, images(fresh), DiffusionKTOConfig(), NOISE)
+    assert float(kto.loss(fresh, prepared, DiffusionKTOConfig(), NOISE)[0].detach()) == pytest.approx(0.5, abs=1e-3)
     dspo, metrics = DSPO().loss(fresh, batch, DSPOConfig(), NOISE)
     assert float(dspo.detach()) == pytest.approx(float(metrics["mse_w"]), rel=1e-6)
     assert float(metrics["mse_w"]) == float(metrics["reference_mse_w"]) and float(metrics["moved"]) == 0
@@ -143,28 +143,28 @@ def test_sft_is_the_winners_error(tuned: Policy) -> None:
 
 
 def test_z0_is_of_the_whole_batch_however_it_is_cut(tuned: Policy) -> None:
-    """z0 = max(0, mean over all 5 of q - m), the same in both parts; the parts' losses average to the whole's.
+    """z0 = max(0, mean over all 5 of q - m) is the same in both parts, whose losses average to the batch's.
 
     With beta = 10 an error's rounding of 1e-7 stays below 1e-6 of the loss; the default of 1000 would multiply it.
     """
     kto, cfg, batch = DiffusionKTO(), DiffusionKTOConfig(beta=10), images(tuned)
     with torch.no_grad():
-        ready, _ = kto.prepare(tuned, batch, cfg, NOISE)
+        prepared, _ = kto.prepare(tuned, batch, cfg, NOISE)
         x, tau, eps = noised(tuned, batch.x, batch.draw, NOISE)
         g = mse(tuned.reference_predict(x, tau, batch.cond), eps) - mse(tuned.predict(x, tau, batch.cond), eps)
-        losses = [float(kto.loss(tuned, part, cfg, NOISE)[0]) for part in (ready, ready[:2], ready[2:])]
-    assert ready.z0.unique().tolist() == pytest.approx([max(0.0, float(g.mean()))], abs=1e-7)
+        losses = [float(kto.loss(tuned, part, cfg, NOISE)[0]) for part in (prepared, prepared[:2], prepared[2:])]
+    assert prepared.z0.unique().tolist() == pytest.approx([max(0.0, float(g.mean()))], abs=1e-7)
     assert losses[0] == pytest.approx((2 * losses[1] + 3 * losses[2]) / 5, rel=1e-4)
 
 
 def test_z0_is_not_negative_and_carries_no_gradient(tuned: Policy) -> None:
-    """The random adapter only adds error here, so the mean gain is below 0 and z0 is 0."""
+    """The random adapter only adds error, so the mean gain is below 0 and z0 is 0."""
     with torch.no_grad():
-        ready, _ = DiffusionKTO().prepare(tuned, images(tuned), DiffusionKTOConfig(), NOISE)
+        prepared, _ = DiffusionKTO().prepare(tuned, images(tuned), DiffusionKTOConfig(), NOISE)
         theta, tau, eps = noised(tuned, latents(1), torch.arange(N), NOISE)
-        g = ready.q - mse(tuned.predict(theta, tau, ready.cond), eps)
-    assert not ready.z0.requires_grad and not ready.q.requires_grad
-    assert float(ready.z0[0]) == pytest.approx(max(0.0, float(g.mean())), abs=1e-7)
+        g = prepared.q - mse(tuned.predict(theta, tau, prepared.cond), eps)
+    assert not prepared.z0.requires_grad and not prepared.q.requires_grad
+    assert float(prepared.z0[0]) == pytest.approx(max(0.0, float(g.mean())), abs=1e-7)
 
 
 def test_a_beta_that_does_not_fit_the_form_is_refused() -> None:
@@ -176,19 +176,19 @@ def test_a_beta_that_does_not_fit_the_form_is_refused() -> None:
 
 
 def test_mapo_asks_no_reference(tuned: Policy) -> None:
-    """2 evaluations with gradient a pair and none without (methods' cost)."""
+    """A pair takes 2 evaluations with gradient and none without, as methods.md says."""
     loss, metrics = MaPO().loss(tuned, pairs(tuned), MaPOConfig(), NOISE)
     assert (tuned.cost.plain_grads, tuned.cost.plain_evals) == (2 * N, 0) and MaPO.needs(MaPOConfig()) == frozenset()
     assert math.isfinite(float(loss.detach())) and "reference_mse_w" not in metrics
     assert MaPOConfig().flip == "joint" and MaPOConfig().caption_dropout == 0
 
 
-@pytest.mark.parametrize("kind", ["diffusion-dpo", "dspo-ref", "mapo"])
-def test_a_step_of_descent_prefers_the_winners(fresh: Policy, kind: str) -> None:
-    """The margin of the pairs that were learned from grows."""
+@pytest.mark.parametrize("name", ["diffusion-dpo", "dspo-ref", "mapo"])
+def test_a_step_of_descent_prefers_the_winners(fresh: Policy, name: str) -> None:
+    """A step of descent raises the margin of its pairs."""
     method, cfg = {
         "diffusion-dpo": (DiffusionDPO(), DiffusionDPOConfig()),
         "dspo-ref": (DSPO(), DSPOConfig(form="ref", beta=5000)),
         "mapo": (MaPO(), MaPOConfig()),
-    }[kind]
+    }[name]
     descend(fresh, lambda: method.loss(fresh, pairs(fresh), cfg, NOISE), fall=1e-2)  # type: ignore[arg-type]

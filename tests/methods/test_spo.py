@@ -1,4 +1,4 @@
-"""SPO: candidates, judging, pairs, resampling and cost (methods.md S1-S4, S6)."""
+"""SPO: candidates, scoring, pairs, resampling and cost (methods.md S1-S4, S6)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ ALL = SPOConfig(threshold=0.0, minibatch=1000)  # every pair whose scores differ
 
 
 def collect(policy: Policy, cfg: SPOConfig = ALL, reward: Reward | None = None) -> list[tuple[StepPairs, Metrics]]:
-    judge = StepReward(Decoder(policy.backbone), reward or StepBrightness(), policy)
+    step_reward = StepReward(Decoder(policy.backbone), reward or StepBrightness(), policy)
     with torch.no_grad():
-        return list(SPO().collect(policy, SAMPLES, judge, cfg, NOISE))
+        return list(SPO().collect(policy, SAMPLES, step_reward, cfg, NOISE))
 
 
 def at(pairs: StepPairs, k: int) -> StepPairs:
-    """The pairs of one step, in the order of the prompts' parents, which are all different."""
+    """Returns the pairs of step k, sorted by their parents, which all differ."""
     rows = pairs[pairs.k == k]
     return rows[rows.x_w.flatten(1)[:, 0].argsort()]
 
 
 def test_sixteen_steps_at_timesteps_up_to_751(policy: Policy) -> None:
-    """S4: of T = 20, kappa = 750 keeps k = 16..1, timesteps 751, 701, ..., 1; kappa = 250 keeps 251, ..., 1: 6."""
+    """S4: with T = 20, kappa = 750 keeps k = 16..1, timesteps 751, 701, ..., 1; kappa = 250 keeps six, 251, ..., 1."""
     ks = paired_steps(750, policy.schedule)
     assert ks == tuple(range(16, 0, -1))
     assert policy.schedule.tau[list(ks)].tolist() == list(range(751, 0, -50))
@@ -64,18 +64,18 @@ def test_pairs_share_their_parent(tuned: Policy) -> None:
     )  # the rest is kept
 
 
-def test_the_judge_is_told_the_timestep_of_what_it_judges(tuned: Policy) -> None:
-    """Candidates of step k lie at timestep tau_(k-1): 701, 651, ..., 1; the finished ones are judged as such."""
+def test_the_reward_gets_the_timestep_of_the_candidates(tuned: Policy) -> None:
+    """Candidates of step k lie at timestep tau_(k-1): 701, 651, ..., 1; the last ones are scored as clean images."""
     reward = StepBrightness()
     collect(tuned, reward=reward)
     assert reward.told == list(range(701, 0, -50))
 
 
 def test_best_and_worst_of_four(tuned: Policy) -> None:
-    """S2: by the scores of all four candidates, looked at here one after the other."""
+    """S2: winner and loser are the best and worst of four candidates, which are scored here in turn."""
     [(pairs, _)] = collect(tuned)
     draws, cond = NoiseSource(tuned, NOISE, SAMPLES), tuned.encode(PROMPTS)
-    judge = StepReward(Decoder(tuned.backbone), StepBrightness(), tuned)
+    step_reward = StepReward(Decoder(tuned.backbone), StepBrightness(), tuned)
     rows = pairs[pairs.k == 16]
     with torch.no_grad():
         x = draws.start()
@@ -83,16 +83,16 @@ def test_best_and_worst_of_four(tuned: Policy) -> None:
             x = tuned.step(x, k, cond).draw(draws.z(k))
         step = tuned.step(x, 16, cond)
         candidates = [step.draw(draws.z(16, str(i))) for i in range(4)]
-        scores = torch.stack([look_ahead(tuned, judge, c, 15, cond, PROMPTS)[0] for c in candidates])
+        scores = torch.stack([look_ahead(tuned, step_reward, c, 15, cond, PROMPTS)[0] for c in candidates])
     for i in range(3):
         (row,) = [j for j in range(3) if torch.allclose(rows.x_w[j], x[i], atol=1e-2)]
         for taken, extreme in ((rows.next_w[row], scores[:, i].max()), (rows.next_l[row], scores[:, i].min())):
             (which,) = [n for n in range(4) if torch.allclose(taken, candidates[n][i], atol=1e-2)]
-            assert float(scores[which, i]) == pytest.approx(float(extreme), abs=1e-4)  # judged here in other batches
+            assert float(scores[which, i]) == pytest.approx(float(extreme), abs=1e-4)  # scored here in other batches
 
 
 def test_a_random_candidate_carries_on(tuned: Policy) -> None:
-    """S3: the next parent is in the pool of the step before, the one that the sample's draw names."""
+    """S3: the next parent is the candidate of the step before that the sample's random number selects."""
     [(pairs, _)] = collect(tuned)
     draws, cond = NoiseSource(tuned, NOISE, SAMPLES), tuned.encode(PROMPTS)
     for k in (16, 9, 2):
@@ -101,7 +101,7 @@ def test_a_random_candidate_carries_on(tuned: Policy) -> None:
 
 
 def close(x: torch.Tensor, pairs: StepPairs, k: int, i: int, draws: NoiseSource, cond, tuned: Policy) -> bool:
-    """Whether the candidate that sample i's draw names, made from x, is a parent at k - 1."""
+    """Returns True where the candidate of x that sample i's random number selects is a parent at k - 1."""
     with torch.no_grad():
         mean = tuned.step(x[None], k, cond[i : i + 1])
     number = int(draw_candidates(4, NOISE, SAMPLES, k, torch.device("cpu"))[i])
@@ -110,14 +110,14 @@ def close(x: torch.Tensor, pairs: StepPairs, k: int, i: int, draws: NoiseSource,
 
 
 def test_draws_are_uniform() -> None:
-    """2,000 draws of 4: each number .25 ± .04 (4 standard errors of .0097)."""
+    """Of 2,000 draws of 4, each number has the share .25 ± .04 (4 standard errors of .0097)."""
     drawn = draw_candidates(4, NOISE, [Sample("cat", i) for i in range(2000)], 7, torch.device("cpu"))
     assert ((torch.bincount(drawn, minlength=4) / 2000 - 0.25).abs() < 0.04).all()
 
 
 @pytest.mark.parametrize(("resample", "side"), [("win", "next_w"), ("lose", "next_l")])
 def test_the_winner_or_the_loser_may_carry_on(tuned: Policy, resample: str, side: str) -> None:
-    """Table 3's collapsing variants: the next parents are exactly the winners, or the losers."""
+    """In Table 3's variants that collapse, the next parents are exactly the winners, or the losers."""
     [(pairs, _)] = collect(tuned, ALL.model_copy(update={"resample": resample}))
     for k in (16, 5, 2):
         before = {tuple(x.flatten().tolist()) for x in getattr(pairs[pairs.k == k], side)}
@@ -125,7 +125,7 @@ def test_the_winner_or_the_loser_may_carry_on(tuned: Policy, resample: str, side
 
 
 def test_independent_trajectories(tuned: Policy) -> None:
-    """resample = none: k walks from one x_T that never meet, so parents differ; k final images; nothing twice."""
+    """With resample=none, k trajectories start at one x_T and stay apart; they give k images, and nothing is reused."""
     cfg = ALL.model_copy(update={"resample": "none", "candidates": 3})
     [(pairs, _)] = collect(tuned, cfg)
     assert not pairs.shared_parent and not torch.equal(pairs.x_w, pairs.x_l)
@@ -134,19 +134,19 @@ def test_independent_trajectories(tuned: Policy) -> None:
 
 
 def test_cost_of_a_prompt(tuned: Policy) -> None:
-    """4 plain steps, the one that first branches, and 4 look-aheads at each of 15: 65 evaluations; 64 decodes."""
+    """A prompt takes 4 plain steps, the first branching one, and 15 x 4 look-aheads: 65 evaluations and 64 decodes."""
     collect(tuned)
     assert (tuned.cost.unet_evals, tuned.cost.reward_calls, tuned.cost.pairs) == (65 * 3, 64 * 3, 16 * 3)
 
 
 def test_ties_and_small_gaps_make_no_pair(tuned: Policy) -> None:
-    """S2: equal scores are invalid whatever the threshold; one of .999 wants a gap of 7.6, which is not here."""
+    """S2: equal scores are invalid at any threshold; a threshold of .999 needs a gap of 7.6, which none has."""
     assert collect(tuned, reward=Tied()) == []
     assert collect(tuned, SPOConfig(threshold=0.999)) == []
 
 
 def test_a_constant_added_to_a_prompt_s_scores_changes_nothing(tuned: Policy) -> None:
-    """S6, with 2 for cats and none for the others."""
+    """S6: 2 is added for cats and nothing for the others."""
 
     class Shifted(StepBrightness):
         def score_differentiable(self, images, prompts):
@@ -157,15 +157,17 @@ def test_a_constant_added_to_a_prompt_s_scores_changes_nothing(tuned: Policy) ->
 
 
 def test_any_two_candidates_may_make_the_pair(tuned: Policy) -> None:
-    """Table 8: both are candidates, the better one wins, and their gap is at most that of best and worst."""
+    """Table 8: any two candidates may pair, the better one wins, and their gap is below that of best and worst."""
     [(pairs, metrics)], [(_, extremes)] = collect(tuned, ALL.model_copy(update={"pair": "random"})), collect(tuned)
     assert pairs.shared_parent and pairs.x_w is pairs.x_l and not any(map(torch.equal, pairs.next_w, pairs.next_l))
     assert 0 <= float(metrics["score_gap"]) < float(extremes["score_gap"])
 
 
 def test_inner_steps_make_segments_of_pairs(tuned: Policy) -> None:
-    """SDXL: 2 candidates go alone for 4 steps; each of the 4 segments gives 4 pairs, the first with one parent, the
-    others each with its own, which are the segment's own samples. Cost: 4 + 1 + 2 x 15 = 35 evaluations, 8 decodes.
+    """For SDXL 2 candidates continue separately for 4 steps, and each of the 4 segments gives 4 pairs.
+
+    A segment's first pair has one parent; in the others each side has its own, the segment's previous sample. The cost
+    is 4 + 1 + 2 x 15 = 35 evaluations and 8 decodes.
     """
     cfg = ALL.model_copy(update={"candidates": 2, "inner_steps": 4})
     [(pairs, _)] = collect(tuned, cfg)
@@ -173,15 +175,15 @@ def test_inner_steps_make_segments_of_pairs(tuned: Policy) -> None:
     for k in range(1, 17):
         rows = pairs[pairs.k == k]
         assert torch.equal(rows.x_w, rows.x_l) == (k in (16, 12, 8, 4))
-    went = {tuple(x.flatten().tolist()) for x in pairs[pairs.k == 15].next_w}
-    assert went == {tuple(x.flatten().tolist()) for x in pairs[pairs.k == 14].x_w}
+    arrived = {tuple(x.flatten().tolist()) for x in pairs[pairs.k == 15].next_w}
+    assert arrived == {tuple(x.flatten().tolist()) for x in pairs[pairs.k == 14].x_w}
     assert (tuned.cost.unet_evals, tuned.cost.reward_calls) == (35 * 3, 8 * 3)
     with pytest.raises(ValidationError, match="segments"):
         SPOConfig(inner_steps=2, resample="none")
 
 
 def test_loss_at_the_reference_and_its_descent(tuned: Policy) -> None:
-    """S1: with theta = ref the loss is log 2; a step of descent raises winners over losers."""
+    """S1: with theta = ref the loss is log 2, and a step of descent raises winners over losers."""
     [(pairs, _)] = collect(tuned)
     descend(tuned, lambda: SPO().loss(tuned, pairs, ALL, NOISE), fall=1e-2)
     with torch.no_grad():
@@ -194,4 +196,4 @@ def test_loss_at_the_reference_and_its_descent(tuned: Policy) -> None:
 
 def test_needs_a_step_aware_reward_unless_told_otherwise(tuned: Policy) -> None:
     assert "step_scorer" in SPO.needs(SPOConfig()) and "step_scorer" not in SPO.needs(SPOConfig(step_aware=False))
-    assert len(collect(tuned, reward=Brightness())) == 1  # x̂0 judged by a plain reward: the paper's ablation
+    assert len(collect(tuned, reward=Brightness())) == 1  # a plain reward scores x̂0, as in the paper's ablation

@@ -24,17 +24,17 @@ PROMPTS = [s.prompt for s in SAMPLES]
 CFG = TailorPOConfig()
 
 
-def judge(policy: Policy, reward: Reward) -> StepReward:
+def step_reward(policy: Policy, reward: Reward) -> StepReward:
     return StepReward(Decoder(policy.backbone), reward, policy)
 
 
 def collect(policy: Policy, reward: Reward, cfg: TailorPOConfig = CFG) -> list[StepPairs]:
     with torch.no_grad():
-        return [b for b, _ in TailorPO().collect(policy, SAMPLES, judge(policy, reward), cfg, Noise(0, "train"))]
+        return [b for b, _ in TailorPO().collect(policy, SAMPLES, step_reward(policy, reward), cfg, Noise(0, "train"))]
 
 
 def test_one_batch_of_pairs_with_one_parent_each(tuned: Policy) -> None:
-    """T3: both candidates leave the same x, the very same tensor. T12: the steps are 20, 16, 12, 8, 4."""
+    """T3: both candidates start at the same x, the same tensor. T12: the steps are 20, 16, 12, 8, 4."""
     (pairs,) = collect(tuned, Brightness())
     assert pairs.shared_parent and pairs.x_w is pairs.x_l and len(pairs) == 15
     part = pairs[2:7]
@@ -43,7 +43,7 @@ def test_one_batch_of_pairs_with_one_parent_each(tuned: Policy) -> None:
 
 
 def test_the_winner_carries_on(tuned: Policy) -> None:
-    """T6: walking from the winner with the plain noise reaches the parent of the next trained step."""
+    """T6: sampling on from the winner with the plain noise reaches the parent of the next trained step."""
     (pairs,) = collect(tuned, Brightness(), TailorPOConfig(update="rollout"))
     draws = NoiseSource(tuned, Noise(0, "train"), SAMPLES)
     x = pairs[pairs.k == 20].next_w
@@ -59,14 +59,14 @@ def test_the_winner_is_the_one_whose_x0_scores_higher(tuned: Policy) -> None:
         at = pairs[pairs.k == k]
         with torch.no_grad():
             r = [
-                look_ahead(tuned, judge(tuned, Brightness()), x, k - 1, tuned.encode(PROMPTS), PROMPTS)[0]
+                look_ahead(tuned, step_reward(tuned, Brightness()), x, k - 1, tuned.encode(PROMPTS), PROMPTS)[0]
                 for x in (at.next_w, at.next_l)
             ]
-        assert (r[0] >= r[1] - 1e-5).all()  # judged again in a batch of 3, not of 6; the smallest gap is 3.6e-5
+        assert (r[0] >= r[1] - 1e-5).all()  # scored again in a batch of 3 in place of 6; the smallest gap is 3.6e-5
 
 
 def test_any_increasing_transform_of_the_reward_gives_the_same_pairs(tuned: Policy) -> None:
-    """T5."""
+    """T5: the ranking alone matters."""
     (a,), (b,) = collect(tuned, Brightness()), collect(tuned, Ranked())
     assert torch.equal(a.next_w, b.next_w) and torch.equal(a.next_l, b.next_l)
 
@@ -115,22 +115,22 @@ def test_descent_raises_the_winner_over_the_loser(tuned: Policy) -> None:
 
 
 def test_cost_of_a_sample(tuned: Policy) -> None:
-    """20 steps + 2 x 5 look-aheads - 5 that the winner brings along = 25 evaluations; 10 rewards; 5 pairs."""
+    """A sample takes 20 steps + 2 x 5 look-aheads - 5 reused for the winner = 25 evaluations, 10 rewards, 5 pairs."""
     collect(tuned, Brightness())
     assert (tuned.cost.unet_evals, tuned.cost.reward_calls, tuned.cost.pairs) == (25 * 3, 10 * 3, 5 * 3)
 
 
 def test_update_inside_the_rollout(tuned: Policy) -> None:
-    """Algorithm 1 to the letter: a batch for each step, and no look-ahead reused, since the weights move: 30."""
+    """As Algorithm 1 says, each step has its batch; no look-ahead is reused, since weights change: 30 evaluations."""
     batches = collect(tuned, Brightness(), TailorPOConfig(update="step"))
     assert [batch.k[0].item() for batch in batches] == [20, 16, 12, 8, 4]
     assert tuned.cost.unet_evals == 30 * 3
-    (whole,) = collect(tuned, Brightness())
-    assert_same_but_rounding(StepPairs.cat(batches).next_w, whole.next_w)
+    (all_pairs,) = collect(tuned, Brightness())
+    assert_same_but_rounding(StepPairs.cat(batches).next_w, all_pairs.next_w)
 
 
-def test_last_step_is_judged_on_the_clean_latents(tuned: Policy) -> None:
-    """At k = 1 the candidates are x_0 themselves: decoded, and no network asked."""
+def test_last_step_is_scored_on_the_clean_latents(tuned: Policy) -> None:
+    """At k = 1 the candidates are x_0 themselves, so they are decoded without evaluating the network."""
     collect(tuned, Brightness(), TailorPOConfig(steps=(1,)))
     assert tuned.cost.unet_evals == 20 * 3 and tuned.cost.reward_calls == 2 * 3
 
@@ -142,9 +142,9 @@ def test_eta_grows_towards_the_clean_end() -> None:
 
 
 def test_guidance_moves_along_the_gradient(tuned: Policy) -> None:
-    """T7: x+ - x = 2 delta eta grad r, against a gradient taken here; T9: no parameter gets a gradient."""
+    """T7: x+ - x = 2 delta eta grad r, with a gradient computed here. T9: no parameter gets a gradient."""
     x = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    cond, reward = tuned.encode(PROMPTS), judge(tuned, Brightness())
+    cond, reward = tuned.encode(PROMPTS), step_reward(tuned, Brightness())
     x_plus = guide(tuned, reward, x, 11, cond, PROMPTS, eta=0.3, delta=0.5)
     leaf = x.clone().requires_grad_()
     images = Decoder(tuned.backbone)(tuned.step(leaf, 11, cond).x0)
@@ -159,16 +159,16 @@ def test_guidance_moves_along_the_gradient(tuned: Policy) -> None:
 def test_an_undetached_target_would_have_no_gradient(tuned: Policy) -> None:
     """T11, negative: with r_high = r + delta not held fixed, (r_high - r)² = delta² has gradient 0."""
     x = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    r, _ = look_ahead(tuned, judge(tuned, Brightness()), x, 11, tuned.encode(PROMPTS), PROMPTS)
+    r, _ = look_ahead(tuned, step_reward(tuned, Brightness()), x, 11, tuned.encode(PROMPTS), PROMPTS)
     (gradient,) = torch.autograd.grad(((r + 0.5) - r).square().sum(), x)
     assert float(gradient.abs().max()) < 1e-6
 
 
 def test_guided_winner_is_trained_on_and_carries_on(tuned: Policy) -> None:
-    """The pair's winner is x+, and the walk goes on from x+."""
+    """The pair's winner is x+, and the rollout continues from x+."""
     cfg = TailorPOG.Config(steps=(20,), eta=(0.2, 0.2))
     (guided,), (plain,) = collect(tuned, Brightness(), cfg), collect(tuned, Brightness(), TailorPOConfig(steps=(20,)))
-    moved = guide(tuned, judge(tuned, Brightness()), plain.next_w, 19, tuned.encode(PROMPTS), PROMPTS, 0.2, 0.5)
+    moved = guide(tuned, step_reward(tuned, Brightness()), plain.next_w, 19, tuned.encode(PROMPTS), PROMPTS, 0.2, 0.5)
     assert_same_but_rounding(guided.next_w, moved)
     assert torch.equal(guided.next_l, plain.next_l)
 
@@ -195,7 +195,7 @@ def test_linear_gaussian_world_has_no_jensen_gap_for_a_linear_reward() -> None:
         assert float(draws.square().mean() - x0.square().mean()) == pytest.approx(variance, abs=0.02)
 
 
-def test_rollout_without_trained_steps_is_the_plain_walk(tuned: Policy) -> None:
+def test_rollout_without_trained_steps_is_plain_sampling(tuned: Policy) -> None:
     draws = NoiseSource(tuned, Noise(0, "train"), SAMPLES)
     visits = list(rollout(tuned, tuned.encode(PROMPTS), draws.start(), draws.z))
     (pairs,) = collect(tuned, Brightness(), TailorPOConfig(steps=(4,)))

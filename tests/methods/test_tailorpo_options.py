@@ -1,4 +1,4 @@
-"""TailorPO's options: the number of trained steps, who carries on, accepted guidance, and Table 10's components."""
+"""TailorPO's options: trained steps, the candidate to continue from, accepted guidance, Table 10's components."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NOISE = Noise(0, "train")
 
 
 def collect(policy: Policy, cfg: TailorPOConfig) -> list[tuple[StepPairs, Metrics]]:
-    judge = StepReward(Decoder(policy.backbone), Brightness(), policy)
+    step_reward = StepReward(Decoder(policy.backbone), Brightness(), policy)
     with torch.no_grad():
-        return list(TailorPO().collect(policy, SAMPLES, judge, cfg, NOISE))
+        return list(TailorPO().collect(policy, SAMPLES, step_reward, cfg, NOISE))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def collect(policy: Policy, cfg: TailorPOConfig) -> list[tuple[StepPairs, Metric
     ],
 )
 def test_trained_steps(policy: Policy, steps, expected) -> None:
-    """T12: T_fine-tune = 5 and 10 of 20; 3 is round(20), round(13.3), round(6.7); a list is sorted."""
+    """T12: T_fine-tune is 5 or 10 of 20; 3 steps are round(20), round(13.3), round(6.7); a list is sorted."""
     assert trained_steps(TailorPOConfig(steps=steps).steps, policy.schedule) == expected
 
 
@@ -57,7 +57,7 @@ def test_eta_may_be_a_constant() -> None:
 
 
 def test_ranking_by_hand() -> None:
-    """Rewards (1, 5, 2 | 3, 4, 2): row 0's winner is candidate 1 (row 3), row 1's candidate 0, row 2 ties: 0 wins."""
+    """With rewards (1, 5, 2 | 3, 4, 2), candidate 1 wins row 0, candidate 0 row 1, and row 2 is a tie, where 0 wins."""
     win, lose, weight = rank(torch.tensor([1.0, 5.0, 2.0, 3.0, 4.0, 2.0]))
     assert (win.tolist(), lose.tolist(), weight.tolist()) == ([3, 1, 2], [0, 4, 5], [1, 1, 0])
 
@@ -73,19 +73,19 @@ def test_mean_metrics_are_over_the_steps_that_report_them() -> None:
 
 
 def test_a_random_candidate_carries_on(tuned: Policy) -> None:
-    """The next parent is the winner where the sample's coin says heads, else the loser; nothing is computed twice."""
+    """The next parent is the winner where the sample's random bit is 1, else the loser; nothing is computed twice."""
     [(pairs, _)] = collect(tuned, TailorPOConfig(steps=(20, 19, 18, 17), carry="random"))
     heads = {k: draw_candidates(2, NOISE, SAMPLES, k, torch.device("cpu")).bool() for k in (20, 19, 18)}
     assert len({tuple(coin.tolist()) for coin in heads.values()}) > 1
     for k, coin in heads.items():
         at, after = pairs[pairs.k == k], pairs[pairs.k == k - 1]
         assert torch.equal(after.x_w, select_rows(coin, at.next_w, at.next_l))
-    # 20 steps + 2 look-aheads at each of 4 steps - the 4 that the carried candidates bring along
+    # 20 steps + 2 look-aheads at each of 4 steps - the 4 that are reused for the candidates that continue
     assert tuned.cost.unet_evals == (20 + 8 - 4) * 3
 
 
 def test_coins_are_fair_and_a_sample_s_own() -> None:
-    """2,000 coins: the mean of fair ones lies within .5 ± .045 (4 standard errors); the batch does not matter."""
+    """The mean of 2,000 fair bits lies within .5 ± .045 (4 standard errors); the batch does not matter."""
     many = [Sample("cat", i) for i in range(2000)]
     drawn = draw_candidates(2, NOISE, many, 7, torch.device("cpu"))
     assert abs(float(drawn.float().mean()) - 0.5) < 0.045
@@ -94,33 +94,34 @@ def test_coins_are_fair_and_a_sample_s_own() -> None:
 
 @pytest.mark.parametrize(("eta", "accepted"), [(10.0, 1.0), (-10.0, 0.0)])
 def test_guidance_is_taken_only_where_it_is_better(tuned: Policy, eta: float, accepted: float) -> None:
-    """T7: a step up the gradient is accepted everywhere and is x+; one down it is refused, and x_w stays."""
+    """T7: a step up the gradient is accepted everywhere and gives x+; a step down is refused and leaves x_w."""
     cfg = TailorPOG.Config(steps=(12,), eta=eta, accept="better")
     [(always, _)] = collect(tuned, cfg.model_copy(update={"accept": "always"}))
     [(better, metrics)], [(unguided, _)] = collect(tuned, cfg), collect(tuned, TailorPOConfig(steps=(12,)))
     assert float(metrics["accepted"]) == accepted
     assert torch.equal(better.next_w, always.next_w if accepted else unguided.next_w)
-    judge, cond = StepReward(Decoder(tuned.backbone), Brightness(), tuned), tuned.encode(PROMPTS)
+    step_reward, cond = StepReward(Decoder(tuned.backbone), Brightness(), tuned), tuned.encode(PROMPTS)
     with torch.no_grad():
-        r_taken, r_w = (look_ahead(tuned, judge, p.next_w, 11, cond, PROMPTS)[0] for p in (better, unguided))
+        r_taken, r_w = (look_ahead(tuned, step_reward, p.next_w, 11, cond, PROMPTS)[0] for p in (better, unguided))
     assert (r_taken >= r_w).all()
 
 
 def test_accepting_costs_a_reward_and_no_evaluation_more(tuned: Policy) -> None:
-    """Always: 25 + 5 for the walk from x+ = 30 evaluations, 5 gradients, 15 rewards. Better: the look-ahead at x+ is
-    the walk's next step, so 30 again, and 20 rewards.
+    """With accept=always, continuing from x+ makes 25 + 5 = 30 evaluations, 5 gradients, 15 rewards.
+
+    With accept=better the look-ahead at x+ is reused as the next step: 30 evaluations again, and 20 rewards.
     """
     costs = []
     for accept in ("always", "better"):
-        own = tuned.cost.unet_evals, tuned.cost.unet_grads, tuned.cost.reward_calls
+        before = tuned.cost.unet_evals, tuned.cost.unet_grads, tuned.cost.reward_calls
         collect(tuned, TailorPOG.Config(accept=accept, eta=0.2))
-        now = tuned.cost.unet_evals, tuned.cost.unet_grads, tuned.cost.reward_calls
-        costs.append(tuple((b - a) // 3 for a, b in zip(own, now, strict=True)))
+        after = tuned.cost.unet_evals, tuned.cost.unet_grads, tuned.cost.reward_calls
+        costs.append(tuple((b - a) // 3 for a, b in zip(before, after, strict=True)))
     assert costs == [(30, 5, 15), (30, 5, 20)]
 
 
 def test_two_trajectories_are_ranked_step_by_step(tuned: Policy) -> None:
-    """Table 10, row 1: both sides start at one x_T and never meet again; each next parent is on its own trajectory."""
+    """Table 10, row 1: both sides start at one x_T, and each next parent is on its own trajectory."""
     [(pairs, metrics)] = collect(tuned, TailorPOConfig(steps=(20, 19, 10), same_input=False))
     at20, at19, at10 = (pairs[pairs.k == k] for k in (20, 19, 10))
     assert torch.equal(at20.x_w, at20.x_l) and not pairs.shared_parent
@@ -129,7 +130,7 @@ def test_two_trajectories_are_ranked_step_by_step(tuned: Policy) -> None:
         children = {tuple(x[row].flatten().tolist()) for x in (at20.next_w, at20.next_l)}
         assert parents == children  # the same two, perhaps in the other order
     assert not torch.equal(at10.x_w, at10.x_l)
-    # two walks of 20, and every look-ahead is its trajectory's next step
+    # two trajectories of 20 steps, and every look-ahead is reused as the next step
     assert (tuned.cost.unet_evals, tuned.cost.reward_calls) == (40 * 3, 6 * 3)
     assert "reward" in metrics and TailorPO.images(TailorPOConfig(same_input=False)) == 2
 
@@ -146,10 +147,10 @@ def test_two_trajectories_have_no_common_winner(other: dict[str, object]) -> Non
 
 
 def test_training_reward_is_that_of_the_last_trained_step(tuned: Policy) -> None:
-    """Both ways of updating log the winner's reward at the last trained step, and the other metrics' means."""
-    [(_, whole)] = collect(tuned, TailorPOConfig())
+    """Both values of update log the winner's reward at the last trained step, and means of the other metrics."""
+    [(_, at_once)] = collect(tuned, TailorPOConfig())
     parts = [metrics for _, metrics in collect(tuned, TailorPOConfig(update="step"))]
     assert [("reward" in metrics) for metrics in parts] == [False] * 4 + [True]
     # rewards here are about .5 and their gaps .001; both are as exact as the rewards
-    assert float(parts[-1]["reward"]) == pytest.approx(float(whole["reward"]), abs=1e-5)
-    assert float(whole["reward_gap"]) == pytest.approx(sum(float(m["reward_gap"]) for m in parts) / 5, abs=1e-5)
+    assert float(parts[-1]["reward"]) == pytest.approx(float(at_once["reward"]), abs=1e-5)
+    assert float(at_once["reward_gap"]) == pytest.approx(sum(float(m["reward_gap"]) for m in parts) / 5, abs=1e-5)

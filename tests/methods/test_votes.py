@@ -1,4 +1,4 @@
-"""D3PO from people's votes: the file, and the trajectories behind the images that were voted on."""
+"""D3PO trains on people's votes: reading the file, and the trajectories of the images that were voted on."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def write(path: Path, text: str) -> str:
 
 
 def collect(policy: Policy, cfg: D3POConfig, count: int = 2) -> list[StepPairs]:
-    judge = StepReward(Decoder(policy.backbone), Brightness(), policy)
+    step_reward = StepReward(Decoder(policy.backbone), Brightness(), policy)
     samples = [Sample("ant", i) for i in range(count)]
     with torch.no_grad():
-        return [batch for batch, _ in D3PO().collect(policy, samples, judge, cfg, Noise(0, "train"))]
+        return [batch for batch, _ in D3PO().collect(policy, samples, step_reward, cfg, Noise(0, "train"))]
 
 
 def test_csv_and_jsonl_hold_the_same(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_csv_and_jsonl_hold_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ("cat,0,0,1,3,2", "line 2: the winner 2 is neither i=1 nor j=3"),
         ("cat,0,0,1,1,1", "line 2: i and j are both 1"),
@@ -61,10 +61,10 @@ def test_csv_and_jsonl_hold_the_same(tmp_path: Path) -> None:
         ("cat,0,0,1,-3,1", "line 2: j='-3'"),
     ],
 )
-def test_a_bad_row_is_named(tmp_path: Path, row: str, said: str) -> None:
+def test_a_bad_row_is_named(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(ValueError, match="1 of 2 votes are bad") as error:
         read_votes(write(tmp_path / "votes.csv", f"{HEADER}{row}\ncat,0,0,1,3,3\n"))
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_bad_files_are_refused_with_all_settings(tmp_path: Path) -> None:
@@ -88,18 +88,18 @@ def test_bad_files_are_refused_with_all_settings(tmp_path: Path) -> None:
 
 
 def test_the_rows_are_in_the_run_s_settings(tmp_path: Path) -> None:
-    """So that the run is the same without the file, and another one when the file has changed."""
+    """The run stays the same without the file, and is another run when the file has changed."""
     path = write(tmp_path / "votes.csv", GOOD)
-    one = load("d3po", "shapes", "shapes-colour", "shapes-simple", 4, 0, overrides=[f"method.votes={path}"])
-    assert one.settings["votes"][0]["winner"] == 3
-    assert D3POConfig.model_validate(one.settings).votes[0] == VOTES[0]
+    config = load("d3po", "shapes", "shapes-colour", "shapes-simple", 4, 0, overrides=[f"method.votes={path}"])
+    assert config.settings["votes"][0]["winner"] == 3
+    assert D3POConfig.model_validate(config.settings).votes[0] == VOTES[0]
     write(tmp_path / "votes.csv", GOOD.replace("3,3", "3,1"))
-    other = load("d3po", "shapes", "shapes-colour", "shapes-simple", 4, 0, overrides=[f"method.votes={path}"])
-    assert one.digest != other.digest
+    changed = load("d3po", "shapes", "shapes-colour", "shapes-simple", 4, 0, overrides=[f"method.votes={path}"])
+    assert config.digest != changed.digest
 
 
 def test_the_images_are_those_that_were_voted_on(tuned: Policy) -> None:
-    """Each final latent decodes to the evaluation image of the base model, within one level of 255; winner first."""
+    """Each pair's final latents decode to the base model's evaluation images, within one level of 255."""
     (pairs,) = collect(tuned, D3POConfig(votes=VOTES, minibatch=2, steps=(20, 1)))
     last = pairs[pairs.k == 1]
     images = [(Decoder(tuned.backbone)(x) * 255).round() for x in (last.next_w, last.next_l)]
@@ -109,8 +109,8 @@ def test_the_images_are_those_that_were_voted_on(tuned: Policy) -> None:
             for v in VOTES
             for n in (v.i, v.j)
         }
-    won, lost = {"cat": 3, "dog": 0}, {"cat": 1, "dog": 1}
-    for side, number in zip(images, (won, lost), strict=True):
+    winners, losers = {"cat": 3, "dog": 0}, {"cat": 1, "dog": 1}
+    for side, number in zip(images, (winners, losers), strict=True):
         for image in side.permute(0, 2, 3, 1):
             gaps = {key: float((image - true).abs().max()) for key, true in shown.items()}
             nearest = min(gaps, key=lambda key: gaps[key])
@@ -119,11 +119,11 @@ def test_the_images_are_those_that_were_voted_on(tuned: Policy) -> None:
 
 
 def test_every_vote_is_seen_once_a_pass(tuned: Policy) -> None:
-    """Five samples over two votes are dealt in passes: of samples 0 and 1, and of 2 and 3, each sees both.
+    """Samples 0 and 1 get one vote each, so do 2 and 3, and sample 4 gets either.
 
-    One vote's latents agree to rounding, and not to the bit, where they are made in different rows of a batch.
+    A vote's latents agree within rounding, not bitwise, since they are computed in different rows of a batch.
     """
     (pairs,) = collect(tuned, D3POConfig(votes=VOTES, minibatch=5, steps=(1,)), 5)
     # latents here are tens, two votes' differ by several, and rounding is below 1e-4
-    groups = [sum(torch.allclose(one, other, atol=1e-2) for other in pairs.next_w) for one in pairs.next_w]
+    groups = [sum(torch.allclose(a, b, atol=1e-2) for b in pairs.next_w) for a in pairs.next_w]
     assert sorted(groups) == [2, 2, 3, 3, 3]

@@ -20,11 +20,11 @@ from benchbench.train import calibration, evaluation
 from benchbench.train.calibration import calibrate
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.loop import train
-from benchbench.train.preference_model import Drawn, backward
+from benchbench.train.preference_model import PairBatch, backward
 from tests.runtime.full import room_for
 from tests.train.test_loop import adapter
 from tests.train.test_offline import offline, pairs
-from tests.train.test_preference_model import Bias
+from tests.train.test_preference_model import RednessScorer
 
 __all__ = ["offline", "pairs"]
 PROMPTS = PromptSet("two", ("a cat", "a dog"), "made here", "none")
@@ -40,7 +40,7 @@ def calibrated(policy: Policy, out: Path) -> list[float]:
 def evaluated(policy: Policy, out: Path) -> list[float]:
     out.mkdir()
     reward = lookup.get("shapes-colour")()
-    return list(FixedEvaluation(policy, PROMPTS, reward, 12, out)(first=True).values())
+    return list(FixedEvaluation(policy, PROMPTS, reward, 12, out)(untrained=True).values())
 
 
 PLACES = {
@@ -79,7 +79,7 @@ def test_looking_goes_on_in_parts(
 
 
 def test_a_whole_evaluation_is_taken_in_the_batches_that_it_was(policy: Policy, tmp_path: Path) -> None:
-    assert FixedEvaluation(policy, PROMPTS, lookup.get("shapes-colour")(), 4, tmp_path).fits.size == (
+    assert FixedEvaluation(policy, PROMPTS, lookup.get("shapes-colour")(), 4, tmp_path).splitter.size == (
         policy.backbone.batch_size
     )
 
@@ -142,8 +142,8 @@ def test_gradients_of_pairs_add_up_to_those_of_the_batch() -> None:
     """
     second = torch.zeros(3, 3, 2, 2)
     first = torch.tensor([0.1, 0.2, 0.4]).view(3, 1, 1, 1).expand(3, 3, 2, 2)
-    batch = Drawn(["cat"] * 3, first, second, torch.ones(3), torch.tensor([1.0, 1.0, 2.0]))
+    batch = PairBatch(["cat"] * 3, first, second, torch.ones(3), torch.tensor([1.0, 1.0, 2.0]))
     for size in (3, 2, 1):
-        judge = Bias()
+        judge = RednessScorer()
         assert backward(judge, batch, torch.zeros(3, dtype=torch.int64), size) == pytest.approx(0.693147, abs=1e-5)
         assert float(judge.factor.grad) == pytest.approx(-13.75, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Short runs of a tiny random checkpoint on a reward that needs no weights."""
+"""Configures short runs of a tiny random checkpoint on a reward without weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def configure(tiny_sd: Path):
     def make(method: str = "tailorpo", *overrides: str, reward: str = "shapes-colour", samples: int = 32) -> RunConfig:
-        own = [*SMALL, *(["method.minibatch=4"] if method in {"ddpo", "d3po"} else []), *overrides]
-        return load(method, str(tiny_sd), reward, "animals", samples, 0, preset="shapes", overrides=own)
+        settings = [*SMALL, *(["method.minibatch=4"] if method in {"ddpo", "d3po"} else []), *overrides]
+        return load(method, str(tiny_sd), reward, "animals", samples, 0, preset="shapes", overrides=settings)
 
     return make

@@ -1,4 +1,4 @@
-"""One batch of a method on the shapes model, and its gradient in a precision: what the tests of fp16 compare."""
+"""Computes a method's batch on the shapes model and its gradient in a precision, for the tests of fp16."""
 
 from __future__ import annotations
 
@@ -22,53 +22,55 @@ from benchbench.rewards import lookup
 from benchbench.train.loss_scale import LossScale
 
 D = 256  # latent dimensions of the shapes model; SD 1.5 has 16,384, SDXL 65,536
-ROWS = 16  # of one forward
+ROWS = 16  # rows of one forward
 NOISE = Noise(0, "train")
-WORDS = {
+OVERRIDES = {
     "ddpo": ["method.minibatch=8"],
     "d3po": ["method.minibatch=4"],
     "spo": ["method.minibatch=16", "method.threshold=0.01"],
 }
 
 
-def config(method: str, *words: str) -> RunConfig:
-    return load(method, "shapes", "shapes-colour", "shapes-simple", 6144, 0, "shapes", [*WORDS.get(method, []), *words])
+def config(method: str, *overrides: str) -> RunConfig:
+    return load(
+        method, "shapes", "shapes-colour", "shapes-simple", 6144, 0, "shapes", [*OVERRIDES.get(method, []), *overrides]
+    )
 
 
 def policy(dtype: str, full: bool = False) -> Policy:
-    """The base model with a fresh adapter, or with every weight to be trained."""
-    found = make_policy(backbones.load("shapes", "cpu", dtype, "fp32" if full else None), 20, 1.0, 5.0)
+    """Returns the base model with a fresh adapter, or with all weights trainable."""
+    result = make_policy(backbones.load("shapes", "cpu", dtype, "fp32" if full else None), 20, 1.0, 5.0)
     if full:
-        train_all(found)
+        train_all(result)
     else:
-        add_lora(found.backbone.network, 4, 4.0, 0)
-    return found
+        add_lora(result.backbone.network, 4, 4.0, 0)
+    return result
 
 
 def batch(run: RunConfig, policy: Policy, count: int = 4) -> tuple[Any, Batch]:
-    """The method and the first batch of a rollout of ``count`` samples, or of as many random latents."""
+    """Returns the method and its first batch, from a rollout of ``count`` samples or from as many random latents."""
     method, cfg = run.method_class(), run.method_config
     texts = prompts.load(run.prompts).prompts[:count]
     samples = [Sample(text, i, i) for i, text in enumerate(texts)]
     with torch.no_grad():
         if not isinstance(method, OfflineMethod):
-            judge = "shapes-spm" if run.method == "spo" else run.reward
-            reward = StepReward(Decoder(policy.backbone), lookup.get(judge)("cpu"), policy)
+            reward_name = "shapes-spm" if run.method == "spo" else run.reward
+            reward = StepReward(Decoder(policy.backbone), lookup.get(reward_name)("cpu"), policy)
             return method, next(method.collect(policy, samples, reward, cfg, NOISE))[0]
         draw = torch.Generator().manual_seed(5)
         x_w, x_l = (torch.randn(count, 4, 8, 8, generator=draw) for _ in range(2))
         cond, numbers = policy.encode(list(texts)), torch.arange(count)
-        whole: Batch = ImagePairs(x_w, x_l, cond, numbers)
+        rows: Batch = ImagePairs(x_w, x_l, cond, numbers)
         if method.winners(cfg) is not None:
             label = torch.tensor([1.0, -1.0]).repeat(count // 2)
-            whole = Images(x_w, cond, numbers, label)
-        return method, method.prepare(policy, whole, cfg, NOISE)[0]
+            rows = Images(x_w, cond, numbers, label)
+        return method, method.prepare(policy, rows, cfg, NOISE)[0]
 
 
 def as_seen_by(policy: Policy, rows: Any) -> Any:
-    """The rows with text in the policy's precision, and with log-probs that this policy gives them itself."""
-    kind = next(policy.backbone.text_encoder.parameters()).dtype
-    cond = replace(rows.cond, text=rows.cond.text.to(kind), null=rows.cond.null.to(kind))
+    """Returns the rows with text embeddings and log-probs in the policy's own precision."""
+    dtype = next(policy.backbone.text_encoder.parameters()).dtype
+    cond = replace(rows.cond, text=rows.cond.text.to(dtype), null=rows.cond.null.to(dtype))
     rows = replace(rows, cond=cond)
     if isinstance(rows, Transitions):
         policy.rows_at_once = ROWS
@@ -77,7 +79,7 @@ def as_seen_by(policy: Policy, rows: Any) -> Any:
 
 
 def gradient(policy: Policy, method: Any, rows: Any, cfg: Any, factor: float, scale: LossScale) -> Tensor:
-    """Gradients float64 [all] of the mean loss times ``factor``, unscaled. Where they overflow the scale is halved."""
+    """Returns all gradients of the mean loss times ``factor``, unscaled, float64; an overflow halves the scale."""
     parameters = policy.parameters()
     while True:
         for parameter in parameters:
@@ -87,6 +89,6 @@ def gradient(policy: Policy, method: Any, rows: Any, cfg: Any, factor: float, sc
             loss, _ = method.loss(policy, part, cfg, NOISE)
             scale(loss * (factor * len(part) / len(rows))).backward()
         scale.unscale(parameters)
-        found = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).double()
-        if scale.accept(bool(torch.isfinite(found).all()), "in a test"):
-            return found
+        result = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).double()
+        if scale.accept(bool(torch.isfinite(result).all()), "in a test"):
+            return result

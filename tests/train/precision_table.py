@@ -1,8 +1,8 @@
-"""Measures what rounding does to a loss's logit after a few updates: ``python -m tests.train.precision_table``.
+"""Measures the error of a loss's logit from rounding after a few updates: ``python -m tests.train.precision_table``.
 
-Trains an adapter on the shapes model in a precision, always on the same batch, and compares the logit (of losses on
-given images) or the log-ratio (of DDPO) with those of float32 at the same adapter. TF32 is imitated by rounding the
-factors of every product to ten bits.
+Trains an adapter on the shapes model in a precision, always on the same batch, and compares the logit (of an offline
+method) or the log-ratio (of DDPO) with float32's for the same adapter. TF32 is imitated by rounding the factors of
+every product to ten bits.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _TenBits(torch.autograd.Function):
 
 
 class ImitatedTF32(TorchFunctionMode):
-    """Rounds the two (of attention, three) factors of every product to TF32's mantissa."""
+    """Rounds the factors of every product, two or for attention three, to TF32's mantissa."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in PRODUCTS:
@@ -59,7 +59,7 @@ class ImitatedTF32(TorchFunctionMode):
 
 @dataclass(frozen=True)
 class Rounding:
-    """After some updates: root mean square error, and the standard deviation of what it is an error of."""
+    """The root mean square error after some updates, and the standard deviation of the exact values."""
 
     updates: int
     error: float
@@ -67,22 +67,22 @@ class Rounding:
 
 
 def value(policy: Policy, rows: Any, cfg: Any, scale: float) -> Tensor:
-    """Log-probs of transitions, or logits of pairs or single images, float32 [N]."""
+    """Returns log-probs of transitions, or logits of pairs or single images, float32 [N]."""
     with torch.no_grad():
         if isinstance(rows, Transitions):
             return policy.log_probs(rows.x, rows.x_next, rows.k, rows.cond)
         if isinstance(rows, ImagePairs):
-            seen = predict_pairs(policy, rows, NOISE, shared=True)
-            (m_w, m_l), (q_w, q_l) = seen.m, seen.q
+            predictions = predict_pairs(policy, rows, NOISE, shared=True)
+            (m_w, m_l), (q_w, q_l) = predictions.m, predictions.q
             return -scale * ((m_w - m_l) - (q_w - q_l))
         x, tau, eps = noised(policy, rows.x, rows.draw, NOISE)
         q = mse(policy.reference_predict(x, tau, rows.cond), eps)
         return scale * rows.label * (q - mse(policy.predict(x, tau, rows.cond), eps))
 
 
-def after_updates(method: str, words: str, dtype: str, count: int = 32) -> Iterator[Rounding]:
-    """One Rounding after each of ``UPDATES`` optimiser steps in ``dtype``: bf16, fp16 or tf32."""
-    run = precision.config(method, *words.split())
+def after_updates(method: str, settings: str, dtype: str, count: int = 32) -> Iterator[Rounding]:
+    """Yields a Rounding after each of ``UPDATES`` optimizer steps in ``dtype``: bf16, fp16 or tf32."""
+    run = precision.config(method, *settings.split())
     cfg, exact = run.method_config, precision.policy("fp32")
     policy = precision.policy("fp32" if dtype == "tf32" else dtype)
     arithmetic: Callable[[], AbstractContextManager[Any]] = ImitatedTF32 if dtype == "tf32" else nullcontext
@@ -100,17 +100,17 @@ def after_updates(method: str, words: str, dtype: str, count: int = 32) -> Itera
         torch.nn.utils.clip_grad_norm_(policy.parameters(), run.train.grad_clip)
         optimizer.step()
         with torch.no_grad():
-            for ours, theirs in zip(policy.parameters(), exact.parameters(), strict=True):
-                theirs.copy_(ours)
+            for trained, copied in zip(policy.parameters(), exact.parameters(), strict=True):
+                copied.copy_(trained)
         with arithmetic():
-            found = value(policy, rows, cfg, scale) - start
-        wanted = value(exact, plain, cfg, scale) - start_exact
-        yield Rounding(update, float((found - wanted).square().mean().sqrt()), float(wanted.std()))
+            moved = value(policy, rows, cfg, scale) - start
+        moved_exact = value(exact, plain, cfg, scale) - start_exact
+        yield Rounding(update, float((moved - moved_exact).square().mean().sqrt()), float(moved_exact.std()))
 
 
 @contextmanager
 def forwards(algorithm: Any, arithmetic: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
-    """Within the block the method's loss is computed in the arithmetic; its backward pass is not."""
+    """Computes the method's loss, but not its backward pass, in the arithmetic within the block."""
     plain = algorithm.loss
 
     def loss(*arguments: Any) -> Any:
@@ -128,12 +128,12 @@ def main() -> None:
     """Prints a Markdown table."""
     print("| method | precision | error after 1 update | after 8 | standard deviation after 8 | error / deviation |")
     print("|---|---|---:|---:|---:|---:|")
-    for method, words in CASES:
+    for method, settings in CASES:
         for dtype in ("bf16", "fp16", "tf32"):
-            seen = list(after_updates(method, words, dtype))
-            last = seen[-1]
-            numbers = (seen[0].error, last.error, last.deviation, last.error / last.deviation)
-            print(f"| {method} {words} | {dtype} |", " | ".join(f"{n:.2g}" for n in numbers), "|", flush=True)
+            roundings = list(after_updates(method, settings, dtype))
+            last = roundings[-1]
+            numbers = (roundings[0].error, last.error, last.deviation, last.error / last.deviation)
+            print(f"| {method} {settings} | {dtype} |", " | ".join(f"{n:.2g}" for n in numbers), "|", flush=True)
 
 
 if __name__ == "__main__":

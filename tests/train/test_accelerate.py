@@ -1,4 +1,4 @@
-"""``accelerate launch -m benchbench train`` for real, on the shapes model: as one process, and after a kill."""
+"""``accelerate launch -m benchbench train`` on the shapes model gives what one process gives, also after a kill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.ranks import free_port
 from tests.train.test_ranks import ADAPTER, ROUNDING, costs, gap
 
 SHORT = ["train.eval_every=0", "train.save_every=3"]
-RUNS = [  # 3 samples a rollout, 2 + 1; of D3PO 3 pairs
+RUNS = [  # 3 samples a rollout, shared as 2 + 1; D3PO has 3 pairs
     ("ddpo", "shapes-colour", ["train.batch=3", "method.minibatch=2"], 6),
     ("d3po", "shapes-colour", ["train.batch=6", "method.minibatch=2"], 12),
     ("tailorpo", "shapes-colour", ["train.batch=3"], 6),
@@ -29,14 +29,14 @@ RUNS = [  # 3 samples a rollout, 2 + 1; of D3PO 3 pairs
 
 
 def launch(
-    method: str, reward: str, words: list[str], samples: int, out: Path, *more: str, device: str = "cpu"
+    method: str, reward: str, settings: list[str], samples: int, out: Path, *more: str, device: str = "cpu"
 ) -> subprocess.Popen[str]:
-    start = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    start += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
-    ours = ["benchbench", "train", "--method", method, "--model", "shapes", "--reward", reward, "--device", device]
-    ours += ["--samples", str(samples), "--out", str(out), "--set", *SHORT, *words, *more]
+    launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
+    bench = ["benchbench", "train", "--method", method, "--model", "shapes", "--reward", reward, "--device", device]
+    bench += ["--samples", str(samples), "--out", str(out), "--set", *SHORT, *settings, *more]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", *start, "-m", *ours]
+    command = [sys.executable, "-m", *launcher, "-m", *bench]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -47,36 +47,36 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "reward", "words", "samples"), RUNS)
-def test_two_processes_and_one(method: str, reward: str, words: list[str], samples: int, tmp_path: Path) -> None:
-    said = finish(launch(method, reward, words, samples, tmp_path / "two"))
-    assert said.count("training ") == 1 and "2 processes share the work" in said
-    config = load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *words])
-    one = train(config, tmp_path / "one", device="cpu", log=lambda line: None)
-    found = gap(one, tmp_path / "two")
-    print(f"{method}: {found:.2g}")
-    assert found < ROUNDING
-    assert costs(one) == costs(tmp_path / "two")
+@pytest.mark.parametrize(("method", "reward", "settings", "samples"), RUNS)
+def test_two_processes_and_one(method: str, reward: str, settings: list[str], samples: int, tmp_path: Path) -> None:
+    output = finish(launch(method, reward, settings, samples, tmp_path / "two"))
+    assert output.count("training ") == 1 and "2 processes share the work" in output
+    config = load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *settings])
+    single = train(config, tmp_path / "one", device="cpu", log=lambda line: None)
+    difference = gap(single, tmp_path / "two")
+    print(f"{method}: {difference:.2g}")
+    assert difference < ROUNDING
+    assert costs(single) == costs(tmp_path / "two")
 
 
 def workers(launcher: int) -> list[int]:
-    """Processes that the launcher started, in the order of their ranks."""
-    found = []
+    """Returns the processes that the launcher started, in the order of their ranks."""
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if parent == launcher and b"benchbench" in words:
-            found.append(int(folder.name))
-    return sorted(found)
+        if parent == launcher and b"benchbench" in arguments:
+            pids.append(int(folder.name))
+    return sorted(pids)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 def test_a_killed_process_ends_all_and_the_run_resumes(tmp_path: Path) -> None:
-    """kill -9 of the second process once a checkpoint is there; resumed, the run ends in the bits of a whole one."""
+    """The second process gets SIGKILL after a checkpoint; the resumed run ends in the bits of an uninterrupted one."""
     run = ("tailorpo", "shapes-colour", ["train.batch=3", "method.steps=2"], 24)
     process, out = launch(*run, tmp_path / "killed"), tmp_path / "killed"
     while not list((out / "checkpoints").glob("0*")) and process.poll() is None:
@@ -87,8 +87,8 @@ def test_a_killed_process_ends_all_and_the_run_resumes(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=300)
     assert process.returncode != 0 and not (out / "done.json").exists()
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()], err
-    said = finish(launch(*run, out, "--resume"))
-    assert "resuming after" in said
+    output = finish(launch(*run, out, "--resume"))
+    assert "resuming after" in output
     finish(launch(*run, tmp_path / "whole"))
     left, right = load_file(out / ADAPTER), load_file(tmp_path / "whole" / ADAPTER)
     assert all(torch.equal(left[name], right[name]) for name in left)
@@ -113,9 +113,9 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_and_one(tmp_path: Path) -> None:
-    """In fp32; bf16 rounds batches of other sizes too differently to compare parameters."""
-    method, reward, words, samples = "tailorpo", "shapes-colour", ["train.batch=3", "train.dtype=fp32"], 6
-    finish(launch(method, reward, words, samples, tmp_path / "two", device="cuda"))
-    config = load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *words])
-    one = train(config, tmp_path / "one", device="cuda:0", log=lambda line: None)
-    assert gap(one, tmp_path / "two") < ROUNDING
+    """The precision is fp32, since bf16 rounds batches of other sizes too differently to compare parameters."""
+    method, reward, settings, samples = "tailorpo", "shapes-colour", ["train.batch=3", "train.dtype=fp32"], 6
+    finish(launch(method, reward, settings, samples, tmp_path / "two", device="cuda"))
+    config = load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *settings])
+    single = train(config, tmp_path / "one", device="cuda:0", log=lambda line: None)
+    assert gap(single, tmp_path / "two") < ROUNDING

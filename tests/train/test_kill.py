@@ -1,7 +1,7 @@
-"""kill -9 for real in every phase of a run, at moments drawn from a seed: the resumed run ends in the same bits.
+"""A run killed with SIGKILL in any phase, at seeded random moments, resumes and ends in the same bits.
 
-The child kills itself with SIGKILL when it is in the middle of the drawn phase for the drawn time, having written
-into a file where it is; nothing of Python runs after that.
+The child kills itself with SIGKILL in the middle of the given phase, at the drawn occurrence, after writing the phase
+into a file; no Python code runs after that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchbench.train.loop import train
 ADAPTER = "pytorch_lora_weights.safetensors"
 PHASES = {
     "rollout": (2, 4),
-    "optimiser": (2, 4),
+    "optimizer": (2, 4),
     "checkpoint": (3, 6),
 }  # how often the phase is entered before the kill
 CHILD = """
@@ -43,7 +43,7 @@ def here(phase):
             log.write_text(phase)
             os.kill(os.getpid(), signal.SIGKILL)
 
-def inside(phase, plain):  # the kill comes after the work and before anybody has seen its result
+def inside(phase, plain):  # kills after the call's work, before its result is returned
     def run(*arguments, **options):
         out = plain(*arguments, **options)
         here(phase)
@@ -58,7 +58,7 @@ def collect(self, policy, *rest):
     def stepping(*arguments):
         nonlocal calls
         calls += 1
-        if calls == 7:  # in the middle of the walk
+        if calls == 7:  # in the middle of the denoising loop
             here("rollout")
         return step(*arguments)
     policy.step = stepping
@@ -68,8 +68,8 @@ def collect(self, policy, *rest):
         policy.step = step
 method.collect = collect
 from benchbench.train import pair_batches
-pair_batches.Reader.encode = inside("reading", pair_batches.Reader.encode)  # latents are there, no Batch
-loop.torch.optim.AdamW.step = inside("optimiser", loop.torch.optim.AdamW.step)
+pair_batches.Reader.encode = inside("reading", pair_batches.Reader.encode)  # before there is a Batch
+loop.torch.optim.AdamW.step = inside("optimizer", loop.torch.optim.AdamW.step)
 checkpoint.save_file = inside("checkpoint", checkpoint.save_file)
 loop.train(config, Path(sys.argv[2]), resume=True)
 """
@@ -81,46 +81,51 @@ def test_kills_in_every_phase_leave_a_run_that_ends_in_the_same_bits(method: str
     config = configure(method, "train.eval_every=0", samples=128)
     settings, out = tmp_path / "config.json", tmp_path / "killed"
     settings.write_text(config.model_dump_json())
-    draw, reached = random.Random(f"7 {method}"), []
+    draw, outputs = random.Random(f"7 {method}"), []
     for phase, bounds in PHASES.items():
         log, times = tmp_path / f"{phase}.log", draw.randint(*bounds)
-        words = [sys.executable, "-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        assert log.read_text() == phase  # the log proves where
-        reached.append(done.stdout)
-    assert all("resuming after" in said for said in reached[1:])
+        command = [sys.executable, "-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert process.returncode == -signal.SIGKILL, process.stderr
+        assert log.read_text() == phase  # the log proves the phase
+        outputs.append(process.stdout)
+    assert all("resuming after" in output for output in outputs[1:])
     assert list((out / "checkpoints").glob(".*.tmp"))  # the last kill was within a write
     train(config, out, resume=True, log=lambda line: None)
-    assert not list((out / "checkpoints").glob(".*.tmp"))  # a killed writer's, removed by the next one
-    whole = train(config, tmp_path / "whole", log=lambda line: None)
-    a, b = load_file(out / ADAPTER), load_file(whole / ADAPTER)
+    assert not list((out / "checkpoints").glob(".*.tmp"))  # the next write removed what the killed one left
+    uninterrupted = train(config, tmp_path / "whole", log=lambda line: None)
+    a, b = load_file(out / ADAPTER), load_file(uninterrupted / ADAPTER)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     timed = {"seconds", "images_per_second"}
-    rows = [[{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)] for run in (out, whole)]
+    rows = [
+        [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)] for run in (out, uninterrupted)
+    ]
     assert rows[0] == rows[1]  # no row lost, none twice, the counters right
 
 
 @pytest.mark.slow
 def test_kills_of_an_offline_method(configure, tmp_path: Path) -> None:
-    """Diffusion-DPO on pairs that a base model makes: killed while it reads, in an optimiser step and in a write."""
-    words = ["train.eval_every=0", "train.batch=8", "train.save_every=8", "train.lr=1e-3", "train.lora_rank=2"]
+    """Diffusion-DPO on pairs of a base model is killed while it reads, in an optimizer step and in a write."""
+    overrides = ["train.eval_every=0", "train.batch=8", "train.save_every=8", "train.lr=1e-3", "train.lora_rank=2"]
     made = "made:shapes-simple:shapes-colour:2"
-    config = load("diffusion-dpo", "shapes", "shapes-colour", "shapes-simple", 128, 0, None, words, made)
+    config = load("diffusion-dpo", "shapes", "shapes-colour", "shapes-simple", 128, 0, None, overrides, made)
     settings, out = tmp_path / "config.json", tmp_path / "killed"
     settings.write_text(config.model_dump_json())
-    draw, reached = random.Random("7 diffusion-dpo"), []
-    for phase, bounds in {"reading": (4, 9), "optimiser": (2, 4), "checkpoint": (3, 6)}.items():
+    draw, outputs = random.Random("7 diffusion-dpo"), []
+    for phase, bounds in {"reading": (4, 9), "optimizer": (2, 4), "checkpoint": (3, 6)}.items():
         log, times = tmp_path / f"{phase}.log", draw.randint(*bounds)
-        words = [sys.executable, "-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        command = [sys.executable, "-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert process.returncode == -signal.SIGKILL, process.stderr
         assert log.read_text() == phase
-        reached.append(done.stdout)
-    assert all("resuming after" in said for said in reached[1:])
+        outputs.append(process.stdout)
+    assert all("resuming after" in output for output in outputs[1:])
     train(config, out, resume=True, log=lambda line: None)
-    whole = train(config, tmp_path / "whole", log=lambda line: None)
-    a, b = load_file(out / ADAPTER), load_file(whole / ADAPTER)
+    uninterrupted = train(config, tmp_path / "whole", log=lambda line: None)
+    a, b = load_file(out / ADAPTER), load_file(uninterrupted / ADAPTER)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-    rows = [[{k: v for k, v in row.items() if "second" not in k} for row in read_metrics(run)] for run in (out, whole)]
+    rows = [
+        [{k: v for k, v in row.items() if "second" not in k} for row in read_metrics(run)]
+        for run in (out, uninterrupted)
+    ]
     assert rows[0] == rows[1]

@@ -1,4 +1,4 @@
-"""The losses against values worked out by hand (methods.md D1, D2, P1-P5, T1, T4)."""
+"""The online losses equal values computed by hand (methods.md D1, D2, P1-P5, T1, T4)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def value(x: float, grad: bool = False) -> torch.Tensor:
 
 
 def test_ppo_at_ratio_one() -> None:
-    """D1: at rho = 1 the loss is -A, and its gradient by log p is -A: here A = (2, -3), so (-2, 3)."""
+    """D1: at rho = 1 the loss is -A, and so is its gradient by log p; A = (2, -3) gives (-2, 3)."""
     log_ratio = torch.zeros(2, requires_grad=True)
     loss = ppo_clip(log_ratio, torch.tensor([2.0, -3.0]), 1e-4)
     assert loss.tolist() == [-2.0, 3.0]
@@ -41,7 +41,7 @@ def test_ppo_clips_only_what_went_far_the_right_way(log_ratio: float, advantage:
 
 
 def test_ppo_without_clip_is_the_importance_weighted_gradient() -> None:
-    """-A rho: A = 2, log rho = 0.5 gives -2 e^0.5 = -3.297443, with the same gradient by log rho."""
+    """The loss -A rho with A = 2, log rho = 0.5 is -2 e^0.5 = -3.297443, and so is its gradient by log rho."""
     x = value(0.5, grad=True)
     loss = ppo_clip(x, value(2.0), None)
     loss.sum().backward()
@@ -60,12 +60,12 @@ def test_pair_at_the_reference_is_log_two() -> None:
 
 
 def test_pair_by_hand() -> None:
-    """log rho_w = 0.05, log rho_l = -0.03, beta = 10: z = 0.8, loss = log(1 + e^-0.8) = 0.371101."""
+    """With log rho_w = 0.05, log rho_l = -0.03, beta = 10: z = 0.8, loss = log(1 + e^-0.8) = 0.371101."""
     assert float(pair_dpo(value(0.05), value(-0.03), 10, 0.1, ONE)) == pytest.approx(0.3711007, abs=1e-6)
 
 
 def test_a_tie_teaches_nothing() -> None:
-    """P2."""
+    """P2: a pair with weight 0 has the loss log 2 and no gradient."""
     w = value(0.05, True)
     loss = pair_dpo(w, value(-0.02), 0.1, 0.1, 0 * ONE)
     loss.sum().backward()
@@ -107,5 +107,5 @@ def test_clamping_the_log_ratio_is_clamping_the_ratio_and_does_not_overflow() ->
 
 
 def test_without_clip_the_paper_s_equation() -> None:
-    """beta = 1, log-ratios 0.5 and -0.5: log(1 + e^-1) = 0.313262."""
+    """With beta = 1, log-ratios 0.5 and -0.5 give log(1 + e^-1) = 0.313262."""
     assert float(pair_dpo(value(0.5), value(-0.5), 1.0, None, ONE)) == pytest.approx(0.3132617, abs=1e-6)

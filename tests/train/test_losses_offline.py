@@ -1,4 +1,4 @@
-"""The losses on given images against values worked out by hand, in float64 (methods.md F1-F6, O1-O6, KTO, MaPO)."""
+"""The offline losses equal values computed by hand, in float64 (methods.md F1-F6, O1-O6, KTO, MaPO)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dpo(m_w: torch.Tensor, m_l: torch.Tensor, q_w: torch.Tensor, q_l: torch.Tens
 
 
 class Pair:
-    """A winner's and a loser's predictions, noise and reference, with the policy away from its reference or on it."""
+    """A winner's and a loser's noise and predictions; ``moved`` says whether the policy differs from the reference."""
 
     def __init__(self, moved: bool) -> None:
         self.eps, self.ref_w, self.ref_l = draw(0), draw(1), draw(2)
@@ -59,7 +59,7 @@ def test_dpo_at_the_reference_is_log_two() -> None:
 
 
 def test_dpo_by_hand() -> None:
-    """m = (.10, .12), q = (.11, .12), beta 100: z = -50 (-.02 + .01) = .5; loss = log(1 + e^-.5) = .474077."""
+    """With m = (.10, .12), q = (.11, .12), beta 100: z = -50 (-.02 + .01) = .5; loss = log(1 + e^-.5) = .474077."""
     assert float(dpo(value(0.10), value(0.12), value(0.11), value(0.12), 100)) == pytest.approx(0.4740770, abs=1e-6)
 
 
@@ -71,7 +71,7 @@ def test_swapping_winner_and_loser() -> None:
 
 
 def test_dpo_gradient() -> None:
-    """F4: dL/dm_w = beta/2 (1 - sigmoid z) > 0, dL/dm_l = -that: descent lowers the winner's error, raises the loser's.
+    """F4: dL/dm_w = beta/2 (1 - sigmoid z) > 0 and dL/dm_l = -dL/dm_w: descent lowers m_w and raises m_l.
 
     beta 100 and z = .5 as above: 50 (1 - .622459) = 18.87703.
     """
@@ -82,15 +82,15 @@ def test_dpo_gradient() -> None:
 
 
 def test_a_constant_on_both_errors_changes_nothing() -> None:
-    """F5."""
-    one = dpo(value(0.1), value(0.3), value(0.2), value(0.25), 30)
-    other = dpo(value(0.6), value(0.8), value(0.2), value(0.25), 30)
-    assert float(one) == pytest.approx(float(other), abs=1e-12)
+    """F5: errors enter by differences."""
+    loss = dpo(value(0.1), value(0.3), value(0.2), value(0.25), 30)
+    shifted = dpo(value(0.6), value(0.8), value(0.2), value(0.25), 30)
+    assert float(loss) == pytest.approx(float(shifted), abs=1e-12)
 
 
 @pytest.mark.parametrize("beta", [0.001, 0.5])
 def test_dspo_at_the_reference_is_sft_with_a_scaled_gradient(beta: float) -> None:
-    """O1: p = 0, so the loss is m_w; d/dtheta is 2 (1 - beta s) d, s = 1/2; z's part times p is 0."""
+    """O1: p = 0, so the loss is m_w; d/dtheta is 2 (1 - beta s) d, s = 1/2; the part through z has the factor p."""
     pair = Pair(moved=False)
     loss = dspo_score(pair.d, pair.p, pair.z(beta), beta)
     sft = mse(pair.theta_w, pair.eps)
@@ -100,13 +100,13 @@ def test_dspo_at_the_reference_is_sft_with_a_scaled_gradient(beta: float) -> Non
 
 
 def test_sdxl_form_at_the_reference() -> None:
-    """O2: (1 - 1/2)² = 1/4; d(1 - s)²/dz = -2 (1 - s)² s = -1/4 at z = 0, and of -log s it is -(1 - s) = -1/2: half."""
+    """O2: the loss is (1 - 1/2)² = 1/4, and its d/dz = -2 (1 - s)² s = -1/4 is half of DPO's, -(1 - s) = -1/2."""
     pair = Pair(moved=False)
     loss = dspo_reference(pair.p, pair.z(5000), 0.1)
     assert loss.tolist() == [0.25, 0.25]
     g, plain = pair.gradients(loss), pair.gradients(diffusion_dpo(pair.z(5000)))
-    for mine, theirs in zip(g, plain, strict=True):
-        torch.testing.assert_close(mine, 0.5 * theirs, rtol=1e-12, atol=1e-14)
+    for gradient, expected in zip(g, plain, strict=True):
+        torch.testing.assert_close(gradient, 0.5 * expected, rtol=1e-12, atol=1e-14)
 
 
 def test_small_beta_is_sft() -> None:
@@ -126,8 +126,9 @@ def test_eq_46_teaches_nothing_at_the_reference() -> None:
 
 
 def test_the_switch_of_the_sdxl_form() -> None:
-    """p = 1/2 everywhere has mean square .25: below a switch of .3 it is (1 - s)² = .25, above one of .2 .25 x .25; as
-    DSPO-ref, without any switch, always the first.
+    """p = 1/2 has mean square .25: below a switch of .3 the loss is (1 - s)² = .25, above one of .2 it is .25 x .25.
+
+    DSPO-ref has no switch and always takes the first form.
     """
     p, z = torch.full(SHAPE, 0.5, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     assert dspo_reference(p, z, 0.3).tolist() == [0.25, 0.25]
@@ -149,7 +150,7 @@ def test_dspo_s_minimiser() -> None:
 
 
 def test_the_loser_is_reached_through_the_sigmoid_alone() -> None:
-    """O6: no gradient on the loser with the sigmoid held fixed, some without, of order beta²: .1 gives .01."""
+    """O6: with the sigmoid held fixed the loser has no gradient, else one of order beta², so .1 of beta gives .01."""
     pair = Pair(moved=True)
     fixed = dspo_score(pair.d, pair.p, pair.z(0.1).detach(), 0.1)
     assert float(pair.gradients(fixed)[1].abs().sum()) == 0
@@ -158,14 +159,14 @@ def test_the_loser_is_reached_through_the_sigmoid_alone() -> None:
 
 
 def test_energy_form_is_sft_on_an_extrapolated_target() -> None:
-    """(1-c)² ||theta - (eps - c ref)/(1-c)||², methods' identity for eq. 45."""
+    """The loss is (1-c)² ||theta - (eps - c ref)/(1-c)||², the identity for eq. 45 in methods.md."""
     pair, c = Pair(moved=True), 0.3
     target = (pair.eps - c * pair.ref_w) / (1 - c)
     torch.testing.assert_close(dspo_energy(pair.d, pair.p, c), (1 - c) ** 2 * mse(pair.theta_w, target))
 
 
 def test_kto_at_the_reference_and_its_gradient() -> None:
-    """g = z0 = 0: 1 - sigmoid(0) = 1/2. dL/dg = -y beta s (1 - s) = -y beta/4, -250 where preferred, else +250."""
+    """With g = z0 = 0 the loss is 1 - sigmoid(0) = 1/2, and dL/dg = -y beta/4: -250 where preferred, else +250."""
     g = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     loss = kto(g, torch.zeros(2, dtype=torch.float64), torch.tensor([1.0, -1.0], dtype=torch.float64), 1000)
     assert loss.tolist() == [0.5, 0.5]
@@ -174,15 +175,17 @@ def test_kto_at_the_reference_and_its_gradient() -> None:
 
 
 def test_kto_by_hand() -> None:
-    """g = .003, z0 = .001, beta = 1000: 1 - sigmoid(2) = .119203 where preferred, else 1 - sigmoid(-2) = .880797."""
+    """g = .003, z0 = .001, beta = 1000 give 1 - sigmoid(2) = .119203 if preferred, else 1 - sigmoid(-2) = .880797."""
     g, z0 = torch.full((2,), 0.003, dtype=torch.float64), torch.full((2,), 0.001, dtype=torch.float64)
     loss = kto(g, z0, torch.tensor([1.0, -1.0], dtype=torch.float64), 1000)
     assert loss.tolist() == pytest.approx([0.1192029, 0.8807971], abs=1e-6)
 
 
 def test_mapo_by_hand() -> None:
-    """m_w = m_l: m + beta log 2, .3 + .1 x .693147 = .369315. m = (.1, .2), s = .5: phi = .05/(e^.05 - 1) = .9752083
-    and .1/(e^.1 - 1) = .9508332, T = 10: logit .243751, loss .1 + .1 log(1 + e^-.243751) = .1578677.
+    """With m_w = m_l the loss is m + beta log 2 = .3 + .1 x .693147 = .369315.
+
+    With m = (.1, .2), s = .5: phi = .05/(e^.05 - 1) = .9752083 and .1/(e^.1 - 1) = .9508332; with T = 10 the logit is
+    .243751, and the loss .1 + .1 log(1 + e^-.243751) = .1578677.
     """
     assert float(mapo(value(0.3), value(0.3), 0.1, 0.5, 1000)) == pytest.approx(0.3693147, abs=1e-6)
     by_hand = 0.1 + 0.1 * math.log1p(math.exp(-10 * (0.05 / math.expm1(0.05) - 0.1 / math.expm1(0.1))))
@@ -191,11 +194,11 @@ def test_mapo_by_hand() -> None:
 
 
 def test_phi() -> None:
-    """phi(0) = 1 with slope -s/2 = -.25; it falls; the series' end is smooth; nothing overflows in float32."""
+    """phi(0) = 1 with slope -s/2 = -.25; phi falls, is smooth where its series ends, and never overflows in float32."""
     m = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    one = phi(m, 0.5)
-    one.sum().backward()
-    assert float(one.detach()) == 1 and m.grad is not None and float(m.grad) == -0.25
+    at_zero = phi(m, 0.5)
+    at_zero.sum().backward()
+    assert float(at_zero.detach()) == 1 and m.grad is not None and float(m.grad) == -0.25
     m = torch.linspace(0, 5, 200, dtype=torch.float64)
     assert bool((phi(m, 0.5).diff() < 0).all())
     edge = torch.tensor([1.999e-3, 2.001e-3], dtype=torch.float64)
@@ -206,7 +209,7 @@ def test_phi() -> None:
 
 
 def test_mapo_gradient_signs() -> None:
-    """Descent lowers the winner's error; the loser's it raises, by beta T (1 - sigma) |phi'| (phi falls with m)."""
+    """Descent lowers the winner's error and raises the loser's, by beta T (1 - sigma) |phi'|, as phi falls with m."""
     m_w, m_l = value(0.1, True), value(0.1, True)
     mapo(m_w, m_l, 0.1, 0.5, 1000).sum().backward()
     slope = (math.expm1(0.05) - 0.05 * math.exp(0.05)) / math.expm1(0.05) ** 2 * 0.5

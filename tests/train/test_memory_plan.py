@@ -1,4 +1,4 @@
-"""How a run is cut to fit: the rule against made-up lines, the counts on small models, and the real sizes (slow)."""
+"""Memory plans: the rule on invented lines, estimates on small models, and on the real sizes (slow)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def configured(method: str, model: str, reward: str = "aesthetic", *words: str) 
 
 
 def fitted(lines: dict[tuple[str, bool], Line], budget: int, method: str = "d3po", *words: str) -> MemoryPlan:
-    """The rule alone: a batch of 20 rows, walks of 40 samples, 16 images decoded at a time, 2 samples guided."""
-    most = {"train": 16, "walk": 40, "judge": 16, "guide": 2}
+    """Returns the plan for a batch of 20 rows, 40 samples denoised, 16 images decoded and 2 guided at a time."""
+    most = {"train": 16, "denoise": 40, "score": 16, "guide": 2}
     stub: Any = SimpleNamespace(rows=20, update=105, most=most.__getitem__, line=lambda part, on=False: lines[part, on])
-    return memory_plan._fitted(configured(method, "sd15", "aesthetic", *words), stub, budget)
+    return memory_plan._fit(configured(method, "sd15", "aesthetic", *words), stub, budget)
 
 
 LINES = {
     ("train", False): Line(100, 40),
     ("train", True): Line(100, 5),
-    ("walk", False): Line(100, 2),
-    ("judge", False): Line(100, 3),
+    ("denoise", False): Line(100, 2),
+    ("score", False): Line(100, 3),
     ("guide", False): Line(100, 90),
     ("guide", True): Line(100, 30),
 }
@@ -48,7 +48,7 @@ LINES = {
         (740, MemoryPlan(16, False, None, 40, 16, 740)),  # 100 + 16 x 40
         (739, MemoryPlan(8, False, None, 40, 16, 420)),
         (180, MemoryPlan(2, False, None, 40, 16, 180)),  # two rows without checkpointing, and not sixteen with it
-        (179, MemoryPlan(8, True, None, 20, 16, 148)),  # with it 16 rows take 180
+        (179, MemoryPlan(8, True, None, 20, 16, 148)),  # with checkpointing 16 rows take 180
         (104, MemoryPlan(1, True, None, 2, 1, 105, fits=False)),
     ],
 )
@@ -75,7 +75,7 @@ def test_what_is_left_free() -> None:
 
 @pytest.mark.parametrize("method", ["d3po", "diffusion-dpo"])
 def test_memory_is_a_straight_line_in_the_rows(method: str, tiny_sd: Path) -> None:
-    """A third number of rows lies on it within 2 %. Measured directly, between the two that the line is through."""
+    """A third number of rows, measured directly between the two of the line, lies on the line within 2 %."""
     run = configured(method, str(tiny_sd), "jpeg_compressibility", "train.micro_batch=16")
     with Estimate(run, "bf16") as estimate:
         line, fake = estimate.line("train"), estimate._open()
@@ -90,11 +90,11 @@ def test_more_memory_is_never_a_smaller_plan(method: str, tiny_sd: Path, monkeyp
     most = plan(run, GIB)
     assert most.fits and not most.gradient_checkpointing and most.micro_batch == run.train.micro_batch
     assert most.peak_bytes is not None and (most.guidance_rows is not None) == (method == "tailorpo-g")
-    made = plans(run, [most.peak_bytes * percent // 100 for percent in (100, 90, 80, 70, 60, 50, 40, 30)])
-    order = [(p.fits, not p.gradient_checkpointing, p.micro_batch, p.walk_rows, p.decode_rows) for p in made]
+    smaller_plans = plans(run, [most.peak_bytes * percent // 100 for percent in (100, 90, 80, 70, 60, 50, 40, 30)])
+    order = [(p.fits, not p.gradient_checkpointing, p.micro_batch, p.walk_rows, p.decode_rows) for p in smaller_plans]
     assert order[0][:3] == (True, True, run.train.micro_batch)
     assert [o[:3] for o in order] == sorted((o[:3] for o in order), reverse=True)
-    assert json.loads(json.dumps(asdict(made[0]))) == asdict(made[0])
+    assert json.loads(json.dumps(asdict(smaller_plans[0]))) == asdict(smaller_plans[0])
 
 
 def test_counting_again_takes_no_time(tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,16 +105,16 @@ def test_counting_again_takes_no_time(tiny_sd: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_a_rollout_asks_for() -> None:
-    """SPO walks four candidates of each of its 40 samples and judges them at once; its pairs come 40 at a time."""
-    found = sizes(configured("spo", "sd15", "spm"))
-    assert (len(found.batch), found.walked, found.judged) == (40, 160, 160)
+    """SPO denoises and scores four candidates of each of its 40 samples at once; its batches have 40 pairs."""
+    result = sizes(configured("spo", "sd15", "spm"))
+    assert (len(result.batch), result.denoised, result.scored) == (40, 160, 160)
 
 
 @pytest.mark.long
 def test_the_defaults_of_every_method_fit_24_gb_on_sd15() -> None:
     for method in METHODS:
-        found = plan(configured(method, "sd15", "spm" if method == "spo" else "aesthetic"), 24 * GIB)
-        assert found.fits and found.peak_bytes is not None and found.peak_bytes < 22 * GIB, (method, found)
+        result = plan(configured(method, "sd15", "spm" if method == "spo" else "aesthetic"), 24 * GIB)
+        assert result.fits and result.peak_bytes is not None and result.peak_bytes < 22 * GIB, (method, result)
 
 
 @pytest.mark.long

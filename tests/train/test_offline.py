@@ -1,4 +1,4 @@
-"""Training from given pairs on a tiny random checkpoint: every method, resumption, cutting, and what is refused."""
+"""Training on given pairs with a tiny random checkpoint: every method, resuming, micro-batches, and refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchbench.errors import RunError, UsageError
 from benchbench.store.metrics import read_metrics
 from benchbench.train.evaluation import win_rate
 from benchbench.train.loop import train
-from benchbench.train.setup import make_optimizer, rate
+from benchbench.train.optimizer import make_optimizer, rate
 from benchbench.train.trainer import Trainer
 from tests.train.conftest import SMALL
 
@@ -26,7 +26,7 @@ METHODS = ["diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"]
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten pairs of light and dark noise; row 7's winner is no picture."""
+    """Returns a folder of ten pairs of light and dark noise; row 7's winner is not a picture."""
     folder, draw = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
     rows = []
     for i in range(10):
@@ -64,11 +64,11 @@ def steps(run: Path) -> list[dict]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_resumes_and_counts(method: str, offline, tmp_path: Path) -> None:
-    """A run interrupted after its third checkpoint ends like a whole one, in the same bits.
+    """A run interrupted after its third checkpoint ends in the same bits as an uninterrupted one.
 
-    32 images: 16 pairs with 2 evaluations of policy and reference each, of which SFT asks 1 of the policy an image, KTO
-    1 of the policy and, beforehand, 1 of each; MaPO has no reference. A LoRA's gradient counts as 2.2, guidance as 2.
-    The fixed evaluations, at 0, 16 and 32 images, are 4 images of 20 guided steps each: 240, or 480 forwards.
+    32 images are 16 pairs, with 2 evaluations each of policy and reference. SFT evaluates only the policy; KTO also
+    evaluates both beforehand; MaPO has no reference. A LoRA's gradient counts as 2.2, guidance as 2. The fixed
+    evaluations at 0, 16 and 32 images have 4 images of 20 guided steps each, which makes 240, or 480 forwards.
     """
     whole = quiet(offline(method), tmp_path / "whole")
     done, rows = json.loads((whole / "done.json").read_text()), read_metrics(whole)
@@ -79,8 +79,8 @@ def test_every_method_trains_resumes_and_counts(method: str, offline, tmp_path: 
     assert done["eval_forwards"] == 480
     assert done["nfe"] == pytest.approx((evals + 2.2 * 32) / 2 + 240)
     assert done["pairs"] == (0 if method in {"sft", "diffusion-kto"} else 16)
-    looks = [row["eval.win_rate"] for row in rows if "eval.win_rate" in row]
-    assert looks[0] == 0.5 and len(looks) == 3
+    win_rates = [row["eval.win_rate"] for row in rows if "eval.win_rate" in row]
+    assert win_rates[0] == 0.5 and len(win_rates) == 3
 
     plain = Trainer._save
 
@@ -96,14 +96,16 @@ def test_every_method_trains_resumes_and_counts(method: str, offline, tmp_path: 
             quiet(offline(method), out)
     quiet(offline(method), out, resume=True)
     assert equal(out, whole)
-    ours, theirs = ([{k: v for k, v in row.items() if k != "bad_rows"} for row in steps(run)] for run in (out, whole))
-    assert ours == theirs
+    resumed_rows, whole_rows = (
+        [{k: v for k, v in row.items() if k != "bad_rows"} for row in steps(run)] for run in (out, whole)
+    )
+    assert resumed_rows == whole_rows
     bad = json.loads((whole / "bad_rows.json").read_text())
     assert {row["row"] for row in bad} == {7} and "not a readable picture" in bad[0]["why"]
 
 
 def test_how_a_batch_is_cut_changes_rounding_only(offline, tmp_path: Path) -> None:
-    """KTO, whose z0 is of the whole batch, in micro-batches of 3 and of 8."""
+    """KTO, whose z0 depends on the whole batch, gives the same loss in micro-batches of 3 and of 8."""
     words = ["train.eval_every=0"]
     runs = [
         quiet(offline("diffusion-kto", f"train.micro_batch={n}", *words, samples=16), tmp_path / str(n)) for n in (3, 8)
@@ -131,7 +133,7 @@ def test_warm_up_and_adafactor_resume(offline, tmp_path: Path) -> None:
 
 
 def test_rate() -> None:
-    """Warm-up 4 at lr .4: .1, .2, .3, .4 and then constant; without, .4 from the start. Names of runs do not change."""
+    """A warm-up of 4 at lr .4 gives .1, .2, .3, .4 and then .4; without warm-up it is .4 from the start."""
     train_config = load("sft", "shapes", "shapes-colour", "shapes-simple", 8, 0).train
     warm = train_config.model_copy(update={"lr": 0.4, "warmup": 4})
     assert [rate(warm, n) for n in range(6)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
@@ -140,7 +142,7 @@ def test_rate() -> None:
 
 
 def test_adafactor_moves_by_the_rate_given() -> None:
-    """No first moment, no own step size, update RMS clipped at 1: the first step of a constant gradient is lr in size.
+    """The first step on a constant gradient has the size lr, as there is no first moment and no step size of its own.
 
     beta2 = 1 - 1^-.8 = 0 at first, so v = g² and g/sqrt(v) = 1; weight decay adds lr x wd x p: 2 - .1 (1 + .02).
     """
@@ -153,7 +155,7 @@ def test_adafactor_moves_by_the_rate_given() -> None:
 
 
 def test_win_rate() -> None:
-    """Above, tied, below, above: (1 + 1/2 + 0 + 1)/4 = .625."""
+    """Scores above, equal, below and above the base give (1 + 1/2 + 0 + 1)/4 = .625."""
     assert win_rate(torch.tensor([2.0, 1.0, 0.0, 5.0]), torch.tensor([1.0, 1.0, 1.0, 1.0])) == 0.625
 
 
@@ -165,7 +167,7 @@ def test_a_bad_row_stops_a_run_that_was_told_so(offline, tmp_path: Path) -> None
 
 
 def test_step_zero_invariants_of_given_images(offline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loss that is not log 2 where policy and reference are one is a wrong loss."""
+    """A loss other than log 2 is refused while the policy equals the reference."""
     from benchbench.methods import diffusion_dpo
 
     monkeypatch.setattr(diffusion_dpo, "pair_logit", lambda *errors: 0.3 + 0 * errors[0])
@@ -183,8 +185,8 @@ def test_pairs_and_methods_that_do_not_go_together(tiny_sd: Path) -> None:
     with pytest.raises(UsageError, match="wrong") as error:
         load("dspo", "shapes", "shapes-colour", "shapes-simple", 8, 0, overrides=["method.beta=5000"])
     assert "needs beta < 1" in str(error.value)
-    made = load("sft", "shapes", "shapes-colour", "shapes-simple", 8, 0)
-    assert made.pairs and made.pairs.startswith("made:")
+    config = load("sft", "shapes", "shapes-colour", "shapes-simple", 8, 0)
+    assert config.pairs and config.pairs.startswith("made:")
     assert load("ddpo", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_dump()["pairs"] is None
 
 

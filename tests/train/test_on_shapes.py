@@ -1,4 +1,4 @@
-"""Every method trains briefly on the shapes world: all finite, the invariants of step 0, something learned."""
+"""Every method trains briefly on the shapes world, with finite metrics and a gradient."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RUNS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "reward", "words", "watched"), RUNS)
 def test_a_method_trains(method: str, reward: str, words: list[str], watched: set[str], tmp_path: Path) -> None:
-    """The loop itself checks that a new adapter is neutral; here: finite rows and the metrics to watch."""
+    """Rows are finite and have the metrics to watch; the loop itself checks that a new adapter changes nothing."""
     pairs = next((word.removeprefix("pairs=") for word in words if word.startswith("pairs=")), None)
     overrides = [*SHORT, *(word for word in words if not word.startswith("pairs="))]
     config = load(method, "shapes", reward, "shapes-simple", 8, 0, overrides=overrides, pairs=pairs)

@@ -1,4 +1,4 @@
-"""Training in half precision: the scaled loss, the gradients it gives, and what rounding does to the first step."""
+"""Training in half precision: the scaled loss, its gradients, and the rounding of a first step."""
 
 from __future__ import annotations
 
@@ -27,54 +27,54 @@ def quiet(_: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_fp16_gradients_are_those_of_fp32(method: str) -> None:
-    """Cosine at least .99 where an element of the loss is as small as SD 1.5's and SDXL's; not without a scale."""
+    """Their cosine is at least .99 with loss elements as small as SD 1.5's and SDXL's, and less without a scale."""
     run, exact, half = precision.config(method), precision.policy("fp32"), precision.policy("fp16")
     algorithm, rows = precision.batch(run, half)
     cfg = run.method_config
-    wanted = precision.gradient(exact, algorithm, precision.as_seen_by(exact, rows), cfg, 1.0, LossScale(False))
+    expected = precision.gradient(exact, algorithm, precision.as_seen_by(exact, rows), cfg, 1.0, LossScale(False))
     rows = precision.as_seen_by(half, rows)
     for dimensions in (16_384, 65_536):
-        found = precision.gradient(half, algorithm, rows, cfg, precision.D / dimensions, LossScale(True))
-        assert float(torch.cosine_similarity(found, wanted, dim=0)) >= 0.99
+        result = precision.gradient(half, algorithm, rows, cfg, precision.D / dimensions, LossScale(True))
+        assert float(torch.cosine_similarity(result, expected, dim=0)) >= 0.99
     if method in {"ddpo", "d3po", "tailorpo", "tailorpo-g"}:
-        found = precision.gradient(half, algorithm, rows, cfg, precision.D / 65_536, LossScale(False))
-        assert float(torch.cosine_similarity(found, wanted, dim=0)) < 0.9
+        result = precision.gradient(half, algorithm, rows, cfg, precision.D / 65_536, LossScale(False))
+        assert float(torch.cosine_similarity(result, expected, dim=0)) < 0.9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["tailorpo", "diffusion-dpo"])
 def test_fp16_gradients_of_every_weight(method: str) -> None:
-    """They are where the whole UNet is trained too, under autocast, with weights in float32."""
+    """The gradients agree, too, where the whole UNet is trained under autocast with float32 weights."""
     run, exact, half = precision.config(method), precision.policy("fp32", True), precision.policy("fp16", True)
     algorithm, rows = precision.batch(run, half)
     cfg, factor = run.method_config, precision.D / 16_384
-    wanted = precision.gradient(exact, algorithm, precision.as_seen_by(exact, rows), cfg, 1.0, LossScale(False))
-    found = precision.gradient(half, algorithm, precision.as_seen_by(half, rows), cfg, factor, LossScale(True))
-    assert float(torch.cosine_similarity(found, wanted, dim=0)) >= 0.99
+    expected = precision.gradient(exact, algorithm, precision.as_seen_by(exact, rows), cfg, 1.0, LossScale(False))
+    result = precision.gradient(half, algorithm, precision.as_seen_by(half, rows), cfg, factor, LossScale(True))
+    assert float(torch.cosine_similarity(result, expected, dim=0)) >= 0.99
 
 
 def test_the_loss_scale_moves_as_pytorch_s_does() -> None:
-    """GradScaler's own scale after the same finite and infinite gradients."""
+    """The scale equals GradScaler's after the same finite and infinite gradients."""
     weight = torch.nn.Parameter(torch.zeros(1))
-    theirs = torch.amp.GradScaler("cpu", growth_interval=2000)
-    ours, optimizer = LossScale(True), torch.optim.SGD([weight], lr=1.0)
+    reference = torch.amp.GradScaler("cpu", growth_interval=2000)
+    scale, optimizer = LossScale(True), torch.optim.SGD([weight], lr=1.0)
     for step in range(4010):
         bad = step in (0, 3, 2010)
-        weight.grad = torch.full((1,), math.inf if bad else ours.scale)
-        theirs.scale(torch.zeros(()))  # makes its state
-        theirs.unscale_(optimizer)
+        weight.grad = torch.full((1,), math.inf if bad else scale.scale)
+        reference.scale(torch.zeros(()))  # creates its state
+        reference.unscale_(optimizer)
         if not bad:
             assert float(weight.grad) == 1.0  # unscaled by the same number
-        theirs.step(optimizer)
-        theirs.update()
-        ours.accept(not bad, "here")
-        assert ours.scale == theirs.get_scale(), step
-    assert ours.scale == 2.0**14
+        reference.step(optimizer)
+        reference.update()
+        scale.accept(not bad, "here")
+        assert scale.scale == reference.get_scale(), step
+    assert scale.scale == 2.0**14
 
 
 def test_a_loss_scale_that_never_fits_ends_the_run() -> None:
     scale = LossScale(True)
-    with pytest.raises(RunError, match="10 optimiser steps in a row were skipped") as error:
+    with pytest.raises(RunError, match="10 optimizer steps in a row were skipped") as error:
         for _ in range(MOST_SKIPPED):
             assert not scale.accept(False, "in the rollout after sample 8, seed 0")
     assert "after sample 8" in error.value.cause and "64" in error.value.cause  # 2^16 / 2^10
@@ -82,7 +82,7 @@ def test_a_loss_scale_that_never_fits_ends_the_run() -> None:
 
 
 def test_a_skipped_step_is_no_step(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An overflow in the second of four updates: no optimiser step, no step of the warm-up, half the scale, one row."""
+    """An overflow in the second of four updates skips the optimizer step, is not counted, and halves the scale."""
     plain = Trainer._step
 
     def step(self: Trainer, batch):
@@ -103,7 +103,7 @@ def test_a_skipped_step_is_no_step(configure, tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_loss_scale_is_resumed(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run in fp16 that was interrupted after an overflow ends in the bits of one that was not."""
+    """A run in fp16 that is interrupted after an overflow ends in the bits of an uninterrupted one."""
     config = configure("tailorpo", "train.dtype=fp16", "train.eval_every=0", samples=24)
     plain, rollout = Trainer._step, Trainer._rollout
 
@@ -119,7 +119,7 @@ def test_the_loss_scale_is_resumed(configure, tmp_path: Path, monkeypatch: pytes
         return rollout(self)
 
     monkeypatch.setattr(Trainer, "_step", step)
-    whole = train(config, tmp_path / "whole", log=quiet)
+    uninterrupted = train(config, tmp_path / "whole", log=quiet)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "_rollout", interrupted)
         train(config, tmp_path / "run", log=quiet)
@@ -127,11 +127,11 @@ def test_the_loss_scale_is_resumed(configure, tmp_path: Path, monkeypatch: pytes
     files = [tmp_path / name / "pytorch_lora_weights.safetensors" for name in ("run", "whole")]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert [row["loss_scale"] for row in read_metrics(tmp_path / "run")] == [2.0**15] * 3
-    assert whole.name == "whole"
+    assert uninterrupted.name == "whole"
 
 
 def test_operations_in_float32_are_those_of_a_float32_network(tiny_sd: Path) -> None:
-    """The mode that the first step is measured with, against the network with the same rounded weights in float32."""
+    """A half-precision network within InFloat32 equals a float32 network with the same rounded weights."""
     from benchbench.diffusion import backbones
 
     half = backbones.load(str(tiny_sd), "cpu", "fp16").network
@@ -139,19 +139,19 @@ def test_operations_in_float32_are_those_of_a_float32_network(tiny_sd: Path) -> 
     exact.load_state_dict({name: value.float() for name, value in half.state_dict().items()})
     x, text = torch.randn(2, 4, 8, 8).half(), torch.randn(2, 12, 16).half()
     with torch.no_grad():
-        wanted, rounded = exact(x.float(), 500, text.float()).sample, half(x, 500, text).sample
+        expected, rounded = exact(x.float(), 500, text.float()).sample, half(x, 500, text).sample
         with InFloat32():
-            found = half(x, 500, text).sample
-    assert found.dtype is torch.float32 and (rounded - wanted).abs().max() > 1e-5
-    torch.testing.assert_close(found, wanted, atol=2e-6, rtol=1e-5)
+            result = half(x, 500, text).sample
+    assert result.dtype is torch.float32 and (rounded - expected).abs().max() > 1e-5
+    torch.testing.assert_close(result, expected, atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "words"), [case for case in precision_table.CASES if case[0] != "ddpo"])
 def test_fp16_is_fine_enough_for_a_large_beta(method: str, words: str) -> None:
-    """After eight updates the logit's error is at most a tenth of its standard deviation; bf16's is far more.
+    """After eight updates the logit's error is at most a tenth of its standard deviation; in bf16 it is far more.
 
-    That of bf16 is looked at for one method, whose loss the others' are made like.
+    bf16 is tested for one method, since the others' losses are alike.
     """
     last = list(precision_table.after_updates(method, words, "fp16", 16))[-1]
     assert last.deviation > 0.5 and last.error <= 0.1 * last.deviation
@@ -161,7 +161,7 @@ def test_fp16_is_fine_enough_for_a_large_beta(method: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "words", "wanted"),
+    ("method", "words", "expected"),
     [
         ("diffusion-dpo", [], "fp16"),
         ("diffusion-kto", [], "fp16"),
@@ -177,7 +177,7 @@ def test_fp16_is_fine_enough_for_a_large_beta(method: str, words: str) -> None:
         ("ddpo", ["method.log_prob=sum", "method.clip=0.2"], "fp32"),
     ],
 )
-def test_the_precision_that_a_method_asks_for(method: str, words: list[str], wanted: str) -> None:
+def test_the_precision_that_a_method_asks_for(method: str, words: list[str], expected: str) -> None:
     run = precision.config(method, *words)
-    found = run.method_class.precision(run.method_config)
-    assert found.name == wanted and len(found.reason) > 20
+    result = run.method_class.precision(run.method_config)
+    assert result.name == expected and len(result.reason) > 20

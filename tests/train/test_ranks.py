@@ -1,4 +1,4 @@
-"""Training on two and three processes: the parameters of one, within rounding, and errors that all of them share."""
+"""Training on two and three processes gives the parameters of one within rounding; an error of one ends all."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.ranks import run_ranks
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 ROUNDING = 1e-3
-"""The largest gap between two adapters whose gradients were summed in another order. DDPO's rows cancel each other and
-Adam divides by what is left, which makes 1e-4 of the rounding on some processors; one lost row makes a gap of 0.9."""
+"""The largest gap between adapters whose gradients were summed in different orders. DDPO's rows cancel each other and
+Adam divides by the rest, which makes rounding as large as 1e-4 on some processors; a lost row would make 0.9."""
 CODE = """
 from pathlib import Path
 from benchbench.config import RunConfig
@@ -38,8 +38,9 @@ def main(arguments):
 
 
 def gap(a: Path, b: Path) -> float:
-    """How far adapter b is from a, relative to its length; of the matrices that start as zeros alone, where all of
-    what was learned is.
+    """Returns the distance of adapter b from a, relative to the length of a.
+
+    Only the matrices that start as zeros count, since they hold all that was learned.
     """
     left, right = load_file(a / ADAPTER), load_file(b / ADAPTER)
     assert left.keys() == right.keys()
@@ -59,23 +60,24 @@ def together(size: int, folder: Path, config, out: Path, **more) -> list[dict]:
 
 
 def test_uneven_rollouts_give_the_parameters_of_one_process(configure, tmp_path: Path) -> None:
-    """Rollouts of 5, 5 and 1 samples on three processes: shares of 2, 2, 1 and of 1, 0, 0 rows. Guided, so that the
-    gradient through the reward is shared too; an evaluation of 4 images is 2, 1, 1.
+    """Three processes share rollouts of 5, 5 and 1 samples as 2, 2, 1 and 1, 0, 0 rows, and 4 images as 2, 1, 1.
+
+    The method is guided, so that the gradient through the reward is shared, too.
     """
     words = ["train.batch=5", "train.eval_every=5", "train.save_every=5"]
     config = configure("tailorpo-g", *words, samples=11)
-    one = train(config, tmp_path / "one", log=lambda line: None)
+    single = train(config, tmp_path / "one", log=lambda line: None)
     results = together(3, tmp_path / "ranks", config, tmp_path / "three")
     assert all("value" in result for result in results), results
-    assert not any(result["value"] for result in results[1:])  # only the first speaks
-    assert gap(one, tmp_path / "three") < ROUNDING
-    assert costs(one) == costs(tmp_path / "three")
-    rows, expected = read_metrics(tmp_path / "three"), read_metrics(one)
+    assert not any(result["value"] for result in results[1:])  # only the main process logs
+    assert gap(single, tmp_path / "three") < ROUNDING
+    assert costs(single) == costs(tmp_path / "three")
+    rows, expected = read_metrics(tmp_path / "three"), read_metrics(single)
     assert len(rows) == len(expected)
-    for row, wanted in zip(rows, expected, strict=True):
-        assert row.keys() == wanted.keys()
+    for row, expected_row in zip(rows, expected, strict=True):
+        assert row.keys() == expected_row.keys()
         for name in row.keys() - {"seconds", "images_per_second"}:
-            assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-5), name
+            assert row[name] == pytest.approx(expected_row[name], rel=1e-3, abs=1e-5), name
     assert json.loads((tmp_path / "three" / "record.json").read_text())[0]["processes"] == 3
 
 
@@ -116,23 +118,23 @@ Trainer._step = step
 def test_an_error_of_one_process_ends_all(patch: str, error: list[str], configure, tmp_path: Path) -> None:
     results = together(2, tmp_path / "ranks", configure("tailorpo"), tmp_path / "run", patch=patch)
     for result in results:
-        kind, problem, _ = result["error"]
-        assert kind == error[0] and re.search(error[1], problem), problem
+        error_class, problem, _ = result["error"]
+        assert error_class == error[0] and re.search(error[1], problem), problem
     assert not (tmp_path / "run" / ADAPTER).exists()
 
 
 @pytest.mark.slow
 def test_out_of_memory_on_one_process_changes_rounding_only(configure, tmp_path: Path) -> None:
     config = configure("tailorpo", "train.eval_every=0", samples=8)
-    one = train(config, tmp_path / "one", log=lambda line: None)
+    single = train(config, tmp_path / "one", log=lambda line: None)
     together(2, tmp_path / "ranks", config, tmp_path / "two", patch=NO_ROOM.format(limit=3))
-    assert gap(one, tmp_path / "two") < ROUNDING
+    assert gap(single, tmp_path / "two") < ROUNDING
 
 
 STOP = """
 plain = Trainer._rollout
 def rollout(self):
-    if self.state.samples == 16 and rank == 1:  # a signal that reaches one of them
+    if self.state.samples == 16 and rank == 1:  # a signal reaches only one of them
         os.kill(os.getpid(), 15)
     return plain(self)
 Trainer._rollout = rollout
@@ -141,23 +143,26 @@ Trainer._rollout = rollout
 
 @pytest.mark.slow
 def test_resuming_with_as_many_processes_and_with_fewer(configure, tmp_path: Path) -> None:
-    """A signal to one stops both after the rollout. The same bits with as many, the same within rounding with one."""
-    config, whole, out = configure("ddpo", "train.eval_every=0"), tmp_path / "whole", tmp_path / "out"
-    together(2, tmp_path / "a", config, whole)
+    """A signal to one process stops both after the rollout.
+
+    Resumed with two processes, the run ends in the same bits; with one, in the same weights within rounding.
+    """
+    config, uninterrupted, out = configure("ddpo", "train.eval_every=0"), tmp_path / "whole", tmp_path / "out"
+    together(2, tmp_path / "a", config, uninterrupted)
     results = together(2, tmp_path / "b", config, out, patch=STOP)
     assert [result["value"][-1] for result in results] == ["stopped", "stopped"], results
     shutil.copytree(out, tmp_path / "other")
     assert "resuming after 24 of 32 samples" in together(2, tmp_path / "c", config, out, resume=True)[0]["value"]
-    left, right = load_file(whole / ADAPTER), load_file(out / ADAPTER)
+    left, right = load_file(uninterrupted / ADAPTER), load_file(out / ADAPTER)
     assert all(torch.equal(left[name], right[name]) for name in left)
-    assert costs(whole) == costs(out)
+    assert costs(uninterrupted) == costs(out)
 
     def rows(run: Path) -> list[dict]:
         return [{k: v for k, v in row.items() if "second" not in k} for row in read_metrics(run)]
 
-    assert rows(whole) == rows(out)  # none lost, none twice
+    assert rows(uninterrupted) == rows(out)  # none lost, none twice
     train(config, tmp_path / "other", resume=True, log=lambda line: None)
-    assert gap(whole, tmp_path / "other") < ROUNDING and costs(whole) == costs(tmp_path / "other")
+    assert gap(uninterrupted, tmp_path / "other") < ROUNDING and costs(uninterrupted) == costs(tmp_path / "other")
 
 
 OVERFLOW = """
@@ -173,7 +178,7 @@ Trainer._step = step
 
 @pytest.mark.slow
 def test_an_overflow_of_one_process_skips_the_step_of_all(configure, tmp_path: Path) -> None:
-    """In fp16 the summed gradient decides: weights stay the same on both, which every checkpoint checks."""
+    """In fp16 the summed gradient decides, so weights stay equal on both processes, which every checkpoint checks."""
     config = configure("tailorpo", "train.dtype=fp16", "train.eval_every=0", samples=24)
     together(2, tmp_path / "ranks", config, tmp_path / "run", patch=OVERFLOW)
     rows = read_metrics(tmp_path / "run")

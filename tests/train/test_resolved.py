@@ -1,4 +1,4 @@
-"""A run decides from its device at its start, keeps that in run.json, and takes it up again when it is resumed."""
+"""A run decides on precision and memory use from its device, and keeps the decision when it is resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchbench.methods.tailorpo import TailorPO
 from benchbench.train import memory_child, resolved
 from benchbench.train.loop import train
 from benchbench.train.memory_plan import MemoryPlan, plans
-from benchbench.train.resolved import Resolved, agreed, resolve
+from benchbench.train.resolved import Resolved, agree, resolve
 from benchbench.train.trainer import Trainer
 
 ADAPTER = "pytorch_lora_weights.safetensors"
@@ -42,7 +42,7 @@ def interrupted_after(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "major", "wanted"),
+    ("method", "major", "expected"),
     [
         ("tailorpo", 9, "bf16"),
         ("tailorpo", 7, "fp16"),  # a card without bf16
@@ -51,49 +51,54 @@ def interrupted_after(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_auto_is_the_method_s_on_a_gpu(
-    method: str, major: int, wanted: str, monkeypatch: pytest.MonkeyPatch, configure
+    method: str, major: int, expected: str, monkeypatch: pytest.MonkeyPatch, configure
 ) -> None:
-    """And TF32 for rewards where the card has it; the memory plan is asked with the card's whole memory."""
+    """The method's precision is used, and TF32 for rewards where the card has it; the plan is for the card's memory."""
     card = type("Card", (), {"total_memory": 24 * 2**30, "major": major, "minor": 0})
-    asked: list[Any] = []
+    requests: list[Any] = []
 
-    def planned(config: Any, totals: list[int], dtype: str | None = None) -> list[MemoryPlan]:
-        asked.append((totals, dtype))
+    def fake_plan(config: Any, totals: list[int], dtype: str | None = None) -> list[MemoryPlan]:
+        requests.append((totals, dtype))
         return [MemoryPlan(4, True, 2, 8, 8, 20 * 2**30)]
 
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (major, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: major >= 8)
-    monkeypatch.setattr(resolved, "plans_apart", planned)
+    monkeypatch.setattr(resolved, "plans_in_child", fake_plan)
     config = load(method, "shapes", "shapes-colour", "animals", 32, 0, "shapes", [])
-    found = resolve(config, torch.device("cuda"))
-    assert (found.dtype, found.reward_dtype) == (wanted, "tf32" if major >= 8 else "fp32")
-    assert asked == [([24 * 2**30], wanted)]
-    assert (found.micro_batch, found.gradient_checkpointing, found.guidance_rows, found.walk_rows) == (4, True, 2, 8)
-    assert "4 rows at a time" in found.words and "20.0 GiB" in found.words and "twice" in found.words
+    decision = resolve(config, torch.device("cuda"))
+    assert (decision.dtype, decision.reward_dtype) == (expected, "tf32" if major >= 8 else "fp32")
+    assert requests == [([24 * 2**30], expected)]
+    assert (decision.micro_batch, decision.gradient_checkpointing, decision.guidance_rows, decision.walk_rows) == (
+        4,
+        True,
+        2,
+        8,
+    )
+    assert "4 rows at a time" in decision.summary and "20.0 GiB" in decision.summary and "twice" in decision.summary
 
 
-def test_a_plan_that_cannot_be_counted_leaves_the_settings(configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that is too small is found while training, so a fault of the estimate ends no run."""
+def test_a_failed_estimate_leaves_the_settings(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed estimate ends no run, since training copes with too little memory by itself."""
     monkeypatch.setattr(memory_child, "SECONDS", 0.01)
     config = configure("tailorpo")
-    with pytest.raises(RunError, match="could not be counted"):
-        memory_child.plans_apart(config, [2**34])
-    found = resolve(config, torch.device("cpu"), total_bytes=2**34)
-    assert (found.micro_batch, found.gradient_checkpointing, found.peak_bytes) == (40, False, None)
+    with pytest.raises(RunError, match="could not be estimated"):
+        memory_child.plans_in_child(config, [2**34])
+    decision = resolve(config, torch.device("cpu"), total_bytes=2**34)
+    assert (decision.micro_batch, decision.gradient_checkpointing, decision.peak_bytes) == (40, False, None)
 
 
-def test_a_plan_made_apart_is_the_plan(configure) -> None:
-    """In a process that sees no GPU; an error of it comes back as it is."""
+def test_a_plan_from_the_child_is_the_plan(configure) -> None:
+    """The child process returns the plan, and its errors are raised unchanged."""
     config = configure("tailorpo", reward="jpeg_compressibility")
-    assert memory_child.plans_apart(config, [2**34, 2**35], "bf16") == plans(config, [2**34, 2**35], "bf16")
+    assert memory_child.plans_in_child(config, [2**34, 2**35], "bf16") == plans(config, [2**34, 2**35], "bf16")
     with pytest.raises(MissingError, match="no-such-model"):
-        memory_child.plans_apart(config.model_copy(update={"model": "no/no-such-model"}), [2**34])
+        memory_child.plans_in_child(config.model_copy(update={"model": "no/no-such-model"}), [2**34])
 
 
 def test_on_a_cpu_nothing_is_cut(configure) -> None:
-    found = resolve(configure("ddpo"), torch.device("cpu"))
-    assert (found.dtype, found.reward_dtype, found.micro_batch, found.words) == ("fp32", "fp32", 40, "")
+    decision = resolve(configure("ddpo"), torch.device("cpu"))
+    assert (decision.dtype, decision.reward_dtype, decision.micro_batch, decision.summary) == ("fp32", "fp32", 40, "")
 
 
 @pytest.mark.parametrize("name", ["dtype", "reward_dtype"])
@@ -106,30 +111,30 @@ def test_tf32_is_refused_where_there_is_none(name: str, configure, tmp_path: Pat
 def test_how_memory_is_used_is_no_part_of_a_run_s_identity(
     configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted at 40 rows and resumed with 3 asked for and other checkpoints: it is the same run, and keeps 40."""
-    one, other = configure("tailorpo", samples=16), configure("tailorpo", "train.micro_batch=3", samples=16)
-    saved = other.train.model_copy(update={"save_every": 5, "save_minutes": 1.0})
-    another = other.model_copy(update={"train": saved})
-    assert one.digest == other.digest == another.digest
-    assert one.digest != configure("tailorpo", "train.dtype=bf16", samples=16).digest
+    """A run interrupted at 40 rows and resumed with 3 rows and other checkpoints is the same run, and keeps 40."""
+    first, fewer_rows = configure("tailorpo", samples=16), configure("tailorpo", "train.micro_batch=3", samples=16)
+    saved = fewer_rows.train.model_copy(update={"save_every": 5, "save_minutes": 1.0})
+    resumed = fewer_rows.model_copy(update={"train": saved})
+    assert first.digest == fewer_rows.digest == resumed.digest
+    assert first.digest != configure("tailorpo", "train.dtype=bf16", samples=16).digest
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupted_after(8, patch)
-        train(one, tmp_path / "run", log=quiet)
-    train(another, tmp_path / "run", resume=True, log=quiet)
-    train(one, tmp_path / "whole", log=quiet)
+        train(first, tmp_path / "run", log=quiet)
+    train(resumed, tmp_path / "run", resume=True, log=quiet)
+    train(first, tmp_path / "whole", log=quiet)
     assert decided(tmp_path / "run")["micro_batch"] == 40
     assert (tmp_path / "run" / ADAPTER).read_bytes() == (tmp_path / "whole" / ADAPTER).read_bytes()
 
 
 def test_a_resumed_run_keeps_its_precision(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begun in bf16, as ``auto`` is on a GPU, and resumed where ``auto`` is fp32."""
+    """A run that started in bf16, as ``auto`` does on a GPU, stays in bf16 where ``auto`` would be fp32."""
     config = configure("tailorpo", "train.eval_every=0", samples=16)
-    began: list[str] = []
+    dtypes: list[str] = []
     build = Trainer.__init__
 
-    def init(self: Trainer, config: Any, chosen: Resolved, *rest: Any) -> None:
-        began.append(chosen.dtype)
-        build(self, config, chosen, *rest)
+    def init(self: Trainer, config: Any, decision: Resolved, *rest: Any) -> None:
+        dtypes.append(decision.dtype)
+        build(self, config, decision, *rest)
 
     monkeypatch.setattr(Trainer, "__init__", init)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -137,11 +142,11 @@ def test_a_resumed_run_keeps_its_precision(configure, tmp_path: Path, monkeypatc
         interrupted_after(8, patch)
         train(config, tmp_path / "run", log=quiet)
     train(config, tmp_path / "run", resume=True, log=quiet)
-    assert began == ["bf16", "bf16"] and decided(tmp_path / "run")["dtype"] == "bf16"
+    assert dtypes == ["bf16", "bf16"] and decided(tmp_path / "run")["dtype"] == "bf16"
 
 
 def test_out_of_memory_is_remembered(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The micro-batch that fitted is the resumed run's first one, which does not fail again."""
+    """A resumed run starts with the micro-batch that fitted, so that it does not fail again."""
     config = configure("tailorpo", "train.eval_every=0", samples=16)
     loss, failed = TailorPO.loss, []
 
@@ -165,15 +170,24 @@ def test_processes_agree_on_the_smallest_parts() -> None:
         Resolved("bf16", "tf32", 8, False, 16, 16, None, 30 * 2**30),
         Resolved("bf16", "tf32", 4, True, 16, 8, None, 20 * 2**30),
     ]
-    found = agreed([asdict(card) for card in cards])
-    assert (found.micro_batch, found.gradient_checkpointing, found.walk_rows, found.decode_rows) == (4, True, 16, 8)
-    assert found.guidance_rows is None and found.identity == ["bf16", "tf32"]
+    decision = agree([asdict(card) for card in cards])
+    assert (decision.micro_batch, decision.gradient_checkpointing, decision.walk_rows, decision.decode_rows) == (
+        4,
+        True,
+        16,
+        8,
+    )
+    assert decision.guidance_rows is None and decision.identity == ["bf16", "tf32"]
 
 
 def test_a_run_json_that_does_not_say(tmp_path: Path) -> None:
     assert resolved.read(tmp_path) is None
-    silent, damaged = ("{}", '{"resolved": {"dtype": "fp32"}}'), ("{", "[]")
-    for text in (*silent, *damaged):
+    for text, problem in (
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ("{}", "in which precision"),
+        ('{"resolved": {"dtype": "fp32"}}', "in which precision"),
+    ):
         (tmp_path / "run.json").write_text(text)
-        with pytest.raises(CorruptError, match="in which precision" if text in silent else "cannot be read"):
+        with pytest.raises(CorruptError, match=problem):
             resolved.read(tmp_path)

@@ -1,4 +1,4 @@
-"""Training on a tiny SDXL: an online method with the reward's gradient, and SPO in SDXL's segments."""
+"""Training on a tiny SDXL: guidance by the reward's gradient, SPO in SDXL's segments, and all weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = ["train.batch=2", "train.eval_images=2", "train.lr=1e-3", "train.lora_ra
 
 @pytest.mark.parametrize("method", ["tailorpo-g", "spo", "ddpo"])
 def test_a_method_trains_on_sdxl(method: str, tmp_path: Path) -> None:
-    """The loop checks that a new adapter changes nothing; plain diffusers reads what comes out."""
+    """A method trains, and plain diffusers reads its adapter; the loop checks that a new adapter changes nothing."""
     from diffusers import StableDiffusionXLPipeline
 
     words = {
@@ -39,17 +39,17 @@ def test_a_method_trains_on_sdxl(method: str, tmp_path: Path) -> None:
         return
     pipe = StableDiffusionXLPipeline.from_pretrained(model, add_watermarker=False)
     pipe.load_lora_weights(run)
-    ours = backbones.load(model, "cpu").network
-    load_adapter(ours, run)
+    network = backbones.load(model, "cpu").network
+    load_adapter(network, run)
     x, text = (torch.randn(1, *shape, generator=torch.Generator().manual_seed(0)) for shape in ((4, 8, 8), (12, 24)))
     added = {"text_embeds": text[:, 0, :12], "time_ids": torch.tensor([[16.0, 16, 0, 0, 16, 16]])}
     with torch.no_grad():
-        a, b = (unet(x, 500, text, added_cond_kwargs=added).sample for unet in (ours, pipe.unet))
+        a, b = (unet(x, 500, text, added_cond_kwargs=added).sample for unet in (network, pipe.unet))
     torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 
 def test_the_preset_of_sdxl_is_its_default() -> None:
-    """SPO's code for SDXL: 2 candidates in segments of 4 transitions; a method without such a preset has `released`."""
+    """SPO has a preset for SDXL with 2 candidates in segments of 4 steps; other methods use `released`."""
     for model in ("sdxl", "sdxl+vae=madebyollin/sdxl-vae-fp16-fix"):
         config = load("spo", model, "spm", "animals", 8, 0)
         assert (config.preset, config.train.lora_rank, config.settings["inner_steps"]) == ("released-sdxl", 64, 4)

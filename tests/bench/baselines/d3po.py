@@ -1,4 +1,4 @@
-"""D3PO as its released trainer goes about it: two walks one after the other, four forwards for each trained step."""
+"""D3PO as its released trainer does it: two trajectories in turn, and four forwards for each trained step."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ STEPS = (20, 16, 12, 8, 4)
 
 
 def iteration(model: Model, prompts: Sequence[str], reward: Callable[[Tensor, Sequence[str]], Tensor]) -> None:
-    """A pair of images for each prompt, and one optimiser step."""
+    """Samples a pair of images for each prompt and takes one optimizer step."""
     start = torch.randn(len(prompts), *model.latent_shape, device=model.device)
     walks = [trajectory(model, encode(model, prompts), start) for _ in range(2)]
     with torch.no_grad():
         r = [reward(decode(model, latents[-1]), prompts) for latents, _, _ in walks]
-    first = (r[0] >= r[1]).view(-1, 1, 1, 1)
+    first_wins = (r[0] >= r[1]).view(-1, 1, 1, 1)
     times = walks[0][2]
-    won = [torch.where(first, a, b) for a, b in zip(walks[0][0], walks[1][0], strict=True)]
-    lost = [torch.where(first, b, a) for a, b in zip(walks[0][0], walks[1][0], strict=True)]
+    winner = [torch.where(first_wins, a, b) for a, b in zip(walks[0][0], walks[1][0], strict=True)]
+    loser = [torch.where(first_wins, b, a) for a, b in zip(walks[0][0], walks[1][0], strict=True)]
     text = encode(model, prompts)
     for j in (model.steps - k for k in STEPS):
         theta, ref = [], []
-        for side in (won, lost):
+        for side in (winner, loser):
             e = predict(model, model.unet, side[j], times[j], text)
             theta.append(ddim(model, e, times[j], side[j], side[j + 1])[1])
             with torch.no_grad():

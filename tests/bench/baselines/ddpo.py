@@ -1,4 +1,4 @@
-"""DDPO as its released trainer goes about it: keep the walk, then a forward and a backward for each step of it."""
+"""DDPO as its released trainer does it: keep the trajectory, then do a forward and a backward for each step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEPS = (20, 16, 12, 8, 4)
 
 
 def iteration(model: Model, prompts: Sequence[str], reward: Callable[[Tensor, Sequence[str]], Tensor]) -> None:
-    """One rollout and one optimiser step."""
+    """Runs one rollout and takes one optimizer step."""
     text = encode(model, prompts)
     latents, log_probs, times = trajectory(
         model, text, torch.randn(len(prompts), *model.latent_shape, device=model.device)

@@ -1,4 +1,4 @@
-"""The plain evaluation loop: a diffusers pipeline, images saved as PNG, read again and scored one by one."""
+"""The plain evaluation loop: a diffusers pipeline saves images as PNG, which are read and scored one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def load_pipeline(folder: Path, device: str, dtype: torch.dtype) -> Any:
-    """The pipeline of a model folder with the DDIM sampler."""
+    """Returns the pipeline of a model folder with the DDIM sampler."""
     from diffusers import DDIMScheduler, DiffusionPipeline
 
     pipe = DiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
@@ -23,7 +23,7 @@ def load_pipeline(folder: Path, device: str, dtype: torch.dtype) -> Any:
 def generate(
     pipe: Any, prompts: Sequence[str], out: Path, batch: int, steps: int = 20, guidance_scale: float = 5.0
 ) -> list[Path]:
-    """One PNG a prompt, ``batch`` prompts a call."""
+    """Writes one PNG a prompt, ``batch`` prompts a call, and returns their paths."""
     out.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator(pipe.device).manual_seed(0)
     paths = []
@@ -42,7 +42,7 @@ def generate(
 
 
 def score_loading_each_time(paths: Sequence[Path], prompts: Sequence[str], load: Callable[[], Any]) -> list[float]:
-    """The reward is made for every image, as the upstream ``score`` functions do that take a path and a prompt."""
+    """Returns scores, loading the reward for every image, as upstream ``score(path, prompt)`` functions do."""
     scores = []
     for path, prompt in zip(paths, prompts, strict=True):
         reward = load()
@@ -51,6 +51,6 @@ def score_loading_each_time(paths: Sequence[Path], prompts: Sequence[str], load:
 
 
 def score_keeping(paths: Sequence[Path], prompts: Sequence[str], load: Callable[[], Any]) -> list[float]:
-    """The reward is made once."""
+    """Returns scores, loading the reward once."""
     reward = load()
     return [float(reward.score([Image.open(p)], [prompt])[0]) for p, prompt in zip(paths, prompts, strict=True)]

@@ -1,7 +1,7 @@
-"""What every straightforward trainer has in a file of its own: a DDIM step that gives its log-probability, guidance.
+"""The sampling that the straightforward trainers share: guidance, and a DDIM step with its log-probability.
 
-The structure of the released trainers: prompts are encoded for every batch, the two halves of guidance go through the
-network together, the scheduler is diffusers' own.
+It has the structure of the released trainers: they encode prompts for every batch, evaluate both halves of guidance
+together, and use diffusers' scheduler.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Model:
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w)."""
+        """The shape (C, h, w) of an image's latents."""
         return (self.unet.config.in_channels, self.unet.config.sample_size, self.unet.config.sample_size)
 
     def learn(self) -> None:
-        """What ends an optimiser step."""
+        """Clips the gradients, takes an optimizer step and clears the gradients."""
         parameters = [p for p in self.unet.parameters() if p.requires_grad]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         self.optimizer.step()
@@ -47,17 +47,19 @@ class Model:
 
 
 def load(folder: Path, device: str, dtype: torch.dtype, reference: bool, lr: float = 3e-5) -> Model:
-    """A Stable Diffusion folder, ready to be trained."""
+    """Loads a Stable Diffusion folder and returns a Model ready to be trained."""
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, safety_checker=None)
     pipe.to(device)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.requires_grad_(False).eval()
-    return made(pipe.unet, pipe.vae, pipe.text_encoder, pipe.tokenizer, pipe.scheduler.config, device, reference, lr)
+    return make_model(
+        pipe.unet, pipe.vae, pipe.text_encoder, pipe.tokenizer, pipe.scheduler.config, device, reference, lr
+    )
 
 
-def made(
+def make_model(
     unet: Any,
     vae: Any,
     text_encoder: Any,
@@ -67,7 +69,7 @@ def made(
     reference: bool,
     lr: float = 3e-5,
 ) -> Model:
-    """A model of frozen networks on the device: the reference is a deep copy made before the adapter."""
+    """Returns a Model of frozen networks on the device; the reference is a deep copy from before the adapter."""
     from diffusers import DDIMScheduler
     from peft import LoraConfig
 
@@ -85,29 +87,29 @@ def made(
 
 @torch.no_grad()
 def encode(model: Model, prompts: Sequence[str]) -> Tensor:
-    """Embeddings of the empty prompt and of the prompts, [2N, L, D]."""
+    """Returns embeddings of the empty prompt and of the prompts, [2N, L, D]."""
     length = model.tokenizer.model_max_length
-    words = model.tokenizer(
+    tokens = model.tokenizer(
         [""] * len(prompts) + list(prompts),
         padding="max_length",
         truncation=True,
         max_length=length,
         return_tensors="pt",
     )
-    return model.text_encoder(words.input_ids.to(model.device))[0]
+    return model.text_encoder(tokens.input_ids.to(model.device))[0]
 
 
 def predict(model: Model, unet: Any, x: Tensor, t: Tensor, text: Tensor) -> Tensor:
-    """Guided noise [N, C, h, w], float32."""
+    """Returns the guided noise prediction [N, C, h, w], float32."""
     noise = unet(torch.cat([x, x]).to(unet.dtype), torch.cat([t, t]), text).sample.float()
-    empty, said = noise.chunk(2)
-    return empty + model.guidance_scale * (said - empty)
+    unconditional, conditional = noise.chunk(2)
+    return unconditional + model.guidance_scale * (conditional - unconditional)
 
 
 def ddim(
     model: Model, e: Tensor, t: Tensor, x: Tensor, following: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The next latents, drawn or given, their mean log-probability [N], and the predicted clean latents."""
+    """Returns the next latents, drawn or given, their mean log-probability [N], and the predicted clean latents."""
     abar = model.scheduler.alphas_cumprod
     before = (t - model.scheduler.config.num_train_timesteps // model.steps).clamp(min=0)
     a, p = abar[t].view(-1, 1, 1, 1), abar[before].view(-1, 1, 1, 1)
@@ -123,14 +125,14 @@ def ddim(
 
 
 def decode(model: Model, latents: Tensor) -> Tensor:
-    """Images [N, 3, H, W] in [0, 1]."""
+    """Returns images [N, 3, H, W] in [0, 1]."""
     images = model.vae.decode(latents.to(model.vae.dtype) / model.vae.config.scaling_factor).sample
     return (images.float() / 2 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()
 def trajectory(model: Model, text: Tensor, x: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """All latents x_T ... x_0, the log-probabilities and the timesteps of a plain walk."""
+    """Returns the latents x_T ... x_0, the log-probabilities and the timesteps of a trajectory."""
     latents, log_probs, times = [x], [], []
     for t in model.scheduler.timesteps:
         at = t.repeat(len(x))
@@ -142,6 +144,6 @@ def trajectory(model: Model, text: Tensor, x: Tensor) -> tuple[list[Tensor], lis
 
 
 def pair_loss(theta: Sequence[Tensor], ref: Sequence[Tensor], beta: float, clip: float = 0.1) -> Tensor:
-    """-log sigmoid(beta (log rho_w - log rho_l)) with clamped ratios; each argument is (winner's, loser's) [N]."""
+    """Returns -log sigmoid(beta (log rho_w - log rho_l)) with clamped ratios; arguments are (winner's, loser's) [N]."""
     ratio_w, ratio_l = (torch.clamp(torch.exp(a - b), 1 - clip, 1 + clip) for a, b in zip(theta, ref, strict=True))
     return -torch.log(torch.sigmoid(beta * (torch.log(ratio_w) - torch.log(ratio_l)))).mean()

@@ -1,7 +1,7 @@
-"""TailorPO as Algorithm 1 reads, for which there is no released code: every quantity is worked out where it is named.
+"""TailorPO as Algorithm 1 reads, computing each quantity where it is named; there is no released code.
 
-The two candidates are judged one after the other, the next step asks the network again, and winner and loser have
-forwards of their own in policy and reference: 62 evaluations a sample, a gradient counted as 2.2.
+The two candidates are scored in turn, the next step evaluates the network again, and winner and loser have their own
+forwards in policy and reference: 62 evaluations a sample, with a gradient counted as 2.2.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Reward = Callable[[Tensor, Sequence[str]], Tensor]
 
 
 def step_reward(model: Model, x: Tensor, t: Tensor, text: Tensor, prompts: Sequence[str], reward: Reward) -> Tensor:
-    """r(c, x̂0(x_t)) [N]."""
+    """Returns r(c, x̂0(x_t)), [N]."""
     _, _, x0 = ddim(model, predict(model, model.unet, x, t, text), t, x)
     return reward(decode(model, x0), prompts)
 
 
 def guided(model: Model, x: Tensor, t: Tensor, text: Tensor, prompts: Sequence[str], reward: Reward, k: int) -> Tensor:
-    """The winner moved along the reward's gradient."""
+    """Returns the winner, moved along the reward's gradient."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         r = step_reward(model, x, t, text, prompts, reward)
@@ -35,7 +35,7 @@ def guided(model: Model, x: Tensor, t: Tensor, text: Tensor, prompts: Sequence[s
 
 
 def iteration(model: Model, prompts: Sequence[str], reward: Reward, guidance: bool = False) -> None:
-    """One rollout and one optimiser step."""
+    """Runs one rollout and takes one optimizer step."""
     times, pairs = model.scheduler.timesteps, []
     with torch.no_grad():
         text = encode(model, prompts)
@@ -49,16 +49,16 @@ def iteration(model: Model, prompts: Sequence[str], reward: Reward, guidance: bo
             after = times[i + 1].repeat(len(x))
             a, b = (ddim(model, e, at, x)[0] for _ in range(2))
             r_a, r_b = (step_reward(model, c, after, text, prompts, reward) for c in (a, b))
-            first = (r_a >= r_b).view(-1, 1, 1, 1)
-            won, lost = torch.where(first, a, b), torch.where(first, b, a)
+            first_wins = (r_a >= r_b).view(-1, 1, 1, 1)
+            winner, loser = torch.where(first_wins, a, b), torch.where(first_wins, b, a)
             if guidance:
-                won = guided(model, won, after, text, prompts, reward, k)
-            pairs.append((x, at, won, lost))
-            x = won
+                winner = guided(model, winner, after, text, prompts, reward, k)
+            pairs.append((x, at, winner, loser))
+            x = winner
     text = encode(model, prompts)
-    for x, at, won, lost in pairs:
+    for x, at, winner, loser in pairs:
         theta, ref = [], []
-        for side in (won, lost):
+        for side in (winner, loser):
             theta.append(ddim(model, predict(model, model.unet, x, at, text), at, x, side)[1])
             with torch.no_grad():
                 ref.append(ddim(model, predict(model, model.ref, x, at, text), at, x, side)[1])

@@ -1,4 +1,4 @@
-"""Two cells at a time on two cores, each a process, against one cell on one thread."""
+"""Part `cells`: two trainings at a time on two cores, each a process, against one training on one thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SAMPLES = 128
 
 
 def measure(setting: Setting) -> list[Row]:
-    """Cells an hour, two at a time over one at a time; start included. Nothing on a GPU or a single core."""
+    """Measures trainings in a given time, with their start; returns no rows on a GPU or a single core."""
     if setting.device != "cpu" or cores() < 2:
         return []
     from benchbench.runtime.jobs import Job, LocalBackend, run
@@ -23,7 +23,7 @@ def measure(setting: Setting) -> list[Row]:
         command += ["--set", "train.eval_every=0", "--seed", str(n), "--out", str(setting.work / f"cell-{n}")]
         return Job(f"cell {n}", tuple(command), setting.work / f"cell-{n}.log")
 
-    # told that half the cores are for another cell, a cell takes one thread
+    # with half the cores reserved for another job, a training takes one thread
     times = alternate(
         {
             "one": lambda: run([job()], LocalBackend(cores()), "one cell"),

@@ -1,4 +1,4 @@
-"""(a) Images, against the loop people write."""
+"""Part `generate`: generation against the loop that people write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench.apart import Apart
+from tests.bench.baseline_process import BaselineProcess
 from tests.bench.measure import Row, alternate, ratio, seconds
 from tests.bench.setting import SAMPLER, Setting, quiet
 
@@ -16,20 +16,20 @@ IMAGES = {"cpu": 64, "cuda": 32}
 
 
 def measure(setting: Setting) -> list[Row]:
-    """Into PNG on one side, into the store on the other; the weights are in memory already on both."""
+    """Measures PNG files by the pipeline against images in our store, with the weights in memory already."""
     gpu, images = setting.device == "cuda", IMAGES[setting.device]
     ours = generator(setting, compiled=gpu, channels_last=gpu)
 
-    def own(count: int) -> None:
+    def run_ours(count: int) -> None:
         with setting.fresh() as store:
             ours(store, count)
 
     batches = (1, 8, 64) if setting.device == "cpu" else (1, 8, 16, 32)
-    own(images if gpu else min(8, images))  # compiled for the batches that are timed
-    with Apart(sys.modules[__name__], setting, images, batches) as theirs:
-        times = alternate(theirs.cases() | {"ours": lambda: own(images)}, setting.rounds)
+    run_ours(images if gpu else min(8, images))  # compiled for the batches that are timed
+    with BaselineProcess(sys.modules[__name__], setting, images, batches) as process:
+        times = alternate(process.cases() | {"ours": lambda: run_ours(images)}, setting.rounds)
     bars = {1: 5.0, 8: 1.5, 64: 1.0} if setting.device == "cpu" else {1: 3.0}
-    rows = [seconds("generate", f"{images} images, {name}", found) for name, found in times.items()]
+    rows = [seconds("generate", f"{images} images, {name}", case_times) for name, case_times in times.items()]
     rows += [ratio("generate", f"{b} a call / ours", times[f"{b} a call"], times["ours"], bars.get(b)) for b in batches]
     if gpu:
         best = min(batches, key=lambda b: min(times[f"{b} a call"].wall))
@@ -39,7 +39,7 @@ def measure(setting: Setting) -> list[Row]:
 
 
 def baselines(setting: Setting, images: int, batches: Sequence[int]) -> dict[str, Callable[[], None]]:
-    """The pipeline at several batch sizes, each of which it has seen once."""
+    """Returns the pipeline's cases at several batch sizes, after a run of each to warm up."""
     from tests.bench.baselines import generate_and_score as plain
 
     pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
@@ -54,7 +54,7 @@ def baselines(setting: Setting, images: int, batches: Sequence[int]) -> dict[str
 
 
 def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) -> Any:  # type: ignore[assignment]
-    """A function of (store, images, batch): our images of so many prompts, the weights kept between calls."""
+    """Returns a function of (store, images, batch) that generates into a store and keeps the weights between calls."""
     from benchbench.evaluate.generate import generate
     from benchbench.evaluate.lazy_model import LazyModel
 
@@ -82,7 +82,7 @@ def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) 
 
 
 def _peak(setting: Setting, walls: list[float]) -> list[Row]:
-    """The share of the matrix multiplication speed, measured here, that is reached: 34.6 TFLOP an SD1.5 image."""
+    """Returns the share of the measured matrix product speed that is reached; an SD 1.5 image takes 34.6 TFLOP."""
     if setting.model != "sd15":
         return []
     import time

@@ -1,4 +1,4 @@
-"""(e) How the time of generation grows with images, batch and steps."""
+"""Part `growth`: generation time by images, batch size and steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IMAGES = {"cpu": 64, "cuda": 16}
 
 
 def measure(setting: Setting) -> list[Row]:
-    """Milliseconds an image; a flat column means that the time grows in proportion and no faster."""
+    """Measures milliseconds an image; equal values mean that time grows in proportion and no faster."""
     images = IMAGES[setting.device]
     walks = {steps: generator(setting, steps) for steps in (2, 5, 10, 20)}
 
@@ -30,8 +30,8 @@ def measure(setting: Setting) -> list[Row]:
             "growth",
             name,
             "ms an image",
-            tuple(1000 * wall / cases[name][1] for wall in found.wall),
-            tuple(1000 * cpu / cases[name][1] for cpu in found.cpu),
+            tuple(1000 * wall / cases[name][1] for wall in case_times.wall),
+            tuple(1000 * cpu / cases[name][1] for cpu in case_times.cpu),
         )
-        for name, found in times.items()
+        for name, case_times in times.items()
     ]

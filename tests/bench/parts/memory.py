@@ -1,4 +1,4 @@
-"""(d) Peak memory, each case in a process of its own, and (e) how it grows with prompts, batch and images."""
+"""Part `memory`: peak memory, each case in its own process, and its growth with prompts, batch size and images."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ ON_A_GPU = {
     "a TailorPO iteration, straightforward": "train theirs",
     "a TailorPO iteration, ours": "train ours",
 }
-"""A process for each takes half a minute there."""
+"""Fewer cases, since each process takes half a minute on a GPU."""
 
 
 def measure(setting: Setting) -> list[Row]:
-    """MB; on a CPU the last row is 10,000 prompts against 100."""
+    """Measures peaks in MB; on a CPU the last row compares 10,000 prompts with 100."""
     cases = ON_A_GPU if setting.device == "cuda" else {**CASES, **BATCHES, **GROWTH}
-    found = {what: _peak(setting, words) for what, words in cases.items()}
-    rows = [Row("memory", what, "MB", (value,)) for what, value in found.items()]
+    peaks = {case: _peak(setting, arguments) for case, arguments in cases.items()}
+    rows = [Row("memory", case, "MB", (value,)) for case, value in peaks.items()]
     if setting.device == "cuda":
         return rows
-    grown = [found[what] for what in GROWTH]
+    grown = [peaks[case] for case in GROWTH]
     share = 100 * (grown[-1] / grown[0] - 1)
     return [*rows, Row("memory", "10,000 prompts against 100: more by", "%", (share,), most=10.0)]
 
 
-def _peak(setting: Setting, words: str) -> float:
-    """The peak of a process that does just this, in MB."""
+def _peak(setting: Setting, arguments: str) -> float:
+    """Returns the peak in MB of a process that runs just this case."""
     request = {"model": setting.model, "folder": setting.folder, "device": setting.device, "work": str(setting.work)}
-    command = [sys.executable, "-m", "tests.bench.parts.memory", json.dumps(request), *words.split()]
-    print(f"  {words}", file=sys.stderr, flush=True)
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout.strip().splitlines()[-1])
+    command = [sys.executable, "-m", "tests.bench.parts.memory", json.dumps(request), *arguments.split()]
+    print(f"  {arguments}", file=sys.stderr, flush=True)
+    process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(process.stdout.strip().splitlines()[-1])
 
 
-def _run(setting: Setting, words: list[str]) -> None:
-    what, *rest = words
-    if what == "train":
+def _run(setting: Setting, arguments: list[str]) -> None:
+    task, *options = arguments
+    if task == "train":
         from tests.bench.parts import training
 
-        if rest == ["theirs"]:
-            case = training.theirs(setting, "tailorpo", training.BATCH[setting.device])
+        if options == ["theirs"]:
+            case = training.straightforward(setting, "tailorpo", training.BATCH[setting.device])
         else:
             case = training.trainer(setting, "tailorpo")[0]
         for _ in range(2):
@@ -67,30 +67,30 @@ def _run(setting: Setting, words: list[str]) -> None:
     from tests.bench.parts.generation import generator
 
     with setting.fresh() as out:
-        if what == "plain":
-            batch, count = map(int, rest)
+        if task == "plain":
+            batch, count = map(int, options)
             pipe = plain.load_pipeline(setting.root, setting.device, setting.torch_dtype())
             plain.generate(pipe, setting.texts[:count], out, batch)
-        elif what == "ours":
-            batch, count, steps = map(int, rest)
+        elif task == "ours":
+            batch, count, steps = map(int, options)
             generator(setting, steps)(out, count, batch)
         else:
-            _evaluate(setting, int(rest[0]), out)
+            _evaluate(setting, int(options[0]), out)
 
 
 def _evaluate(setting: Setting, count: int, store: Path) -> None:
-    """The whole of an evaluation, with as little of the network as there can be."""
+    """Runs a complete evaluation with one denoising step, so that little of its time is spent in the network."""
     from benchbench.config import SamplerConfig
     from benchbench.evaluate.measure import measure as evaluate
 
     prompts = setting.prompts(count)
-    one = SamplerConfig(steps=1, eta=1.0, guidance_scale=1.0)
-    options = {"store": store, "images_per_prompt": 1, "device": setting.device, "sampler": one}
+    one_step = SamplerConfig(steps=1, eta=1.0, guidance_scale=1.0)
+    options = {"store": store, "images_per_prompt": 1, "device": setting.device, "sampler": one_step}
     evaluate(setting.folder, {"base": []}, prompts, ["shapes-colour"], **options, log=lambda _: None)  # type: ignore[arg-type]
 
 
 def main() -> None:
-    """In the process of one case: its peak in MB on standard output."""
+    """Runs in the process of a case; prints its peak in MB."""
     request = json.loads(sys.argv[1])
     setting = Setting(request["model"], request["device"], 1, Path(request["work"]), request["folder"])
     _run(setting, sys.argv[2:])
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def _high_water() -> float:
-    """This process's largest resident memory so far, in MB; the kernel's other figure begins with its parent's."""
+    """Returns this process's peak resident memory in MB; ``ru_maxrss`` would start at the parent's."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

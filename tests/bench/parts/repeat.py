@@ -1,4 +1,4 @@
-"""(f) The second run of an evaluation whose images and scores are in the store, its report included."""
+"""Part `repeat`: an evaluation with its report, run again when its images and scores are in the store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PROMPTS, IMAGES = {"cpu": 45, "cuda": 8}, {"cpu": 5, "cuda": 2}
 
 
 def measure(setting: Setting) -> list[Row]:
-    """A few images of each of a few prompts, two rewards."""
+    """Measures both runs on a few prompts with a few images each and two rewards."""
     from benchbench.evaluate.report import evaluate
 
-    count, each = PROMPTS[setting.device], IMAGES[setting.device]
+    count, images = PROMPTS[setting.device], IMAGES[setting.device]
     prompts: PromptSet = setting.prompts(count)
 
     def run(store: object) -> None:
@@ -23,7 +23,7 @@ def measure(setting: Setting) -> list[Row]:
             prompts,
             [setting.reward, "shapes-colour"],
             store=store,  # type: ignore[arg-type]
-            images_per_prompt=each,
+            images_per_prompt=images,
             device=setting.device,
             log=quiet,
         )
@@ -34,7 +34,7 @@ def measure(setting: Setting) -> list[Row]:
     rounds, again = iter(stores), iter(stores)
     times = alternate({"first": lambda: run(next(rounds)), "again": lambda: run(next(again))}, setting.rounds, False)
     return [
-        seconds("repeat", f"an evaluation of {count * each} images with two rewards", times["first"]),
+        seconds("repeat", f"an evaluation of {count * images} images with two rewards", times["first"]),
         seconds("repeat", "the same again", times["again"]),
         ratio("repeat", "first / again", times["first"], times["again"], 50.0),
     ]

@@ -1,4 +1,4 @@
-"""(c) The share of wall time inside the UNet, generating and training, and what the rest is."""
+"""Part `unet`: shares of the time inside the UNet and the other networks, in generation and training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ IMAGES = {"cpu": 64, "cuda": 16}
 TIMES = {
     "cpu": 3,
     "cuda": 1,
-}  # each round: short, and a core that is slower for a moment sways the shares of two that work side by side
+}  # measurements a round: each is short, so a core that is slow for a moment would change the shares
 
 
 def measure(setting: Setting) -> list[Row]:
-    """Of our own generation of images, and of an iteration of TailorPO."""
+    """Measures our generation of images and an iteration of TailorPO."""
     ours = generator(setting)
     with setting.fresh() as store:
         ours(store, 8)
@@ -39,36 +39,36 @@ def measure(setting: Setting) -> list[Row]:
         {"decoder": backbone.vae.decoder},
         95.0,
     )
-    rollout, trained = trainer(setting, "tailorpo")
+    rollout, run = trainer(setting, "tailorpo")
     rollout()
-    backbone = trained.parts.policy.backbone
-    others = {"decoder": backbone.vae.decoder, "reward": trained.parts.reward.reward.model.vision_model}
-    return rows + _shares(setting, "a TailorPO iteration", rollout, backbone.network, others, 85.0)
+    backbone = run.parts.policy.backbone
+    other_networks = {"decoder": backbone.vae.decoder, "reward": run.parts.step_reward.reward.model.vision_model}
+    return rows + _shares(setting, "a TailorPO iteration", rollout, backbone.network, other_networks, 85.0)
 
 
-def _shares(setting: Setting, what: str, run: Any, unet: Any, others: dict[str, Any], bar: float) -> list[Row]:
-    """Percent of wall time in the UNet, in each other network, and in neither."""
+def _shares(setting: Setting, what: str, run: Any, unet: Any, other_networks: dict[str, Any], bar: float) -> list[Row]:
+    """Returns percent of wall and CPU time in the UNet, in each other network, and outside of all."""
     bar_of = {"UNet": bar if setting.device == "cpu" else None}
-    names = ("UNet", *others, "everything else")
+    names = ("UNet", *other_networks, "everything else")
     shares: dict[str, list[float]] = {name: [] for name in names}
-    of_cpu: dict[str, list[float]] = {name: [] for name in names}
+    cpu_shares: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(TIMES[setting.device] * setting.rounds):
-        clocks = {name: Clock(module) for name, module in {"UNet": unet, **others}.items()}
+        clocks = {name: Clock(module) for name, module in {"UNet": unet, **other_networks}.items()}
         for clock in clocks.values():
             clock.__enter__()
         synchronise()
-        start, began = time.perf_counter(), time.process_time()
+        start, cpu_start = time.perf_counter(), time.process_time()
         run()
         synchronise()
-        wall, cpu = time.perf_counter() - start, time.process_time() - began
+        wall, cpu = time.perf_counter() - start, time.process_time() - cpu_start
         for clock in clocks.values():
             clock.__exit__(None, None, None)
         for name, clock in clocks.items():
             shares[name].append(100 * clock.seconds / wall)
-            of_cpu[name].append(100 * clock.cpu_seconds / cpu)
-        for found in (shares, of_cpu):
-            found["everything else"].append(100 - sum(found[name][-1] for name in clocks))
+            cpu_shares[name].append(100 * clock.cpu_seconds / cpu)
+        for percents in (shares, cpu_shares):
+            percents["everything else"].append(100 - sum(percents[name][-1] for name in clocks))
     return [
-        Row("unet", f"{what}: {name}", "%", tuple(shares[name]), tuple(of_cpu[name]), bar_of.get(name))
+        Row("unet", f"{what}: {name}", "%", tuple(shares[name]), tuple(cpu_shares[name]), bar_of.get(name))
         for name in names
     ]

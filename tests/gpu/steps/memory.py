@@ -1,7 +1,7 @@
-"""Step 6: the memory of a 24 GB and of a 40 GB card, as PyTorch can hold this process to it.
+"""Step 6: trains and evaluates with no more memory than a 24 GB and a 40 GB card have.
 
-The device says that it has no more, so that micro-batches are chosen as they are there. What
-counts is that the work goes on, and whether it took attempts that failed.
+PyTorch limits this process, and the device reports the smaller memory, so that micro-batches are chosen as on such a
+card. The step shows that the work completes, and how many allocations failed on the way.
 """
 
 from __future__ import annotations
@@ -18,70 +18,70 @@ from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
 from benchbench.noise import Noise, Sample
 from tests.gpu import models, runs
-from tests.gpu.here import Found, Here
+from tests.gpu.context import PartResult, StepContext
 
 GIB = 2**30
-CARDS = {"24 GB": 22.5, "40 GB": 38.5}  # GiB that are left of such a card beside the context and other programs
-METHODS = {"tailorpo": 2, "tailorpo-g": 8, "d3po": 16}  # images of a rollout; five denoising steps are learned from
+CARDS = {"24 GB": 22.5, "40 GB": 38.5}  # GiB of such a card that the context and other programs leave free
+METHODS = {"tailorpo": 2, "tailorpo-g": 8, "d3po": 16}  # images of a rollout with five trained denoising steps
 EVALUATED = 64  # images in one batch
-CONTEXT = 0.6 * GIB  # of the card's memory, which the process's share does not count
+CONTEXT = 0.6 * GIB  # bytes that a CUDA context takes, which the process's limit does not include
 
 
-def run(here: Here) -> None:
-    """A part for each card and method, and for an evaluation."""
+def run(context: StepContext) -> None:
+    """Runs a part for each card and method, and one for each card's evaluation."""
     for card, gib in CARDS.items():
         for method, images in METHODS.items():
-            with here.part(f"{method}, {card}") as found, limited(here, gib):
-                training(here, method, images, gib, found)
-        with here.part(f"evaluation, {card}") as found, limited(here, gib):
-            evaluation(here, gib, found)
+            with context.part(f"{method}, {card}") as result, limited(context, gib):
+                training(context, method, images, gib, result)
+        with context.part(f"evaluation, {card}") as result, limited(context, gib):
+            evaluation(context, gib, result)
 
 
-def training(here: Here, method: str, images: int, gib: float, found: Found) -> None:
-    """One rollout with its optimiser step."""
-    said: list[str] = []
-    made = runs.trainer(here, method, *runs.words(method, images), said=said, planned=True)
-    found["planned_rows"] = made.micro_batch
+def training(context: StepContext, method: str, images: int, gib: float, result: PartResult) -> None:
+    """Trains one rollout with its optimizer step."""
+    messages: list[str] = []
+    trainer = runs.trainer(context, method, *runs.small_settings(method, images), messages=messages, planned=True)
+    result["planned_rows"] = trainer.micro_batch
     try:
-        with watched(here, gib, found):
-            runs.note(found, made._rollout())
-        peak = json.loads((made.out / "run.json").read_text(encoding="utf-8"))["resolved"]["peak_bytes"]
-        found["estimated_gib"] = peak / GIB if peak else None
-        found["dtype"] = made.parts.policy.backbone.dtype
-        found["micro_batch"], found["said"] = made.micro_batch, said
+        with watched(context, gib, result):
+            runs.note(result, trainer._rollout())
+        peak = json.loads((trainer.out / "run.json").read_text(encoding="utf-8"))["resolved"]["peak_bytes"]
+        result["estimated_gib"] = peak / GIB if peak else None
+        result["dtype"] = trainer.parts.policy.backbone.dtype
+        result["micro_batch"], result["said"] = trainer.micro_batch, messages
     finally:
-        runs.close(made)
+        runs.close(trainer)
 
 
-def evaluation(here: Here, gib: float, found: Found) -> None:
-    """More images at a time than the default."""
-    backbone = models.loaded(here, "sd15", "auto")
+def evaluation(context: StepContext, gib: float, result: PartResult) -> None:
+    """Generates more images at a time than the default."""
+    backbone = models.loaded(context, "sd15", "auto")
     policy = make_policy(backbone, 4, 1.0, 5.0)
-    count = 4 if here.tiny else EVALUATED
-    with watched(here, gib, found):
+    count = 4 if context.tiny else EVALUATED
+    with watched(context, gib, result):
         images = sample(policy, [Sample("a cat", i) for i in range(count)], Noise(0, "eval"))
-    found["images"] = len(images)
+    result["images"] = len(images)
 
 
 @contextmanager
-def watched(here: Here, gib: float, found: Found) -> Iterator[None]:
-    """Peak memory and failed attempts of what the block does."""
-    before = failures(here)
-    here.reset_peak()
+def watched(context: StepContext, gib: float, result: PartResult) -> Iterator[None]:
+    """Notes the block's peak memory and failed allocations."""
+    before = failures(context)
+    context.reset_peak()
     yield
-    found["peak_gib"], found["failed_attempts"] = here.peak_gib, failures(here) - before
-    found.check("more memory than the card has", (here.peak_gib or 0) <= gib)
+    result["peak_gib"], result["failed_attempts"] = context.peak_gib, failures(context) - before
+    result.check("more memory than the card has", (context.peak_gib or 0) <= gib)
 
 
-def failures(here: Here) -> int:
+def failures(context: StepContext) -> int:
     """Returns how often an allocation of this process has failed."""
-    return int(torch.cuda.memory_stats().get("num_ooms", 0)) if here.cuda else 0
+    return int(torch.cuda.memory_stats().get("num_ooms", 0)) if context.cuda else 0
 
 
 @contextmanager
-def limited(here: Here, gib: float) -> Iterator[None]:
-    """Within the block the device has no more than so many GiB for tensors, and says so."""
-    if not here.cuda:
+def limited(context: StepContext, gib: float) -> Iterator[None]:
+    """Limits tensors to ``gib`` GiB within the block, and makes the device report that memory."""
+    if not context.cuda:
         yield
         return
     properties = torch.cuda.get_device_properties(0)
@@ -92,7 +92,7 @@ def limited(here: Here, gib: float) -> Iterator[None]:
         used = total - info()[0]
         return max(0, card - used), card
 
-    here.settle()
+    context.settle()
     torch.cuda.set_per_process_memory_fraction(min(1.0, gib * GIB / total))
     try:
         with (
@@ -105,7 +105,7 @@ def limited(here: Here, gib: float) -> Iterator[None]:
 
 
 class Smaller:
-    """A device's properties with less memory."""
+    """A device's properties with a smaller memory."""
 
     def __init__(self, properties: Any, total_memory: int) -> None:
         self._properties, self.total_memory = properties, total_memory

@@ -1,4 +1,4 @@
-"""Step 3: every method makes one rollout, its losses and an optimiser step; Diffusion-DPO on all weights too."""
+"""Step 3: measures a rollout, its losses and an optimizer step of each method, and of Diffusion-DPO on all weights."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ from typing import Any
 
 from tests.bench.clock import Clock
 from tests.gpu import runs
-from tests.gpu.here import Found, Here
+from tests.gpu.context import PartResult, StepContext
 from tests.gpu.timers import Calls
 
 IMAGES = 4
 FULL = "diffusion-dpo, every weight"
 
 
-def run(here: Here) -> None:
-    """A part a method: the second of two rollouts is measured."""
+def run(context: StepContext) -> None:
+    """Runs a part for each method; the second of two rollouts is measured."""
     for method in (*runs.ONLINE, *runs.OFFLINE):
-        with here.part(method) as found:
-            one(here, method, found)
-    with here.part(FULL) as found:
-        one(here, "diffusion-dpo", found, "train.finetune=full")
+        with context.part(method) as result:
+            measure_method(context, method, result)
+    with context.part(FULL) as result:
+        measure_method(context, "diffusion-dpo", result, "train.finetune=full")
 
 
-def one(here: Here, method: str, found: Found, *overrides: str) -> None:
-    """Loss, peak memory, seconds, and the shares of the networks in them."""
-    said: list[str] = []
-    made = runs.trainer(here, method, *runs.words(method, IMAGES), *overrides, said=said)
+def measure_method(context: StepContext, method: str, result: PartResult, *overrides: str) -> None:
+    """Notes loss, peak memory, seconds, and each network's share of them."""
+    messages: list[str] = []
+    trainer = runs.trainer(context, method, *runs.small_settings(method, IMAGES), *overrides, messages=messages)
     try:
-        backbone = made.parts.policy.backbone
-        found["dtype"], found["first_seconds"] = backbone.dtype, here.seconds(made._rollout)
-        here.reset_peak()
+        backbone = trainer.parts.policy.backbone
+        result["dtype"], result["first_seconds"] = backbone.dtype, context.seconds(trainer._rollout)
+        context.reset_peak()
         clocks: dict[str, Any] = {"unet": Clock(backbone.network), "vae": Clock(backbone.vae.decoder)}
         if method in runs.OFFLINE:
             clocks["vae"] = Clock(backbone.vae.encoder)
         else:
-            asked = "score_at" if method == "spo" else "score_differentiable"
-            clocks["reward"] = Calls(made.parts.reward.reward, asked, here.cuda)
-        found.update(shares(here, made, clocks, found))
-        found["peak_gib"], found["micro_batch"], found["said"] = here.peak_gib, made.micro_batch, said
+            method_name = "score_at" if method == "spo" else "score_differentiable"
+            clocks["reward"] = Calls(trainer.parts.step_reward.reward, method_name, context.cuda)
+        result.update(shares(context, trainer, clocks, result))
+        result["peak_gib"], result["micro_batch"], result["said"] = context.peak_gib, trainer.micro_batch, messages
     finally:
-        runs.close(made)
+        runs.close(trainer)
 
 
-def shares(here: Here, made: Any, clocks: dict[str, Any], found: Found) -> dict[str, float]:
-    """Percent of a rollout's time in each network; of the backward pass the UNet's alone is counted."""
+def shares(context: StepContext, trainer: Any, clocks: dict[str, Any], result: PartResult) -> dict[str, float]:
+    """Returns the percent of a rollout's time in each network; the backward pass counts for the UNet alone."""
     rows: list[dict[str, Any]] = []
     for clock in clocks.values():
         clock.__enter__()
     try:
-        seconds = here.seconds(lambda: rows.append(made._rollout()))
+        seconds = context.seconds(lambda: rows.append(trainer._rollout()))
     finally:
         for clock in clocks.values():
             clock.__exit__(None, None, None)
-    runs.note(found, rows[0])
+    runs.note(result, rows[0])
     counted = {f"{name}_percent": 100 * clock.seconds / seconds for name, clock in clocks.items()}
     return {"rollout_seconds": seconds, **counted}

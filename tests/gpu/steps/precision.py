@@ -1,4 +1,4 @@
-"""Step 4: half precision and TF32 against fp32 on the same weights and batches: gradients, first ratio, logits."""
+"""Step 4: compares half precision and TF32 with fp32 on the same weights and batches: gradients, ratios, logits."""
 
 from __future__ import annotations
 
@@ -16,114 +16,116 @@ from benchbench.noise import Noise
 from benchbench.runtime.precision import exact_fp32
 from benchbench.train.trainer import Trainer
 from tests.gpu import models, runs
-from tests.gpu.here import Found, Here
+from tests.gpu.context import PartResult, StepContext
 
 METHODS = ("ddpo", "diffusion-dpo", "tailorpo")
 IMAGES, ROWS, PAIRS = 2, 8, 16
 COSINE = 0.99
 BETA = 2500.0  # half of the released 5000
-SPREAD = 3.4  # standard deviation that the logits are brought to: that of a short training on shapes
+SPREAD = 3.4  # standard deviation that the logits are scaled to, as after a short training on shapes
 TRIES = 12  # fp16's loss scale is halved after an overflow, and the step is tried again
 
 
-def run(here: Here) -> None:
-    """A part for each method and precision; fp32, which is first, is what the others are compared with."""
-    precisions = ("fp32", "bf16", "fp16", "tf32") if here.cuda else ("fp32", "bf16", "fp16")
-    known: dict[str, Any] = {}
+def run(context: StepContext) -> None:
+    """Runs a part for each method and precision; fp32 comes first, and the others are compared with it."""
+    precisions = ("fp32", "bf16", "fp16", "tf32") if context.cuda else ("fp32", "bf16", "fp16")
+    references: dict[str, Any] = {}
     for dtype in precisions:
         for method in METHODS:
-            with here.part(f"{method}, {dtype}") as found:
+            with context.part(f"{method}, {dtype}") as result:
                 exact_fp32()  # PyTorch's own default for convolutions is TF32
                 pairs = [f"train.batch={2 * PAIRS}"] if method == "diffusion-dpo" else []
-                made = runs.trainer(here, method, *runs.words(method, IMAGES), *pairs, dtype=dtype)
+                trainer = runs.trainer(context, method, *runs.small_settings(method, IMAGES), *pairs, dtype=dtype)
                 try:
-                    one(made, method, known, found)
-                    if dtype != "bf16":  # whose rounding is reported, and is the reason for other defaults
-                        found.check(f"the gradient's cosine with fp32 is below {COSINE}", found["cosine"] >= COSINE)
+                    compare_with_fp32(trainer, method, references, result)
+                    if dtype != "bf16":  # bf16 rounds more, which is why it is not the default; it is only reported
+                        result.check(f"the gradient's cosine with fp32 is below {COSINE}", result["cosine"] >= COSINE)
                 finally:
-                    runs.close(made)
+                    runs.close(trainer)
 
 
-def one(made: Trainer, method: str, known: dict[str, Any], found: Found) -> None:
-    """The gradient's cosine; of DDPO the first ratio; of Diffusion-DPO the logits."""
-    first = f"{method} batch" not in known
+def compare_with_fp32(trainer: Trainer, method: str, references: dict[str, Any], result: PartResult) -> None:
+    """Notes the gradient's cosine with fp32, the first ratio of DDPO, and the logits of Diffusion-DPO."""
+    first = f"{method} batch" not in references
     if method == "ddpo" or first:
-        batch = runs.first_batch(made, PAIRS if method == "diffusion-dpo" else IMAGES)
+        batch = runs.first_batch(trainer, PAIRS if method == "diffusion-dpo" else IMAGES)
         if method == "ddpo":
-            found.update(first_ratio(made, batch))
-        known.setdefault(f"{method} batch", batch)
-    batch = cast(known[f"{method} batch"], made)
-    unet = made.parts.policy.backbone.network
+            result.update(first_ratio(trainer, batch))
+        references.setdefault(f"{method} batch", batch)
+    batch = cast(references[f"{method} batch"], trainer)
+    unet = trainer.parts.policy.backbone.network
     if method == "diffusion-dpo":
-        compare_logits(made, batch, known, found, first)
+        compare_logits(trainer, batch, references, result, first)
     models.move_adapter(unet, 0.002)
-    gradient = gradient_of(made, with_own_log_prob(made, batch[:ROWS]))
+    gradient = gradient_of(trainer, with_own_log_prob(trainer, batch[:ROWS]))
     if first:
-        known[f"{method} gradient"] = gradient
-    cosine = torch.nn.functional.cosine_similarity(gradient, known[f"{method} gradient"], dim=0)
-    found["cosine"], found["zeros"] = float(cosine), float((gradient == 0).float().mean())
+        references[f"{method} gradient"] = gradient
+    cosine = torch.nn.functional.cosine_similarity(gradient, references[f"{method} gradient"], dim=0)
+    result["cosine"], result["zeros"] = float(cosine), float((gradient == 0).float().mean())
 
 
-def cast(batch: Any, made: Trainer) -> Any:
-    """The batch with its text in this network's precision."""
-    dtype = next(made.parts.policy.backbone.network.parameters()).dtype
+def cast(batch: Any, trainer: Trainer) -> Any:
+    """Returns the batch with its text embeddings in the network's precision."""
+    dtype = next(trainer.parts.policy.backbone.network.parameters()).dtype
     rows = {name: value for name, value in vars(batch.cond).items() if isinstance(value, Tensor)}
     return replace(batch, cond=replace(batch.cond, **{name: value.to(dtype) for name, value in rows.items()}))
 
 
-def first_ratio(made: Trainer, batch: Any) -> dict[str, float]:
-    """|log rho| before any update, between the rollout and the batch shape of the update, against DDPO's clip."""
+def first_ratio(trainer: Trainer, batch: Any) -> dict[str, float]:
+    """Returns |log rho| between the batch shapes of rollout and update before any update, and its share of the clip."""
     with torch.no_grad():
-        rows = batch[: made.micro_batch]
-        ratio = made.parts.policy.step(rows.x, rows.k, rows.cond).log_prob(rows.x_next) - rows.log_prob
+        rows = batch[: trainer.micro_batch]
+        ratio = trainer.parts.policy.step(rows.x, rows.k, rows.cond).log_prob(rows.x_next) - rows.log_prob
     worst = int(ratio.abs().argmax())
     size = float(ratio.abs().max())
-    clip: float = made.parts.cfg.clip  # type: ignore[attr-defined]
+    clip: float = trainer.parts.cfg.clip  # type: ignore[attr-defined]
     rms = float(ratio.square().mean().sqrt())
     return {"first_log_ratio": size, "at_k": int(rows.k[worst]), "rms": rms, "of_the_clip": size / clip}
 
 
-def compare_logits(made: Trainer, batch: Any, known: dict[str, Any], found: Found, first: bool) -> None:
-    """The error of z at beta 5000 with an adapter that brings fp32's z to the spread of a young training."""
-    unet = made.parts.policy.backbone.network
+def compare_logits(trainer: Trainer, batch: Any, references: dict[str, Any], result: PartResult, first: bool) -> None:
+    """Notes the error of z at beta 5000, with an adapter that gives fp32's z the standard deviation ``SPREAD``."""
+    unet = trainer.parts.policy.backbone.network
     if first:
         models.move_adapter(unet, 0.002)
-        known["size"] = 0.002 * SPREAD / max(float(logits(made, batch).std()), 1e-9)
-    models.move_adapter(unet, known["size"])
-    z = logits(made, batch)
-    known.setdefault("logits", z)
-    error = float((z - known["logits"]).square().mean().sqrt())
-    found["logit_error"], found["logit_sd"] = error, float(known["logits"].std())
-    found["wrong_signs"] = int(((z > 0) != (known["logits"] > 0)).sum())
-    found.check("a logit is not finite", math.isfinite(error))
+        references["size"] = 0.002 * SPREAD / max(float(logits(trainer, batch).std()), 1e-9)
+    models.move_adapter(unet, references["size"])
+    z = logits(trainer, batch)
+    references.setdefault("logits", z)
+    error = float((z - references["logits"]).square().mean().sqrt())
+    result["logit_error"], result["logit_sd"] = error, float(references["logits"].std())
+    result["wrong_signs"] = int(((z > 0) != (references["logits"] > 0)).sum())
+    result.check("a logit is not finite", math.isfinite(error))
 
 
 @torch.no_grad()
-def logits(made: Trainer, batch: Any) -> Tensor:
-    """z of Diffusion-DPO, [N]."""
-    parts = [predict_pairs(made.parts.policy, batch[i : i + 4], Noise(0, "train"), True) for i in range(0, PAIRS, 4)]
+def logits(trainer: Trainer, batch: Any) -> Tensor:
+    """Returns Diffusion-DPO's logits z, [N]."""
+    parts = [predict_pairs(trainer.parts.policy, batch[i : i + 4], Noise(0, "train"), True) for i in range(0, PAIRS, 4)]
     return torch.cat([pair_logit(*part.m, *part.q, BETA) for part in parts])
 
 
 @torch.no_grad()
-def with_own_log_prob(made: Trainer, batch: Any) -> Any:
-    """DDPO's batch with log-probs of this precision in the update's shape, so that no ratio lies beyond the clip."""
+def with_own_log_prob(trainer: Trainer, batch: Any) -> Any:
+    """Returns a batch of DDPO with log-probs of this precision and batch shape, so that no ratio is clipped."""
     if not hasattr(batch, "log_prob"):
         return batch
-    step = made.parts.policy.step(batch.x, batch.k, batch.cond)
+    step = trainer.parts.policy.step(batch.x, batch.k, batch.cond)
     return replace(batch, log_prob=step.log_prob(batch.x_next))
 
 
-def gradient_of(made: Trainer, batch: Any) -> Tensor:
-    """All gradients in a row as the optimiser is given them: unscaled and clipped, float32 on the CPU."""
-    taken: list[Tensor] = []
+def gradient_of(trainer: Trainer, batch: Any) -> Tensor:
+    """Returns all gradients as the optimizer gets them, unscaled and clipped, as one float32 vector on the CPU."""
+    gradients: list[Tensor] = []
 
     def step(*_: Any, **__: Any) -> None:
-        taken.append(torch.cat([p.grad.float().flatten() for p in made.parts.parameters if p.grad is not None]).cpu())
+        gradients.append(
+            torch.cat([p.grad.float().flatten() for p in trainer.parts.parameters if p.grad is not None]).cpu()
+        )
 
-    with mock.patch.object(made.parts.optimizer, "step", step):
+    with mock.patch.object(trainer.parts.optimizer, "step", step):
         for _ in range(TRIES):
-            made._learn(batch)
-            if taken:
-                return taken[0]
+            trainer._learn(batch)
+            if gradients:
+                return gradients[0]
     raise ArithmeticError(f"the gradient overflowed {TRIES} times in a row")

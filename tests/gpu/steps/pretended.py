@@ -1,7 +1,7 @@
-"""Without a GPU: every method's rollout, losses and optimiser step on fake CUDA tensors, for SD 1.5 and SDXL.
+"""Runs every method's rollout, losses and optimizer step on fake CUDA tensors, for SD 1.5 and SDXL, without a GPU.
 
-It shows tensors on the wrong device or in the wrong precision, copies and reads inside the denoising loop, floating
-point operations and live memory; it shows no speed and no rounding. Walks are short: every step asks the same.
+This shows tensors on the wrong device or in the wrong precision, copies and reads inside the denoising loop, floating
+point operations and live memory, but no speed and no rounding. Two denoising steps are enough, since all are alike.
 """
 
 from __future__ import annotations
@@ -18,73 +18,73 @@ from benchbench.diffusion.fake_cuda import Counted, LiveMemory, fake_cuda
 from benchbench.noise import Noise
 from benchbench.train.trainer import Trainer
 from tests.gpu import models, rewards, runs
-from tests.gpu.here import Found, Here
+from tests.gpu.context import PartResult, StepContext
 from tests.gpu.steps.waiting import calls
 
 GIB = 2**30
-MEMORY = 80 * GIB  # of the card that is pretended
+MEMORY = 80 * GIB  # of the fake card
 MODELS = ("sd15", "sdxl")
 IMAGES = 2
 SHORT = ("sampler.steps=2",)
 FULL = "diffusion-dpo, every weight"
 
 
-def run(here: Here) -> None:
-    """A part for each model and method."""
+def run(context: StepContext) -> None:
+    """Runs a part for each model and method."""
     for model in MODELS:
         for method in (*runs.ONLINE, *runs.OFFLINE):
-            with here.part(f"{model}, {method}") as found:
-                one(here, model, method, found)
-    with here.part(f"sd15, {FULL}") as found:
-        one(here, "sd15", "diffusion-dpo", found, "train.finetune=full")
+            with context.part(f"{model}, {method}") as result:
+                run_method(context, model, method, result)
+    with context.part(f"sd15, {FULL}") as result:
+        run_method(context, "sd15", "diffusion-dpo", result, "train.finetune=full")
 
 
-def one(here: Here, model: str, method: str, found: Found, *overrides: str) -> None:
-    """Copies and reads of the walk, TFLOP and live memory of a rollout and its optimiser step."""
-    settings = [word for word in runs.words(method, IMAGES) if not word.startswith("method.steps")]
+def run_method(context: StepContext, model: str, method: str, result: PartResult, *overrides: str) -> None:
+    """Notes the denoising loop's copies and reads, and TFLOP and live memory of a rollout with its optimizer step."""
+    settings = [word for word in runs.small_settings(method, IMAGES) if not word.startswith("method.steps")]
     settings += [] if method in (*runs.OFFLINE, "spo") else ["method.steps=[2]"]
-    for write in (runs.picture_pairs, models.folder):  # while numbers are real
-        write(here, model)
-    rewards.files(here)
+    for write in (runs.picture_pairs, models.folder):  # these need real tensors
+        write(context, model)
+    rewards.files(context)
     with pretended(), LiveMemory() as live, Counted() as counted, FlopCounterMode(display=False) as flops:
-        made = runs.trainer(here, method, *settings, *SHORT, *overrides, model=model)
+        trainer = runs.trainer(context, method, *settings, *SHORT, *overrides, model=model)
         try:
-            found["weights_gib"] = live.now / GIB
+            result["weights_gib"] = live.now / GIB
             if method in runs.ONLINE:
-                _warm_up(made)
-            before, seen = (counted.copies, len(counted.reads)), (0, 0)
+                _warm_up(trainer)
+            before, in_walk = (counted.copies, len(counted.reads)), (0, 0)
 
-            def look(_: int) -> None:
-                nonlocal seen
-                seen = (counted.copies - before[0], len(counted.reads) - before[1])
+            def note_counts(_: int) -> None:
+                nonlocal in_walk
+                in_walk = (counted.copies - before[0], len(counted.reads) - before[1])
 
             live.reset_peak()
             operations = flops.get_total_flops()
-            with calls(look):
-                batch = runs.first_batch(made, IMAGES // made.parts.method.images(made.parts.cfg))
-            found["copies_in_the_walk"], found["reads_in_the_walk"] = seen  # as they were after its last call
-            made._learn(batch)
-            found["tflop"] = (flops.get_total_flops() - operations) / 1e12
-            found["peak_gib"], found["dtype"] = live.peak / GIB, made.parts.policy.backbone.dtype
-            found["micro_batch"] = made.micro_batch
-            found.check("the walk copies from the host's memory", seen[0] == 0)
-            found.check("the walk reads values", seen[1] == 0)
+            with calls(note_counts):
+                batch = runs.first_batch(trainer, IMAGES // trainer.parts.method.images(trainer.parts.cfg))
+            result["copies_in_the_walk"], result["reads_in_the_walk"] = in_walk  # as counted after its last call
+            trainer._learn(batch)
+            result["tflop"] = (flops.get_total_flops() - operations) / 1e12
+            result["peak_gib"], result["dtype"] = live.peak / GIB, trainer.parts.policy.backbone.dtype
+            result["micro_batch"] = trainer.micro_batch
+            result.check("the walk copies from the host's memory", in_walk[0] == 0)
+            result.check("the walk reads values", in_walk[1] == 0)
         finally:
-            runs.close(made)
+            runs.close(trainer)
 
 
-def _warm_up(made: Trainer) -> None:
-    """Texts are read and resizing is prepared once in a run, before the first walk needs them."""
-    policy, prompts = made.parts.policy, list(made.parts.prompts.prompts[:IMAGES])
+def _warm_up(trainer: Trainer) -> None:
+    """Encodes prompts and prepares the reward, which a run does once, before its first denoising loop."""
+    policy, prompts = trainer.parts.policy, list(trainer.parts.prompts.prompts[:IMAGES])
     policy.encode(prompts)
     with torch.no_grad():
         latents = torch.zeros(IMAGES, *policy.backbone.latent_shape, device="cuda")
-        made.parts.reward(latents, prompts, "a warm-up", policy.schedule.tau[0])
+        trainer.parts.step_reward(latents, prompts, "a warm-up", policy.schedule.tau[0])
 
 
 @contextmanager
 def pretended() -> Iterator[None]:
-    """A CUDA device of 80 GB, of the Hopper generation, that answers what benchbench asks about it."""
+    """Imitates a CUDA device of the Hopper generation with 80 GB within the block."""
     properties = SimpleNamespace(
         total_memory=MEMORY, major=9, minor=0, name="a pretended GPU", multi_processor_count=132
     )

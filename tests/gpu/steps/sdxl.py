@@ -1,4 +1,4 @@
-"""Step 8: SDXL at its own size makes one batch of images, and one TailorPO rollout with its optimiser step."""
+"""Step 8: runs one batch of SDXL images, and one TailorPO rollout with its optimizer step, at SDXL's real size."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from benchbench.diffusion.sample import sample
 from benchbench.noise import Noise, Sample
 from tests.bench.setting import SAMPLER
 from tests.gpu import models, runs
-from tests.gpu.here import Found, Here
+from tests.gpu.context import PartResult, StepContext
 
 IMAGES = 4
 
 
-def run(here: Here) -> None:
-    """Two parts."""
-    with here.part("an evaluation batch") as found:
-        evaluation(here, found)
-    with here.part("tailorpo") as found:
-        said: list[str] = []
-        made = runs.trainer(here, "tailorpo", *runs.words("tailorpo", 1), model="sdxl", said=said)
+def run(context: StepContext) -> None:
+    """Runs both parts."""
+    with context.part("an evaluation batch") as result:
+        evaluation(context, result)
+    with context.part("tailorpo") as result:
+        messages: list[str] = []
+        trainer = runs.trainer(
+            context, "tailorpo", *runs.small_settings("tailorpo", 1), model="sdxl", messages=messages
+        )
         try:
-            here.reset_peak()
+            context.reset_peak()
             rows = []
-            found["rollout_seconds"] = here.seconds(lambda: rows.append(made._rollout()))
-            runs.note(found, rows[0])
-            found["peak_gib"], found["micro_batch"], found["said"] = here.peak_gib, made.micro_batch, said
+            result["rollout_seconds"] = context.seconds(lambda: rows.append(trainer._rollout()))
+            runs.note(result, rows[0])
+            result["peak_gib"], result["micro_batch"], result["said"] = context.peak_gib, trainer.micro_batch, messages
         finally:
-            runs.close(made)
+            runs.close(trainer)
 
 
-def evaluation(here: Here, found: Found) -> None:
-    """One batch of images, each with its own noise."""
-    backbone = models.loaded(here, "sdxl", "auto")
+def evaluation(context: StepContext, result: PartResult) -> None:
+    """Generates one batch of images, each from its own noise."""
+    backbone = models.loaded(context, "sdxl", "auto")
     policy = make_policy(backbone, **SAMPLER)  # type: ignore[arg-type]
-    here.reset_peak()
-    made: list[np.ndarray] = []
+    context.reset_peak()
+    batches: list[np.ndarray] = []
     samples = [Sample("a cat", i) for i in range(IMAGES)]
-    found["seconds_of_the_batch"] = here.seconds(lambda: made.append(sample(policy, samples, Noise(0, "eval"))))
-    found["images"], found["dtype"], found["peak_gib"] = len(made[0]), backbone.dtype, here.peak_gib
-    found["vae_dtype"], found["spread"] = str(backbone.vae.dtype), float(made[0].std())
-    found.check("the images are of one colour", found["spread"] > 0)
+    result["seconds_of_the_batch"] = context.seconds(lambda: batches.append(sample(policy, samples, Noise(0, "eval"))))
+    result["images"], result["dtype"], result["peak_gib"] = len(batches[0]), backbone.dtype, context.peak_gib
+    result["vae_dtype"], result["spread"] = str(backbone.vae.dtype), float(batches[0].std())
+    result.check("the images are of one colour", result["spread"] > 0)

@@ -1,4 +1,4 @@
-"""Gives a step its device, the size of its models, a folder to work in, and a place for its findings."""
+"""Gives a step its device, the size of its models, a folder to work in, and a file for its findings."""
 
 from __future__ import annotations
 
@@ -15,53 +15,55 @@ from pathlib import Path
 from typing import Any
 
 
-class Found(dict[str, Any]):
-    """The numbers of one part of a step, and the checks that they did not pass."""
+class PartResult(dict[str, Any]):
+    """The numbers of one part of a step, and the checks that failed."""
 
-    def check(self, what: str, passed: bool) -> None:
+    def check(self, description: str, passed: bool) -> None:
         """Notes ``what`` as failed unless it passed."""
         if not passed:
-            self.setdefault("failed", []).append(what)
+            self.setdefault("failed", []).append(description)
 
 
 @dataclass(frozen=True)
-class Here:
-    """``size`` is ``real`` (SD 1.5 and SDXL with random weights), ``tiny`` (networks of a few thousand weights), or
-    ``fake``: the real sizes on a device that is only pretended.
+class StepContext:
+    """What a step runs on.
+
+    ``size`` is ``real`` (SD 1.5 and SDXL with random weights), ``tiny`` (networks of a few thousand weights), or
+    ``fake`` (the real sizes on fake CUDA tensors).
     """
 
     device: str
     size: str
-    work: Path  # for models, images and runs; the whole command shares it
+    work: Path  # for models, images and runs; all steps share it
     findings: Path  # a line for each part of this step, written as soon as it is done
 
     @property
     def tiny(self) -> bool:
-        """True where only the step itself is tried out."""
+        """True where the step runs on tiny networks."""
         return self.size == "tiny"
 
     @property
     def cuda(self) -> bool:
-        """True for a GPU that is there."""
+        """True for a real GPU."""
         return self.device.startswith("cuda") and self.size != "fake"
 
     @contextmanager
-    def part(self, name: str) -> Iterator[Found]:
-        """A part of the step. Its numbers are written when it ends; an error ends this part and not the step."""
+    def part(self, name: str) -> Iterator[PartResult]:
+        """Runs a part of the step and writes its numbers when it ends; an error ends this part and not the step."""
         self._write({"begins": name})
-        found, started = Found(), time.monotonic()
+        result, started = PartResult(), time.monotonic()
         try:
-            yield found
-        except Exception as error:  # whatever a device may raise is a finding, and the next part has its turn
+            yield result
+        except Exception as error:  # a device may raise anything, and the next part runs all the same
             traceback.print_exc()
-            found["error"] = _said(error)
+            result["error"] = _describe(error)
         self.settle()
-        found["seconds"] = round(time.monotonic() - started, 2)
-        self._write({"part": name, **plain(found)})
-        print(f"  {name}: {json.dumps(plain(found))}", file=sys.stderr, flush=True)
+        result["seconds"] = round(time.monotonic() - started, 2)
+        self._write({"part": name, **plain(result)})
+        print(f"  {name}: {json.dumps(plain(result))}", file=sys.stderr, flush=True)
 
     def settle(self) -> None:
-        """Waits for the device and gives back what nobody holds any more."""
+        """Waits for the device and frees the memory that nothing refers to any more."""
         torch = sys.modules.get("torch")
         gc.collect()
         if self.cuda and torch is not None:
@@ -84,7 +86,7 @@ class Here:
         return time.perf_counter() - started
 
     def fresh(self, name: str) -> Path:
-        """An empty folder for this step."""
+        """Returns an empty folder for this step."""
         import shutil
 
         folder = self.work / self.findings.stem / name
@@ -93,7 +95,7 @@ class Here:
         return folder
 
     def reset_peak(self) -> None:
-        """The peak of memory is counted from here on."""
+        """Resets the peak of ``peak_gib``."""
         if self.cuda:
             import torch
 
@@ -101,7 +103,7 @@ class Here:
 
     @property
     def peak_gib(self) -> float | None:
-        """Most memory that tensors took since ``reset_peak``, in GiB; None on a CPU."""
+        """The peak memory of tensors since ``reset_peak``, in GiB; None on a CPU."""
         if not self.cuda:
             return None
         import torch
@@ -115,7 +117,7 @@ class Here:
 
 
 def plain(value: Any) -> Any:
-    """JSON-able, with numbers of four digits; what is not finite becomes a word."""
+    """Returns JSON values with numbers of four digits; a number that is not finite becomes a string."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -126,10 +128,10 @@ def plain(value: Any) -> Any:
     return float(f"{number:.4g}") if math.isfinite(number) else str(number)
 
 
-def _said(error: Exception) -> str:
-    """The kind of error, its first lines, and where in our own code it came up."""
+def _describe(error: Exception) -> str:
+    """Returns the error's class, its message, and the last line of our own code in its traceback."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
     last = frames[-1] if frames else None
     where = f" at {Path(last.filename).name}:{last.lineno}" if last else ""
-    words = " ".join(str(error).split())[:400]
-    return f"{type(error).__name__}: {words}{where}"
+    message = " ".join(str(error).split())[:400]
+    return f"{type(error).__name__}: {message}{where}"
