@@ -44,6 +44,7 @@ from benchbench.stats.intervals import LEVEL
 from benchbench.store.measurements import MeasurementStore
 from benchbench.store.metrics import read_metrics
 from benchbench.store.runs import AdapterReference
+from benchbench.train.cost_estimate import rollout_cost
 from benchbench.train.loop import train
 from benchbench.types import PromptSet, Reward
 
