@@ -36,7 +36,7 @@ class Setting:
         """The model's folder."""
         from benchbench.hub import models
 
-        return models.folder(self.folder)
+        return models.pipeline_folder(self.folder)
 
     @property
     def dtype(self) -> str:

@@ -81,7 +81,7 @@ def test_bad_files_are_refused_with_all_settings(tmp_path: Path) -> None:
     assert "neither .csv nor .jsonl" in error.value.cause
     with pytest.raises(UsageError) as error:
         configure(write(tmp_path / "ties.csv", f"{HEADER}cat,0,0,0,2,tie\n"))
-    assert "none of which prefers" in error.value.cause
+    assert "none prefers an image" in error.value.cause
     with pytest.raises(UsageError) as error:
         configure(write(tmp_path / "broken.jsonl", '{"prompt": "cat"\n'))
     assert "line 1" in error.value.cause

@@ -150,7 +150,7 @@ def test_a_file_with_another_hash_than_the_known_one_is_refused(
 ) -> None:
     """Random weights are not the released ones, and the hashes in the code say so."""
     monkeypatch.setenv("BENCH_WEIGHTS", str(weights_folder))
-    with pytest.raises(CorruptError, match="is not the file") as caught:
+    with pytest.raises(CorruptError, match="is not the expected file") as caught:
         lookup.get(name)()
     assert "expected " in caught.value.cause
 

@@ -75,7 +75,7 @@ class RednessScorer(nn.Module):
         super().__init__()
         self.factor = nn.Parameter(torch.zeros(()))
 
-    def added(self) -> dict[str, nn.Parameter]:
+    def added_parameters(self) -> dict[str, nn.Parameter]:
         return {"factor": self.factor}
 
     def score_at(self, images: torch.Tensor, prompts: list[str], tau: torch.Tensor) -> torch.Tensor:
