@@ -1,4 +1,4 @@
-"""``python -m benchbench`` is ``bench``."""
+"""Runs ``bench`` as ``python -m benchbench``."""
 
 import sys
 

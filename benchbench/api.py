@@ -16,7 +16,7 @@ from pydantic import Field
 
 from benchbench.errors import BenchError, CorruptError, MissingError, RunError, UsageError
 from benchbench.hub.assets import Asset
-from benchbench.noise import Noise, Sample, hand_over
+from benchbench.noise import Noise, Sample, copy_to_device
 from benchbench.types import (
     Batch,
     Cond,
@@ -86,12 +86,12 @@ __all__ = [
     "UsageError",
     "Visit",
     "check_steps",
+    "copy_to_device",
     "diffusion_dpo",
     "dspo_energy",
     "dspo_reference",
     "dspo_score",
     "guide",
-    "hand_over",
     "kto",
     "look_ahead",
     "mapo",

@@ -1,6 +1,6 @@
-"""One table of what is chosen where a command names nothing: the answers depend on the base model alone.
+"""The defaults of each base model: preset, prompts, rewards, pairs, and sizes, where a command names none.
 
-Nothing else asks whether a model is the embedded shapes model. Imports nothing of ours, and no torch.
+Only this file and benchbench/shapes know which model is the embedded shapes model. Imports no torch.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-OTHER_VAE = "+vae="  # sdxl+vae=madebyollin/sdxl-vae-fp16-fix is SDXL with that decoder
+VAE_SEPARATOR = "+vae="  # as in sdxl+vae=madebyollin/sdxl-vae-fp16-fix: SDXL with that VAE
 SHAPES_WEIGHTS: Path = Path(os.environ.get("BENCH_SHAPES_WEIGHTS") or Path(__file__).parent / "shapes" / "weights")
-"""The folder of the embedded world: model/, clip/, pref/, spm/, aesthetic.safetensors, record.json, samples.png."""
+"""The folder of the shapes world: model/, clip/, pref/, spm/, aesthetic.safetensors, record.json, samples.png."""
 
 
 @dataclass(frozen=True)
@@ -22,25 +22,25 @@ class Defaults:
     prompts: str
     reward: str
     preference_reward: str
-    """The reward that judges pairs of images where none is named: a model of people's preferences."""
+    """The reward that ranks pairs of images: a model of human preferences."""
     evaluation_clip: str
-    """The CLIP that measures diversity."""
+    """The CLIP that measures the diversity of images."""
     samples: int
-    """Images to train on where the preset does not say how many."""
+    """Images to train on, where the preset does not set their number."""
     pairs: str | None = None
-    """The pairs that an offline method learns from; None: they must be named."""
+    """The pairs that an offline method learns from; None: the user must name them."""
     gold_reward: str | None = None
-    """A reward that is never trained on and shows reward hacking; every training is also evaluated by it."""
+    """A reward that is never trained on, so that it reveals reward hacking; every training is also evaluated by it."""
     hacking_rewards: tuple[str, ...] | None = None
-    """The rewards of a panel of reward hacking; None: every reward whose weights are here."""
-    own_rewards: str = ""
-    """The prefix of the rewards that judge this model's images and no others."""
+    """The rewards of the reward-hacking panel; None: every reward whose weights are on this machine."""
+    reward_prefix: str = ""
+    """The prefix of the rewards that score images of this model only; empty: there are none."""
     embedded: Path | None = None
-    """The folder of a model that this package ships."""
+    """The folder of a model that this package ships; None: the model is fetched."""
     limited_vocabulary: bool = False
-    """The text encoder knows the words of the shapes world and no others."""
+    """Whether the text encoder knows the words of the shapes world only."""
     seconds_per_evaluation: float | None = None
-    """Seconds of one guided evaluation of the UNet on one CPU core, with decoding and scoring; None: not measured."""
+    """Seconds per guided UNet evaluation on one CPU core, decoding and scoring included; None: not measured."""
 
 
 SHAPES = Defaults(
@@ -50,13 +50,13 @@ SHAPES = Defaults(
     preference_reward="shapes-pref",
     evaluation_clip="shapes-clip",
     samples=384,
-    pairs="made:shapes-simple:shapes-pref:32",  # 1440 images, and as many pairs
+    pairs="made:shapes-simple:shapes-pref:32",  # 1440 images and 1440 pairs
     gold_reward="shapes-oracle",
     hacking_rewards=("shapes-colour", "shapes-aesthetic", "shapes-clip", "shapes-pref", "shapes-oracle"),
-    own_rewards="shapes-",
+    reward_prefix="shapes-",
     embedded=SHAPES_WEIGHTS / "model",
     limited_vocabulary=True,
-    # The trainings in results/shapes with a cheap reward took 0.0033 to 0.0037, gradients counted as Cost.nfe does.
+    # Trainings in results/shapes with a cheap reward took 0.0033 to 0.0037 s; Cost.nfe says how gradients count.
     seconds_per_evaluation=0.0037,
 )
 STABLE_DIFFUSION = Defaults(
@@ -78,17 +78,17 @@ TABLE = {
         samples=10_000,
     ),
 }
-"""The base models that differ from Stable Diffusion 1.5."""
-OWN_REWARDS = tuple(row.own_rewards for row in TABLE.values() if row.own_rewards)
-"""The prefixes of the rewards that belong to one base model."""
+"""The base models whose defaults differ from those of Stable Diffusion 1.5."""
+REWARD_PREFIXES = tuple(row.reward_prefix for row in TABLE.values() if row.reward_prefix)
+"""The prefixes of all rewards that score images of one base model only."""
 
 
 def split_model(model: str) -> tuple[str, str]:
-    """Returns the base model, and the hub id or folder of the VAE that replaces its own, empty where none does."""
-    base, _, vae = model.partition(OTHER_VAE)
+    """Returns the base model, and the hub id or folder of the VAE that replaces its own (empty: none does)."""
+    base, _, vae = model.partition(VAE_SEPARATOR)
     return base, vae
 
 
 def of(model: str) -> Defaults:
-    """Returns the defaults of a base model by name, whatever VAE it is given; a stranger has those of SD 1.5."""
+    """Returns the defaults of a base model by name, with or without another VAE; unknown models get those of SD 1.5."""
     return TABLE.get(split_model(model)[0], STABLE_DIFFUSION)

@@ -1,13 +1,13 @@
-"""Errors that a user can act on, in three lines, and the exit code each of them ends the command with."""
+"""Errors that a user can act on: three lines each, and the exit code of the command."""
 
 from __future__ import annotations
 
 
 class BenchError(Exception):
-    """A problem, its cause and its remedy; the command line prints the three and no traceback.
+    """A problem, its cause and its remedy; the command line prints these three lines and no traceback.
 
-    ``code`` is the process's exit status: 2 usage or config, 3 missing weights or data, 4 corrupt or mismatching file,
-    5 the run failed. (0 is success, 130 an interruption.)
+    ``code`` is the exit status of the process: 2 usage or config, 3 missing weights or data, 4 damaged or wrong file, 5
+    failed run. (0 is success, 130 an interruption.)
     """
 
     code = 5
@@ -24,33 +24,34 @@ class BenchError(Exception):
 
 
 class UsageError(BenchError):
-    """A name, option or config value that cannot be used."""
+    """A name, an option or a setting cannot be used."""
 
     code = 2
 
 
 class MissingError(BenchError):
-    """Weights or data that are not on this machine."""
+    """Weights or data are not on this machine."""
 
     code = 3
 
 
 class CorruptError(BenchError):
-    """A file that is damaged, or that belongs to something else."""
+    """A file is damaged, or belongs to another model, run or store."""
 
     code = 4
 
 
 class RunError(BenchError):
-    """A run that could not go on: a non-finite reward, a full disk."""
+    """A run could not go on: a non-finite reward, a full disk."""
 
     code = 5
 
 
 class NoMemoryError(RunError):
-    """Too little memory, even for one row at a time."""
+    """The memory is too small, even for one row at a time."""
 
 
 def error_class(code: int) -> type[BenchError]:
-    """Returns the class of the errors that end a process with ``code``; RunError for a code that is no class's own."""
-    return next((kind for kind in (UsageError, MissingError, CorruptError) if kind.code == code), RunError)
+    """Returns the error class with this exit code; RunError for any unknown code."""
+    classes = (UsageError, MissingError, CorruptError)
+    return next((error_type for error_type in classes if error_type.code == code), RunError)

@@ -8,7 +8,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from benchbench.api import Metrics, Noise, Sample, Step, hand_over
+from benchbench.api import Metrics, Noise, Sample, Step, copy_to_device
 
 
 def rank(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,7 +45,7 @@ def draw_candidates(
     ``word`` names the draw: different words give independent draws.
     """
     numbers = [noise.integer(count, word, k, *sample) for sample in samples]
-    return hand_over(torch.tensor(numbers), device)
+    return copy_to_device(torch.tensor(numbers), device)
 
 
 def mean_metrics(steps: Sequence[Metrics]) -> Metrics:

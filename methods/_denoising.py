@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond, ImagePairs, Metrics, Noise, Policy, Sample, hand_over
+from benchbench.api import Cond, ImagePairs, Metrics, Noise, Policy, Sample, copy_to_device
 
 
 def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:
@@ -18,7 +18,7 @@ def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "
     """
     rows = [Sample("", number) for number in draw.tolist()]
     steps = policy.schedule.train_steps
-    tau = hand_over(torch.tensor([noise.integer(steps, "tau", row.number) for row in rows]), x0.device)
+    tau = copy_to_device(torch.tensor([noise.integer(steps, "tau", row.number) for row in rows]), x0.device)
     eps = noise.normal(rows, "eps", side, shape=tuple(x0.shape[1:]), device=x0.device)
     return policy.schedule.add_noise(x0, eps, tau), tau, eps
 

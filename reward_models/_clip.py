@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from benchbench.api import hand_over
+from benchbench.api import copy_to_device
 
 from ._prompts import PromptCache
 from ._weights import State, fill, layers, need, read
@@ -113,7 +113,7 @@ class Text(nn.Module):
         on_device = {name: value.to(device) for name, value in named}
         parts = []
         for i in range(0, len(prompts), self.CHUNK):
-            ids = hand_over(self.tokens(prompts[i : i + self.CHUNK]), device)
+            ids = copy_to_device(self.tokens(prompts[i : i + self.CHUNK]), device)
             parts.append(normalize(functional_call(self.tower, on_device, (ids,)).text_embeds, dim=-1))
         return torch.cat(parts)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchbench.api import hand_over
+from benchbench.api import copy_to_device
 
 
 def constant(make: Callable[..., Tensor], *sizes: Any, like: Tensor) -> Tensor:
@@ -23,4 +23,4 @@ def constant(make: Callable[..., Tensor], *sizes: Any, like: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _cached(make: Callable[..., Tensor], sizes: tuple[Any, ...], device: torch.device, _mode: Any) -> Tensor:
-    return hand_over(make(*sizes), device)
+    return copy_to_device(make(*sizes), device)

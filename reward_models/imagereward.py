@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from benchbench.api import Asset, hand_over
+from benchbench.api import Asset, copy_to_device
 
 from ._neural import NeuralReward
 
@@ -76,4 +76,4 @@ class ImageReward(NeuralReward):
         import torch
 
         words = self.tokenizer(prompts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
-        return hand_over(torch.stack([words.input_ids, words.attention_mask], 1), device)
+        return copy_to_device(torch.stack([words.input_ids, words.attention_mask], 1), device)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchbench.api import Asset, CorruptError, MissingError, StepScorer, hand_over
+from benchbench.api import Asset, CorruptError, MissingError, StepScorer, copy_to_device
 
 from ._clip_reward import H14_TOKENIZER
 from ._exact import use_exact_fp32
@@ -141,7 +141,7 @@ class SPM(StepScorer):
         tokens = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
-        chunks = torch.split(hand_over(tokens, device), CHUNK)
+        chunks = torch.split(copy_to_device(tokens, device), CHUNK)
         return torch.cat([self.network.embed_text(chunk) for chunk in chunks])
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:

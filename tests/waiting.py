@@ -31,8 +31,8 @@ class Reads(TorchDispatchMode):
 class Waits(TorchDispatchMode):
     """Notes what would make the host wait: values that are read, and copies to or from the device.
 
-    A copy that says ``non_blocking`` is let pass: ``hand_over`` alone says so, and pins what it copies. Where a value
-    is wanted the answer is zero, and no rows where rows are counted. Enter it after a FakeTensorMode.
+    A copy with ``non_blocking`` is let pass: only ``copy_to_device`` uses it, and it pins what it copies. A value
+    that is read is zero, and no rows where rows are counted. Enter it after a FakeTensorMode.
     """
 
     def __init__(self, device: str = "cuda") -> None:

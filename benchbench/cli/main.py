@@ -33,7 +33,7 @@ from benchbench.cli import (
 from benchbench.errors import BenchError, NoMemoryError, RunError
 from benchbench.runtime import launch
 from benchbench.runtime.interrupt import signals_as_ctrl_c
-from benchbench.runtime.memory import REMEDY, out_of_memory, why
+from benchbench.runtime.memory import REMEDY, memory_error_cause, out_of_memory
 from benchbench.runtime.status import report_error
 from benchbench.version import __version__
 
@@ -80,13 +80,13 @@ def _bench(
     ] = False,
 ) -> None:
     if context.invoked_subcommand not in (None, "train"):
-        launch.alone(context.invoked_subcommand)
+        launch.require_single_process(context.invoked_subcommand)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status; an error ends as three lines on standard error."""
     try:
-        with nullcontext() if launch.several() else signals_as_ctrl_c():
+        with nullcontext() if launch.is_multi_process() else signals_as_ctrl_c():
             app(args=spread(sys.argv[1:] if argv is None else argv), prog_name="bench")
     except SystemExit as end:  # how the parser ends, always: 0, 2 for a wrong option, 130 for Ctrl-C
         return end.code if isinstance(end.code, int) else 1
@@ -116,7 +116,7 @@ def spread(argv: Sequence[str]) -> list[str]:
 
 def _unexpected(error: Exception) -> RunError:
     if out_of_memory(error):
-        return NoMemoryError("out of memory", why(error), f"{REMEDY}, or ask for fewer at a time")
+        return NoMemoryError("out of memory", memory_error_cause(error), f"{REMEDY}, or ask for fewer at a time")
     return RunError(
         "internal error (please report it)",
         f"{type(error).__name__}: {error}",
@@ -132,6 +132,6 @@ def _fail(error: BenchError, everywhere: bool = False) -> int:
     report_error(error)
     if os.environ.get("BENCH_DEBUG"):
         traceback.print_exc()
-    if everywhere or launch.speaks():
+    if everywhere or launch.is_local_main():
         print(f"error: {error}", file=sys.stderr)
     return error.code

@@ -68,7 +68,7 @@ def train(
     from benchbench.runtime import launch
     from benchbench.store import root, runs
 
-    where = launch.place()
+    where = launch.read_rank()
     chosen, why = choice.model(model, device)
     base = str(chosen)
     prompts_name, count = choice.prompts(prompts, base), choice.samples(samples, base, method, preset)

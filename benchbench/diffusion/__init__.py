@@ -1,1 +1,1 @@
-"""The diffusion core: schedule, policy, rollout, guidance, decoding."""
+"""The diffusion core: base models, schedule, policy, rollout, guidance and decoding."""

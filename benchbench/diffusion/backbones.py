@@ -1,4 +1,7 @@
-"""Loads a base model's parts from a diffusers folder: any Stable Diffusion 1.x, 2.x or XL with epsilon prediction."""
+"""Loads a base model from a diffusers folder: any Stable Diffusion 1.x, 2.x or XL with epsilon prediction.
+
+Imports diffusers and transformers only inside functions: they take seconds to load, and listing methods needs neither.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchbench.diffusion.compile import keep_signature
+from benchbench.diffusion.compile import cache_signature
 from benchbench.errors import CorruptError, UsageError
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
@@ -21,7 +24,7 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A base model in memory, frozen. ``hash`` is of the weights and settings, whatever the model was called."""
+    """A base model in memory, frozen. ``hash`` depends on weights and settings, not on the name."""
 
     name: str
     hash: str
@@ -32,38 +35,38 @@ class Backbone:
     scheduler_config: dict[str, Any]
     device: torch.device
     dtype: str
-    image_size: int  # side of the images in pixels
-    batch_size: int  # images made or decoded at a time
-    text_encoder_2: Any = None  # of SDXL
+    image_size: int  # side length in pixels
+    batch_size: int  # images generated or decoded at a time
+    text_encoder_2: Any = None  # SDXL only
     tokenizer_2: Any = None
-    zeros_for_empty: bool = False  # guidance goes away from zeros, not from the empty prompt's encoding
+    zeros_for_empty: bool = False  # guidance uses zeros in place of the encoded empty prompt
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w) of one image's latents."""
+        """The shape (C, h, w) of one image's latents."""
         size = self.network.config.sample_size
         return (self.network.config.in_channels, size, size)
 
 
 def pick_device(device: str | None) -> torch.device:
-    """The named device, or CUDA where there is one."""
+    """Returns the named device; None: CUDA where there is one, else the CPU. Raises UsageError for an unusable one."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        torch_device = torch.device(device)
+        torch.empty(0, device=torch_device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
             f"device {device!r} cannot be used", str(error).splitlines()[0], "see `bench doctor`"
         ) from error
-    return chosen
+    return torch_device
 
 
 def pick_dtype(dtype: str, device: torch.device) -> str:
-    """``auto`` is bf16 on a GPU that computes in it, fp16 on one that only emulates it, and fp32 without CUDA.
+    """Returns the precision; ``auto`` becomes bf16 on a GPU that has it in hardware, else fp16, and fp32 without CUDA.
 
     NVIDIA GPUs older than Ampere (compute capability below 8.0: V100, T4) emulate bf16 and have fp16 in hardware.
-    Errors: UsageError for an unknown word.
+    Raises UsageError for an unknown name.
     """
     if dtype in DTYPES:
         return dtype
@@ -71,7 +74,7 @@ def pick_dtype(dtype: str, device: torch.device) -> str:
         raise UsageError(
             f"no precision is called {dtype!r}",
             f"there are auto, {', '.join(DTYPES)}",
-            "choose one of these; auto takes what the device is best at",
+            "choose one of these; auto takes the best one for the device",
         )
     if device.type != "cuda":
         return "fp32"
@@ -85,79 +88,88 @@ def load(
     dtype: str = "auto",
     unet_dtype: str | None = None,
 ) -> Backbone:
-    """The base model by alias, folder or hub id, or as it was found, from files on this machine.
+    """Returns the base model (alias, folder, hub id, or a LocalModel), loaded from files on this machine.
 
-    ``unet_dtype`` is for a UNet whose weights are trained in another precision than that of everything else.
-    Errors: MissingError (weights not here), UsageError (v-prediction, another pipeline), CorruptError (damaged file).
+    ``unet_dtype`` overrides ``dtype`` for a UNet that is trained in another precision than the rest.
+    Raises MissingError (no weights here), UsageError (v-prediction, another pipeline) and CorruptError (damaged file).
     """
-    import diffusers.utils.logging as diffusers_log
-    import transformers.utils.logging as transformers_log
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    for log in (diffusers_log, transformers_log):
-        log.disable_progress_bar()
-        log.set_verbosity_error()
-    here = models.find(model)
-    root = here.root
+    _silence_libraries()
+    local = models.find(model)
+    root = local.root
     models.check_pipeline_class(root)
-    models.weight_files(root)  # raises for a part that is missing
+    models.weight_files(root)  # raises for a missing part
     scheduler = read_object(root / "scheduler" / "scheduler_config.json", models.FETCH_AGAIN)
-    where = pick_device(str(device) if device is not None else None)
-    if where.type == "cpu":
+    torch_device = pick_device(str(device) if device is not None else None)
+    if torch_device.type == "cpu":
         keep_freed_memory()
-    keep_signature()
+    cache_signature()
     exact_fp32()
-    name = pick_dtype(dtype, where)
-    kind = DTYPES[name]
-    vae_root = here.vae or root / "vae"
-
-    def part(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
-        try:
-            loaded = cls.from_pretrained(folder, variant=models.variant(folder), dtype=dtype, local_files_only=True)
-        except (
-            Exception
-        ) as error:  # safetensors, OSError, ValueError, KeyError: all mean a file that is not what it says
-            raise CorruptError(
-                f"the {folder.name} of {model} cannot be loaded from {folder}",
-                str(error).strip().splitlines()[0],
-                "fetch or save the model again",
-            ) from error
-        return loaded.to(where).eval().requires_grad_(False)
-
-    def tokenizer(sub: str) -> Any:
-        try:
-            return CLIPTokenizer.from_pretrained(root, subfolder=sub, local_files_only=True)
-        except Exception as error:
-            first = str(error).strip().splitlines()[0]
-            raise CorruptError(f"the {sub} of {model} cannot be loaded", first, "fetch the model again") from error
-
+    dtype = pick_dtype(dtype, torch_device)
+    vae_root = local.vae or root / "vae"
     xl = models.is_xl(root)
+
+    def network(network_class: Any, folder: Path, torch_dtype: torch.dtype) -> Any:
+        return _load_network(network_class, folder, torch_dtype, model).to(torch_device).eval().requires_grad_(False)
+
     backbone = Backbone(
-        name=here.name,
-        hash=here.hash,
-        network=part(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or name]),
-        vae=part(AutoencoderKL, vae_root, _vae_dtype(vae_root, name, xl)),
-        text_encoder=part(CLIPTextModel, root / "text_encoder", kind),
-        tokenizer=tokenizer("tokenizer"),
+        name=local.name,
+        hash=local.hash,
+        network=network(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or dtype]),
+        vae=network(AutoencoderKL, vae_root, _vae_dtype(vae_root, dtype, xl)),
+        text_encoder=network(CLIPTextModel, root / "text_encoder", DTYPES[dtype]),
+        tokenizer=_load_tokenizer(root, "tokenizer", model),
         scheduler_config=scheduler,
-        device=where,
-        dtype=name,
+        device=torch_device,
+        dtype=dtype,
         image_size=models.image_size(root),
         batch_size=models.batch_size(root),
-        text_encoder_2=part(CLIPTextModelWithProjection, root / "text_encoder_2", kind) if xl else None,
-        tokenizer_2=tokenizer("tokenizer_2") if xl else None,
+        text_encoder_2=network(CLIPTextModelWithProjection, root / "text_encoder_2", DTYPES[dtype]) if xl else None,
+        tokenizer_2=_load_tokenizer(root, "tokenizer_2", model) if xl else None,
         zeros_for_empty=models.zeros_for_empty(root),
     )
     _check_fit(backbone)
     return backbone
 
 
-def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
-    """fp32 instead of fp16, in which SD's decoder overflows, and its backward pass too.
+def _silence_libraries() -> None:
+    import diffusers.utils.logging as diffusers_log
+    import transformers.utils.logging as transformers_log
 
-    For SDXL instead of bf16 as well, as SPO's code has it. A VAE whose config says ``force_upcast: false`` was made for
-    half precision and stays in it.
+    for library_log in (diffusers_log, transformers_log):
+        library_log.disable_progress_bar()
+        library_log.set_verbosity_error()
+
+
+def _load_network(network_class: Any, folder: Path, dtype: torch.dtype, model: str | LocalModel) -> Any:
+    """Returns the network in a folder. Raises CorruptError: every library error means a file with wrong content."""
+    try:
+        return network_class.from_pretrained(folder, variant=models.variant(folder), dtype=dtype, local_files_only=True)
+    except Exception as error:  # of safetensors, OSError, ValueError, KeyError
+        raise CorruptError(
+            f"the {folder.name} of {model} cannot be loaded from {folder}",
+            str(error).strip().splitlines()[0],
+            "fetch or save the model again",
+        ) from error
+
+
+def _load_tokenizer(root: Path, subfolder: str, model: str | LocalModel) -> Any:
+    from transformers import CLIPTokenizer
+
+    try:
+        return CLIPTokenizer.from_pretrained(root, subfolder=subfolder, local_files_only=True)
+    except Exception as error:
+        cause = str(error).strip().splitlines()[0]
+        raise CorruptError(f"the {subfolder} of {model} cannot be loaded", cause, "fetch the model again") from error
+
+
+def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
+    """Returns the precision of the VAE: float32 in place of fp16, in which SD's decoder and its gradient overflow.
+
+    For SDXL it is float32 in place of bf16, too, as in SPO's code. A VAE with ``force_upcast: false`` in its config was
+    made for half precision and stays in it.
     """
     upcast = read_object(folder / "config.json", models.FETCH_AGAIN).get("force_upcast", True) and (
         xl or dtype == "fp16"
@@ -166,7 +178,7 @@ def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
 
 
 def _check_fit(backbone: Backbone) -> None:
-    """Raises UsageError for parts that do not go together, or latents that are coded in a way we do not decode."""
+    """Raises UsageError for parts that do not fit together, or for latents with a coding that is not supported."""
     unet, vae = backbone.network.config, backbone.vae.config
     problem = ""
     if vae.latent_channels != unet.in_channels:
@@ -174,8 +186,10 @@ def _check_fit(backbone: Backbone) -> None:
     elif getattr(vae, "latents_mean", None) is not None:
         problem = "its VAE's latents are shifted (latents_mean)"
     elif backbone.text_encoder_2 is not None:
-        wide = 6 * unet.addition_time_embed_dim + backbone.text_encoder_2.config.projection_dim
-        if wide != unet.projection_class_embeddings_input_dim:
-            problem = f"its UNet takes {unet.projection_class_embeddings_input_dim} added conditions, SDXL gives {wide}"
+        width = 6 * unet.addition_time_embed_dim + backbone.text_encoder_2.config.projection_dim
+        if width != unet.projection_class_embeddings_input_dim:
+            problem = (
+                f"its UNet takes {unet.projection_class_embeddings_input_dim} added conditions, SDXL gives {width}"
+            )
     if problem:
         raise UsageError(f"the model {backbone.name} cannot be run", problem, "choose another model: bench list models")

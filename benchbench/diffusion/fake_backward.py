@@ -1,9 +1,9 @@
-"""A backward pass over fake CUDA tensors, walked here instead of by PyTorch's engine.
+"""A backward pass over fake CUDA tensors, without PyTorch's autograd engine.
 
-PyTorch's engine asks the CUDA driver for streams, also for tensors that are fake, and so fails on a machine without a
-GPU. This walk calls the same nodes in the same order, and frees what a node had saved once it has run, as the engine
-does, if the forward pass ran under ``freeing``. Its one purpose is to count; it knows no hooks of tensors, no second
-derivatives and no second backward pass over one graph.
+The engine asks the CUDA driver for streams even for fake tensors, and so fails without a GPU. This walk calls the same
+nodes in the same order. If the forward pass ran under ``freeing``, it also frees the saved tensors of a node once the
+node has run, as the engine does. It serves for counting only: it supports no tensor hooks, no second derivatives and no
+second backward pass over one graph.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 ACCUMULATE = "AccumulateGrad"
-OWNED = 3  # references to a gradient that nobody but its buffer holds: the list, the local name, the question itself
+OWNED = 3  # references to a gradient held by its buffer alone: the list, the local name, getrefcount's argument
 
 
 class _Saved:
-    """The tensors that a node keeps for the backward pass; the walk empties this list."""
+    """A tensor that a node saves for the backward pass; the walk frees it."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor: Tensor | None = tensor
 
 
-_read: list[_Saved] = []  # by the node that is running
+_read: list[_Saved] = []  # the saved tensors that the running node has read
 
 
 def _unpack(saved: _Saved) -> Tensor:
@@ -39,25 +39,25 @@ def _unpack(saved: _Saved) -> Tensor:
 
 
 def freeing() -> AbstractContextManager[Any]:
-    """The forward pass within the block saves what it saves where the walk can free it, node by node."""
+    """Returns a context for the forward pass, in which saved tensors can be freed by the walk, node by node."""
     return torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Saved(tensor.detach()), _unpack)
 
 
 def backward(roots: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Adds the gradients of the roots, each times its ``gradients`` (ones where None), to the leaves' ``grad``."""
+    """Adds the gradients of the roots, each weighted by ``gradients`` (None: ones), to ``grad`` of the leaves."""
     _Walk(roots, gradients, []).run()
 
 
 def grad(roots: Sequence[Tensor], inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """The gradients at ``inputs``, which must be leaves; None for one that no root depends on."""
+    """Returns the gradients at ``inputs``, which must be leaves; None for a leaf that no root depends on."""
     walk = _Walk(roots, gradients, inputs)
     walk.run()
-    return [walk.captured.get(node) for node in walk.wanted]
+    return [walk.captured.get(node) for node in walk.input_nodes]
 
 
 class _Walk:
     def __init__(self, roots: Sequence[Tensor], gradients: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> None:
-        self.wanted = [get_gradient_edge(x).node for x in inputs]
+        self.input_nodes = [get_gradient_edge(x).node for x in inputs]
         self.captured: dict[Any, Tensor] = {}
         self.buffers: dict[Any, list[Tensor | None]] = {}
         self.ready: list[tuple[int, int, Any]] = []
@@ -72,34 +72,34 @@ class _Walk:
 
     @staticmethod
     def _dependencies(roots: Sequence[Any]) -> dict[Any, int]:
-        """Counts the nodes that hand a gradient to each node."""
+        """Returns the number of gradients that each node waits for."""
         waiting, stack = dict.fromkeys(roots, 0), list(dict.fromkeys(roots))
         while stack:
-            for after, _ in stack.pop().next_functions:
-                if after is None:
+            for next_node, _ in stack.pop().next_functions:
+                if next_node is None:
                     continue
-                if after not in waiting:
-                    waiting[after] = 0
-                    stack.append(after)
-                waiting[after] += 1
+                if next_node not in waiting:
+                    waiting[next_node] = 0
+                    stack.append(next_node)
+                waiting[next_node] += 1
         return waiting
 
     def _push(self, node: Any) -> None:
-        """Later nodes first, and the leaves before all others: the engine's order."""
+        """Queues a node in the engine's order: leaves first, then later nodes before earlier ones."""
         self.pushed += 1
-        first = node.name().endswith(ACCUMULATE)
-        heapq.heappush(self.ready, (-sys.maxsize if first else -node._sequence_nr(), self.pushed, node))
+        is_leaf = node.name().endswith(ACCUMULATE)
+        heapq.heappush(self.ready, (-sys.maxsize if is_leaf else -node._sequence_nr(), self.pushed, node))
 
     @torch.no_grad()
     def run(self) -> None:
-        """Calls every node once all gradients that it waits for are there."""
+        """Calls each node once all gradients that it waits for have arrived."""
         while self.ready:
             node = heapq.heappop(self.ready)[2]
             self.waiting.pop(node)
             gradients = self.buffers.pop(node, [None])
             edges = node.next_functions
             if node.name().endswith(ACCUMULATE):
-                self._leaf(node, gradients[0])
+                self._accumulate(node, gradients[0])
                 continue
             _read.clear()
             results: Any = [None] * len(edges) if all(g is None for g in gradients) else node(*gradients)
@@ -109,44 +109,44 @@ class _Walk:
             _read.clear()
             results = list(results) if isinstance(results, tuple | list) else [results]
             del node
-            for i, (after, number) in enumerate(edges):
-                value, results[i] = results[i], None
-                if after is not None:
-                    self._hand_on(after, number, value)
-                del value
+            for i, (next_node, input_number) in enumerate(edges):
+                gradient, results[i] = results[i], None
+                if next_node is not None:
+                    self._pass_on(next_node, input_number, gradient)
+                del gradient
             del edges
 
-    def _leaf(self, node: Any, gradient: Tensor | None) -> None:
-        if node in self.wanted:
+    def _accumulate(self, node: Any, gradient: Tensor | None) -> None:
+        if node in self.input_nodes:
             if gradient is not None:
                 self.captured[node] = gradient
-        elif gradient is not None and not self.wanted:
+        elif gradient is not None and not self.input_nodes:
             variable = node.variable
             if variable.grad is None:
                 variable.grad = gradient
             else:
                 variable.grad.add_(gradient)
 
-    def _hand_on(self, node: Any, number: int, gradient: Tensor | None) -> None:
+    def _pass_on(self, node: Any, number: int, gradient: Tensor | None) -> None:
         self.waiting[node] -= 1
         if gradient is not None:
-            self._add(node, number, _fitted(gradient, node._input_metadata[number]))
+            self._add(node, number, _converted(gradient, node._input_metadata[number]))
         if self.waiting[node] == 0:
             self._push(node)
 
     def _add(self, node: Any, number: int, gradient: Tensor) -> None:
         slots = self.buffers.setdefault(node, [None] * len(node._input_metadata))
-        there = slots[number]
-        if there is None:
+        total = slots[number]
+        if total is None:
             slots[number] = gradient
-        elif sys.getrefcount(there) <= OWNED and not there._is_view():
-            there.add_(gradient)
+        elif sys.getrefcount(total) <= OWNED and not total._is_view():
+            total.add_(gradient)
         else:
-            slots[number] = there + gradient
+            slots[number] = total + gradient
 
 
-def _fitted(gradient: Tensor, wanted: Any) -> Tensor:
-    """In the precision and the shape of what it is the gradient of, as the engine hands it over."""
-    if gradient.dtype != wanted.dtype:
-        gradient = gradient.to(wanted.dtype)
-    return gradient if gradient.shape == tuple(wanted.shape) else gradient.sum_to_size(wanted.shape)
+def _converted(gradient: Tensor, target: Any) -> Tensor:
+    """Returns the gradient in the dtype and shape of its tensor, as the engine does."""
+    if gradient.dtype != target.dtype:
+        gradient = gradient.to(target.dtype)
+    return gradient if gradient.shape == tuple(target.shape) else gradient.sum_to_size(target.shape)

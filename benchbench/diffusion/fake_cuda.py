@@ -1,8 +1,7 @@
-"""CUDA that is only pretended: code runs on fake tensors, which have shapes, types and a device but no numbers.
+"""Runs CUDA code without a GPU, on fake tensors, which have a shape, a dtype and a device but no values.
 
-It shows what a GPU would be asked for without one: the memory that is live, kernels, copies, and tensors that are on
-the wrong device. ``fake_cuda`` is the pretence, ``fake_backbone`` a base model in it, ``LiveMemory`` and ``Counted``
-count.
+This shows the live memory, the kernels and the copies that a GPU would have, and tensors on the wrong device.
+``fake_cuda`` is the context, ``fake_backbone`` a base model in it; ``LiveMemory`` and ``OperationCounter`` count.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchbench.diffusion import fake_backward
 from benchbench.diffusion.fake_models import fake_backbone
-from benchbench.runtime.counting import DEVICE_OF, Counted, LiveMemory
+from benchbench.runtime.counting import DEVICE_OF, LiveMemory, OperationCounter
 
-__all__ = ["Counted", "LiveMemory", "fake_backbone", "fake_cuda"]
+__all__ = ["LiveMemory", "OperationCounter", "fake_backbone", "fake_cuda"]
 
-FLASH_WIDEST = 256  # width of a head up to which the flash kernel can be chosen; the VAE's one head has 512
+FLASH_MAX_WIDTH = 256  # of a head, for the flash kernel; the single head of the VAE has 512
 aten: Any = torch.ops.aten
 
 
 @contextlib.contextmanager
 def fake_cuda() -> Iterator[FakeTensorMode]:
-    """Within the block new tensors are fake, and ``device="cuda"`` works on any machine.
+    """Makes new tensors fake within the block, so that ``device="cuda"`` works on any machine.
 
-    Where a program asks for a tensor's value, the answer is made up: a number is 1, a mask holds everywhere. Attention
-    takes the kernel that a GPU would take, autocast works, and a backward pass needs no driver. Nothing that was made
-    within the block may be used after it: beware of functions that keep tensors.
+    Reading a value returns a constant: a number is 1, a mask is true everywhere. Attention uses the kernel that a GPU
+    would use, autocast works, and a backward pass needs no driver. Tensors made within the block must not be used after
+    it: beware of functions that cache tensors.
     """
     with contextlib.ExitStack() as stack:
         for target, name, value in (
@@ -50,20 +49,20 @@ def fake_cuda() -> Iterator[FakeTensorMode]:
         ):
             stack.enter_context(mock.patch.object(target, name, value))
         mode = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        stack.enter_context(_Answers())
+        stack.enter_context(_ConstantValues())  # type: ignore[no-untyped-call]
         stack.enter_context(fake_backward.freeing())
         yield mode
 
 
-class _Answers(TorchDispatchMode):
-    """Made-up answers where a program asks for the value of a fake tensor, and pinned memory, which fakes lack."""
+class _ConstantValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Returns constants for the values of fake tensors, and copies in place of pinned memory, which fakes lack."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is DEVICE_OF:
             return args[0].device
         name = func.overloadpacket.__name__
         if name == "_local_scalar_dense":
-            return _one(args[0].dtype)
+            return _constant_one(args[0].dtype)
         if name in ("is_nonzero", "equal"):
             return True
         if name == "nonzero":
@@ -73,7 +72,7 @@ class _Answers(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _one(dtype: torch.dtype) -> bool | int | float:
+def _constant_one(dtype: torch.dtype) -> bool | int | float:
     if dtype == torch.bool:
         return True
     return 1.0 if dtype.is_floating_point else 1
@@ -89,15 +88,16 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """The attention kernel that an NVIDIA GPU chooses; left alone, fake tensors take the one that keeps all scores.
+    """Calls the attention kernel that an NVIDIA GPU chooses; fake tensors would take one that keeps all scores.
 
-    Flash attention for half precision without a mask, else the memory-efficient kernel. Both keep one number a row.
+    This is flash attention in half precision without a mask, else the memory-efficient kernel. Both keep one number per
+    row.
     """
     if torch.is_autocast_enabled("cuda") and query.device.type == "cuda":
         query, key, value = (x.to(torch.get_autocast_dtype("cuda")) for x in (query, key, value))
     if query.device.type != "cuda":
         return _real_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
-    if attn_mask is None and query.dtype != torch.float32 and query.shape[-1] <= FLASH_WIDEST:
+    if attn_mask is None and query.dtype != torch.float32 and query.shape[-1] <= FLASH_MAX_WIDTH:
         out: Tensor = aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, scale=scale)[0]
         return out
     bias = None
@@ -111,12 +111,12 @@ def _attention(
 
 
 _real_attention = torch.nn.functional.scaled_dot_product_attention
-_real_deepcopy = torch.Tensor.__deepcopy__
+_real_deepcopy: Any = torch.Tensor.__deepcopy__
 _real_backward, _real_grad = torch.autograd.backward, torch.autograd.grad
 
 
 def _apply(module: Any, fn: Any, recurse: bool = True) -> Any:
-    """``Module._apply`` with new parameters; PyTorch's own exchanges tensors in place, which fakes do not allow."""
+    """Replaces ``Module._apply``: makes new parameters, since fake tensors cannot be exchanged in place."""
     if recurse:
         for child in module.children():
             child._apply(fn)
@@ -133,16 +133,17 @@ def _apply(module: Any, fn: Any, recurse: bool = True) -> Any:
 
 
 def _deepcopy(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
-    """A copy of the tensor alone; PyTorch's own copies a fake tensor's mode with it, and the process dies of that."""
+    """Returns a copy of a tensor; PyTorch's own copies the mode of a fake tensor, too, which crashes the process."""
     if not isinstance(tensor, FakeTensor):
-        return _real_deepcopy(tensor, memo)
+        real_copy: Tensor = _real_deepcopy(tensor, memo)
+        return real_copy
     if id(tensor) not in memo:
         with torch.no_grad():
             copied = tensor.detach().clone()
         is_parameter = isinstance(tensor, torch.nn.Parameter)
         memo[id(tensor)] = torch.nn.Parameter(copied, tensor.requires_grad) if is_parameter else copied
-    found: Tensor = memo[id(tensor)]
-    return found
+    result: Tensor = memo[id(tensor)]
+    return result
 
 
 def _list(x: Any) -> list[Any]:

@@ -1,4 +1,7 @@
-"""Training every weight of the UNet: made ready, saved as a diffusers folder, and loaded again."""
+"""Trains every weight of the UNet: unfreezes it, saves it as a diffusers folder, and loads it.
+
+Imports diffusers only inside a function: it takes seconds to load.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from benchbench.runtime.files import replacing_folder, sweep
 FOLDER = "unet"
 
 
-def train_all(policy: Policy) -> None:
+def make_trainable(policy: Policy) -> None:
     """Makes every weight of the UNet trainable, in float32; a frozen copy becomes the reference.
 
-    Load the backbone with ``backbones.load(..., unet_dtype="fp32")``. Where it computes in half precision both networks
-    do so under autocast, and the reference keeps in half precision the weights that autocast would round at each use,
-    those of linear and convolution layers: its predictions are the same bits in half the memory.
+    The backbone must come from ``backbones.load(..., unet_dtype="fp32")``. If it computes in half precision, both
+    networks run under autocast. The reference then stores the weights of linear and convolution layers in half
+    precision: autocast would round them at each use, so its predictions are bitwise the same in half the memory.
     """
     unet, dtype = policy.backbone.network, DTYPES[policy.backbone.dtype]
     policy.reference = copy.deepcopy(unet)
@@ -37,17 +40,17 @@ def train_all(policy: Policy) -> None:
 
 
 def save_unet(unet: Any, folder: Path) -> Path:
-    """Writes ``folder/unet`` in float32, whole or not at all; ``UNet2DConditionModel.from_pretrained`` reads it."""
+    """Writes ``folder/unet`` in float32, atomically; ``UNet2DConditionModel.from_pretrained`` reads it."""
     sweep(folder, FOLDER)
     with replacing_folder(folder / FOLDER) as temporary:
-        unet.save_pretrained(temporary, max_shard_size="100GB")  # one file, also of SDXL
+        unet.save_pretrained(temporary, max_shard_size="100GB")  # one file, for SDXL, too
     return folder / FOLDER
 
 
 def load_unet(folder: Path, backbone: Backbone) -> Any:
-    """A fine-tuned UNet in the backbone's precision and place, frozen.
+    """Returns a fine-tuned UNet in the backbone's precision and on its device, frozen.
 
-    Errors: CorruptError for a damaged file, and for weights that do not fill the network that its config.json names.
+    Raises CorruptError for a damaged file, and for weights that do not match the network in its config.json.
     """
     from diffusers import UNet2DConditionModel
 
@@ -59,10 +62,10 @@ def load_unet(folder: Path, backbone: Backbone) -> Any:
             local_files_only=True,
             output_loading_info=True,
         )
-        wrong = [name for key in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[key]]
-        if wrong:
-            raise ValueError(f"{len(wrong)} weights are missing or belong elsewhere, first {wrong[0]}")
-    except Exception as error:  # the libraries' errors have no common class: a file that is not what it says
+        mismatches = [name for key in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[key]]
+        if mismatches:
+            raise ValueError(f"{len(mismatches)} weights are missing or do not fit, first {mismatches[0]}")
+    except Exception as error:  # library errors have no common class; each means a file with wrong content
         raise CorruptError(
             f"the UNet in {folder} cannot be loaded",
             str(error).strip().splitlines()[0],

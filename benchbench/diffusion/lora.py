@@ -1,6 +1,8 @@
-"""The LoRA adapter: made, saved so that plain diffusers loads it, and loaded again.
+"""Adds a LoRA adapter to a UNet, saves it so that plain diffusers loads it, and loads it.
 
-Rank 4 on q, k, v and out of every attention, A ~ N(0, 1/r²) and B = 0, is what DDPO, D3PO and SPO released.
+The released code of DDPO, D3PO and SPO uses rank 4 on q, k, v and out of every attention, A ~ N(0, 1/r²) and B = 0.
+
+Imports diffusers and peft only inside functions: they take seconds to load.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
 def add_lora(unet: Any, rank: int, alpha: float, seed: int) -> None:
-    """Adds a fresh float32 adapter, a function of the seed on any device; the network must be frozen already."""
+    """Adds a new float32 adapter that depends on the seed alone, on any device; the network must be frozen."""
     from peft import LoraConfig
 
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=TARGETS))
@@ -33,20 +35,21 @@ def add_lora(unet: Any, rank: int, alpha: float, seed: int) -> None:
             continue
         parameter.data = parameter.data.float()
         if ".lora_A." in name:
-            draw = torch.Generator().manual_seed(hash64(seed, "lora", name))
-            parameter.data.copy_(torch.randn(parameter.shape, generator=draw) / rank)
+            generator = torch.Generator().manual_seed(hash64(seed, "lora", name))
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) / rank)
     lora_half.install(unet)
 
 
 def adapter_state(unet: Any) -> dict[str, Tensor]:
-    """The adapter's tensors by name."""
+    """Returns the adapter's tensors by name."""
     from peft.utils import get_peft_model_state_dict
 
-    return get_peft_model_state_dict(unet)
+    state: dict[str, Tensor] = get_peft_model_state_dict(unet)
+    return state
 
 
 def save_adapter(unet: Any, folder: Path) -> Path:
-    """Writes the adapter into ``folder``, whole or not at all; ``pipe.load_lora_weights(folder)`` reads it."""
+    """Writes the adapter into ``folder``, atomically; ``pipe.load_lora_weights(folder)`` reads it."""
     from diffusers import StableDiffusionPipeline
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(unet).items()}
@@ -57,14 +60,14 @@ def save_adapter(unet: Any, folder: Path) -> Path:
         StableDiffusionPipeline.save_lora_weights(
             folder, unet_lora_layers=state, unet_lora_adapter_metadata=config, weight_name=temporary.name
         )
-        temporary.write_bytes(_in_order(temporary.read_bytes()))
+        temporary.write_bytes(_sort_metadata(temporary.read_bytes()))
     return folder / WEIGHT_NAME
 
 
-def _in_order(file: bytes) -> bytes:
-    """The same safetensors file with its metadata in alphabetical order, as they are written in any.
+def _sort_metadata(file: bytes) -> bytes:
+    """Returns the safetensors file with its metadata sorted by name; safetensors writes them in any order.
 
-    Images are kept under the hash of the file: the same training made again must find them.
+    Images are stored under the hash of the file, so equal trainings must give equal files.
     """
     end = 8 + int.from_bytes(file[:8], "little")
     header = parse_object(file[8:end])
@@ -75,9 +78,9 @@ def _in_order(file: bytes) -> bytes:
 
 
 def load_adapter(unet: Any, path: Path) -> None:
-    """Puts a saved adapter on a network that has none, ready for inference.
+    """Puts a saved adapter on a network without adapter, for inference.
 
-    ``path`` is the file or its folder. Errors: CorruptError for a damaged file and for an adapter of another model.
+    ``path`` is the file or its folder. Raises CorruptError for a damaged file and for an adapter of another model.
     """
     from diffusers import StableDiffusionPipeline
 
@@ -87,22 +90,22 @@ def load_adapter(unet: Any, path: Path) -> None:
             f"{path} holds no adapter", f"there is no {file.name} in it", "name a finished run: bench list runs"
         )
     try:
-        saved = _read(file)
+        source = _open(file)
     except Exception as error:
         raise CorruptError(
             f"the adapter {file} is damaged", str(error), "train it again, or resume the run: bench train ... --resume"
         ) from error
     try:
         state, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
-            saved, return_lora_metadata=True, unet_config=unet.config
+            source, return_lora_metadata=True, unet_config=unet.config
         )
         state = _peft_names(state)
-        metadata = metadata or _own_config(file)
+        metadata = metadata or _adapter_config(file)
         unet.load_lora_adapter(state, prefix="unet", network_alphas=alphas, metadata=metadata, adapter_name="default")
-        fits = {name.split(".lora_")[0] for name in adapter_state(unet)}
-        asked = {name.removeprefix("unet.").split(".lora_")[0] for name in state}
-        if not asked or not asked <= fits:
-            raise ValueError(f"{len(asked - fits)} of its {len(asked)} layers are not in this model")
+        model_layers = {name.split(".lora_")[0] for name in adapter_state(unet)}
+        layers = {name.removeprefix("unet.").split(".lora_")[0] for name in state}
+        if not layers or not layers <= model_layers:
+            raise ValueError(f"{len(layers - model_layers)} of its {len(layers)} layers are not in this model")
     except (RuntimeError, ValueError, KeyError) as error:
         raise CorruptError(
             f"the adapter {file} belongs to another model",
@@ -113,8 +116,8 @@ def load_adapter(unet: Any, path: Path) -> None:
     lora_half.install(unet)
 
 
-def _read(file: Path) -> Path | dict[str, Tensor]:
-    """A safetensors file that can be opened, or the tensors of an old pickle, read as nothing but tensors."""
+def _open(file: Path) -> Path | dict[str, Tensor]:
+    """Returns the path of a valid safetensors file, or the tensors of a ``.bin`` file, read without running pickles."""
     if file.suffix == ".bin":
         tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
         return tensors
@@ -123,27 +126,27 @@ def _read(file: Path) -> Path | dict[str, Tensor]:
 
 
 def _peft_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names as peft has them, from any of the ways of writing them; an adapter of a text encoder is refused.
+    """Returns the tensors under peft's names. Raises ValueError for an adapter of a text encoder.
 
-    ``unet.X.to_q.lora_A.weight`` (peft, with or without the prefix), ``unet.X.to_q.lora.down.weight`` (diffusers), and
+    It reads ``unet.X.to_q.lora_A.weight`` (peft, or without prefix), ``unet.X.to_q.lora.down.weight`` (diffusers), and
     ``X.processor.to_q_lora.down.weight`` (the attention processors of diffusers up to 0.17, which DDPO and D3PO used).
     """
     from diffusers.utils import convert_unet_state_dict_to_peft
 
-    others = [name for name in state if name.startswith("text_encoder")]
-    if others:
-        raise ValueError(f"{len(others)} of its tensors are for the text encoder, which we do not change")
+    text_encoder = [name for name in state if name.startswith("text_encoder")]
+    if text_encoder:
+        raise ValueError(f"{len(text_encoder)} of its tensors are for the text encoder, which is not supported")
     plain = {}
     for name, tensor in state.items():
-        inner = name.removeprefix("base_model.model.").removeprefix("unet.")
-        plain[inner.replace(".processor.", ".")] = tensor
+        short_name = name.removeprefix("base_model.model.").removeprefix("unet.")
+        plain[short_name.replace(".processor.", ".")] = tensor
     return {f"unet.{name}": tensor for name, tensor in convert_unet_state_dict_to_peft(plain).items()}
 
 
-def _own_config(file: Path) -> dict[str, Any] | None:
-    """peft's adapter_config.json beside the file, which has the alpha; without one alpha is the rank."""
-    beside = file.parent / "adapter_config.json"
-    if not beside.is_file():
+def _adapter_config(file: Path) -> dict[str, Any] | None:
+    """Returns peft's adapter_config.json beside the file, which contains alpha; None: alpha is the rank."""
+    config_file = file.parent / "adapter_config.json"
+    if not config_file.is_file():
         return None
-    config = read_object(beside, "fetch the adapter again")
+    config = read_object(config_file, "fetch the adapter again")
     return {f"unet.{key}": value for key, value in config.items()}

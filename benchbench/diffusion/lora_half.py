@@ -1,13 +1,13 @@
-"""The adapter of a network in half precision: two small matrix products a layer, in the network's own precision.
+"""A fast LoRA path for a network in half precision: two small matrix products per layer, in the network's precision.
 
-peft computes the low-rank path in the precision of its weights, which are float32 masters: it casts every input and
-output, launches six kernels a layer, and doubles what a forward launches and moves. Here A and B are rounded to the
-network's precision, and y + s (x Aᵀ) Bᵀ is one product and one product-and-add; the queries, keys and values of an
-attention that read the same x share the first one. The rollout, the update and the evaluation of a trained adapter all
-take this path, so they round alike.
+peft computes the low-rank path in the precision of its float32 weights: it casts every input and output and launches
+six kernels per layer, which doubles the kernels and the memory traffic of a forward pass. Here A and B are rounded to
+the network's precision, and y + s (x Aᵀ) Bᵀ takes one product and one fused product-and-add; the queries, keys and
+values of an attention with the same input x share the first product. Rollout, update and evaluation all use this path,
+so they round alike.
 
-Merging the adapter into the weights would be cheaper still and wrong in training: the update of a young adapter lies
-below the resolution of a half-precision weight and would be rounded away.
+Merging the adapter into the weights would be faster still, but wrong in training: the early updates of an adapter are
+smaller than the resolution of a half-precision weight and would be rounded away.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 ADAPTER = "default"
-SHARED = (("to_q", "to_k", "to_v"), ("to_k", "to_v"))  # layers that read the same x in self- and in cross-attention
-_steps = 0  # optimiser steps of this process: a fused optimiser changes weights without raising their version
+SHARED = (("to_q", "to_k", "to_v"), ("to_k", "to_v"))  # layers with the same input, in self- and cross-attention
+_steps = 0  # optimizer steps of this process: a fused optimizer changes weights without increasing their version
 
 
 def _count_step(*_: Any) -> None:
@@ -34,11 +34,11 @@ def _count_step(*_: Any) -> None:
 register_optimizer_step_post_hook(_count_step)
 
 
-class Group:
-    """The adapters of layers that read the same x, in the order in which they are called: A [r, in], B [out, r] each.
+class LayerGroup:
+    """The adapters of layers with the same input x, in the order in which they are called: A [r, in], B [out, r] each.
 
-    A and B are float32 masters. Walks use copies in the network's precision, which are written in place, so that a
-    compiled block goes on with the tensors that it has seen.
+    A and B are float32 master weights. Forward passes without gradient use copies in the network's precision, which are
+    updated in place, so that a compiled block keeps using the same tensors.
     """
 
     def __init__(self, layers: Sequence[Any], dtype: torch.dtype) -> None:
@@ -48,52 +48,52 @@ class Group:
         self.ranks = [len(A) for A in self.A]
         self.half_A = torch.cat([A.detach() for A in self.A]).to(dtype)
         self.half_B = [B.detach().to(dtype, copy=True) for B in self.B]
-        self._seen = self._now()
-        self._low: dict[int, Sequence[Tensor]] = {}  # x Aᵀ of the layers still to be called, by thread
+        self._copied_version = self._version()
+        self._low_rank: dict[int, Sequence[Tensor]] = {}  # x Aᵀ for the layers not yet called, by thread
 
-    def _now(self) -> list[int]:
+    def _version(self) -> list[int]:
         return [*(master._version for master in (*self.A, *self.B)), _steps]
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Before a forward: renews the copies where a master may have changed, drops what a failed forward left."""
-        self._low.pop(get_ident(), None)
-        now = self._now()
-        if now != self._seen:
+        """Prepares a forward pass: updates copies of weights that may have changed, and clears a failed forward."""
+        self._low_rank.pop(get_ident(), None)
+        version = self._version()
+        if version != self._copied_version:
             self.half_A.copy_(torch.cat(self.A))
             for half, master in zip(self.half_B, self.B, strict=True):
                 half.copy_(master)
-            self._seen = now
+            self._copied_version = version
 
-    def low(self, place: int, x: Tensor) -> Tensor:
-        """x Aᵀ [rows, r] of the layer at this place; the first layer computes it for all."""
+    def project(self, position: int, x: Tensor) -> Tensor:
+        """Returns x Aᵀ [rows, r] for the layer at this position; the first layer computes it for all."""
         thread = 0 if torch.compiler.is_compiling() else get_ident()
-        if place == 0:
+        if position == 0:
             A = torch.cat(self.A).to(x.dtype) if torch.is_grad_enabled() else self.half_A
-            self._low[thread] = (x.reshape(-1, x.shape[-1]) @ A.T).split(self.ranks, dim=1)
-        made = self._low[thread]
-        if place == len(self.ranks) - 1:
-            del self._low[thread]
-        return made[place]
+            self._low_rank[thread] = torch.split(x.reshape(-1, x.shape[-1]) @ A.T, self.ranks, dim=1)
+        projections = self._low_rank[thread]
+        if position == len(self.ranks) - 1:
+            del self._low_rank[thread]
+        return projections[position]
 
 
 def install(unet: Any) -> None:
-    """Gives every plain LoRA layer of a half-precision network the path above; others keep peft's.
+    """Installs the fast path in every plain LoRA layer of a half-precision network; other layers keep peft's path.
 
-    A network in float32 keeps peft's path everywhere. Call it again after another adapter was loaded.
+    A network in float32 keeps peft's path everywhere. Call this again after another adapter was loaded.
     """
     dtype = next(unet.parameters()).dtype
     if dtype not in (torch.float16, torch.bfloat16):
         return
     for layer in unet.modules():
-        if hasattr(layer, "low_rank"):  # of an adapter that was replaced
+        if hasattr(layer, "low_rank"):  # left by a replaced adapter
             del layer.forward, layer.low_rank
     groups = []
     for layers in _groups(unet):
-        group = Group(layers, dtype)
+        group = LayerGroup(layers, dtype)
         groups.append(group)
-        for place, layer in enumerate(layers):
-            layer.low_rank = (group, place)
+        for position, layer in enumerate(layers):
+            layer.low_rank = (group, position)
             layer.forward = MethodType(_forward, layer)
 
     def begin(*_: Any) -> None:
@@ -106,7 +106,7 @@ def install(unet: Any) -> None:
 
 
 def _groups(unet: Any) -> Iterator[list[Any]]:
-    """Plain LoRA layers by the x that they read; a layer that shares it with no other stands alone."""
+    """Yields the plain LoRA layers grouped by common input; a layer with an input of its own comes alone."""
     from peft.tuners.lora.layer import Linear
 
     plain = {layer for layer in unet.modules() if isinstance(layer, Linear) and _is_plain(layer)}
@@ -132,12 +132,12 @@ def _is_plain(layer: Any) -> bool:
 
 
 def _forward(layer: Any, x: Tensor) -> Tensor:
-    """base(x) + s (x Aᵀ) Bᵀ for x [..., in]; the base alone while adapters are switched off."""
+    """Returns base(x) + s (x Aᵀ) Bᵀ for x [..., in]; base(x) while adapters are switched off."""
     y: Tensor = layer.base_layer(x)
     if layer.disable_adapters or ADAPTER not in layer.lora_A:
         return y
-    group, place = layer.low_rank
-    low, flat, scale = group.low(place, x), y.reshape(-1, y.shape[-1]), group.scales[place]
+    group, position = layer.low_rank
+    projected, flat, scale = group.project(position, x), y.reshape(-1, y.shape[-1]), group.scales[position]
     if torch.is_grad_enabled():
-        return torch.addmm(flat, low, group.B[place].to(x.dtype).T, alpha=scale).reshape(y.shape)
-    return flat.addmm_(low, group.half_B[place].T, alpha=scale).reshape(y.shape)
+        return torch.addmm(flat, projected, group.B[position].to(x.dtype).T, alpha=scale).reshape(y.shape)
+    return flat.addmm_(projected, group.half_B[position].T, alpha=scale).reshape(y.shape)

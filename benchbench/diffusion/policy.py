@@ -1,4 +1,4 @@
-"""The policy: a UNet that is trained, under classifier-free guidance, as a distribution over the next latents."""
+"""The policy: a trained UNet under classifier-free guidance, as a distribution over the next latents."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from benchbench.runtime.memory import Splitter
 from benchbench.runtime.precision import tf32
 from benchbench.types import Cond
 
-TEXTS_AT_A_TIME = 64
-TEXTS_KEPT = 512  # prompts: most sets whole, and memory flat in larger ones; in fp32 120 MB of SD 1.5, 320 of SDXL
+PROMPTS_AT_A_TIME = 64
+CACHED_PROMPTS = 512  # more than most prompt sets have; in fp32 120 MB for SD 1.5, 320 MB for SDXL
 
 
 @dataclass
 class Policy:
-    """pi_theta(x_{k-1} | x_k, c) of a backbone and a schedule.
+    """pi_theta(x_{k-1} | x_k, c) for a backbone and a schedule.
 
-    The reference policy is the same network with its adapter switched off, or, where every weight is trained, the
-    frozen copy ``reference``; without either the two are one.
+    The reference policy is the same network without its adapter, or, where every weight is trained, the frozen copy
+    ``reference``. Without adapter and copy it is the policy itself.
     """
 
     backbone: Backbone
@@ -43,39 +43,39 @@ class Policy:
     processes: ProcessGroup = field(default_factory=ProcessGroup)
     reference: Any = None
     rows_at_once: int | None = None
-    """Rows of one forward with gradient, where a trainer has chosen them: the shape in which updates round."""
-    _texts: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
+    """Rows per forward with gradient, set by the trainer: rounding depends on the shape of a batch."""
+    _embeddings: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
     denoising: Splitter = field(default_factory=lambda: Splitter("denoising", row="image"))
-    reading: Splitter = field(default_factory=lambda: Splitter("reading prompts", TEXTS_AT_A_TIME, row="prompt"))
-    _lock: Lock = field(default_factory=Lock)  # of what rows that are evaluated side by side share
-    _adapted: list[Any] = field(default_factory=list)  # the layers with an adapter, looked for once
+    reading: Splitter = field(default_factory=lambda: Splitter("reading prompts", PROMPTS_AT_A_TIME, row="prompt"))
+    _lock: Lock = field(default_factory=Lock)  # guards the embeddings and the cost when rows run in parallel threads
+    _adapted: list[Any] = field(default_factory=list)  # cache of the layers with an adapter
 
     @cached_property
     def decoder(self) -> Decoder:
-        """From latents to images."""
+        """The decoder from latents to images."""
         return Decoder(self.backbone)
 
     def encode(self, prompts: Sequence[str]) -> Cond:
-        """Text embeddings of N prompts, [N, L, D]; those of the last ``TEXTS_KEPT`` distinct prompts are kept."""
-        wanted = list(dict.fromkeys([*prompts, ""]))
+        """Returns the text embeddings of N prompts, [N, L, D]; caches the last ``CACHED_PROMPTS`` distinct prompts."""
+        distinct = list(dict.fromkeys([*prompts, ""]))
         with self._lock:
-            found = {prompt: self._texts[prompt] for prompt in wanted if prompt in self._texts}
-        new = [prompt for prompt in wanted if prompt not in found]
+            embedded = {prompt: self._embeddings[prompt] for prompt in distinct if prompt in self._embeddings}
+        new = [prompt for prompt in distinct if prompt not in embedded]
         if new:
             for rows, embeddings in self.reading.parts(lambda rows: text.encode(self.backbone, new[rows]), len(new)):
-                found.update(zip(new[rows], embeddings, strict=True))
+                embedded.update(zip(new[rows], embeddings, strict=True))
         with self._lock:
-            for prompt in wanted:
-                self._texts[prompt] = found[prompt]
-                self._texts.move_to_end(prompt)
-            while len(self._texts) > TEXTS_KEPT:
-                self._texts.popitem(last=False)
-        return text.condition(self.backbone, [found[p] for p in prompts], found[""])
+            for prompt in distinct:
+                self._embeddings[prompt] = embedded[prompt]
+                self._embeddings.move_to_end(prompt)
+            while len(self._embeddings) > CACHED_PROMPTS:
+                self._embeddings.popitem(last=False)
+        return text.condition(self.backbone, [embedded[prompt] for prompt in prompts], embedded[""])
 
     def eps(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
-        """Guided noise prediction e = e_null + w (e_text - e_null), float32 [N, C, h, w], in one batched call.
+        """Returns the guided noise prediction e = e_null + w (e_text - e_null), float32 [N, C, h, w], in one call.
 
-        w = 1 is the text branch alone. Gradients, where enabled, flow through both branches.
+        w = 1 evaluates the text branch alone. Gradients, where enabled, flow through both branches.
         """
         tau = self.schedule.tau[k].expand(len(x))
         if self.guidance_scale == 1:
@@ -88,14 +88,14 @@ class Policy:
         return e
 
     def _network(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-        """The network's own noise prediction, float32 [N, C, h, w], in the backbone's precision."""
+        """Returns the unguided noise prediction, float32 [N, C, h, w], computed in the backbone's precision."""
         with self.arithmetic():
-            return text.noise(self.backbone.network, x, tau, cond)
+            return text.predict_noise(self.backbone.network, x, tau, cond)
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-        """Noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N].
+        """Returns the noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N].
 
-        Without gradient, rows that are too many for the memory go through the network in parts.
+        Without gradient, a batch too large for the memory is evaluated in parts.
         """
 
         def part(rows: slice) -> Tensor:
@@ -106,7 +106,7 @@ class Policy:
         return part(slice(0, len(x))) if torch.is_grad_enabled() else self._in_shares(part, x)
 
     def _count(self, x: Tensor, guided: bool) -> None:
-        """Counts an evaluation of the rows x, once it is done: an attempt that runs out of memory counts nothing."""
+        """Counts an evaluation of the rows x after it succeeded: an attempt that runs out of memory counts nothing."""
         gradient = torch.is_grad_enabled()
         checkpointed = gradient and getattr(self.backbone.network, "is_gradient_checkpointing", False)
         with self._lock:
@@ -114,23 +114,23 @@ class Policy:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Counts all work within the block as forwards of an evaluation, and as nothing else."""
-        own, self.cost = self.cost, Cost()
+        """Counts all work within the block as forwards of an evaluation only."""
+        run_cost, self.cost = self.cost, Cost()
         try:
             yield
         finally:
-            own.eval_forwards += self.cost.forwards
-            self.cost = own
+            run_cost.eval_forwards += self.cost.forwards
+            self.cost = run_cost
 
     def reference_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-        """The same of the reference policy, without gradient."""
+        """Returns ``predict`` of the reference policy, without gradient."""
         with torch.no_grad(), self.adapter_off():
             return self.predict(x, tau, cond)
 
     def step(self, x: Tensor, k: Index, cond: Cond) -> Step:
-        """The distribution of the next latents, from float32 latents x_k [N, C, h, w].
+        """Returns the distribution of the next latents for float32 latents x_k [N, C, h, w].
 
-        Without gradient, rows that are too many for the memory go through the network in parts.
+        Without gradient, a batch too large for the memory is evaluated in parts.
         """
         if torch.is_grad_enabled():  # a gradient does not pass between processes
             return self.schedule.step(x, self.eps(x, k, cond), k)
@@ -141,36 +141,36 @@ class Policy:
         return self.schedule.step(x, self._in_shares(part, x), k)
 
     def _in_shares(self, part: Callable[[slice], Tensor], x: Tensor) -> Tensor:
-        """``part`` of all rows of x: this process's share of them in parts that fit, the others' from the others."""
+        """Returns ``part`` for all rows of x: each process computes its share, in parts that fit its memory."""
 
         def share(rows: slice) -> Tensor:
-            def fits(some: slice) -> Tensor:
-                return part(slice(rows.start + some.start, rows.start + some.stop))
+            def offset_part(local: slice) -> Tensor:
+                return part(slice(rows.start + local.start, rows.start + local.stop))
 
-            return self.denoising(fits, rows.stop - rows.start)
+            return self.denoising(offset_part, rows.stop - rows.start)
 
         return self.processes.sharded_rows(len(x), x.shape[1:], share)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Takes back the counts of an attempt that fails, since the same work is done again."""
-        before = replace(self.cost)
+        """Restores the counters if the block fails, since the same work is done again."""
+        old_cost = replace(self.cost)
         try:
             yield
         except Exception:
-            self.cost = before
+            self.cost = old_cost
             raise
 
     def reference_step(self, x: Tensor, k: Index, cond: Cond) -> Step:
-        """The same of the reference policy, without gradient."""
+        """Returns ``step`` of the reference policy, without gradient."""
         with torch.no_grad(), self.adapter_off():
             return self.step(x, k, cond)
 
     @torch.no_grad()
     def log_probs(self, x: Tensor, x_next: Tensor, k: Tensor, cond: Cond) -> Tensor:
-        """Log-probs float32 [N] of the steps x -> x_next, computed in the batch shapes of an update of these N rows.
+        """Returns log-probs float32 [N] of the steps x -> x_next, in the batch shapes of an update of these N rows.
 
-        Those are each process's share of the rows, ``rows_at_once`` at a time.
+        These are the process's share of the rows, ``rows_at_once`` at a time.
         """
 
         def share(rows: slice) -> Tensor:
@@ -181,47 +181,47 @@ class Policy:
         return self.processes.sharded_rows(len(x), (), share)
 
     def arithmetic(self) -> AbstractContextManager[None]:
-        """TF32 inside the block where the backbone computes in it; a backward pass needs the block as well."""
+        """Returns a context that allows TF32 if the backbone uses it; a backward pass needs the context, too."""
         return tf32() if self.backbone.dtype == "tf32" else nullcontext()
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
-        """Does not charge the work within the block to the run: checks before the first step use it."""
-        own, self.cost = self.cost, Cost()
+        """Does not count the work within the block; checks before the first step use it."""
+        run_cost, self.cost = self.cost, Cost()
         try:
             yield
         finally:
-            self.cost = own
+            self.cost = run_cost
 
     @contextmanager
     def adapter_off(self) -> Iterator[None]:
-        """The reference within the block: ``backbone.network`` is the base model, whichever way it is trained."""
-        own, unet = self.backbone, self.backbone.network
+        """Makes the policy the reference within the block: ``backbone.network`` is the base model."""
+        backbone, network = self.backbone, self.backbone.network
         if self.reference is not None:
-            self.backbone = replace(own, network=self.reference)
+            self.backbone = replace(backbone, network=self.reference)
             try:
                 yield
             finally:
-                self.backbone = own
-        elif getattr(unet, "peft_config", None):
-            self._switch(False)
+                self.backbone = backbone
+        elif getattr(network, "peft_config", None):
+            self._enable_adapter(False)
             try:
                 yield
             finally:
-                self._switch(True)
+                self._enable_adapter(True)
         else:
             yield
 
     @property
     def threads(self) -> int:
-        """How many may ask the network side by side: one on GPUs, of several processes, and where it is compiled."""
+        """The number of threads for evaluation: 1 on GPUs, with several processes, and for a compiled network."""
         if self.backbone.device.type != "cpu" or self.processes.size > 1:
             return 1
         compiled = any(module._compiled_call_impl is not None for module in self.backbone.network.modules())
         return 1 if compiled else torch.get_num_threads()
 
-    def _switch(self, on: bool) -> None:
-        """What diffusers' enable_adapters and disable_adapters do, without walking through the network each time."""
+    def _enable_adapter(self, on: bool) -> None:
+        """Switches the adapter on or off; diffusers' enable_adapters would search the whole network each time."""
         from peft.tuners.tuners_utils import BaseTunerLayer
 
         if not self._adapted:
@@ -230,11 +230,11 @@ class Policy:
             layer.enable_adapters(on)
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """The trainable parameters, in the network's order."""
+        """Returns the trainable parameters, in the network's order."""
         return [p for p in self.backbone.network.parameters() if p.requires_grad]
 
 
 def make_policy(backbone: Backbone, steps: int, eta: float, guidance_scale: float) -> Policy:
-    """A policy over the backbone's own noise schedule."""
+    """Returns a policy over the backbone's own noise schedule."""
     schedule = Schedule.from_config(backbone.scheduler_config, steps, eta).to(backbone.device)
     return Policy(backbone, schedule, guidance_scale)

@@ -1,4 +1,4 @@
-"""Images of a policy, for evaluation."""
+"""Generates images of a policy, for evaluation."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ from benchbench.noise import Noise, Sample
 
 @torch.no_grad()
 def sample(policy: Policy, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
-    """uint8 [N, H, W, 3], each image a function of (seed, its sample) alone whatever the batch."""
+    """Returns uint8 [N, H, W, 3]; each image depends on the seed and its sample alone, not on the batch."""
     return to_uint8(policy.decoder(walk(policy, samples, noise)))

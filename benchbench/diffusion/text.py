@@ -1,4 +1,4 @@
-"""Prompts as a UNet's conditions: of one text encoder in SD 1.x and 2.x, of two and the image's size in SDXL."""
+"""Encodes prompts as conditions of a UNet: one text encoder in SD 1.x and 2.x; two and the image size in SDXL."""
 
 from __future__ import annotations
 
@@ -11,55 +11,56 @@ import torch
 from torch import Tensor
 
 from benchbench.diffusion.backbones import Backbone
-from benchbench.noise import hand_over
+from benchbench.noise import copy_to_device
 from benchbench.types import Cond
 
 Embedding = tuple[Tensor, Tensor | None]
-"""Of one prompt: [L, D], and SDXL's pooled projection [P]."""
-_COMPANY: WeakKeyDictionary[Any, dict[int, bool]] = WeakKeyDictionary()
-"""The answers of ``_company_matters``, by text encoder and number of threads."""
+"""The embedding of one prompt: [L, D], and for SDXL the pooled projection [P]."""
+_batch_dependence: WeakKeyDictionary[Any, dict[int, bool]] = WeakKeyDictionary()
+"""The results of ``_depends_on_batch``, by text encoder and number of threads."""
 
 
 @torch.no_grad()
 def encode(backbone: Backbone, prompts: list[str]) -> list[Embedding]:
-    """Each prompt's embedding, as the model's own pipeline makes it.
+    """Returns the embedding of each prompt, as the model's own pipeline makes it.
 
-    SDXL: the states before the last layer of both encoders side by side, and the second one's projected summary.
+    For SDXL it is the concatenated penultimate hidden states of both encoders, and the pooled projection of the second.
 
-    On some CPUs each prompt is read alone: where the last bits of an embedding depend on how many prompts are read with
-    it, they would depend on what has been read before, and a run that was resumed would differ from one that was not.
+    On some CPUs each prompt is encoded alone. There, the last bits of an embedding depend on the batch size, and so on
+    which prompts are cached already: a resumed run would differ from an uninterrupted one.
     """
-    if len(prompts) > 1 and backbone.device.type == "cpu" and _company_matters(backbone):
-        return [embedding for prompt in prompts for embedding in _read(backbone, [prompt])]
-    return _read(backbone, prompts)
+    if len(prompts) > 1 and backbone.device.type == "cpu" and _depends_on_batch(backbone):
+        return [embedding for prompt in prompts for embedding in _encode_batch(backbone, [prompt])]
+    return _encode_batch(backbone, prompts)
 
 
-def _company_matters(backbone: Backbone) -> bool:
-    """Tries once per number of threads whether this CPU rounds a prompt differently when others are read with it.
+def _depends_on_batch(backbone: Backbone) -> bool:
+    """Returns whether this CPU rounds an embedding differently in a batch; tested once per number of threads.
 
-    It was seen on processors without AVX-512, for two prompts as for many.
+    This was seen on processors without AVX-512, from two prompts on.
     """
-    seen = _COMPANY.setdefault(backbone.text_encoder, {})
+    results = _batch_dependence.setdefault(backbone.text_encoder, {})
     threads = torch.get_num_threads()
-    if threads not in seen:
-        words = [f"{number} things" for number in range(16)]
-        alone = _read(backbone, words[:1])[0][0]
-        seen[threads] = not all(torch.equal(_read(backbone, words[:n])[0][0], alone) for n in (2, 5, 16))
-    return seen[threads]
+    if threads not in results:
+        prompts = [f"{number} things" for number in range(16)]
+        single = _encode_batch(backbone, prompts[:1])[0][0]
+        batches = (_encode_batch(backbone, prompts[:n])[0][0] for n in (2, 5, 16))
+        results[threads] = not all(torch.equal(embedding, single) for embedding in batches)
+    return results[threads]
 
 
-def _read(backbone: Backbone, prompts: list[str]) -> list[Embedding]:
+def _encode_batch(backbone: Backbone, prompts: list[str]) -> list[Embedding]:
     encoder, tokens = backbone.text_encoder, _tokens(backbone, backbone.tokenizer, prompts)
     if backbone.text_encoder_2 is None:
-        # SD 1.x ignores the padding mask and SD 2.x does too, unless its text encoder's config says otherwise
+        # SD 1.x and 2.x ignore the padding mask, unless the text encoder's config says otherwise
         mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", False) else None
         return [(row, None) for row in encoder(tokens.input_ids, attention_mask=mask)[0]]
-    first = encoder(tokens.input_ids, output_hidden_states=True)
-    second = backbone.text_encoder_2(
+    output = encoder(tokens.input_ids, output_hidden_states=True)
+    output_2 = backbone.text_encoder_2(
         _tokens(backbone, backbone.tokenizer_2, prompts).input_ids, output_hidden_states=True
     )
-    states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-    return list(zip(states, second.text_embeds, strict=True))
+    states = torch.cat([output.hidden_states[-2], output_2.hidden_states[-2]], dim=-1)
+    return list(zip(states, output_2.text_embeds, strict=True))
 
 
 def _tokens(backbone: Backbone, tokenizer: Any, prompts: list[str]) -> Any:
@@ -69,7 +70,7 @@ def _tokens(backbone: Backbone, tokenizer: Any, prompts: list[str]) -> Any:
 
 
 def condition(backbone: Backbone, rows: Sequence[Embedding], empty: Embedding) -> Cond:
-    """The conditions of N prompts. SDXL is told that its images are whole and of its own size."""
+    """Returns the conditions of N prompts. For SDXL they say that images are uncropped and of the model's own size."""
     text, null = torch.stack([row for row, _ in rows]), empty[0][None]
     pooled = [vector for _, vector in rows if vector is not None]
     if not pooled or empty[1] is None:
@@ -77,22 +78,24 @@ def condition(backbone: Backbone, rows: Sequence[Embedding], empty: Embedding) -
     size, null_pooled = backbone.image_size, empty[1][None]
     if backbone.zeros_for_empty:
         null, null_pooled = torch.zeros_like(null), torch.zeros_like(null_pooled)
-    ids = hand_over(torch.tensor([[size, size, 0, 0, size, size]], dtype=text.dtype), text.device)
+    ids = copy_to_device(torch.tensor([[size, size, 0, 0, size, size]], dtype=text.dtype), text.device)
     return Cond(text, null, torch.stack(pooled), null_pooled, ids.repeat(len(rows), 1))
 
 
 def with_null(cond: Cond, rows: int) -> Cond:
-    """2N rows for guidance: the empty prompt N times, then the prompts."""
+    """Returns 2N rows for guidance: the empty prompt N times, then the prompts."""
     if cond.pooled is None or cond.null_pooled is None:
         return replace(cond, text=torch.cat([cond.null.expand(rows, -1, -1), cond.text]))
     pooled = torch.cat([cond.null_pooled.expand(rows, -1), cond.pooled])
     return replace(cond.repeat(2), text=torch.cat([cond.null.expand(rows, -1, -1), cond.text]), pooled=pooled)
 
 
-def noise(unet: Any, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-    """The network's noise prediction, float32 [N, C, h, w], at latents x [N, C, h, w] and timesteps tau [N]."""
-    x = x.to(next(unet.parameters()).dtype)  # unet.dtype would look at every weight, at every step
+def predict_noise(network: Any, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
+    """Returns the noise prediction, float32 [N, C, h, w], for latents x [N, C, h, w] and timesteps tau [N]."""
+    x = x.to(next(network.parameters()).dtype)  # network.dtype would inspect every weight, at every step
     if cond.pooled is None:
-        return unet(x, tau, cond.text).sample.float()
-    added = {"text_embeds": cond.pooled, "time_ids": cond.time_ids}
-    return unet(x, tau, cond.text, added_cond_kwargs=added).sample.float()
+        prediction: Tensor = network(x, tau, cond.text).sample
+    else:
+        added = {"text_embeds": cond.pooled, "time_ids": cond.time_ids}
+        prediction = network(x, tau, cond.text, added_cond_kwargs=added).sample
+    return prediction.float()

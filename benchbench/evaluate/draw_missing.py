@@ -75,7 +75,7 @@ def _in_threads(
     threads: int,
 ) -> Generator[Sequence[Sample], None, None]:
     """Yields parts of batches. The thread that generated a part writes it, since other cores are generating too."""
-    from benchbench.runtime.cpu_threads import side_by_side
+    from benchbench.runtime.cpu_threads import run_in_threads
 
     def draw_and_write(rows: slice) -> None:
         for part, pixels in splitter.parts(lambda part: draw(_within(rows, part)), rows.stop - rows.start):
@@ -85,7 +85,7 @@ def _in_threads(
 
     batches = [slice(start, min(start + batch_size, len(order))) for start in range(0, len(order), batch_size)]
     incomplete = [batch for batch in batches if not missing.isdisjoint(order[batch])]
-    for rows, _ in side_by_side(draw_and_write, incomplete, threads):
+    for rows, _ in run_in_threads(draw_and_write, incomplete, threads):
         yield order[rows]
 
 

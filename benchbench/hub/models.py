@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbench import defaults
-from benchbench.defaults import OTHER_VAE, split_model
+from benchbench.defaults import VAE_SEPARATOR, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.hub.hf_cache import cached_file
 from benchbench.runtime.hashing import cached_sha256, text_sha256
@@ -93,7 +93,7 @@ def vae_folder(vae: str) -> Path:
     raise MissingError(
         f"the VAE {vae} is not on this machine",
         "it is neither a folder with a config.json and safetensors, nor in the Hugging Face cache",
-        f"bench fetch --models MODEL{OTHER_VAE}{vae}",
+        f"bench fetch --models MODEL{VAE_SEPARATOR}{vae}",
     )
 
 

@@ -112,7 +112,7 @@ class GradientDirection(StateProtocol[DirectionSettings]):
         _select_parameters(network, settings)
         rows = []
         splitter = Splitter(
-            "in the gradient of a pair", row="pair", graph=True, further=lambda: recompute_activations(network)
+            "in the gradient of a pair", row="pair", graph=True, last_resort=lambda: recompute_activations(network)
         )
 
         def measure_pair(pair: StepPairs) -> dict[str, float]:
@@ -128,7 +128,7 @@ class GradientDirection(StateProtocol[DirectionSettings]):
                 for i in range(len(batch)):
                     pair = batch[i : i + 1]
                     if float(pair.weight):
-                        values = splitter.again(partial(measure_pair, pair), 1)
+                        values = splitter.with_restarts(partial(measure_pair, pair), 1)
                         rows.append(identity([sample], int(pair.k)).assign(**values))
         columns = ["prompt_index", "prompt", "sample", "k", *VALUES]
         return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)

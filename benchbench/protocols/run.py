@@ -43,7 +43,7 @@ def parse_settings(protocol: PaperProtocol[Any], quick: bool, overrides: Sequenc
     for text in overrides:
         key, equals, raw = text.partition("=")
         if equals:
-            values[key.strip()] = config.value(raw)
+            values[key.strip()] = config.parse_value(raw)
         else:
             errors.append(f"{text!r} is not of the form key=value")
     try:

@@ -211,7 +211,7 @@ def completions(
             return torch.cat(noises).to(backbone.device, non_blocking=True)
 
         with probe.policy.attempt():
-            for visit in rollout(probe.policy, cond[index], x[index], draw, first=k, step=step[index]):
+            for visit in rollout(probe.policy, cond[index], x[index], draw, first_k=k, step=step[index]):
                 last = visit.x
             prompts = [samples[i].prompt for i, _ in part_rows]
             return probe.step_reward(last, prompts, f"the end of a walk from step {k}")

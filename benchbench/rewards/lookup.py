@@ -57,7 +57,7 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
         return mix.canonical(",".join(f"{registered}={weight}" for (registered, _), weight in members)), "; ".join(
             notes
         ) or None
-    prefix = defaults.of(model).own_rewards
+    prefix = defaults.of(model).reward_prefix
     stand_in = f"{prefix}{name}"
     if prefix and stand_in in registry.names("rewards"):
         return stand_in, f"on the {defaults.split_model(model)[0]} model the reward {name!r} is {stand_in!r}"
@@ -80,5 +80,5 @@ def present() -> tuple[list[str], dict[str, str]]:
 
 def fits(name: str, model: str) -> bool:
     """Returns whether a reward can score a base model's images: one of the model's own rewards, if it has any."""
-    prefix = defaults.of(model).own_rewards
-    return name.startswith(prefix) if prefix else not name.startswith(defaults.OWN_REWARDS)
+    prefix = defaults.of(model).reward_prefix
+    return name.startswith(prefix) if prefix else not name.startswith(defaults.REWARD_PREFIXES)

@@ -1,1 +1,1 @@
-"""The machine: memory, precision, and CUDA that is only pretended."""
+"""The machine: files, hashes, memory, precision, threads, processes, jobs, progress and provenance."""

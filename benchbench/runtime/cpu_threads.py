@@ -1,4 +1,4 @@
-"""Rows side by side on a CPU's cores: small layers are too short to be shared out among them."""
+"""Runs parts of a batch in parallel threads on a CPU; the layers are too small to be split among cores themselves."""
 
 from __future__ import annotations
 
@@ -10,65 +10,65 @@ from typing import TypeVar
 
 import torch
 
-FEWEST = 16  # rows a core; below that a call costs more than sharing its layers out would lose
+MIN_ROWS = 16  # per thread; with fewer the overhead of a call is larger than the gain
 T = TypeVar("T")
 
 
-def side_by_side(
+def run_in_threads(
     run: Callable[[slice], T], batches: Sequence[slice], threads: int
 ) -> Generator[tuple[slice, T], None, None]:
-    """``run``, without gradient, of every batch of rows in parts, as many at a time as there are threads for.
+    """Yields each part of the batches with the result of ``run`` for it, without gradient, as soon as it is done.
 
-    Each part comes once it is done, with its rows; a thread that is free goes on with the next one, of any batch. How a
-    batch is cut, and on how many threads a part runs, is a function of its own rows, so that it has the same bits in
-    any company; parts change rounding alone. ``run`` changes nothing that another part reads. Where one fails, or the
-    caller closes this early, those that have begun are waited for and no other is begun.
+    A free thread takes the next part, of any batch. The parts of a batch, and the threads of each part, depend on the
+    size of that batch alone, so a batch gives the same bits whatever runs beside it; cutting changes rounding only.
+    ``run`` must not change data that another part reads. Where a part fails, or the caller closes the generator, the
+    running parts are waited for and no further part starts.
     """
-    cut = [_parts(batch, threads) for batch in batches]
-    work = [(part, max(1, threads // len(parts))) for parts in cut for part in parts]
+    cut_batches = [_parts(batch, threads) for batch in batches]
+    tasks = [(part, max(1, threads // len(parts))) for parts in cut_batches for part in parts]
 
-    @torch.no_grad()  # which, as the number of threads, every thread is told for itself
-    def alone(part: slice) -> T:
+    @torch.no_grad()  # holds for one thread only, as does the number of threads
+    def run_part(part: slice) -> T:
         return run(part)
 
-    def beside_others(part: slice, share: int) -> T:
-        torch.get_num_threads()  # a new thread takes up the common number when first asked, and would forget its own
-        torch.set_num_threads(share)
-        return alone(part)
+    def run_in_pool(part: slice, part_threads: int) -> T:
+        torch.get_num_threads()  # its first call in a thread sets the global number, so it must come first
+        torch.set_num_threads(part_threads)
+        return run_part(part)
 
-    if len(work) == len(cut):  # nothing is cut
-        for part, _ in work:
-            yield part, alone(part)
+    if len(tasks) == len(cut_batches):  # no batch was cut
+        for part, _ in tasks:
+            yield part, run_part(part)
         return
-    left, running, before = iter(work), dict[Future[T], slice](), torch.get_num_threads()
+    remaining, running, threads_before = iter(tasks), dict[Future[T], slice](), torch.get_num_threads()
 
     def start(count: int) -> None:
-        for part, share in islice(left, count):
-            running[_pool(threads).submit(beside_others, part, share)] = part
+        for part, part_threads in islice(remaining, count):
+            running[_pool(threads).submit(run_in_pool, part, part_threads)] = part
 
     try:
-        start(threads // min(share for _, share in work))
+        start(threads // min(part_threads for _, part_threads in tasks))
         while running:
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                part, found = running.pop(done), done.result()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                part, result = running.pop(future), future.result()
                 start(1)
-                yield part, found
+                yield part, result
     finally:
         try:
             wait(running)
         finally:
-            torch.set_num_threads(before)  # that of threads to come
+            torch.set_num_threads(threads_before)  # also the number of threads created later
 
 
 def _parts(batch: slice, threads: int) -> list[slice]:
-    """A batch in equal parts, one a thread while they are large enough."""
+    """Returns the batch in equal parts: one per thread, or fewer so that each has at least MIN_ROWS rows."""
     rows = batch.stop - batch.start
-    count = max(1, min(threads, rows // FEWEST))
+    count = max(1, min(threads, rows // MIN_ROWS))
     ends = [batch.start + rows * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that stay: what they have freed the C library keeps for each by itself, and new ones would not get it."""
+    """Returns a pool that lives as long as the process: glibc keeps freed memory per thread for its next use."""
     return ThreadPoolExecutor(threads, thread_name_prefix="rows")

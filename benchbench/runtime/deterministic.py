@@ -1,4 +1,4 @@
-"""Kernels that give the same bits every time, where a GPU has them."""
+"""Deterministic kernels, where a GPU has them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 def use_deterministic_kernels() -> None:
-    """Makes PyTorch choose kernels that repeat their bits; to be called before anything runs on a GPU.
+    """Makes PyTorch choose deterministic kernels, which are slower; call it before anything runs on a GPU.
 
-    It costs speed. Where an operation has no such kernel PyTorch warns and takes the one there is.
+    PyTorch warns where an operation has no deterministic kernel. Imports torch only here, after the variable is set.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
     import torch

@@ -1,14 +1,14 @@
-"""The processes of one run: each computes a share of the rows, and all of them hold the same whole.
+"""The processes of one run: each computes a share of the rows, and all of them hold the full result.
 
-Every process walks through the same program with the same samples, the same statistics and the same random choices, so
-that a method need not know how many there are. Where rows are computed - the network, the reward, the gradient - a
-process makes its own share and the shares are put together. There are two ways to speak: a sum of tensors and an
-exchange of small JSON values. Only the engine uses them.
+Every process runs the same program with the same samples, statistics and random choices, so that a method need not know
+how many processes there are. Where rows are computed (network, reward, gradient), a process computes its share and the
+shares are combined. Processes communicate by sums of tensors and by an exchange of small JSON values; only the engine
+uses these.
 
-An error must not leave the others waiting. One that strikes within a share is kept, the process goes on in step with
-zeros in the place of its rows, and at the end of the block (``together``) all of them raise it. One outside of shares
-is raised by all, since all do the same there; only memory may be short for one alone, and that process ends, upon which
-the others fail or are ended by the launcher.
+An error must not leave other processes waiting. An error within a share is stored, the process continues with zeros for
+its rows, and all processes raise the error at the end of the block (``raise_on_all``). An error outside of shares
+occurs in all processes, since all do the same there. The exception is out of memory in one process: it ends, and the
+others fail or the launcher ends them.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from torch import Tensor
 from benchbench import errors
 from benchbench.errors import BenchError, RunError
 
-SMALL = 1020  # bytes of a value that goes in one message
-BUCKET = 2**24  # numbers summed in one go: many small gradients cost one message
+SMALL = 1020  # bytes; a value up to this size is sent in one message
+BUCKET = 2**24  # numbers per all-reduce: many small gradients share one message
 
 
 class LostError(RunError):
-    """Another process has ended without a word, so nothing can be agreed on with it any more."""
+    """Another process has ended or does not answer, so that nothing can be exchanged with it."""
 
 
 class ProcessGroup:
-    """This process among ``size``; one that is alone shares nothing and loses no time."""
+    """The ``size`` processes of a run, as process ``rank`` sees them; with size 1 nothing is communicated."""
 
     def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu") -> None:
         self.rank, self.size, self.device = rank, size, torch.device(device)
         self.sharding = False
         self.first_row = 0
-        """The number, in the whole batch, of the first row that is being made: an error names the right sample."""
+        """Index in the full batch of the first row that is computed now, so that an error names the right sample."""
         self._failure: Exception | None = None
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+        """Whether this process writes files, metrics and messages."""
         return self.rank == 0
 
     def local_slice(self, n: int) -> slice:
-        """This process's rows of n: neighbours, as equal as can be; rank 0 has some wherever there are any."""
+        """Returns this process's slice of n rows. Sizes differ by at most one; rank 0 has a row if n > 0."""
         return slice(-(-n * self.rank // self.size), -(-n * (self.rank + 1) // self.size))
 
     @contextmanager
     def sharded(self) -> Iterator[None]:
-        """Within the block the policy and the reward compute each batch of rows in shares."""
+        """Makes the policy and the reward compute each batch within the block in shares, one per process."""
         self.sharding = self.size > 1
         try:
             yield
@@ -61,23 +61,23 @@ class ProcessGroup:
             self.sharding = False
 
     def sharded_rows(self, n: int, shape: Sequence[int], make: Callable[[slice], Tensor]) -> Tensor:
-        """float32 [n, *shape], whole on every process, of what ``make(rows)`` gives for each share of the rows."""
+        """Returns float32 [n, *shape] on every process; each process computes its own rows with ``make(rows)``."""
         if not self.sharding:
             return make(slice(0, n))
-        whole, mine = torch.zeros(n, *shape, device=self.device), self.local_slice(n)
-        if mine.start < mine.stop and self._failure is None:
-            self.sharding, self.first_row = False, mine.start
+        result, local = torch.zeros(n, *shape, device=self.device), self.local_slice(n)
+        if local.start < local.stop and self._failure is None:
+            self.sharding, self.first_row = False, local.start
             try:
-                whole[mine] = make(mine)
+                result[local] = make(local)
             except Exception as error:
                 self._failure = error
             finally:
                 self.sharding, self.first_row = True, 0
-        self.all_reduce([whole])  # the others' rows are zeros here, so the sum is exact
-        return whole
+        self.all_reduce([result])  # the rows of other processes are zeros here, so the sum is exact
+        return result
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        """Replaces each tensor by its sum over the processes. Errors: LostError."""
+        """Replaces each tensor by its sum over the processes. Raises LostError."""
         if self.size == 1:
             return
         import torch.distributed as dist
@@ -86,7 +86,8 @@ class ProcessGroup:
             for bucket in _buckets(tensors):
                 flat = bucket[0].reshape(-1) if len(bucket) == 1 else torch.cat([t.reshape(-1) for t in bucket])
                 dist.all_reduce(flat)
-                for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
+                parts = torch.split(flat, [t.numel() for t in bucket])
+                for tensor, part in zip(bucket, parts, strict=True):
                     tensor.copy_(part.view_as(tensor))
         except torch.OutOfMemoryError:
             raise
@@ -94,106 +95,110 @@ class ProcessGroup:
             raise LostError(
                 f"process {self.rank} of {self.size} has lost another process",
                 str(error).splitlines()[0],
-                "see what the other said; the last checkpoint stays, and --resume goes on from it",
+                "see the output of the other processes; the last checkpoint stays, and --resume goes on from it",
             ) from error
 
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Sums the gradients; a parameter that no process has a gradient of keeps none."""
+        """Sums the gradients over the processes; a parameter without gradient in every process keeps none."""
         if self.size == 1:
             return
-        has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
-        self.all_reduce([has])
-        for parameter, some in zip(parameters, has.tolist(), strict=True):
-            if some and parameter.grad is None:
+        gradients = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        self.all_reduce([gradients])
+        for parameter, count in zip(parameters, gradients.tolist(), strict=True):
+            if count and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self.all_reduce([p.grad for p in parameters if p.grad is not None])
 
     def gather(self, value: Any) -> list[Any]:
-        """The JSON-able value of each process, by rank, on every process. Errors: LostError."""
+        """Returns the JSON-able value of each process, by rank. Raises LostError."""
         if self.size == 1:
             return [value]
         text = json.dumps(value).encode()
         small = text if len(text) <= SMALL else b""
-        board = self._board(len(text).to_bytes(4, "little") + small, 4 + SMALL)
-        lengths = [int.from_bytes(row[:4], "little") for row in board]
-        texts = [row[4:] for row in board] if max(lengths) <= SMALL else self._board(text, max(lengths))
-        return [json.loads(row[:length]) for row, length in zip(texts, lengths, strict=True)]
+        messages = self._gather_bytes(len(text).to_bytes(4, "little") + small, 4 + SMALL)
+        lengths = [int.from_bytes(message[:4], "little") for message in messages]
+        if max(lengths) <= SMALL:
+            texts = [message[4:] for message in messages]
+        else:
+            texts = self._gather_bytes(text, max(lengths))
+        return [json.loads(text[:length]) for text, length in zip(texts, lengths, strict=True)]
 
-    def _board(self, line: bytes, width: int) -> list[bytes]:
-        """The line of each process, filled up with zeros to the width."""
-        own = torch.zeros(self.size, width, dtype=torch.uint8)
-        own[self.rank, : len(line)] = torch.tensor(list(line), dtype=torch.uint8)
-        own = own.to(self.device)
-        self.all_reduce([own])
-        return [bytes(row) for row in own.tolist()]
+    def _gather_bytes(self, message: bytes, width: int) -> list[bytes]:
+        """Returns the message of each process, padded with zeros to ``width`` bytes."""
+        table = torch.zeros(self.size, width, dtype=torch.uint8)
+        table[self.rank, : len(message)] = torch.tensor(list(message), dtype=torch.uint8)
+        table = table.to(self.device)
+        self.all_reduce([table])
+        return [bytes(row) for row in table.tolist()]
 
     def totals(self, shares: dict[str, Any]) -> dict[str, Any]:
-        """Sums of numbers by name; a process whose share of the rows was empty has none to name."""
+        """Returns the sums of numbers by name; a process with an empty share of the rows may pass no names."""
         if self.size == 1:
             return shares
-        out: dict[str, float] = {}
-        for one in self.gather({name: float(value) for name, value in shares.items()}):
-            for name, value in one.items():
-                out[name] = out.get(name, 0.0) + value
-        return out
+        totals: dict[str, float] = {}
+        for share in self.gather({name: float(value) for name, value in shares.items()}):
+            for name, value in share.items():
+                totals[name] = totals.get(name, 0.0) + value
+        return totals
 
-    def check_same(self, what: str, value: Any) -> None:
-        """Errors: RunError unless all processes hold the same value."""
-        each = self.gather(value)
-        odd = [rank for rank, one in enumerate(each) if one != each[0]]
-        if odd:
+    def check_same(self, noun: str, value: Any) -> None:
+        """Raises RunError unless all processes hold the same value; ``noun`` names it in the plural."""
+        values = self.gather(value)
+        deviating = [rank for rank in range(self.size) if values[rank] != values[0]]
+        if deviating:
             raise RunError(
-                f"the processes of this run hold different {what}",
-                f"process {odd[0]} of {self.size} differs from process 0",
+                f"the processes of this run hold different {noun}",
+                f"process {deviating[0]} of {self.size} differs from process 0",
                 "start all of them by the same command, with the same files, versions and kind of device",
             )
 
     def check_same_weights(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Errors: RunError unless all processes hold the same bits."""
-        if self.size > 1:  # a sum of whole numbers is the same in any order
-            kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-            self.check_same("weights", [int(p.detach().view(kinds[p.element_size()]).sum()) for p in parameters])
+        """Raises RunError unless the parameters are bitwise equal in all processes."""
+        if self.size > 1:  # a sum of integers does not depend on the order
+            integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+            self.check_same("weights", [int(p.detach().view(integers[p.element_size()]).sum()) for p in parameters])
 
     @contextmanager
     def raise_on_all(self) -> Iterator[None]:
-        """At the end of the block all go on, or all raise the error of the first process that had one."""
+        """Makes all processes go on after the block, or all raise the error of the first process that failed."""
         if self.size == 1:
             yield
             return
         error: Exception | None = None
         try:
             yield
-        except (LostError, torch.OutOfMemoryError):  # nobody is there to agree with, or this one is out of step
+        except (LostError, torch.OutOfMemoryError):  # the processes are out of step: nothing can be exchanged
             raise
         except Exception as caught:
             error = caught
-        # what failed within a share comes first: later errors may be due to the zeros in the place of its rows
-        kept, self._failure = self._failure, None
-        told = self.gather(_told(kept or error, kept is None))
-        failed = [(one["late"], rank) for rank, one in enumerate(told) if one]
+        # an error within a share goes first: later errors may come from the zeros that replaced its rows
+        failure, self._failure = self._failure, None
+        reports = self.gather(_report(failure or error, late=failure is None))
+        failed = [(report["late"], rank) for rank, report in enumerate(reports) if report]
         if not failed:
             return
         _, rank = min(failed)
-        own = kept or error
-        if rank == self.rank and own is not None:
-            raise own
-        kind = getattr(errors, told[rank]["kind"], RunError)
-        problem, cause, remedy = told[rank]["lines"]
-        raise kind(f"{problem} (process {rank} of {self.size})", cause, remedy)
+        local_error = failure or error
+        if rank == self.rank and local_error is not None:
+            raise local_error
+        error_type = getattr(errors, reports[rank]["kind"], RunError)
+        problem, cause, remedy = reports[rank]["lines"]
+        raise error_type(f"{problem} (process {rank} of {self.size})", cause, remedy)
 
 
-def _told(error: Exception | None, late: bool) -> dict[str, Any] | None:
+def _report(error: Exception | None, late: bool) -> dict[str, Any] | None:
+    """Returns an error as JSON for the other processes; ``late``: it may follow from another process's error."""
     if error is None:
         return None
     if isinstance(error, BenchError):
         lines = [error.problem, error.cause, error.remedy]
     else:
-        lines = ["a process has failed", f"{type(error).__name__}: {error}"[:2000], "see what that process says itself"]
+        lines = ["a process has failed", f"{type(error).__name__}: {error}"[:2000], "see the output of that process"]
     return {"kind": type(error).__name__, "lines": lines, "late": late}
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Neighbours of one kind, up to BUCKET numbers together; a larger tensor goes alone."""
+    """Yields neighbouring tensors of one dtype, up to BUCKET numbers together; a larger tensor comes alone."""
     bucket: list[Tensor] = []
     for tensor in tensors:
         full = sum(t.numel() for t in bucket) + tensor.numel() > BUCKET

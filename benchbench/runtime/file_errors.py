@@ -1,4 +1,4 @@
-"""Errors of the file system as words: which path could not be written, and how full the disk is."""
+"""File-system errors as errors for users: which path could not be written, and how full the disk is."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pathlib import Path
 
 from benchbench.errors import RunError
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an error of the file system into a RunError that names the path, and the free space on a full disk."""
+    """Turns a file-system error in the block into a RunError with the path and, on a full disk, the free space."""
     try:
         yield
     except Exception as error:
-        number = _errno(error)
+        number = _error_number(error)
         if number is None:
             raise
-        if number in FULL:
+        if number in DISK_FULL:
             raise RunError(
                 f"the disk is full: {path} could not be written",
-                _free(path),
+                _free_space(path),
                 "free some space and run the same command",
             ) from error
         raise RunError(
@@ -37,14 +37,14 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _errno(error: Exception) -> int | None:
-    """The system's error number behind an exception, 0 where it has none; safetensors names it in its message only."""
+def _error_number(error: Exception) -> int | None:
+    """Returns errno of a file-system error (0: unknown), or None; safetensors names it in its message only."""
     if isinstance(error, OSError):
         return error.errno or 0
-    found = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
-    return int(found[1]) if found else None
+    match = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(match[1]) if match else None
 
 
-def _free(path: Path) -> str:
+def _free_space(path: Path) -> str:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     return f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free in {folder}"

@@ -1,8 +1,8 @@
-"""Files and folders that appear whole or not at all. Nothing else in this package renames a file into its place.
+"""Writes files and folders atomically. Nothing else in this package renames a file into its place.
 
-What is on disk at each instant: the old file or the new one, and, after a kill, perhaps a ``.name.*.tmp`` beside it,
-which nobody reads and the next writer's ``sweep`` removes. There is no fsync: a file that a power cut tore is found by
-its hash or by its parser and made again.
+At each instant the disk holds the old file or the new one. A killed writer may leave a ``.name.*.tmp`` beside it, which
+is never read and which ``sweep`` of the next writer removes. There is no fsync: a file that a power failure truncated
+is detected by its hash or its parser and made again.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ Log = Callable[[str], None]
 
 
 def cache_folder() -> Path:
-    """Returns the folder of what is fetched or remembered: $BENCH_CACHE, else a folder in the user's cache."""
-    own = os.environ.get("BENCH_CACHE")
-    if own:
-        return Path(own)
+    """Returns the folder of fetched files and cached hashes: $BENCH_CACHE, else a folder in the user's cache."""
+    folder = os.environ.get("BENCH_CACHE")
+    if folder:
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchbench"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes the bytes under a temporary name and renames. Errors: RunError, with nothing half-written left behind."""
+    """Writes the bytes under a temporary name and renames the file. Raises RunError, and leaves no partial file."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path for a library to write a file to; the file takes the name ``path`` when the block ends.
+    """Yields a temporary path to write a file to; the file is renamed to ``path`` when the block ends.
 
-    The folder is made. The file's mode follows the umask, whatever mode the library gives it. After an error in the
-    block ``path`` is what it was and the temporary file is gone; errors of the file system become a RunError.
+    Creates the folder. The mode of the file follows the umask, whatever the writing library sets. After an error in
+    the block ``path`` is unchanged and the temporary file is deleted. Raises RunError for file-system errors.
     """
     temporary = _beside(path)
     with writing(path):
@@ -55,15 +55,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty temporary folder to fill, which takes the name ``path`` when the block ends; as ``replacing``.
+    """Yields an empty temporary folder to fill, renamed to ``path`` when the block ends; errors as for ``replacing``.
 
-    A folder of that name goes aside first, since no folder can be renamed over another. A kill between the two
-    renames leaves neither.
+    An existing folder is renamed first, since a folder cannot replace another. After a kill between the two renames
+    ``path`` does not exist.
     """
     temporary, old = _beside(path), _beside(path, "old-")
     with writing(path):
         try:
-            _remove(temporary)  # of a killed process that had our number
+            _remove(temporary)  # left by a killed process that had the same id
             temporary.mkdir(parents=True)
             mode = temporary.stat().st_mode & 0o666
             yield temporary
@@ -77,18 +77,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path, name: str = "*") -> None:
-    """Removes what killed writers of these files or folders left; call it under their lock."""
-    for left in folder.glob(f".{name}.*.tmp"):
-        _remove(left)
+    """Removes the temporary files and folders of killed writers; call it under the lock of ``name``."""
+    for temporary in folder.glob(f".{name}.*.tmp"):
+        _remove(temporary)
 
 
 def _beside(path: Path, word: str = "") -> Path:
-    """A hidden name in the folder of ``path``, of this thread alone."""
+    """Returns a hidden name beside ``path`` that only this thread uses."""
     return path.parent / f".{path.name}.{word}{os.getpid()}-{threading.get_ident()}.tmp"
 
 
 def _swap(temporary: Path, path: Path, old: Path) -> None:
-    """Gives the new folder its name; where that fails the old one keeps it."""
+    """Renames ``temporary`` to ``path``; where that fails, the old folder keeps its name."""
     if not path.exists():
         os.replace(temporary, path)
         return
@@ -101,7 +101,7 @@ def _swap(temporary: Path, path: Path, old: Path) -> None:
 
 
 def _set_mode(file: Path, mode: int) -> None:
-    """safetensors makes its files readable for their owner alone."""
+    """Sets the mode of a file: safetensors makes its files readable by the owner only."""
     if file.stat().st_mode & 0o777 != mode:
         file.chmod(mode)
 

@@ -1,7 +1,8 @@
-"""What ends a process early: Ctrl-C, SIGTERM, SIGHUP, and the end of the process that started it.
+"""Handles what ends a process early: Ctrl-C, SIGTERM, SIGHUP, and the end of the process that started it.
 
-All take one path, which leaves what can be resumed. A job gets one and the same wish twice, from the terminal and from
-its runner; so do the processes of one training. What comes within ``PATIENCE`` seconds of the first is the same one.
+All of them lead to a state that can be resumed. A job receives one interruption twice, from the terminal and from its
+runner; so does a process of a multi-process training. Signals within ``PATIENCE`` seconds of the first are therefore
+the same interruption.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from types import FrameType, TracebackType
 
 from benchbench.runtime import status
 
-PARENT = "BENCH_PARENT_PID"  # set by a runner on this machine: its own process id
+PARENT = "BENCH_PARENT_PID"  # variable in which a runner on this machine passes its process id
 PATIENCE = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt:
-    """Within the block the first signal sets ``asked``; the second raises KeyboardInterrupt."""
+    """Within the block the first signal sets ``requested``; the second raises KeyboardInterrupt."""
 
     def __init__(
         self,
@@ -30,50 +31,51 @@ class Interrupt:
         patience: float = 0.0,
         message: str = "stopping after this rollout; again to stop at once",
     ) -> None:
-        self.asked, self._say, self._message, self._when = False, log, message, 0.0
+        self.requested, self._log, self._message, self._requested_at = False, log, message, 0.0
         self._patience = max(patience, PATIENCE if status.is_job() else 0.0)
 
     def __enter__(self) -> Interrupt:
-        self._old = _install(self._handle, SIGNALS)
+        self._old_handlers = _install(self._handle, SIGNALS)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        _restore(self._old)
+        _restore(self._old_handlers)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            if time.monotonic() - self._when < self._patience:
+        if self.requested:
+            if time.monotonic() - self._requested_at < self._patience:
                 return
             raise KeyboardInterrupt
-        self.asked, self._when = True, time.monotonic()
-        self._say(self._message)
+        self.requested, self._requested_at = True, time.monotonic()
+        self._log(self._message)
 
 
 @contextmanager
 def signals_as_ctrl_c() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise KeyboardInterrupt; so does, in a job, the end of its runner."""
+    """Makes SIGTERM and SIGHUP raise KeyboardInterrupt within the block; in a job, the end of its runner, too."""
     if not status.is_job():
-        old = _install(signal.default_int_handler, SIGNALS[1:])
+        old_handlers = _install(signal.default_int_handler, SIGNALS[1:])
     else:
-        first = [-PATIENCE]
+        last_interrupt = -PATIENCE
 
         def handle(_number: int, _frame: FrameType | None) -> None:
-            if time.monotonic() - first[0] >= PATIENCE:
-                first[0] = time.monotonic()
+            nonlocal last_interrupt
+            if time.monotonic() - last_interrupt >= PATIENCE:
+                last_interrupt = time.monotonic()
                 raise KeyboardInterrupt
 
-        old = _install(handle, SIGNALS)
+        old_handlers = _install(handle, SIGNALS)
         _end_with_parent()
     try:
         yield
     finally:
-        _restore(old)
+        _restore(old_handlers)
 
 
 def _install(
     handler: Callable[[int, FrameType | None], object], numbers: tuple[signal.Signals, ...]
 ) -> dict[signal.Signals, object]:
-    """Returns the handlers before. Only a main thread may set them; nohup's ignored SIGHUP stays ignored."""
+    """Sets the handler and returns the old ones. Only the main thread may do so; an ignored SIGHUP stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
@@ -86,10 +88,10 @@ def _restore(handlers: dict[signal.Signals, object]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Sends this process SIGTERM once its runner has ended without ending it, as after SIGKILL."""
+    """Sends this process SIGTERM once its runner is gone, as after SIGKILL of the runner."""
     parent = os.getppid()
     if os.environ.get(PARENT) != str(parent):
-        return  # started by something else, which inherited the variable
+        return  # the parent is another process, which inherited the variable
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""The main function of a process that does one job and is no ``bench`` command."""
+"""The main function of a job's process that is not a ``bench`` command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchbench.runtime.status import report_error
 
 
 def run_job(work: Callable[[], object]) -> int:
-    """Does the work and returns the exit status; an error is printed, and reported to whoever started the job."""
+    """Does the work and returns the exit status; prints an error and reports it to the runner of the job."""
     try:
         with signals_as_ctrl_c():
             work()

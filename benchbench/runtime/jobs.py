@@ -1,7 +1,7 @@
-"""Runs jobs a few at a time and shows how far all of them are: the only runner of processes.
+"""Runs jobs as processes, several at a time, and shows their progress: the only runner of processes.
 
-Ctrl-C, SIGTERM and SIGHUP end the running jobs, which save what they have, and wait for them; a second signal kills
-them. Both leave what the same command takes up again.
+On Ctrl-C, SIGTERM or SIGHUP the running jobs save what they have and end, and the runner waits for them; a second
+signal kills them. After either, the same command continues the work.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from benchbench.runtime.progress import Progress, progress
 
 __all__ = ["Failure", "Job", "LocalBackend", "run"]
 
-POLL = 0.2  # seconds between two looks at the running jobs
-INTERRUPTED = (130, -2)  # exit statuses of a process that Ctrl-C ended
-MESSAGE = "stopping: what runs saves what it has; again to stop at once"
+POLL = 0.2  # seconds between two polls of the running jobs
+INTERRUPTED = (130, -2)  # exit statuses after Ctrl-C
+MESSAGE = "stopping: running jobs save what they have; again to stop at once"
 
 Listener = Callable[[Job], object]
 
@@ -46,11 +46,12 @@ def run(
     on_start: Listener = _ignore,
     on_end: Listener = _ignore,
 ) -> list[Failure]:
-    """Runs every job and returns those that failed alone: by a non-finite reward, a signal, a full memory.
+    """Runs every job and returns those that failed by a non-finite reward, a signal or too little memory.
 
-    Jobs start in the given order once those they come after have ended. An error that would stop the others too (a
-    setting, missing weights, a damaged file) ends them and is raised with its own exit code; ``stop_at_first`` treats
-    every error so. Without a title no progress is shown. KeyboardInterrupt is raised once all jobs have ended.
+    Jobs start in the given order, each once the jobs in its ``after`` have ended. An error that would stop other jobs,
+    too (a setting, missing weights, a damaged file), ends all jobs and is raised with its own exit code; with
+    ``stop_at_first`` every error does. Without a title no progress is shown. Raises KeyboardInterrupt once all jobs
+    have ended.
     """
     if not jobs:
         return []
@@ -61,12 +62,12 @@ class _Runner:
     def __init__(
         self, jobs: Sequence[Job], backend: Backend, stop_at_first: bool, on_start: Listener, on_end: Listener
     ) -> None:
-        strangers = [need.name for job in jobs for need in job.after if need not in jobs]
-        if strangers:
-            raise ValueError(f"jobs wait for others that are not run: {', '.join(strangers)}")
+        missing = [needed.name for job in jobs for needed in job.after if needed not in jobs]
+        if missing:
+            raise ValueError(f"jobs wait for others that are not run: {', '.join(missing)}")
         self.backend, self.stop_at_first, self.on_start, self.on_end = backend, stop_at_first, on_start, on_end
         self.jobs, self.waiting, self.running = tuple(jobs), list(jobs), list[Attempt]()
-        self.done, self.failures, self.shown = set[Job](), list[Failure](), 0
+        self.finished, self.failures, self.shown = set[Job](), list[Failure](), 0
 
     def run(self, title: str) -> list[Failure]:
         total = max(1, round(sum(job.weight for job in self.jobs)))
@@ -77,29 +78,29 @@ class _Runner:
                     self._drop_dependents()
                     self._start_ready()
                     time.sleep(POLL)
-                    if interrupt.asked:
+                    if interrupt.requested:
                         raise KeyboardInterrupt
                     self._collect()
                     self._show(bar)
             finally:
-                self._end()
+                self._end_all()
         return self.failures
 
     def _start_ready(self) -> None:
-        """Starts what can start. One that has to wait for slots holds back those behind it, or it might starve."""
+        """Starts all jobs that can start. A job that waits for slots holds back those after it, or it might starve."""
         for job in list(self.waiting):
-            if not self.done.issuperset(job.after):
+            if not self.finished.issuperset(job.after):
                 continue
-            taken = sum(attempt.job.slots for attempt in self.running)
-            alone = job.exclusive or any(attempt.job.exclusive for attempt in self.running)
-            if self.running and (alone or taken + job.slots > self.backend.slots):
+            used_slots = sum(attempt.job.slots for attempt in self.running)
+            exclusive = job.exclusive or any(attempt.job.exclusive for attempt in self.running)
+            if self.running and (exclusive or used_slots + job.slots > self.backend.slots):
                 return
             self.waiting.remove(job)
             self.running.append(self.backend.start(job))
             self.on_start(job)
 
     def _collect(self) -> None:
-        """Takes in what has ended. Errors: those that end the other jobs too."""
+        """Records the jobs that have ended. Raises the error of a job that ends all others, too."""
         for attempt in list(self.running):
             code = attempt.poll()
             if code is None:
@@ -113,33 +114,33 @@ class _Runner:
                     raise error
                 self.failures.append(Failure(attempt.job, error))
             else:
-                self.done.add(attempt.job)
+                self.finished.add(attempt.job)
                 self.on_end(attempt.job)
 
     def _drop_dependents(self) -> None:
-        """Counts as failed what waits for a job that failed."""
+        """Records a job as failed if it waits for a failed one."""
         failed = {failure.job for failure in self.failures}
         for job in list(self.waiting):
-            lost = [need for need in job.after if need in failed]
-            if lost:
+            failed_needs = [needed for needed in job.after if needed in failed]
+            if failed_needs:
                 self.waiting.remove(job)
                 failed.add(job)
-                cause = f"it needs {lost[0].name}, which failed"
+                cause = f"it needs {failed_needs[0].name}, which failed"
                 self.failures.append(
                     Failure(job, RunError(f"{job.name} was not run", cause, "run the same command again"))
                 )
 
     def _show(self, bar: Progress) -> None:
-        shares = {attempt.job: attempt.progress() for attempt in self.running}
-        ended = self.done | {failure.job for failure in self.failures}
-        now = round(sum(job.weight * (job in ended or shares.get(job, 0.0)) for job in self.jobs))
-        if now > self.shown:
-            names = ", ".join(job.name for job in shares)
-            bar.advance(now - self.shown, f"now: {names}" if names else "")
-            self.shown = now
+        fractions = {attempt.job: attempt.progress() for attempt in self.running}
+        ended = self.finished | {failure.job for failure in self.failures}
+        progress = round(sum(job.weight * (job in ended or fractions.get(job, 0.0)) for job in self.jobs))
+        if progress > self.shown:
+            names = ", ".join(job.name for job in fractions)
+            bar.advance(progress - self.shown, f"now: {names}" if names else "")
+            self.shown = progress
 
-    def _end(self) -> None:
-        """Ends what runs and waits for it; after a second signal without mercy."""
+    def _end_all(self) -> None:
+        """Ends the running jobs and waits for them; a second signal kills them."""
         for attempt in self.running:
             attempt.cancel()
         try:

@@ -1,7 +1,7 @@
-"""JSON files: one reader of objects, lists and lines, and one writer.
+"""Reads and writes JSON files: objects, lists, and lines of objects.
 
-``read_object`` is for a file that a command cannot do without; ``find_object`` and ``find_list`` are for what can be
-derived again, so that a damaged file is one that is missing.
+``read_object`` is for a file that a command needs; ``find_object`` and ``find_list`` are for data that can be derived
+again, so that a damaged file counts as missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchbench.runtime.files import Log, write_atomic
 
 
 def parse(text: str | bytes) -> Any:
-    """Returns the value of a JSON text. Errors: ValueError, also for what is nested too deeply or is not UTF-8."""
+    """Returns the value of a JSON text. Raises ValueError, also for text that is too deeply nested or not UTF-8."""
     try:
         return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except RecursionError as error:
@@ -23,7 +23,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """Returns the object of a JSON text. Errors: ValueError for anything else."""
+    """Returns the object of a JSON text. Raises ValueError for anything else."""
     value = parse(text)
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")
@@ -31,7 +31,7 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
-    """Returns the object of a file. Errors: CorruptError, which names the file and ends in ``remedy``."""
+    """Returns the object of a file. Raises CorruptError with the file's name and ``remedy`` as its last line."""
     try:
         return parse_object(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -56,24 +56,24 @@ def find_list(path: Path) -> list[Any] | None:
 
 
 def read_lines(path: Path, log: Log) -> list[dict[str, Any]]:
-    """Returns the object of each line; a line that holds none is left out, and how many were is said.
+    """Returns the object of each line; damaged lines are left out, and ``log`` is told how many.
 
-    No file is no line. A last line without its end is what a kill, or a writer at work, left: it is left out silently.
-    Errors: CorruptError for a file that cannot be opened.
+    A missing file gives no lines. A last line without newline is left out silently: a killed or running writer leaves
+    one. Raises CorruptError for a file that cannot be opened.
     """
-    lines, rows, bad = _lines(path), [], []
+    lines, rows, damaged = _lines(path), [], []
     for number, line in enumerate(lines, 1):
         try:
             rows.append(parse_object(line))
         except ValueError:
-            bad += [number] if number < len(lines) else []
-    if bad:
-        log(f"warning: {path} is damaged: {len(bad)} of its lines are left out, first line {bad[0]}")
+            damaged += [number] if number < len(lines) else []
+    if damaged:
+        log(f"warning: {path} is damaged: {len(damaged)} of its lines are left out, first line {damaged[0]}")
     return rows
 
 
 def last_line(path: Path) -> dict[str, Any] | None:
-    """Returns the object of the last sound line, or None where there is none. Errors: as ``read_lines``."""
+    """Returns the object of the last undamaged line, or None. Raises CorruptError as ``read_lines`` does."""
     for line in reversed(_lines(path)):
         try:
             return parse_object(line)
@@ -83,15 +83,17 @@ def last_line(path: Path) -> dict[str, Any] | None:
 
 
 def _lines(path: Path) -> list[bytes]:
-    """The lines of a file, the last without an end; one empty line where there is no file."""
+    """Returns the text between newlines: the last item has no newline after it. A missing file gives one empty item."""
     try:
         return path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return [b""]
     except OSError as error:
-        raise CorruptError(f"{path} cannot be read", str(error), "see that it is a file that you may read") from error
+        raise CorruptError(
+            f"{path} cannot be read", str(error), "check that it is a file and that you may read it"
+        ) from error
 
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
-    """Writes a value. Errors: RunError for a disk that is full."""
+    """Writes a JSON value atomically. Raises RunError as ``write_atomic`` does."""
     write_atomic(path, (json.dumps(value, indent=indent) + "\n").encode())

@@ -1,8 +1,8 @@
-"""From how a process was started to its place in a ProcessGroup: ``accelerate launch -m benchbench train ...``.
+"""Reads the rank of this process and connects the processes of a run: ``accelerate launch -m benchbench train ...``.
 
-Launchers (accelerate, torchrun) start equal processes and tell each its place in environment variables. This file
-reads them, refuses what was started in another way, and lets accelerate connect the processes. Imports no torch until
-there are several.
+Launchers (accelerate, torchrun) start equal processes and pass each its rank in environment variables. This file reads
+them, refuses processes that were started in another way, and lets accelerate connect them. Imports torch only inside
+functions: every command reads its rank, and `bench --help` must not load torch.
 """
 
 from __future__ import annotations
@@ -19,57 +19,55 @@ from benchbench.errors import BenchError, RunError, UsageError
 if TYPE_CHECKING:
     from benchbench.runtime.distributed import ProcessGroup
 
-    pass
-
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-FOREIGN = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # of MPI's launchers
-PATIENCE = timedelta(minutes=30)  # how long a process waits for another; the first one calibrates and saves alone
+FOREIGN = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # set by MPI launchers
+PATIENCE = timedelta(minutes=30)  # to wait for another process; rank 0 calibrates and saves while the others wait
 EXAMPLE = "accelerate launch --multi_gpu --num_processes 2 -m benchbench train ..."
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which of how many processes this is; ``local`` counts on its own machine."""
+class ProcessRank:
+    """The rank of this process among ``size``, and its rank on its own machine."""
 
     rank: int = 0
     size: int = 1
-    local: int = 0
+    local_rank: int = 0
 
 
-def place() -> Place:
-    """As the launcher says. Errors: UsageError where it says half of it, or is one that we do not take part in."""
+def read_rank() -> ProcessRank:
+    """Returns the rank that the launcher set. Raises UsageError for incomplete variables and unsupported launchers."""
     env = os.environ
     if "WORLD_SIZE" not in env:
         foreign = [name for name in FOREIGN if env.get(name, "1") not in ("", "1")]
         if foreign:
             raise UsageError(
-                f"{env[foreign[0]]} processes were started, and not as one run",
-                f"{foreign[0]} is set and WORLD_SIZE is not: each of them would train the whole run, into one folder",
+                f"{env[foreign[0]]} processes were started, but not as one run",
+                f"{foreign[0]} is set and WORLD_SIZE is not: each process would train the whole run in the same folder",
                 f"start them by accelerate or torchrun: {EXAMPLE}",
             )
         if env.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true") and "MASTER_ADDR" in env:
             raise UsageError(
                 "accelerate was asked for several processes and started one",
                 "`accelerate launch --cpu` starts several by mpirun only",
-                f"name the device behind our command: {EXAMPLE} --device cpu",
+                f"name the device after the bench command: {EXAMPLE} --device cpu",
             )
-        return Place()
+        return ProcessRank()
     size = _number("WORLD_SIZE")
     if size == 1:
-        return Place()
-    absent = [name for name in NEEDED if not env.get(name)]
-    if absent:
+        return ProcessRank()
+    missing = [name for name in NEEDED if not env.get(name)]
+    if missing:
         raise UsageError(
-            f"WORLD_SIZE says {size} processes, and {', '.join(absent)} is not set",
-            "so this process cannot know its place, or where the others are",
+            f"WORLD_SIZE={size}, and {', '.join(missing)} is not set",
+            "this process cannot know its rank or reach the others",
             f"start it by a launcher: {EXAMPLE}; or unset WORLD_SIZE to train on one device",
         )
-    where = Place(_number("RANK"), size, _number("LOCAL_RANK"))
-    if where.rank >= size:
+    rank = ProcessRank(_number("RANK"), size, _number("LOCAL_RANK"))
+    if rank.rank >= size:
         raise UsageError(
-            f"RANK={where.rank} is not one of WORLD_SIZE={size}", "ranks count from 0", f"use a launcher: {EXAMPLE}"
+            f"RANK={rank.rank} is not one of WORLD_SIZE={size}", "ranks count from 0", f"use a launcher: {EXAMPLE}"
         )
-    return where
+    return rank
 
 
 def _number(name: str) -> int:
@@ -79,39 +77,39 @@ def _number(name: str) -> int:
     return int(text)
 
 
-def several() -> bool:
-    """Returns whether a launcher started this process as one of several; it also ends them, by means of its own."""
+def is_multi_process() -> bool:
+    """Returns whether a launcher started this process as one of several; the launcher also ends them."""
     return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
-def speaks() -> bool:
-    """Whether this is the process that tells a person what happens on this machine."""
-    return not several() or os.environ.get("LOCAL_RANK", "0") == "0"
+def is_local_main() -> bool:
+    """Returns whether this process prints messages: it is the only one, or the first one on its machine."""
+    return not is_multi_process() or os.environ.get("LOCAL_RANK", "0") == "0"
 
 
-def alone(command: str) -> None:
-    """Refuses several processes for a command that is one. Errors: UsageError."""
-    if place().size > 1:
+def require_single_process(command: str) -> None:
+    """Raises UsageError if a launcher started several processes of a command that runs as one."""
+    if read_rank().size > 1:
         raise UsageError(
-            f"bench {command} is one process, and a launcher started {place().size}",
-            "each of them would do all of the work",
-            f"only training runs on many: {EXAMPLE}; start this one as: bench {command}",
+            f"bench {command} runs as one process, and a launcher started {read_rank().size}",
+            "each of them would do all the work",
+            f"only training runs as several: {EXAMPLE}; start this command as: bench {command}",
         )
 
 
 @contextmanager
-def processes(device: str | None) -> Iterator[ProcessGroup]:
-    """Connects the processes of this run for the block, each on a device of its own; one process is left alone.
+def connected_processes(device: str | None) -> Iterator[ProcessGroup]:
+    """Yields the connected processes of this run, each with its own device; a single process needs no connection.
 
-    Errors: UsageError for a device that cannot be meant, RunError where the others are not reached.
+    Raises UsageError for a device that several processes cannot use, RunError if the others are not reached.
     """
     from benchbench.runtime.distributed import LostError, ProcessGroup
 
-    where = place()
-    if where.size == 1:
+    rank = read_rank()
+    if rank.size == 1:
         yield ProcessGroup()
         return
-    cpu = _on_cpu(device, where)
+    cpu = _on_cpu(device, rank)
     import torch
     from accelerate import PartialState
 
@@ -119,34 +117,35 @@ def processes(device: str | None) -> Iterator[ProcessGroup]:
         state = PartialState(cpu=cpu, backend="gloo" if cpu else "nccl", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise RunError(
-            f"process {where.rank} of {where.size} did not reach the others",
+            f"process {rank.rank} of {rank.size} did not reach the others",
             f"{str(error).splitlines()[0]} ({os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']})",
-            "look whether all were started, and whether that port is free and open",
+            "check that all were started, and that this port is free and open",
         ) from error
     try:
-        yield ProcessGroup(where.rank, where.size, torch.device("cpu") if cpu else state.device)
+        yield ProcessGroup(rank.rank, rank.size, torch.device("cpu") if cpu else state.device)
     except LostError:
         raise
-    except BenchError:  # raised by all of them
+    except BenchError:  # raised by all processes
         state.destroy_process_group()
         raise
     state.destroy_process_group()
 
 
-def _on_cpu(device: str | None, where: Place) -> bool:
+def _on_cpu(device: str | None, rank: ProcessRank) -> bool:
+    """Returns whether the processes run on the CPU. Raises UsageError for a device that they cannot use."""
     import torch
 
     if device not in (None, "cpu", "cuda"):
         raise UsageError(
-            f"--device {device} cannot be the device of {where.size} processes",
-            "each takes a GPU of its own, the first the first",
-            "use --device cuda or cpu, or leave it away; CUDA_VISIBLE_DEVICES says which GPUs there are",
+            f"--device {device} cannot be the device of {rank.size} processes",
+            "each process takes its own GPU, by its rank on the machine",
+            "use --device cuda or cpu, or leave --device out; CUDA_VISIBLE_DEVICES selects the GPUs",
         )
     if device == "cpu" or (device is None and not torch.cuda.is_available()):
         return True
-    if where.local >= torch.cuda.device_count():
+    if rank.local_rank >= torch.cuda.device_count():
         raise UsageError(
-            f"process {where.local} of this machine has no GPU",
+            f"process {rank.local_rank} of this machine has no GPU",
             f"there are {torch.cuda.device_count()}, and each process needs its own",
             "start as many processes as there are GPUs: --num_processes; or use --device cpu",
         )

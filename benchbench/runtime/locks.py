@@ -1,4 +1,4 @@
-"""Locks between processes."""
+"""Lock files between processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchbench.runtime.files import Log
 
 @contextmanager
 def locked(path: Path, log: Log) -> Iterator[None]:
-    """Holds the lock file ``path``; waits where another process has it, and says so after a second."""
+    """Holds the lock file ``path`` for the block; waits for another holder, and logs that after a second."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)

@@ -1,7 +1,8 @@
-"""Handles out of memory: the rows are halved, and the computation goes on.
+"""Handles out of memory: halves the number of rows and goes on.
 
-This is only for rows that do not see each other, so that computing them in parts changes nothing but rounding. Where
-nothing fails, a function is called as often, and with as many rows, as it would be without a splitter.
+This is only for rows that do not depend on each other, so that computing them in parts changes rounding alone. Without
+a failure a function is called with the same rows as without a splitter. Imports torch only inside functions: the
+command line handles out-of-memory errors, and `bench --help` must not load torch.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-# Besides the errors that have a class of their own: what PyTorch says on the CPU, and what CUDA and its libraries say
-# when they find no memory for themselves.
-MARKS = (
+# Messages of out-of-memory errors that have no class: of PyTorch on the CPU, and of CUDA and its libraries.
+MESSAGES = (
     "DefaultCPUAllocator: can't allocate memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -34,97 +34,98 @@ _inside_graph: ContextVar[bool] = ContextVar("inside_graph", default=False)
 class Splitter:
     """Runs a function on all rows at once, or on ``size`` at a time; out of memory halves the size and goes on.
 
-    ``what`` and ``row`` are words for messages: what is being done ("decoding"), and what a row is ("image").
-    ``size`` is the largest number of rows at a time; None sets no limit. It may be set at any moment, and it is lowered
-    after an out-of-memory error, for good. ``log`` and ``changed`` are then told once, when a size has fitted.
-    ``remedy`` is the last line of the error that ends the run where one row is too many. ``further`` is what can still
-    be done there: it does it and returns words for it, or None where nothing is left to do.
+    ``activity`` and ``row`` are words for messages: the work ("decoding") and the unit of a row ("image"). ``size`` is
+    the largest number of rows at a time; None sets no limit. It may be set at any time, and an out-of-memory error
+    lowers it permanently. ``log`` and ``on_lowered`` are then called once, when a lower size has fitted.
 
-    ``graph`` says that the parts build a graph for a gradient. The graph holds most of the memory then, so that every
-    splitter inside such a part leaves an out-of-memory error to this one, which can drop the graph and cut it smaller.
+    If one row does not fit, ``last_resort`` is called: it reduces the memory in another way and returns a description,
+    or returns None, and then NoMemoryError with ``remedy`` as its last line ends the run.
+
+    ``graph`` says that the parts build a graph for a gradient. Most of the memory belongs to the graph then, so every
+    splitter inside such a part leaves out-of-memory errors to this one, which can drop the graph and use fewer rows.
     """
 
     def __init__(
         self,
-        what: str,
+        activity: str,
         size: int | None = None,
         *,
         row: str = "row",
         graph: bool = False,
         log: Callable[[str], Any] | None = None,
-        changed: Callable[[int], Any] | None = None,
-        further: Callable[[], str | None] | None = None,
+        on_lowered: Callable[[int], Any] | None = None,
+        last_resort: Callable[[], str | None] | None = None,
         remedy: str = REMEDY,
     ) -> None:
-        self.what, self.size, self.row, self.graph, self.remedy = what, size, row, graph, remedy
-        self.log, self.changed, self.further = log, changed, further
-        self._done: str | None = None  # what ``further`` did
-        self._lowered = False  # and nobody was told yet
+        self.activity, self.size, self.row, self.graph, self.remedy = activity, size, row, graph, remedy
+        self.log, self.on_lowered, self.last_resort = log, on_lowered, last_resort
+        self._resorted: str | None = None  # the description that ``last_resort`` returned
+        self._lowered = False  # a lower size was set and not yet reported
 
     def __call__(self, run: Callable[[slice], Tensor], rows: int) -> Tensor:
-        """``run`` of all rows [rows, ...], its results put together again. Errors: NoMemoryError."""
+        """Returns the results of ``run`` for all rows, concatenated: [rows, ...]. Raises NoMemoryError."""
         import torch
 
         parts = [part for _, part in self.parts(run, rows)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def parts(self, run: Callable[[slice], T], rows: int) -> Iterator[tuple[slice, T]]:
-        """Yields each part of the rows and the result of ``run`` for it, in order. Errors: NoMemoryError."""
+        """Yields each part of the rows and the result of ``run`` for it, in order. Raises NoMemoryError."""
         start = 0
         while True:
             part = slice(start, start + min(self.size or rows, rows - start))
-            found = self._attempt(lambda part=part: run(part), part.stop - start)  # type: ignore[misc]
-            if found:
+            result = self._attempt(lambda part=part: run(part), part.stop - start)  # type: ignore[misc]
+            if result:
                 start = part.stop
-                yield part, found.pop()
+                yield part, result.pop()
                 if start >= rows:
                     return
 
-    def again(self, run: Callable[[], T], rows: int) -> T:
-        """``run()``, which itself takes ``size`` of the rows at a time, done anew from its start after each failure.
+    def with_restarts(self, run: Callable[[], T], rows: int) -> T:
+        """Returns ``run()``, which cuts the rows by ``size`` itself and is restarted after each out-of-memory error.
 
-        This is for a training step: a part that fails leaves gradients of some rows behind, so all are computed again.
-        Errors: NoMemoryError.
+        This is for a training step: a failed attempt leaves gradients of some rows, so all rows are computed again.
+        Raises NoMemoryError.
         """
         while True:
-            found = self._attempt(run, min(self.size or rows, rows))
-            if found:
-                return found.pop()
+            result = self._attempt(run, min(self.size or rows, rows))
+            if result:
+                return result.pop()
 
     def _attempt(self, run: Callable[[], T], size: int) -> list[T]:
-        """Returns the result of ``run`` as the only item, or an empty list after out of memory that may be retried."""
+        """Returns a list of the result of ``run``, empty after an out-of-memory error that may be retried."""
         try:
             with _mark_graph(self.graph):
-                found = [run()]
+                result = [run()]
         except Exception as error:
             if _inside_graph.get() or not out_of_memory(error):
                 raise
-            done = self.further() if size <= 1 and self.further else None
-            if size <= 1 and done is None:
+            resorted = self.last_resort() if size <= 1 and self.last_resort else None
+            if size <= 1 and resorted is None:
                 raise NoMemoryError(
-                    f"out of memory {self.what}, one {self.row} at a time", why(error), self.remedy
+                    f"out of memory {self.activity}, one {self.row} at a time", memory_error_cause(error), self.remedy
                 ) from error
         else:
-            self._tell()
-            return found
-        # Out here the error is gone, whose traceback kept the tensors of the failed attempt alive.
-        release()
+            self._report_lowered()
+            return result
+        # The error is deleted here; its traceback kept the tensors of the failed attempt alive.
+        release_memory()
         if size > 1:
             self.size = min(size // 2, self.size or size)  # another thread may have lowered it already
-        self._done, self._lowered = done or self._done, True
+        self._resorted, self._lowered = resorted or self._resorted, True
         return []
 
-    def _tell(self) -> None:
+    def _report_lowered(self) -> None:
         if not self._lowered:
             return
         self._lowered = False
         size = self.size or 1
         if self.log:
-            many = f"{size} {self.row}s" if size > 1 else f"one {self.row}"
-            also = f", {self._done}" if self._done else ""
-            self.log(f"out of memory {self.what}: going on with {many} at a time{also}")
-        if self.changed:
-            self.changed(size)
+            rows = f"{size} {self.row}s" if size > 1 else f"one {self.row}"
+            resorted = f", {self._resorted}" if self._resorted else ""
+            self.log(f"out of memory {self.activity}: going on with {rows} at a time{resorted}")
+        if self.on_lowered:
+            self.on_lowered(size)
 
 
 @contextmanager
@@ -140,22 +141,22 @@ def _mark_graph(graph: bool) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Returns True for an error that reports too little memory, of a GPU or of the machine."""
-    torch = sys.modules.get("torch")  # where it was never imported, the error is not one of its own
+    """Returns True for an out-of-memory error of a GPU or of the machine."""
+    torch = sys.modules.get("torch")  # if torch was never imported, the error is not one of torch
     if isinstance(error, MemoryError | NoMemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(mark in str(error) for mark in MARKS)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
 
 
-def why(error: BaseException) -> str:
-    """The line of an out-of-memory error that says how much was asked for."""
+def memory_error_cause(error: BaseException) -> str:
+    """Returns the line of an out-of-memory error that says how much memory was requested."""
     if isinstance(error, NoMemoryError):
         return error.cause
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def release() -> None:
-    """Gives memory that nothing refers to any more back to the device."""
+def release_memory() -> None:
+    """Returns unreferenced memory to the device."""
     import torch
 
     gc.collect()
@@ -163,9 +164,9 @@ def release() -> None:
 
 
 def recompute_activations(*networks: Any) -> str | None:
-    """Lets networks compute activations twice and keep none, which takes a third more time; words for having done it.
+    """Switches gradient checkpointing on: activations are computed twice and not kept, which takes a third more time.
 
-    None where all of them do so already. Networks are those of diffusers.
+    Returns a description, or None if all networks, which are those of diffusers, checkpoint already.
     """
     keeping = [network for network in networks if not network.is_gradient_checkpointing]
     for network in keeping:

@@ -1,10 +1,10 @@
-"""Sets how exactly a GPU multiplies float32 matrices: as float32, or as TF32, which keeps 10 bits of each factor.
+"""Sets how a GPU multiplies float32 matrices: in float32, or in TF32, which keeps 10 bits of each factor.
 
-PyTorch uses TF32 for cuDNN's convolutions unless it is told otherwise, so a score in float32 would not be exact.
+By default PyTorch uses TF32 for cuDNN's convolutions, so a float32 score would not be exact.
 
-The flags are written by their old names (``allow_tf32``), which keep the old and the new flags of PyTorch in agreement;
-the compiler reads both kinds and fails where they differ. They are read by their new names, which never fail. The flags
-hold for the whole process, and so also for the thread in which PyTorch computes gradients.
+The flags are set by their old names (``allow_tf32``), which also sets PyTorch's new flags; the compiler reads both and
+fails where they differ. They are read by their new names, which never fail. The flags hold for the whole process,
+therefore also for the thread in which PyTorch computes gradients.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ Precision = Literal["fp32", "tf32"]
 
 
 def exact_fp32() -> None:
-    """Switches TF32 off in this process, for matrix products and for cuDNN's convolutions."""
+    """Switches TF32 off in this process, for matrix products and cuDNN's convolutions."""
     _allow(False, False)
 
 
 def tf32() -> AbstractContextManager[None]:
-    """Allows TF32 within the block, then restores what held before."""
+    """Returns a context that allows TF32 and restores the old flags at its end."""
     return _within(True)
 
 
 def arithmetic(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """The precision of float32 products within the block, whatever holds outside; on a CPU nothing changes."""
+    """Returns a context in which a GPU multiplies float32 in this precision; on a CPU it changes nothing."""
     return _within(precision == "tf32") if device.type == "cuda" else nullcontext()
 
 
 @contextmanager
 def _within(allowed: bool) -> Iterator[None]:
     matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = matmul.fp32_precision, conv.fp32_precision
+    old_precisions = matmul.fp32_precision, conv.fp32_precision
     _allow(allowed, allowed)
     try:
         yield
     finally:
-        _allow(*(kind == "tf32" for kind in before))
+        _allow(*(precision == "tf32" for precision in old_precisions))
 
 
 def _allow(products: bool, convolutions: bool) -> None:

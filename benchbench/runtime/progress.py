@@ -1,6 +1,6 @@
-"""Progress on standard error: a bar with the time left on a terminal, a plain line every ten seconds elsewhere.
+"""Shows progress on standard error: a bar with the time left on a terminal, else a plain line every ten seconds.
 
-A job reports the same to its runner (runtime/status.py).
+A job also reports its progress to its runner (runtime/status.py).
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Protocol
 
 from benchbench.runtime import status
 
-EVERY = 10.0  # seconds between plain lines
+SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """What ``progress`` gives."""
+    """A progress display."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """``n`` more are done; the note is shown beside, such as the reward so far."""
+        """Adds ``n`` finished steps; ``note``, such as the reward so far, is shown beside them."""
 
 
 @contextmanager
 def progress(total: int, title: str, unit: str = "", done: int = 0, silent: bool = False) -> Iterator[Progress]:
-    """Shows how far ``total`` steps are; ``done`` of them were there before and say nothing about the speed."""
-    if silent:  # another process shows it
+    """Yields the display of ``total`` steps; ``done`` of them were finished before and do not count for speed."""
+    if silent:  # another process shows the progress
         yield _Silent()
     elif sys.stderr.isatty():
         with _bar(total, title, unit, done) as bar:
             yield _Reported(bar, total, done)
     else:
-        lines = Lines(total, title, unit, done)
+        lines = LineProgress(total, title, unit, done)
         yield _Reported(lines, total, done)
         lines.end()
 
@@ -43,18 +43,18 @@ class _Silent:
 
 
 class _Reported:
-    """Progress that is shown and, a hundred times in all, reported."""
+    """Shows progress, and reports it to the runner in steps of at least 1 %."""
 
-    def __init__(self, shown: Progress, total: int, done: int) -> None:
-        self._shown, self._total, self._done, self._told = shown, max(total, 1), done, 0.0
+    def __init__(self, display: Progress, total: int, done: int) -> None:
+        self._display, self._total, self._finished, self._reported = display, max(total, 1), done, 0.0
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        self._done += n
-        fraction = min(1.0, self._done / self._total)
-        if fraction - self._told >= 0.01 or fraction == 1:
-            self._told = fraction
+        self._finished += n
+        fraction = min(1.0, self._finished / self._total)
+        if fraction - self._reported >= 0.01 or fraction == 1:
+            self._reported = fraction
             status.report_progress(fraction)
-        self._shown.advance(n, note)
+        self._display.advance(n, note)
 
 
 @contextmanager
@@ -82,42 +82,42 @@ def _bar(total: int, title: str, unit: str, done: int) -> Iterator[Progress]:
         yield Bar()
 
 
-class Lines:
-    """Progress as lines, for logs."""
+class LineProgress:
+    """Prints progress as plain lines, for logs."""
 
     def __init__(self, total: int, title: str, unit: str, done: int) -> None:
-        self.total, self.title, self.unit, self.done, self.before = total, title, unit, done, done
-        self.started = self.said = time.monotonic()
+        self.total, self.title, self.unit, self.finished, self.finished_before = total, title, unit, done, done
+        self.started_at = self.printed_at = time.monotonic()
         self.note = ""
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """A line where the last one is ten seconds old."""
-        self.done += n
+        """Adds ``n`` finished steps; prints a line if the last one is ten seconds old."""
+        self.finished += n
         self.note = note or self.note
-        if self.done < self.total and time.monotonic() - self.said >= EVERY:
-            self._say(f", {duration(self._left())} left")
+        if self.finished < self.total and time.monotonic() - self.printed_at >= SECONDS_BETWEEN_LINES:
+            self._print(f", {duration(self._seconds_left())} left")
 
     def end(self) -> None:
-        """The last line, with the time that all took."""
-        self._say(f" in {duration(time.monotonic() - self.started)}")
+        """Prints the last line, with the total time."""
+        self._print(f" in {duration(time.monotonic() - self.started_at)}")
 
-    def _left(self) -> float:
-        """Seconds, from the speed so far."""
-        speed = (self.done - self.before) / (time.monotonic() - self.started)
-        return (self.total - self.done) / speed if speed else 0.0
+    def _seconds_left(self) -> float:
+        """Returns the expected seconds to the end, at the average speed so far."""
+        speed = (self.finished - self.finished_before) / (time.monotonic() - self.started_at)
+        return (self.total - self.finished) / speed if speed else 0.0
 
-    def _say(self, when: str) -> None:
-        self.said = time.monotonic()
+    def _print(self, timing: str) -> None:
+        self.printed_at = time.monotonic()
         note = f", {self.note}" if self.note else ""
         unit = f" {self.unit}" if self.unit else ""
-        print(f"{self.title}: {self.done}/{self.total}{unit}{when}{note}", file=sys.stderr, flush=True)
+        print(f"{self.title}: {self.finished}/{self.total}{unit}{timing}{note}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """``42 s``, ``3 min 05 s`` or ``2 h 07 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    """Returns ``42 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"

@@ -1,4 +1,7 @@
-"""What exactly ran: settings, command, commit, versions, device and weights; never a token, never the environment."""
+"""Records what ran: settings, command, commit, versions, device and weights; never tokens or the environment.
+
+Imports torch only inside a function: records are read and redacted without it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ HIDDEN = "***"
 def record(
     config: Mapping[str, Any], weights: Mapping[str, str], device: str, argv: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """A JSON-able record of now. ``weights`` is hashes by name; ``argv`` is this process's where None."""
+    """Returns a JSON-able record of this process. ``weights`` are hashes by name; ``argv`` None: this process's own."""
     return {
         "benchbench": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -46,7 +49,7 @@ def record(
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """A JSON-able value with secrets hidden: by the name that they stand under, and by how they look."""
+    """Returns a JSON-able value with secrets hidden, which are recognised by their key or by their form."""
     if value is not None and SECRET_NAME.search(name):
         return HIDDEN
     if isinstance(value, Mapping):
@@ -57,7 +60,7 @@ def redact(value: Any, name: str = "") -> Any:
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
-    """A command line with secrets hidden: ``--hf-token X``, ``--hf-token=X``, ``--set a.token=X``; program by name."""
+    """Returns a command line without secrets (``--hf-token X``, ``--set a.token=X``) and without the program's path."""
     words, hide = [], False
     for word in argv:
         key, equals, value = word.partition("=")
@@ -72,44 +75,44 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 
 
 def git() -> dict[str, Any] | None:
-    """Commit, whether tracked files differ from it, origin without credentials; None where this is no checkout."""
-    here = Path(__file__).resolve()
+    """Returns commit, whether tracked files differ from it, and origin without credentials; None outside a checkout."""
+    this_file = Path(__file__).resolve()
 
-    def ask(*words: str) -> str:
-        command = ["git", "-C", str(here.parent), *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
+    def run(*arguments: str) -> str:
+        command = ["git", "-C", str(this_file.parent), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return result.stdout.strip()
 
     try:
-        ask("ls-files", "--error-unmatch", here.name)  # an environment inside another project's checkout is not ours
-        found = {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "-uno"))}
+        run("ls-files", "--error-unmatch", this_file.name)  # fails if installed inside another project's checkout
+        state = {"commit": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):
         return None
     try:
-        origin = ask("remote", "get-url", "origin")
+        origin = run("remote", "get-url", "origin")
     except (OSError, subprocess.SubprocessError):
-        return found
-    # a local path says nothing to others and may name a person
-    return found | ({"origin": SECRET_VALUE.sub(HIDDEN, origin)} if "://" in origin or "@" in origin else {})
+        return state
+    # a local path is of no use to others and may name a person
+    return state | ({"origin": SECRET_VALUE.sub(HIDDEN, origin)} if "://" in origin or "@" in origin else {})
 
 
 def device_name(device: str) -> str:
-    """``cuda: NVIDIA H200, 139 GiB`` or ``cpu: x86_64, 2 threads``."""
+    """Returns a description such as ``cuda: NVIDIA H200, 139 GiB`` or ``cpu: x86_64, 2 threads``."""
     import torch
 
-    where = torch.device(device)
-    if where.type == "cuda":
-        found = torch.cuda.get_device_properties(where)
-        return f"{device}: {found.name}, {found.total_memory / 2**30:.0f} GiB"
+    torch_device = torch.device(device)
+    if torch_device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(torch_device)
+        return f"{device}: {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
     return f"{device}: {platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def packages() -> dict[str, str]:
-    """Versions of the packages that results depend on."""
-    found = {}
+    """Returns the versions of the installed packages that results depend on."""
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

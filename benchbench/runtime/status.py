@@ -1,10 +1,10 @@
-"""The status file of a job: JSON lines that the job's process appends and that the runner reads.
+"""The status file of a job: the job's process appends JSON lines, and the runner reads them.
 
     {"pid": 71, "progress": 0.25}
     {"pid": 71, "error": {"problem": "...", "cause": "...", "remedy": "...", "code": 5}}
 
-The runner names the file in $BENCH_STATUS_FILE. The process id tells the lines of one process from those of another
-that does the same job, or that inherited the variable.
+The runner passes the path in $BENCH_STATUS_FILE. The process id distinguishes the lines of this process from those of
+earlier attempts and of child processes that inherited the variable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from benchbench.errors import BenchError, error_class
 
 VARIABLE = "BENCH_STATUS_FILE"
-LONGEST = 1 << 16  # bytes of a line; what is longer was not written by us
+MAX_LINE = 1 << 16  # bytes; a longer line was not written by this file
 
 
 def is_job() -> bool:
@@ -27,12 +27,12 @@ def is_job() -> bool:
 
 
 def report_progress(fraction: float) -> None:
-    """Tells the runner, if there is one, how much of the work is done (0 to 1)."""
+    """Reports the finished fraction of the work, 0 to 1; does nothing outside a job."""
     _append({"progress": round(fraction, 4)})
 
 
 def report_error(error: BenchError) -> None:
-    """Tells the runner, if there is one, why this process is about to fail."""
+    """Reports the error that is about to end this process; does nothing outside a job."""
     lines = {"problem": error.problem, "cause": error.cause, "remedy": error.remedy}
     _append({"error": {**lines, "code": error.code}})
 
@@ -46,35 +46,35 @@ def _append(entry: dict[str, Any]) -> None:
 
 
 class StatusReader:
-    """Follows what one process writes into a status file; lines that are not ours are skipped."""
+    """Follows what one process writes into a status file; skips the lines of other processes."""
 
     progress: float
-    """The largest fraction that was reported."""
+    """The largest reported fraction."""
     error: BenchError | None
-    """The last error that was reported."""
+    """The last reported error."""
 
     def __init__(self, path: Path) -> None:
-        """Begins at the file's present end: what is there already is of earlier attempts."""
+        """Starts at the end of the file: existing lines belong to earlier attempts."""
         self.progress, self.error = 0.0, None
         self._path, self._rest = path, b""
         self._offset = path.stat().st_size if path.exists() else 0
 
     def read(self, pid: int) -> None:
-        """Takes in what process ``pid`` has written since the last call."""
+        """Reads the lines that process ``pid`` has written since the last call."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
-            return  # nothing has been written yet
+            return  # the file does not exist yet
         self._offset += len(data)
         *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest if len(rest) <= LONGEST else b""
+        self._rest = rest if len(rest) <= MAX_LINE else b""
         for line in lines:
-            if len(line) <= LONGEST:
-                self._take(line, pid)
+            if len(line) <= MAX_LINE:
+                self._parse(line, pid)
 
-    def _take(self, line: bytes, pid: int) -> None:
+    def _parse(self, line: bytes, pid: int) -> None:
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
@@ -84,16 +84,16 @@ class StatusReader:
         fraction = entry.get("progress")
         if isinstance(fraction, int | float) and 0 <= fraction <= 1:
             self.progress = max(self.progress, float(fraction))
-        if error := _error(entry.get("error")):
+        if error := _parse_error(entry.get("error")):
             self.error = error
 
 
-def _error(told: Any) -> BenchError | None:
-    """Returns a reported error, or None for what is not one."""
-    if not isinstance(told, dict):
+def _parse_error(entry: Any) -> BenchError | None:
+    """Returns the reported error, or None if the entry is not an error."""
+    if not isinstance(entry, dict):
         return None
-    lines = [told.get(key) for key in ("problem", "cause", "remedy")]
-    code = told.get("code")
+    lines = [entry.get(key) for key in ("problem", "cause", "remedy")]
+    code = entry.get("code")
     if not all(isinstance(line, str) for line in lines) or not isinstance(code, int):
         return None
     return error_class(code)(*map(str, lines))

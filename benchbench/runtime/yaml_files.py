@@ -1,4 +1,4 @@
-"""YAML by libyaml where PyYAML was built with it: ten times as fast as Python, to the same values."""
+"""Reads YAML by libyaml where PyYAML has it: ten times as fast as in Python, with the same values."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(text: str) -> Any:
-    """Returns the value of a YAML text, of plain types only. Errors: yaml.YAMLError."""
-    return yaml.load(text, Loader=LOADER)  # a safe loader, either of them
+    """Returns the value of a YAML text; plain types only. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=LOADER)  # both loaders are safe

@@ -12,7 +12,7 @@ from benchbench.config import RunConfig
 from benchbench.diffusion.compile import speed_up
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.fake_cuda import LiveMemory, fake_backbone
-from benchbench.diffusion.finetuned import train_all
+from benchbench.diffusion.finetuned import make_trainable
 from benchbench.diffusion.guidance import StepReward, guide
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import make_policy
@@ -40,7 +40,7 @@ class FakeRun:
         self.backbone = fake_backbone(config.model, dtype, "fp32" if full else None)
         self.policy = make_policy(self.backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
         if full:
-            train_all(self.policy)
+            make_trainable(self.policy)
         else:
             add_lora(self.backbone.network, train.lora_rank, train.lora_alpha, config.seed)
         speed_up([self.backbone.network, self.backbone.vae], False, train.channels_last)
@@ -106,7 +106,7 @@ class FakeRun:
     def score(self, rows: int) -> int:
         """Decodes and scores ``rows`` images at a time."""
         self.live.reset_peak()
-        self.step_reward.decoder.fits.size = rows
+        self.step_reward.decoder.splitter.size = rows
         self.step_reward(self._latents(rows), ["x"] * rows, "memory", torch.tensor(STEP))
         self.step_reward._unchecked.clear()
         return self.live.peak - self.base
@@ -114,7 +114,7 @@ class FakeRun:
     def guide(self, rows: int) -> int:
         """Differentiates the reward of ``rows`` samples through the decoder and the network."""
         self.live.reset_peak()
-        self.step_reward.decoder.fits.size = rows
+        self.step_reward.decoder.splitter.size = rows
         guide(self.policy, self.step_reward, self._latents(rows), STEP, self.cond.repeat(rows), ["x"] * rows, 0.1, 0.5)
         self.step_reward._unchecked.clear()
         return self.live.peak - self.base

@@ -37,7 +37,7 @@ def train(
     Errors: UsageError and MissingError before anything is loaded, CorruptError for checkpoints, RunError for a
     non-finite reward, loss or gradient and for a full disk. KeyboardInterrupt leaves a checkpoint to ``resume`` from.
     """
-    with launch.processes(device) as processes:
+    with launch.connected_processes(device) as processes:
         log = log if processes.is_main else _silent
         with processes.raise_on_all():
             inputs = inputs or look_up(config)

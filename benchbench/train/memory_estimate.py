@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from benchbench.config import RunConfig
-from benchbench.diffusion.decode import MOST
+from benchbench.diffusion.decode import MAX_IMAGES
 from benchbench.diffusion.fake_cuda import LiveMemory, fake_cuda
-from benchbench.diffusion.fake_models import settings
+from benchbench.diffusion.fake_models import part_configs
 from benchbench.rewards import lookup
 from benchbench.train.cost_estimate import Sizes, sizes
 from benchbench.train.fake_run import FakeRun
@@ -88,7 +88,7 @@ class Estimate:
             return min(self.config.train.micro_batch, self.rows)
         if part == "denoise":
             return max(self.counts.sizes.denoised, images)
-        return min(MOST, images) if part == "score" else max(1, self.config.train.batch)
+        return min(MAX_IMAGES, images) if part == "score" else max(1, self.config.train.batch)
 
     def line(self, part: Part, checkpointing: bool = False) -> Line:
         """Returns the memory in use during a part by its rows, with everything else that is in memory then."""
@@ -125,7 +125,7 @@ class Estimate:
 
     def _evaluation_images(self) -> int:
         """Returns the number of images that a run's evaluations generate at a time."""
-        parts = settings(self.config.model)
+        parts = part_configs(self.config.model)
         side: int = parts["unet"]["sample_size"] * 2 ** (len(parts["vae"]["block_out_channels"]) - 1)
         return max(1, min(64, 2**22 // side**2))
 
@@ -145,6 +145,6 @@ class Estimate:
 def _keys(config: RunConfig, dtype: str) -> tuple[str, str]:
     """Returns two keys: one for the memory of the parts without gradient, one for the memory of all parts."""
     train = {name: getattr(config.train, name) for name in SETTINGS_THAT_MATTER}
-    common = [settings(config.model), dtype, config.reward, train, config.sampler.model_dump()]
+    common = [part_configs(config.model), dtype, config.reward, train, config.sampler.model_dump()]
     common_key = json.dumps(common, sort_keys=True, default=str)
     return common_key, common_key + json.dumps([config.method, config.settings], sort_keys=True, default=str)

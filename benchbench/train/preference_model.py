@@ -211,7 +211,7 @@ def train_spm(
             optimizer.zero_grad()
             return backward(scorer, predicted, tau, splitter.size or len(tau))
 
-        loss = splitter.again(gradients, len(tau))
+        loss = splitter.with_restarts(gradients, len(tau))
         if not math.isfinite(loss):
             raise RunError(f"the loss is {loss} at step {step}", "it is not finite", "lower the learning rate")
         torch.nn.utils.clip_grad_norm_(parameters, config.grad_clip)

@@ -11,8 +11,8 @@ import torch
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
 from benchbench.config import RunConfig
 from benchbench.diffusion import backbones
-from benchbench.diffusion.compile import recompute_activations, speed_up
-from benchbench.diffusion.finetuned import train_all
+from benchbench.diffusion.compile import speed_up
+from benchbench.diffusion.finetuned import make_trainable
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
@@ -20,6 +20,7 @@ from benchbench.evaluate.make_pairs import find_or_make
 from benchbench.pairs.open import PairSet, open_pairs
 from benchbench.prompts.words import too_long
 from benchbench.runtime.files import Log
+from benchbench.runtime.memory import recompute_activations
 from benchbench.store import root
 from benchbench.train.inputs import Inputs
 from benchbench.train.optimizer import make_optimizer
@@ -65,11 +66,11 @@ def build(
     sampler, train = config.sampler, config.train
     policy = make_policy(backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
     if full:
-        train_all(policy)
+        make_trainable(policy)
     else:
         add_lora(backbone.network, train.lora_rank, train.lora_alpha, config.seed)
     if resolved.gradient_checkpointing:
-        recompute_activations(backbone)
+        recompute_activations(backbone.network, backbone.vae)
     networks = [backbone.network, backbone.vae, *([policy.reference] if policy.reference is not None else [])]
     speed_up(networks, train.compile, train.channels_last)
     parameters = policy.parameters()
@@ -77,7 +78,7 @@ def build(
     step_reward = StepReward(policy.decoder, reward, policy, resolved.reward_dtype)
     policy.denoising.size, step_reward.guiding.size = resolved.walk_rows, resolved.guidance_rows
     if resolved.decode_rows:
-        policy.decoder.fits.size = step_reward.scoring.size = resolved.decode_rows
+        policy.decoder.splitter.size = step_reward.scoring.size = resolved.decode_rows
     method, reader = inputs.method(), None
     if pairs is not None and isinstance(method, OfflineMethod) and isinstance(cfg, PairsConfig):
         reader = Reader(method, cfg, pairs, config.seed, backbone)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchbench.config import RunConfig
-from benchbench.diffusion.cost import Cost, summed
+from benchbench.diffusion.cost import Cost, sum_costs
 from benchbench.diffusion.finetuned import save_unet
 from benchbench.diffusion.lora import save_adapter
 from benchbench.errors import RunError
@@ -50,8 +50,8 @@ class Trainer:
             resolved.micro_batch,
             graph=True,
             log=log,
-            changed=self._rows_changed,
-            further=lambda: recompute_activations(parts.policy.backbone.network),
+            on_lowered=self._rows_changed,
+            last_resort=lambda: recompute_activations(parts.policy.backbone.network),
             remedy="use a smaller model, or --set train.dtype=bf16 where it is fp32",
         )
         parts.policy.rows_at_once = resolved.micro_batch
@@ -106,7 +106,9 @@ class Trainer:
                     self._evaluate()
                 if self._passes(self.config.train.keep_every, before):
                     self._keep_weights()
-                interrupted = any(self.processes.gather(interrupt.asked))  # a signal reaches them at different moments
+                interrupted = any(
+                    self.processes.gather(interrupt.requested)
+                )  # a signal reaches them at different moments
                 if interrupted or state.samples == total or self._checkpoint_is_due(before):
                     self._save()
                 if interrupted and state.samples < total:
@@ -225,7 +227,7 @@ class Trainer:
                 return self._step(batch)
 
         local = self.processes.local_slice(len(batch))
-        return self.splitter.again(step, local.stop - local.start)
+        return self.splitter.with_restarts(step, local.stop - local.start)
 
     def _step(self, batch: Batch) -> dict[str, float | Tensor]:
         """Computes the gradients of this process's rows; returns their share of the loss and the metrics."""
@@ -276,7 +278,7 @@ class Trainer:
         self._log({**metrics, "seconds": round(self.state.seconds, 3), **self._costs()})
 
     def _costs(self) -> dict[str, float]:
-        cost = summed(self.processes.gather(asdict(self.parts.policy.cost)))
+        cost = sum_costs(self.processes.gather(asdict(self.parts.policy.cost)))
         return {**asdict(cost), "nfe": cost.nfe(self.config.train.finetune)}
 
     def _keep_weights(self) -> None:

@@ -12,7 +12,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
 from benchbench.diffusion import backbones
-from benchbench.diffusion.compile import REGIONS, keep_signature, speed_up
+from benchbench.diffusion.compile import REPEATED_BLOCKS, cache_signature, speed_up
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 
@@ -67,7 +67,7 @@ def test_gradient_checkpointing_changes_rounding_alone(tiny_sd: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "regions"),
     [
-        pytest.param("unet", REGIONS, marks=pytest.mark.slow),
+        pytest.param("unet", REPEATED_BLOCKS, marks=pytest.mark.slow),
         pytest.param("vae", {"ResnetBlock2D"}, marks=pytest.mark.long),
     ],
 )
@@ -96,7 +96,7 @@ def test_the_kept_signature_is_the_true_one_and_changes_no_bit(tiny_sd: Path) ->
         assert inspect.signature(AttnProcessor2_0()) == kept and "encoder_hidden_states" in kept.parameters
         assert torch.equal(policy.reference_step(X, 12, cond).mean, fast)
     finally:
-        keep_signature()
+        cache_signature()
 
 
 def test_the_reference_is_the_network_without_its_adapter(tiny_sd: Path) -> None:

@@ -23,7 +23,7 @@ from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
-from benchbench.noise import Noise, Sample, hand_over
+from benchbench.noise import Noise, Sample, copy_to_device
 from benchbench.rewards import lookup
 from tests.diffusion.tiny_spm import write_tiny_spm
 from tests.waiting import Waits
@@ -117,7 +117,14 @@ def test_waiting_is_noticed() -> None:
         x.to(CUDA), y.cpu(), torch.tensor([1.0], device=CUDA), y.new_tensor([1.0]), y.copy_(x), y[[0, 1]]
         assert len(waits.found) == 6
         waits.found.clear()
-        hand_over(x, CUDA), y + 1, y.new_full((1,), 3.0), torch.arange(2, device=CUDA), x.tolist(), y * torch.tensor(2)
+        (
+            copy_to_device(x, CUDA),
+            y + 1,
+            y.new_full((1,), 3.0),
+            torch.arange(2, device=CUDA),
+            x.tolist(),
+            y * torch.tensor(2),
+        )
         assert waits.found == []
 
 

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchbench.api import Cond
-from benchbench.diffusion.cost import CHECKPOINTING, GRADIENT, Cost, summed
+from benchbench.diffusion.cost import CHECKPOINTING, GRADIENT, Cost, sum_costs
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, guide
 from benchbench.diffusion.lora import add_lora
@@ -160,7 +160,7 @@ def test_nfe_by_hand() -> None:
     assert (cost.unet_evals, cost.unet_grads, cost.plain_evals, cost.plain_grads) == (10, 4, 3, 2)
     assert (cost.latent_forwards, cost.checkpointed_forwards) == (2, 4)
     assert (cost.nfe("lora"), cost.nfe("full")) == (27.48, 30.96)
-    both = summed([vars(cost), vars(cost)])
+    both = sum_costs([vars(cost), vars(cost)])
     assert (both.nfe("lora"), both.reward_calls) == (54.96, 200)
 
 

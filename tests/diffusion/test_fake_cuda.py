@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from benchbench.diffusion import fake_backward
-from benchbench.diffusion.fake_cuda import Counted, LiveMemory, fake_cuda
+from benchbench.diffusion.fake_cuda import LiveMemory, OperationCounter, fake_cuda
 
 KB = 1024
 
@@ -181,7 +181,7 @@ def test_autocast_computes_in_half_precision() -> None:
 def test_what_is_counted() -> None:
     with fake_cuda():
         x = torch.ones(1024, device="cuda")
-        with Counted() as counted:
+        with OperationCounter() as counted:
             y = (x + 1).view(32, 32).T  # one kernel reads 4 kB and writes 4 kB; views launch nothing
             assert (counted.kernels, counted.bytes) == (1, 8 * KB)
             y.sum().item()

@@ -10,7 +10,7 @@ import torch
 
 from benchbench.config import TrainConfig
 from benchbench.diffusion import backbones
-from benchbench.diffusion.finetuned import load_unet, train_all
+from benchbench.diffusion.finetuned import load_unet, make_trainable
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import CorruptError
 from benchbench.store import runs
@@ -41,7 +41,7 @@ def test_the_reference_in_half_precision_has_the_bits_of_one_in_float32(dtype: s
     policy = make_policy(backbones.load(str(tiny_sd), "cpu", dtype, "fp32"), 20, 1.0, 5.0)
     whole = copy.deepcopy(policy.backbone.network)
     whole.forward = torch.autocast("cpu", backbones.DTYPES[dtype])(whole.forward)
-    train_all(policy)
+    make_trainable(policy)
     kinds = {p.dtype for name, p in policy.reference.named_parameters() if "norm" not in name}
     assert kinds == {backbones.DTYPES[dtype]} and all(
         p.dtype is torch.float32 for name, p in policy.reference.named_parameters() if "norm" in name
@@ -56,7 +56,7 @@ def test_the_reference_in_half_precision_has_the_bits_of_one_in_float32(dtype: s
 def test_policy_and_reference_are_equal_until_the_first_update(dtype: str, tiny_sd: Path) -> None:
     """To the bit, in any precision; then the policy moves, in fp32, and the reference stays what it was."""
     policy = make_policy(backbones.load(str(tiny_sd), "cpu", dtype, "fp32"), 20, 1.0, 5.0)
-    train_all(policy)
+    make_trainable(policy)
     cond = policy.encode(["cat", "dog"])
     step, reference = policy.step(X, 12, cond), policy.reference_step(X, 12, cond)
     assert torch.equal(step.mean, reference.mean) and step.mean.dtype == torch.float32
@@ -77,7 +77,7 @@ def test_policy_and_reference_are_equal_until_the_first_update(dtype: str, tiny_
 
 def test_within_the_block_the_backbone_is_the_reference(tiny_sd: Path) -> None:
     policy: Policy = make_policy(backbones.load(str(tiny_sd), "cpu"), 20, 1.0, 5.0)
-    train_all(policy)
+    make_trainable(policy)
     unet = policy.backbone.network
     with pytest.raises(RuntimeError), policy.adapter_off():
         assert policy.backbone.network is policy.reference is not unet

@@ -7,7 +7,7 @@ import torch
 
 from benchbench.diffusion.fake_cuda import fake_backbone, fake_cuda
 from benchbench.diffusion.lora import add_lora
-from benchbench.runtime.counting import Counted
+from benchbench.runtime.counting import OperationCounter
 
 ROWS = 4
 
@@ -21,9 +21,9 @@ def test_an_adapter_adds_little_to_a_forward() -> None:
         tau = torch.full((ROWS,), 500, device="cuda")
         text = torch.empty(ROWS, 77, 768, dtype=torch.bfloat16, device="cuda")
 
-        def forward() -> Counted:
+        def forward() -> OperationCounter:
             unet(x, tau, text)  # what is computed once is computed here
-            with Counted() as counted:
+            with OperationCounter() as counted:
                 unet(x, tau, text)
             return counted
 

@@ -1,4 +1,4 @@
-"""The adapter of a half-precision network: the same bits in rollout and update, renewed after every optimiser step."""
+"""The adapter of a half-precision network: the same bits in rollout and update, renewed after every optimizer step."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_it_is_peft_s_adapter_to_rounding(tiny_sd: Path, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_an_optimiser_step_reaches_the_next_walk(tiny_sd: Path, fused: bool) -> None:
-    """A fused optimiser changes weights without raising their version: the walk must see its step all the same."""
+def test_an_optimizer_step_reaches_the_next_walk(tiny_sd: Path, fused: bool) -> None:
+    """A fused optimizer changes weights without raising their version: the walk must see its step all the same."""
     policy = moved(fresh(tiny_sd, "bf16"))
     before = predicted(policy)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2, fused=fused)
@@ -159,4 +159,4 @@ def test_a_forward_that_failed_leaves_nothing(tiny_sd: Path) -> None:
     hook.remove()
     assert torch.equal(predicted(policy), before)
     groups = {id(layer.low_rank[0]): layer.low_rank[0] for layer in values.modules() if hasattr(layer, "low_rank")}
-    assert groups and all(not group._low for group in groups.values())
+    assert groups and all(not group._low_rank for group in groups.values())

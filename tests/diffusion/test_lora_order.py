@@ -7,7 +7,7 @@ import json
 import torch
 from safetensors.torch import load, save
 
-from benchbench.diffusion.lora import _in_order
+from benchbench.diffusion.lora import _sort_metadata
 
 
 def swapped(file: bytes) -> bytes:
@@ -21,7 +21,7 @@ def swapped(file: bytes) -> bytes:
 def test_the_order_of_metadata_does_not_matter() -> None:
     tensors = {"b": torch.randn(3, 2), "a": torch.arange(5.0)}
     file = save(tensors, {"format": "pt", "lora_adapter_metadata": '{"r": 4, "é": "x"}'})
-    one, other = _in_order(file), _in_order(swapped(file))
+    one, other = _sort_metadata(file), _sort_metadata(swapped(file))
     assert swapped(file) != file and one == other
     back = load(one)
     assert all(torch.equal(back[name], tensor) for name, tensor in tensors.items())

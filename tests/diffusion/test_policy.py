@@ -151,11 +151,11 @@ def test_text_cache_is_bounded(policy: Policy, monkeypatch: pytest.MonkeyPatch) 
     """Memory stays flat in the number of prompts, and a prompt that was dropped is encoded again to the same."""
     import benchbench.diffusion.policy as module
 
-    monkeypatch.setattr(module, "TEXTS_KEPT", 10)
+    monkeypatch.setattr(module, "CACHED_PROMPTS", 10)
     first = policy.encode(["cat"]).text
     for i in range(30):
         policy.encode(["dog" + "a" * (i % 8) + "b" * (i // 8)])
-    assert len(policy._texts) == 10
+    assert len(policy._embeddings) == 10
     assert torch.equal(policy.encode(["cat"]).text, first)
 
 

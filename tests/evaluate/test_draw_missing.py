@@ -39,7 +39,7 @@ def test_an_interruption_waits_for_what_is_being_written(
     """On return nothing writes any more, since the folder's lock is let go: the images of both parts are there where
     two were being made, and those of the first batch where one follows the other.
     """
-    monkeypatch.setattr(cpu_threads, "FEWEST", 4)
+    monkeypatch.setattr(cpu_threads, "MIN_ROWS", 4)
     images, bar = ImageStore(tmp_path, GenerationKey("m", None, {}, "fp32", "p", "h", 0)), Bar()
     images.begin({})
     write = images.write
@@ -75,7 +75,7 @@ def test_out_of_memory_makes_parts_smaller_on_threads_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     """Two threads have four images each; where two fit, all eight are made, each once and with its own pixels."""
-    monkeypatch.setattr(cpu_threads, "FEWEST", 4)
+    monkeypatch.setattr(cpu_threads, "MIN_ROWS", 4)
     drawn, said = list[int](), list[str]()
 
     def draw(part: Sequence[Sample], noise: Noise) -> np.ndarray:

@@ -63,7 +63,7 @@ def test_a_batch_that_lacks_an_image_is_drawn_whole_and_no_other(tmp_path: Path)
 def two_rows_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchbench.runtime import cpu_threads
 
-    monkeypatch.setattr(cpu_threads, "FEWEST", 2)
+    monkeypatch.setattr(cpu_threads, "MIN_ROWS", 2)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -21,6 +21,7 @@ from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import DTYPES, Backbone
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
+from benchbench.runtime.json_files import read_object
 from tests.bench import random_models
 from tests.gpu.context import StepContext
 
@@ -95,7 +96,7 @@ def load(
         network=loaded_parts["unet"],
         vae=loaded_parts["vae"],
         text_encoder=loaded_parts["text_encoder"],
-        scheduler_config=backbones._json(root / "scheduler" / "scheduler_config.json"),
+        scheduler_config=read_object(root / "scheduler" / "scheduler_config.json", models.FETCH_AGAIN),
         device=target,
         dtype=name,
         image_size=models.image_size(root),

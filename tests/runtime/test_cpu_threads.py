@@ -23,7 +23,7 @@ SAMPLES = [Sample(f"cat {i % 5}", i, i) for i in range(9)]
 
 @pytest.fixture
 def two_threads(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cpu_threads, "FEWEST", 2)
+    monkeypatch.setattr(cpu_threads, "MIN_ROWS", 2)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -40,7 +40,7 @@ def test_the_parts_are_the_whole(tiny_sd: Path, two_threads: None, monkeypatch: 
     split.backbone.network.register_forward_hook(lambda _, args, __: seen.add((torch.get_num_threads(), len(args[0]))))
     found = generate(split, SAMPLES, Noise(0, "eval"))
     assert seen == {(1, 2 * 4), (1, 2 * 5)}  # one thread of torch's a part; guidance doubles the rows
-    monkeypatch.setattr(cpu_threads, "FEWEST", 100)
+    monkeypatch.setattr(cpu_threads, "MIN_ROWS", 100)
     assert_same_but_rounding(found, generate(whole, SAMPLES, Noise(0, "eval")))
     assert split.cost.unet_evals == whole.cost.unet_evals == 9 * 4
 
@@ -54,10 +54,10 @@ def test_every_batch_is_cut_by_its_own_rows(two_threads: None) -> None:
         seen[rows.start, rows.stop] = torch.get_num_threads()
         return torch.arange(16)[rows].tolist()
 
-    found = list(cpu_threads.side_by_side(part, batches, 2))
+    found = list(cpu_threads.run_in_threads(part, batches, 2))
     assert all(x == list(range(rows.start, rows.stop)) for rows, x in found)
     assert seen == {(0, 3): 1, (3, 7): 1, (7, 10): 2, (12, 14): 1, (14, 16): 1} and len(found) == len(seen)
-    alone = list(cpu_threads.side_by_side(part, batches[1:2], 2))  # the same threads as in company, so the same bits
+    alone = list(cpu_threads.run_in_threads(part, batches[1:2], 2))  # the same threads as in company, so the same bits
     assert len(alone) == 1 and seen[7, 10] == 2
 
 
@@ -73,7 +73,7 @@ def test_a_free_thread_goes_on_with_the_next_batch(two_threads: None) -> None:
 
     for _ in range(2):
         looked.clear()
-        parts = cpu_threads.side_by_side(part, [slice(0, 4), slice(4, 8), slice(8, 12)], 2)
+        parts = cpu_threads.run_in_threads(part, [slice(0, 4), slice(4, 8), slice(8, 12)], 2)
         assert [next(parts)[1] for _ in range(5)] == [4, 6, 8, 10, 12]
         looked.set()
         assert [x for _, x in parts] == [2]
@@ -91,7 +91,7 @@ def test_after_a_failure_no_other_part_is_begun(two_threads: None) -> None:
         ended.add(rows.start)
 
     with pytest.raises(KeyError):
-        list(cpu_threads.side_by_side(part, [slice(0, 4), slice(4, 8), slice(8, 12)], 2))
+        list(cpu_threads.run_in_threads(part, [slice(0, 4), slice(4, 8), slice(8, 12)], 2))
     assert begun == {0, 2} and ended == {2}
 
 
@@ -103,7 +103,7 @@ def test_a_caller_that_ends_early_waits_for_what_has_begun(two_threads: None) ->
         time.sleep(0.1)
         ended.add(rows.start)
 
-    parts = cpu_threads.side_by_side(part, [slice(0, 20)], 2)
+    parts = cpu_threads.run_in_threads(part, [slice(0, 20)], 2)
     next(parts)
     parts.close()
     assert begun == ended == {0, 10} and torch.get_num_threads() == 2
@@ -113,9 +113,9 @@ def test_a_caller_that_ends_early_waits_for_what_has_begun(two_threads: None) ->
 def test_threads_are_as_before(two_threads: None, before: int) -> None:
     """Also where the caller's number is not the one that it asks with."""
     torch.set_num_threads(before)
-    assert len(list(cpu_threads.side_by_side(lambda rows: rows, [slice(0, 7)], 2))) == 2
+    assert len(list(cpu_threads.run_in_threads(lambda rows: rows, [slice(0, 7)], 2))) == 2
     with pytest.raises(KeyError):
-        list(cpu_threads.side_by_side(lambda rows: {}[rows.start], [slice(0, 7)], 2))
+        list(cpu_threads.run_in_threads(lambda rows: {}[rows.start], [slice(0, 7)], 2))
     with ThreadPoolExecutor(1) as pool:
         assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == before
 

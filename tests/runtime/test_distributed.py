@@ -50,7 +50,7 @@ def main(_):
     from benchbench.errors import RunError, UsageError
     from benchbench.runtime import launch
     seen = {}
-    with launch.processes("cpu") as processes:
+    with launch.connected_processes("cpu") as processes:
         seen["place"] = [processes.rank, processes.size, processes.is_main]
         table = torch.arange(14.0).reshape(7, 2)
         made = []

@@ -75,7 +75,7 @@ def test_guidance_is_cut_and_moves_each_row_as_before(
     assert tuned.cost == Cost(unet_grads=5, reward_calls=5, latent_forwards=10)
     assert [len(r) for _, _, r in judge._unchecked] == [2, 2, 1] and judge.check(PROMPTS) == 0
     assert judge.guiding.size == 2
-    assert tuned.denoising.size is None and judge.scoring.size is None and judge.decoder.fits.size == 32
+    assert tuned.denoising.size is None and judge.scoring.size is None and judge.decoder.splitter.size == 32
 
 
 def test_a_reward_that_is_not_finite_is_named_by_its_sample_in_parts_too(

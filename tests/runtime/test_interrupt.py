@@ -162,7 +162,7 @@ def test_a_training_that_is_a_job_counts_two_signals_in_five_seconds_as_one(
     with pytest.raises(KeyboardInterrupt), Interrupt(said.append) as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert interrupt.asked and said == ["stopping after this rollout; again to stop at once"]
+        assert interrupt.requested and said == ["stopping after this rollout; again to stop at once"]
         now[0] += 6
         os.kill(os.getpid(), signal.SIGHUP)
 

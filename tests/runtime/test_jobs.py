@@ -135,13 +135,13 @@ def test_an_error_travels_as_data(job: MakeJob) -> None:
     with pytest.raises(MissingError, match="bad failed") as error:
         run([bad, slow], LocalBackend(2), "testing")
     assert error.value.cause == "weights are missing (no file)"
-    assert error.value.remedy == f"fetch them; what is done is kept; see {bad.log}"
+    assert error.value.remedy == f"fetch them; finished work is kept; see {bad.log}"
     assert "error: weights are missing\n  why: no file" in bad.log.read_text()
     assert time.monotonic() - started < 30
 
 
 def test_prose_is_not_read_as_data(job: MakeJob) -> None:
-    """What a child prints is its last words, whatever it looks like, and only those of this attempt."""
+    """The last line that a child prints is its last message, whatever it looks like, of this attempt alone."""
     talk = job("talk", "print('x: 3/4\\n it\\n  why: no\\n  do:  so'); raise SystemExit(3)")
     with pytest.raises(MissingError) as error:
         run([talk], LocalBackend(1))
@@ -159,7 +159,7 @@ def test_a_job_that_fails_alone_leaves_the_others_running(job: MakeJob) -> None:
     assert order() == ["good"]
     assert {f.job.name: f.error.cause for f in failures} == {
         "bad": "weights are missing (no file)",
-        "shot": "it was ended by SIGKILL; its last words: walking",
+        "shot": "SIGKILL ended it; its last message: walking",
     }
     assert all(f.error.code == 5 for f in failures)
 
@@ -215,7 +215,7 @@ with progress(4, 'drawing') as bar:
         if pathlib.Path('seen').exists(): break
         time.sleep(0.1)
 """
-    monkeypatch.setattr("benchbench.runtime.progress.EVERY", 0.0)
+    monkeypatch.setattr("benchbench.runtime.progress.SECONDS_BETWEEN_LINES", 0.0)
     half = job("half", code, weight=8.0)
     attempt = LocalBackend(1).start(half)
     deadline = time.monotonic() + 60

@@ -36,7 +36,7 @@ def squares(rows: int) -> list[int]:
 )
 def test_where_nothing_fails_the_calls_are_those_asked_for(size: int | None, rows: int, tried: list[int]) -> None:
     said, run = list[str](), Squares(1000)
-    splitter = Splitter("here", size, log=said.append, changed=pytest.fail)
+    splitter = Splitter("here", size, log=said.append, on_lowered=pytest.fail)
     assert splitter(run, rows).tolist() == squares(rows)
     assert (run.tried, said, splitter.size) == (tried, [], size)
 
@@ -44,7 +44,7 @@ def test_where_nothing_fails_the_calls_are_those_asked_for(size: int | None, row
 def test_parts_are_halved_from_the_rows_there_are_and_stay_so() -> None:
     """10 rows of at most 64 where 3 fit: 10 and 5 fail, then 2 at a time; the next call begins with 2."""
     said, sizes, run = list[str](), list[int](), Squares(3)
-    splitter = Splitter("testing", 64, row="image", log=said.append, changed=sizes.append)
+    splitter = Splitter("testing", 64, row="image", log=said.append, on_lowered=sizes.append)
     for _ in range(2):
         assert splitter(run, 10).tolist() == squares(10)
     assert run.tried == [10, 5, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
@@ -76,7 +76,7 @@ def test_a_step_is_done_again_as_a_whole() -> None:
                 raise no_room()
         return "done"
 
-    assert splitter.again(step, 6) == "done"
+    assert splitter.with_restarts(step, 6) == "done"
     assert seen == [(0, 40), (0, 3), (3, 3), *((i, 1) for i in range(6))]
 
 
@@ -130,7 +130,7 @@ def test_where_one_row_is_too_many_there_may_be_something_further() -> None:
             raise no_room()
         return torch.zeros(1)
 
-    splitter = Splitter("here", log=said.append, further=further)
+    splitter = Splitter("here", log=said.append, last_resort=further)
     assert splitter(run, 3).shape == (3,)
     assert done == ["asked"] and said == ["out of memory here: going on with one row at a time, slowly"]
     with pytest.raises(NoMemoryError):

@@ -57,13 +57,13 @@ def test_prompts_are_read_in_parts(policy: Policy, monkeypatch: pytest.MonkeyPat
     """
     prompts = [f"{a} cat" for a in "abcdefghij"]
     whole = policy.encode(prompts)
-    policy._texts.clear()
+    policy._embeddings.clear()
     tried = room_for(3, text, "encode", monkeypatch, lambda _, chunk: len(chunk))
     parts = policy.encode(prompts)
     assert [count for count in tried if count > 1] == [11, 5, 2, 2, 2, 2, 2]
     for name in ("text", "null"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-5, rtol=1e-5)
-    policy._texts.clear()
+    policy._embeddings.clear()
     room_for(0, text, "encode", monkeypatch, lambda _, chunk: len(chunk))
     with pytest.raises(NoMemoryError, match="out of memory reading prompts, one prompt at a time"):
         policy.encode(prompts)

@@ -13,7 +13,7 @@ from benchbench.api import Batch, ImagePairs, Images, OfflineMethod, Transitions
 from benchbench.config import RunConfig, load
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
-from benchbench.diffusion.finetuned import train_all
+from benchbench.diffusion.finetuned import make_trainable
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
@@ -41,7 +41,7 @@ def policy(dtype: str, full: bool = False) -> Policy:
     """Returns the base model with a fresh adapter, or with all weights trainable."""
     result = make_policy(backbones.load("shapes", "cpu", dtype, "fp32" if full else None), 20, 1.0, 5.0)
     if full:
-        train_all(result)
+        make_trainable(result)
     else:
         add_lora(result.backbone.network, 4, 4.0, 0)
     return result

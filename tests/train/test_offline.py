@@ -181,7 +181,7 @@ def test_pairs_and_methods_that_do_not_go_together(tiny_sd: Path) -> None:
     assert "--pairs is missing" in str(error.value)
     with pytest.raises(UsageError) as error:
         load("ddpo", "shapes", "shapes-colour", "shapes-simple", 8, 0, pairs="pickapic_v2")
-    assert "leave --pairs away" in str(error.value)
+    assert "leave --pairs out" in str(error.value)
     with pytest.raises(UsageError, match="wrong") as error:
         load("dspo", "shapes", "shapes-colour", "shapes-simple", 8, 0, overrides=["method.beta=5000"])
     assert "needs beta < 1" in str(error.value)

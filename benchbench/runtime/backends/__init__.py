@@ -1,1 +1,1 @@
-"""Where jobs run: on this machine (``local``)."""
+"""Backends run jobs; ``local`` runs them on this machine."""

@@ -1,4 +1,4 @@
-"""A job, and what a backend does with it."""
+"""A job, and the interface of a backend that runs it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from benchbench.errors import BenchError
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A command that a process of its own runs, and what it needs.
+    """A command to run in its own process, and what it needs.
 
-    The command is idempotent: it makes what is missing, and run again it goes on from what is there.
+    The command is idempotent: it makes what is missing, and a second run continues from what exists.
     """
 
     name: str
-    """What a person reads: in the progress bar and in errors."""
+    """The name shown in the progress bar and in errors."""
     command: tuple[str, ...]
     """The words after ``python -m``."""
     log: Path
-    """Its output is appended to this file."""
+    """The file to which its output is appended."""
     weight: float = 1.0
-    """How long it may take beside the other jobs, in any unit."""
+    """Its expected duration relative to the other jobs, in any unit."""
     slots: int = 1
-    """How many of the backend's slots it takes."""
+    """The number of the backend's slots that it takes."""
     threads: int | None = None
-    """Threads of its tensor operations; None: its slots' share of the cores."""
+    """The number of threads for tensor operations; None: the share of the cores that belongs to its slots."""
     exclusive: bool = False
-    """Whether nothing may run beside it."""
+    """Whether it must run alone."""
     after: tuple[Job, ...] = ()
-    """Jobs of the same run that have to end first."""
+    """Jobs of the same call of ``run`` that must succeed first."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables that it sees besides those of this process."""
+    """Environment variables, added to those of this process."""
 
     @property
     def status(self) -> Path:
-        """The file where its process says how far it is and why it failed (runtime/status.py)."""
+        """The file to which its process reports progress and its error (runtime/status.py)."""
         return self.log.with_suffix(".status.jsonl")
 
 
@@ -51,23 +51,23 @@ class Attempt(Protocol):
         """Returns the exit status, negative for a signal; None while it runs."""
 
     def progress(self) -> float:
-        """Returns how much of it is done, from 0 to 1."""
+        """Returns the finished fraction, from 0 to 1."""
 
     def error(self) -> BenchError:
-        """Returns why it failed."""
+        """Returns the error of a failed job."""
 
     def cancel(self) -> None:
-        """Asks it to save what it has and end."""
+        """Requests the job to save its work and end."""
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Ends the job at once."""
 
     def wait(self) -> None:
-        """Waits until it has ended."""
+        """Waits until the job has ended."""
 
 
 class Backend(Protocol):
-    """A place to run jobs, for so many slots at a time."""
+    """Runs jobs, at most ``slots`` slots of them at a time."""
 
     slots: int
 

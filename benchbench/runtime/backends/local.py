@@ -1,4 +1,4 @@
-"""Jobs as processes of this machine."""
+"""Runs jobs as processes on this machine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import sys
 from benchbench.errors import BenchError, error_class
 from benchbench.runtime.backends.base import Job
 from benchbench.runtime.cores import cores
-from benchbench.runtime.files import writing
+from benchbench.runtime.file_errors import writing
 from benchbench.runtime.interrupt import PARENT
 from benchbench.runtime.status import VARIABLE, StatusReader
 
-TAIL = 4096  # bytes at the end of a log, where the last words are looked for
+TAIL = 4096  # bytes at the end of a log that are searched for its last line
 
 
 class LocalBackend:
@@ -24,18 +24,18 @@ class LocalBackend:
         self.slots = slots
 
     def start(self, job: Job) -> LocalAttempt:
-        """Starts a process. Errors: RunError where its log cannot be written."""
+        """Starts a process. Raises RunError if its log cannot be written."""
         slots = self.slots if job.exclusive else min(job.slots, self.slots)
         return LocalAttempt(job, job.threads or max(1, cores() * slots // self.slots))
 
 
 class LocalAttempt:
-    """A process in this process's group, so that a terminal's signals and a group's kill reach it too."""
+    """A process in the process group of the runner: signals of the terminal and to the group reach it, too."""
 
     def __init__(self, job: Job, threads: int) -> None:
         self.job = job
-        own = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-        own |= {VARIABLE: str(job.status.absolute()), PARENT: str(os.getpid())}
+        variables = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+        variables |= {VARIABLE: str(job.status.absolute()), PARENT: str(os.getpid())}
         with writing(job.log):
             job.log.parent.mkdir(parents=True, exist_ok=True)
             with job.log.open("ab") as log:
@@ -46,7 +46,7 @@ class LocalAttempt:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **own, **job.environment},
+                    env={**os.environ, **variables, **job.environment},
                 )
 
     def poll(self) -> int | None:
@@ -54,26 +54,26 @@ class LocalAttempt:
         return self._process.poll()
 
     def progress(self) -> float:
-        """Returns the largest fraction that the process has reported; 1 once it has ended."""
+        """Returns 0.99 times the largest reported fraction; 1 once the process has ended."""
         if self._process.returncode is not None:
             return 1.0
         self._status.read(self._process.pid)
-        return 0.99 * self._status.progress  # its work may have more parts than the one that is complete
+        return 0.99 * self._status.progress  # one part may be complete and others still to come
 
     def error(self) -> BenchError:
-        """Returns what the process reported, else the last line of its log, and the signal that ended it."""
+        """Returns the reported error, else one with the last line of the log, and names a signal that ended it."""
         code = self._process.wait()
         self._status.read(self._process.pid)
-        told, log = self._status.error, self.job.log
-        cause = f"{told.problem} ({told.cause})" if told else self._last_words()
+        reported, log = self._status.error, self.job.log
+        cause = f"{reported.problem} ({reported.cause})" if reported else self._last_line()
         if code < 0:
-            cause = f"it was ended by {_name(-code)}; its last words: {cause}"
-        remedy = f"see {log}; what is done is kept, so run the same command again"
-        if told:
-            remedy = f"{told.remedy}; what is done is kept; see {log}"
+            cause = f"{_signal_name(-code)} ended it; its last message: {cause}"
+        remedy = f"see {log}; finished work is kept, so run the same command again"
+        if reported:
+            remedy = f"{reported.remedy}; finished work is kept; see {log}"
         return error_class(code)(f"{self.job.name} failed", cause, remedy)
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         with self.job.log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self._start_of_log, size - TAIL))
@@ -81,7 +81,7 @@ class LocalAttempt:
         return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
     def cancel(self) -> None:
-        """Asks the process to save what it has and end."""
+        """Requests the process to save its work and end."""
         self._process.terminate()
 
     def kill(self) -> None:
@@ -93,7 +93,7 @@ class LocalAttempt:
         self._process.wait()
 
 
-def _name(number: int) -> str:
+def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal

@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchbench.diffusion.fake_cuda import Counted, LiveMemory, fake_cuda
+from benchbench.diffusion.fake_cuda import LiveMemory, OperationCounter, fake_cuda
 from benchbench.noise import Noise
 from benchbench.train.trainer import Trainer
 from tests.gpu import models, rewards, runs
@@ -46,7 +46,7 @@ def run_method(context: StepContext, model: str, method: str, result: PartResult
     for write in (runs.picture_pairs, models.folder):  # these need real tensors
         write(context, model)
     rewards.files(context)
-    with pretended(), LiveMemory() as live, Counted() as counted, FlopCounterMode(display=False) as flops:
+    with pretended(), LiveMemory() as live, OperationCounter() as counted, FlopCounterMode(display=False) as flops:
         trainer = runs.trainer(context, method, *settings, *SHORT, *overrides, model=model)
         try:
             result["weights_gib"] = live.now / GIB
