@@ -1,7 +1,7 @@
 """Copies reports of tables and protocols out of a store: ``python results/export_results.py STORE results/shapes``.
 
-Of each table on the shapes track, and of each protocol on the shapes world's prompts, the newest report that is not a
-quick one: its words, its CSV files and the records of its runs, without the pictures, into a folder of its name.
+It takes the newest full (not quick) report of each table on the shapes track and of each protocol on the shapes world's
+prompts. It copies the text, the CSV files and the records of the runs, without pictures, into a folder of that name.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from benchbench.runtime.json_files import read_object
 
 
 def export_results(store: Path, results: Path) -> list[str]:
-    """Returns what was copied; what the store has no report of stays as it is."""
+    """Returns the names that were copied. Folders of which the store has no report stay as they are."""
     copied = []
     tables = {table: (table.replace(":", "-"), "shapes") for table in spec.names()}
     protocols = {name: (name, "shapes-*") for name in PROTOCOLS}
-    for name, (stem, where) in (tables | protocols).items():
-        pages = (store / "reports").glob(f"{stem}-{where}-[0-9a-f]*/{PAGE_DATA}")
+    for name, (stem, track) in (tables | protocols).items():
+        pages = (store / "reports").glob(f"{stem}-{track}-[0-9a-f]*/{PAGE_DATA}")
         reports = [page.parent for page in pages if "-QUICK-" not in page.parent.name]
         if not reports:
             continue
@@ -32,11 +32,12 @@ def export_results(store: Path, results: Path) -> list[str]:
         shutil.rmtree(results / stem, ignore_errors=True)
         (results / stem).mkdir(parents=True)
         page = read_object(newest / PAGE_DATA, "make the report again")
-        records = {k: v for s in page["sections"] if s["kind"] == "records" for k, v in s["records"].items()}
-        text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # where it lay is nobody's business
+        sections = [section for section in page["sections"] if section["kind"] == "records"]
+        records = {name: entry for section in sections for name, entry in section["records"].items()}
+        text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # no paths of this machine
         write_atomic(results / stem / "record.json", f"{text}\n".encode())
         for file in [newest / "report.md", *newest.glob("*.csv")]:
-            if not file.stem.endswith("-published"):  # these are in results/published
+            if not file.stem.endswith("-published"):  # results/published has these
                 shutil.copy(file, results / stem / file.name)
         copied.append(name)
     return copied

@@ -1,8 +1,8 @@
-"""The learning-rate search behind the shapes presets: ``python results/tune_shapes.py --jobs 2``.
+"""The learning-rate search for the shapes presets: ``python results/tune_shapes.py --jobs 2``.
 
-The same grid for every method, on seeds that no table uses, at half the tables' size. The rate with the highest mean
-reward of the fixed evaluation wins, among those that keep the pictures what their prompts say: at a high rate every
-method reaches a high reward by pictures that show nothing. The record is results/shapes/tuning.csv.
+Every method has the same grid, at half the tables' size and on seeds that no table uses. The rate with the highest mean
+reward in the fixed evaluation wins, among those that keep the oracle: at a high rate every method reaches a high reward
+with pictures that no longer show what their prompts say. The record is results/shapes/tuning.csv.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHODS = ("ddpo", "d3po", "tailorpo", "tailorpo-g")
 RATES = (1e-3, 3e-3, 6e-3, 1e-2)
 SEEDS = (100, 101)
 SAMPLES = 192
-ORACLE_LOSS = 0.05  # the mean oracle of a winner has fallen by at most this
+ORACLE_LOSS = 0.05  # the mean oracle of the winning rate falls by at most this much
 REWARD, PROMPTS = "shapes-colour", "shapes-simple"
 COLUMNS = (
     *("method", "lr", "seed", "samples", "reward"),
@@ -37,15 +37,15 @@ COLUMNS = (
 
 
 def search(store: Path, slots: int, rates: Sequence[float], samples: int) -> list[dict[str, Any]]:
-    """Trains what is missing of the grid and returns a row for each training. Errors: those of a training."""
+    """Trains the missing part of the grid and returns a row for each training. Errors: those of a training."""
     jobs, grid = [], []
     for method, rate, seed in product(METHODS, rates, SEEDS):
-        change = f"train.lr={rate:g}"
-        config = load(method, "shapes", REWARD, PROMPTS, samples, seed, overrides=[change])
+        override = f"train.lr={rate:g}"
+        config = load(method, "shapes", REWARD, PROMPTS, samples, seed, overrides=[override])
         out = store / "runs" / runs.run_id(method, "shapes", REWARD, seed, config.identity)
         grid.append((method, rate, seed, out))
         if not out.exists() or runs.read(out).state != "complete":
-            command = train_command(config, [change], out, store)
+            command = train_command(config, [override], out, store)
             jobs.append(Job(f"{method} lr {rate:g} seed {seed}", command, training_log(out, store)))
     if failures := run(jobs, LocalBackend(slots), "trainings"):
         raise failures[0].error
@@ -53,6 +53,7 @@ def search(store: Path, slots: int, rates: Sequence[float], samples: int) -> lis
 
 
 def _row(samples: int, method: str, rate: float, seed: int, out: Path) -> dict[str, Any]:
+    """Returns the row of a training, with reward and oracle of its first and last fixed evaluation."""
     evaluations = [row for row in read_metrics(out) if "eval.reward" in row]
     numbers = [evaluations[i][f"eval.{name}"] for name in ("reward", "oracle") for i in (0, -1)]
     values = (
@@ -61,44 +62,44 @@ def _row(samples: int, method: str, rate: float, seed: int, out: Path) -> dict[s
         seed,
         samples,
         REWARD,
-        *(round(n, 4) for n in numbers),
+        *(round(number, 4) for number in numbers),
         round(evaluations[-1]["seconds"], 1),
     )
     return dict(zip(COLUMNS, values, strict=True))
 
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Returns the learning rate of each method: see the top of this file. Means are over the seeds."""
+    """Returns the winning rate of each method, as the top of this file defines it. Means are over the seeds."""
     trainings: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         trainings[row["method"], row["lr"]].append(row)
     winners: dict[str, tuple[float, float]] = {}
     for (method, rate), seeds in trainings.items():
         reward = fmean(row["reward_after"] for row in seeds)
-        lost = fmean(row["oracle_before"] - row["oracle_after"] for row in seeds)
-        if lost <= ORACLE_LOSS and (method not in winners or reward > winners[method][1]):
+        oracle_loss = fmean(row["oracle_before"] - row["oracle_after"] for row in seeds)
+        if oracle_loss <= ORACLE_LOSS and (method not in winners or reward > winners[method][1]):
             winners[method] = rate, reward
     return {method: rate for method, (rate, _) in winners.items()}
 
 
 def main() -> int:
-    """Runs the search, writes the table, prints the winners."""
+    """Runs the search, writes the table and prints the winning rates. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--store", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=Path("results/shapes/tuning.csv"))
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--samples", type=int, default=SAMPLES)
-    words = parser.parse_args()
-    count = len(METHODS) * len(words.rates) * len(SEEDS)
-    print(f"{count} trainings of {words.samples} images; the table goes to {words.out}")
+    options = parser.parse_args()
+    count = len(METHODS) * len(options.rates) * len(SEEDS)
+    print(f"{count} trainings of {options.samples} images; the table goes to {options.out}")
     try:
-        rows = search(root(words.store), words.jobs, words.rates, words.samples)
+        rows = search(root(options.store), options.jobs, options.rates, options.samples)
     except BenchError as error:
         print(error, file=sys.stderr)
         return error.code
-    words.out.parent.mkdir(parents=True, exist_ok=True)
-    with words.out.open("w", encoding="utf-8", newline="") as file:
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
+from benchbench import contract
 from benchbench.cli.ui import table
 
 
 def check(name: Annotated[str, typer.Argument(show_default=False, help="A method, reward or prompt set.")]) -> None:
-    """Check that a method, a reward or a prompt set keeps its contract; meant for plug-ins."""
-    from benchbench import contract
-
+    """Check that a method, reward or prompt set keeps its contract. Meant for authors of plug-ins."""
     kind, results = contract.check(name)
     table([f"{kind} {name}", "result"], [[result.check, "holds"] for result in results])

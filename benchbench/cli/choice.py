@@ -1,4 +1,7 @@
-"""What a command's words stand for: looked up once, every wrong word reported at once, and passed on as objects."""
+"""From a command's words to objects: chooses defaults, looks every name up once and reports every wrong one at once.
+
+torch is imported only to ask for CUDA, where the choice of the model depends on it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Generic, TypeVar
 
 from benchbench import config, defaults, registry
 from benchbench import prompts as prompt_sets
-from benchbench.cli.options import reward_words
+from benchbench.cli.options import split_rewards
 from benchbench.cli.ui import all_at_once
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
@@ -20,122 +23,124 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Names:
-    """Names of rewards, and notes on what was left out or renamed."""
+class RewardNames:
+    """Names of rewards, and notes for the user on those that were left out or replaced."""
 
-    rewards: Sequence[str]
+    names: Sequence[str]
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Chosen(Generic[T]):
-    """The objects behind a command's words. Nothing is loaded."""
+class Resolved(Generic[T]):
+    """The objects behind a command's words. No weights are loaded."""
 
     rewards: dict[str, type[Reward]]
-    """By name; their weights are here."""
+    """Reward classes by name; their weights are on this machine."""
     notes: Sequence[str]
     prompts: PromptSet
     model: LocalModel
-    more: T
-    """What the command itself made of its words."""
+    extra: T
+    """The result of the command's own check."""
 
     @property
     def reward(self) -> type[Reward]:
-        """The reward of a command that takes one."""
+        """The reward of a command that takes exactly one."""
         return next(iter(self.rewards.values()))
 
 
-def look_up(
+def resolve(
     model_name: str | LocalModel,
     prompts_name: str,
-    rewards: Callable[[], Names],
-    more: Callable[[Sequence[str]], T],
-) -> Chosen[T]:
-    """Looks a model, prompts and rewards up, each once, and checks that they are here and go together.
+    name_rewards: Callable[[], RewardNames],
+    check_extra: Callable[[Sequence[str]], T],
+) -> Resolved[T]:
+    """Looks up a model, prompts and rewards, each once, and checks that they are on this machine and fit together.
 
-    ``more`` is called with the names of the rewards, none where they are wrong. Errors: one UsageError or MissingError
-    that names all that is wrong.
+    ``check_extra`` gets the rewards' names, or an empty list where these are wrong. Errors: one UsageError or
+    MissingError that names everything that is wrong.
     """
-    names: list[Names] = []
+    named: list[RewardNames] = []
 
-    def find_rewards() -> dict[str, type[Reward]]:
-        names.append(rewards())
-        return classes(names[0].rewards)
+    def look_up_rewards() -> dict[str, type[Reward]]:
+        named.append(name_rewards())
+        return reward_classes(named[0].names)
 
-    found, model, prompts, made = all_at_once(
-        find_rewards,
+    rewards, model, prompts, extra = all_at_once(
+        look_up_rewards,
         lambda: models.find(model_name),
-        lambda: _prompts(prompts_name, str(model_name)),
-        lambda: more(names[0].rewards if names else ()),
+        lambda: _load_prompts(prompts_name, str(model_name)),
+        lambda: check_extra(named[0].names if named else ()),
     )
-    return Chosen(found, names[0].notes, prompts, model, made)
+    return Resolved(rewards, named[0].notes, prompts, model, extra)
 
 
-def classes(names: Sequence[str]) -> dict[str, type[Reward]]:
-    """Rewards by name, whose weights are here. Errors: one that names every reward that is missing or unknown."""
-    found = all_at_once(*(lambda name=name: lookup.require(name) for name in names))
-    return dict(zip(names, found, strict=True))
+def reward_classes(names: Sequence[str]) -> dict[str, type[Reward]]:
+    """Returns reward classes by name. Errors: one that names every reward that is unknown or has no weights."""
+    classes = all_at_once(*(lambda name=name: lookup.require(name) for name in names))
+    return dict(zip(names, classes, strict=True))
 
 
-def _prompts(name: str, model_name: str) -> PromptSet:
-    """Errors: those of ``prompts.load``, UsageError for words that the model does not know."""
-    found = prompt_sets.load(name)
-    check_vocabulary(found, model_name)
-    return found
+def _load_prompts(name: str, model_name: str) -> PromptSet:
+    """Returns a prompt set. Errors: those of ``prompts.load``; UsageError for words that the model does not know."""
+    prompt_set = prompt_sets.load(name)
+    check_vocabulary(prompt_set, model_name)
+    return prompt_set
 
 
-def model(named: str | None, device: str | None) -> tuple[str | LocalModel, str]:
-    """The model and why: the named one, else sd15 where it can run well, else the embedded one."""
+def choose_model(named: str | None, device: str | None) -> tuple[str | LocalModel, str]:
+    """Returns a model and the reason: the named one, else sd15 with its weights and CUDA, else the shapes model."""
     if named:
         return named, "as named"
-    here = models.find_complete("sd15")
-    if here is None:
+    sd15 = models.find_complete("sd15")
+    if sd15 is None:
         return "shapes", "no --model, and sd15's weights are not here"
     if device is not None and not device.startswith("cuda"):
-        return "shapes", f"no --model, and sd15 wants CUDA, not {device}"
-    import torch  # only now: it takes seconds to load
+        return "shapes", f"no --model, and sd15 needs CUDA, not {device}"
+    import torch
 
     if not torch.cuda.is_available():
-        return "shapes", "no --model, and sd15 wants CUDA, which is not here"
-    return here, "no --model; CUDA and sd15's weights are here"
+        return "shapes", "no --model, and sd15 needs CUDA, which is not here"
+    return sd15, "no --model; CUDA and sd15's weights are here"
 
 
-def reward(named: str | None, model_name: str, method: str | None = None) -> Names:
-    """The reward, with a note where it is not the one named; some methods have a default of their own."""
-    own = "" if named or method is None else registry.get("methods", method).default_reward
-    name, note = lookup.resolve(named or own or defaults.of(model_name).reward, model_name)
-    return Names([name], [note] if note else [])
+def choose_reward(named: str | None, model_name: str, method: str | None = None) -> RewardNames:
+    """Returns the named reward, else the method's default, else the model's, with a note where a stand-in is taken."""
+    methods_default = "" if named or method is None else registry.get("methods", method).default_reward
+    name, note = lookup.resolve(named or methods_default or defaults.of(model_name).reward, model_name)
+    return RewardNames([name], [note] if note else [])
 
 
-def rewards(text: str, model_name: str) -> Names:
-    """The rewards of ``a,b`` or ``all``. Errors: a UsageError that names every wrong one."""
+def choose_rewards(text: str, model_name: str) -> RewardNames:
+    """Returns the rewards of ``a,b``, or all on this machine for ``all``. Errors: one UsageError for all of them."""
     if text == "all":
-        present, skipped = lookup.present()
-        return Names(present, [f"skipped {name}: {why}" for name, why in skipped.items()])
-    chosen: list[Names] = all_at_once(*(lambda word=word: reward(word, model_name) for word in reward_words(text)))
-    names = dict.fromkeys(name for one in chosen for name in one.rewards)
-    return Names(list(names), [note for one in chosen for note in one.notes])
+        present, missing = lookup.present()
+        return RewardNames(present, [f"skipped {name}: {reason}" for name, reason in missing.items()])
+    choices: list[RewardNames] = all_at_once(
+        *(lambda word=word: choose_reward(word, model_name) for word in split_rewards(text))
+    )
+    names = dict.fromkeys(name for choice in choices for name in choice.names)
+    return RewardNames(list(names), [note for choice in choices for note in choice.notes])
 
 
-def judges(model_name: str, trained_on: Sequence[str]) -> Names:
-    """What to compare by where no reward is named: the rewards trained on, and those here that judge such images.
+def default_comparison_rewards(model_name: str, trained_on: Sequence[str]) -> RewardNames:
+    """Returns the rewards trained on, then all rewards on this machine that fit the model's images.
 
-    Those of the shapes world judge its images and no others; file sizes judge nothing.
+    The shapes world's rewards fit its own images only. JPEG sizes are left out: they say nothing of quality.
     """
-    here, missing = lookup.present()
-    fitting = [name for name in here if lookup.fits(name, model_name) and not name.startswith("jpeg_")]
-    away = [name for name in missing if lookup.fits(name, model_name)]
-    notes = [f"left out, since their weights are not here: {', '.join(away)}"] if away else []
-    return Names(list(dict.fromkeys([*trained_on, *fitting])), notes)
+    present, missing = lookup.present()
+    fitting = [name for name in present if lookup.fits(name, model_name) and not name.startswith("jpeg_")]
+    absent = [name for name in missing if lookup.fits(name, model_name)]
+    notes = [f"left out, since their weights are not here: {', '.join(absent)}"] if absent else []
+    return RewardNames(list(dict.fromkeys([*trained_on, *fitting])), notes)
 
 
-def prompts(named: str | None, model_name: str) -> str:
-    """The prompt set to train on."""
+def choose_prompts(named: str | None, model_name: str) -> str:
+    """Returns the name of the prompt set: the named one, else the model's default."""
     return named or defaults.of(model_name).prompts
 
 
-def samples(named: int | None, model_name: str, method: str, preset: str | None) -> int:
-    """How many images to train on: the preset's number, else the paper's 10,000, or on the embedded model minutes."""
+def choose_samples(named: int | None, model_name: str, method: str, preset: str | None) -> int:
+    """Returns the number of training images: the named one, else the preset's, else the model's default."""
     if named is not None:
         return named
     presets = config.all_presets(method) or {}

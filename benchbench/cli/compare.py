@@ -1,4 +1,4 @@
-"""``bench compare``."""
+"""``bench compare``. Imports evaluate, which loads pandas, only inside the function."""
 
 from __future__ import annotations
 
@@ -7,8 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchbench.cli import choice
-from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, Store, integers
+from benchbench.cli.options import (
+    BatchSize,
+    Device,
+    Dtype,
+    EvalSeeds,
+    ImagesPerPrompt,
+    ModelName,
+    PromptsName,
+    Store,
+    integers,
+)
 from benchbench.cli.ui import log, resumable
+from benchbench.report.page_file import page_file
+from benchbench.report.table import detail_lines, format_interval, format_number
+from benchbench.store import root
 
 if TYPE_CHECKING:
     from benchbench.evaluate.compare import Comparison
@@ -16,78 +29,67 @@ if TYPE_CHECKING:
 
 def compare(
     run_a: Annotated[str, typer.Argument(help="A run's id or folder, an adapter's folder, or base.")],
-    run_b: Annotated[str, typer.Argument(help="The same, for the other side.")],
+    run_b: Annotated[str, typer.Argument(help="The run to compare it with, or base.")],
     rewards: Annotated[
         str | None,
         typer.Option(help="Names separated by commas, or all. Default: those trained on and those that fit the model."),
     ] = None,
     prompts: PromptsName = None,
     model: ModelName = None,
-    images_per_prompt: Annotated[int, typer.Option(min=1)] = 5,
-    eval_seeds: Annotated[str, typer.Option(help="Seeds of the images, separated by commas.")] = "0",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at a time: memory, not results. Default: by their size.")
-    ] = None,
+    images_per_prompt: ImagesPerPrompt = 5,
+    eval_seeds: EvalSeeds = "0",
+    batch_size: BatchSize = None,
     dtype: Dtype = "auto",
     store: Store = None,
     device: Device = None,
 ) -> None:
-    """Compare two runs, or a run and the base model: tests for each reward, and the prompts where they differ most.
+    """Compare two runs, or a run and the base model. Tests each reward and shows the prompts that differ most.
 
-    Model and prompts are those that the runs were trained with, unless others are named.
+    Model and prompts are those that the runs were trained with, unless you name others.
     """
     from benchbench.evaluate.compare import compare, find_sides
-    from benchbench.store import root
 
     seeds = integers(eval_seeds, "--eval-seeds")
-    one, other = find_sides(run_a, run_b, root(store))
-    settings = {**other.settings, **one.settings}
-    trained = [side.settings["reward"] for side in (one, other) if "reward" in side.settings]
-    chosen, why = choice.model(model, device) if model or "model" not in settings else (settings["model"], "theirs")
-    base = str(chosen)
-    prompts_name = prompts or settings.get("prompts") or choice.prompts(None, base)
+    side_a, side_b = find_sides(run_a, run_b, root(store))
+    settings = {**side_b.settings, **side_a.settings}
+    trained_on = [side.settings["reward"] for side in (side_a, side_b) if "reward" in side.settings]
+    if model or "model" not in settings:
+        chosen_model, reason = choice.choose_model(model, device)
+    else:
+        chosen_model, reason = settings["model"], "as trained"
+    model_name = str(chosen_model)
+    prompts_name = prompts or settings.get("prompts") or choice.choose_prompts(None, model_name)
 
-    def judges() -> choice.Names:
-        return choice.rewards(rewards, base) if rewards else choice.judges(base, trained)
+    def name_rewards() -> choice.RewardNames:
+        if rewards:
+            return choice.choose_rewards(rewards, model_name)
+        return choice.default_comparison_rewards(model_name, trained_on)
 
-    found = choice.look_up(chosen, prompts_name, judges, lambda _: None)
+    resolved = choice.resolve(chosen_model, prompts_name, name_rewards, lambda _: None)
     log(
-        f"comparing {one.label} with {other.label} on the model {base} ({why}): {images_per_prompt} images a "
-        f"prompt of {prompts_name}, rewards {', '.join(found.rewards)}; into {root(store)}"
+        f"comparing {side_a.label} with {side_b.label} on the model {model_name} ({reason}): {images_per_prompt} "
+        f"images a prompt of {prompts_name}, rewards {', '.join(resolved.rewards)}; into {root(store)}"
     )
-    for note in found.notes:
+    for note in resolved.notes:
         log(note)
+    options = {"images_per_prompt": images_per_prompt, "eval_seeds": seeds, "batch_size": batch_size}
+    options |= {"device": device, "dtype": dtype, "log": log}
+    reward_classes = list(resolved.rewards.values())
     with resumable():
-        result = compare(
-            one,
-            other,
-            found.model,
-            found.prompts,
-            list(found.rewards.values()),
-            store=root(store),
-            images_per_prompt=images_per_prompt,
-            eval_seeds=seeds,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            log=log,
-        )
-    _tell(one.label, other.label, result)
+        result = compare(side_a, side_b, resolved.model, resolved.prompts, reward_classes, store=root(store), **options)
+    _print_differences(side_a.label, side_b.label, result)
 
 
-def _tell(one: str, other: str, found: Comparison) -> None:
-    """Prints the difference under each reward with its tests, and where the report is."""
-    from benchbench.report import folder
-    from benchbench.report.table import detail_lines, format_interval, format_number
-
-    log(f"{one} less {other}, p alone and corrected for {len(found.verdicts)} rewards (Holm):")
-    for name, verdict in found.verdicts.items():
-        cell = found.table.cells[name]["difference"]
-        words = [
+def _print_differences(label_a: str, label_b: str, comparison: Comparison) -> None:
+    """Prints the difference under each reward with its tests, and the path of the report."""
+    log(f"{label_a} less {label_b}; p alone and corrected for {len(comparison.verdicts)} rewards (Holm):")
+    for name, verdict in comparison.verdicts.items():
+        cell = comparison.table.cells[name]["difference"]
+        parts = [
             format_number(cell.value, None, True),
             format_interval(cell.low, cell.high, cell.value, True),
             *detail_lines(cell),
+            f"p = {verdict.p:.4f}, {verdict.holm:.4f}",
         ]
-        words += [f"p = {verdict.p:.4f}, {verdict.holm:.4f}"]
-        log(f"  {name}: {', '.join(filter(None, words))}")
-    log(f"report: {folder.page_file(found.folder, False)}")
+        log(f"  {name}: {', '.join(filter(None, parts))}")
+    log(f"report: {page_file(comparison.folder, False)}")

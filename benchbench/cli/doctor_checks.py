@@ -1,4 +1,7 @@
-"""What this machine has, for ``bench doctor``. Each function gives rows to print; none changes anything."""
+"""Rows for ``bench doctor``: what this machine has and lacks. Changes nothing.
+
+Imports torch only inside functions: a torch that does not load is one of the findings.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,28 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchbench import prompts, registry
+from huggingface_hub import constants
+
+from benchbench import config, prompts, registry
+from benchbench.hub import models, weights
+from benchbench.hub.released import RELEASED
 from benchbench.rewards import lookup
 from benchbench.runtime.cores import cores
 from benchbench.runtime.files import cache_folder
-from benchbench.train.memory_table import COLUMNS
+from benchbench.runtime.progress import progress
+from benchbench.train import memory_table
+from benchbench.version import __version__
 
 Rows = list[list[object]]
-MEMORY = ("method", *COLUMNS)
+MEMORY = ("method", *memory_table.COLUMNS)
+"""The columns of ``memory``."""
 TRAININGS = {"tailorpo": None, "diffusion-dpo": "pickapic_v2"}
-"""Methods whose memory is counted, and the pairs that they learn from."""
+"""Methods whose memory ``memory`` counts, with the pairs that they learn from."""
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub")
 
 
 def machine(store: Path) -> Rows:
-    """Python, libraries, device, cores, memory, disk and caches."""
-    from benchbench.version import __version__
-
+    """Returns rows for Python, libraries, device, cores, memory, disk and caches."""
     existing = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     rows: Rows = [["benchbench", __version__], ["Python", platform.python_version()]]
@@ -41,31 +49,22 @@ def machine(store: Path) -> Rows:
 
 
 def assets() -> Rows:
-    """Every model, released checkpoint, reward and prompt set: here, or the command that gets it."""
-    from benchbench.hub import models, weights
-    from benchbench.hub.released import RELEASED
-
-    _present, skipped = lookup.present()
+    """Returns a row for every model, released checkpoint, reward and prompt set: "here", or how to get it."""
+    _present, absent = lookup.present()
     rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
     rows += [[f"checkpoint {name}", weights.missing(name) or "here"] for name in RELEASED]
-    rows += [[f"reward {name}", _reward_state(name, skipped.get(name))] for name in registry.names("rewards")]
+    rows += [[f"reward {name}", _reward_state(name, absent.get(name))] for name in registry.names("rewards")]
     rows += [[f"prompts {name}", prompts.missing(name) or "here"] for name in prompts.names()]
     return rows
 
 
-def where() -> str:
-    """The cards that ``memory`` is about. Needs a torch that loads."""
-    from benchbench.train.memory_table import cards
-
-    return ", ".join(card.name for card in cards())
+def card_names() -> str:
+    """Returns the cards that ``memory`` is about. Needs a torch that loads."""
+    return ", ".join(card.name for card in memory_table.cards())
 
 
 def memory() -> Rows:
-    """Returns rows under ``MEMORY``: the default of a method that trains an adapter, and of one for all weights."""
-    from benchbench import config
-    from benchbench.runtime.progress import progress
-    from benchbench.train import memory_table
-
+    """Returns the memory of each of TRAININGS on sd15 with default settings, in the columns of MEMORY."""
     rows: Rows = []
     with progress(len(TRAININGS), "memory", "methods") as bar:
         for method, pairs in TRAININGS.items():
@@ -76,12 +75,12 @@ def memory() -> Rows:
 
 
 def plugins() -> list[tuple[str, str, str]]:
-    """(kind, name, error) of every method, reward and prompt set that does not load."""
+    """Returns (kind, name, error) of every method, reward and prompt set that does not load."""
     return [(registry.SINGULAR[kind], name, error) for kind, name, error in registry.broken()]
 
 
 def unused_plugins() -> list[tuple[str, str, str]]:
-    """(kind, name, plug-in) of every plug-in that is never used, since something of benchbench's own has its name."""
+    """Returns (kind, name, plug-in) of every plug-in that is hidden by a built-in of the same name."""
     unused = [(registry.SINGULAR[kind], name, plugin) for kind, name, plugin in registry.shadowed()]
     taken = {alias for name, entry in prompts.index().items() for alias in (name, *entry.aliases)}
     return unused + [("prompt set", name, "a plug-in") for name in registry.names("prompts") if name in taken]
@@ -102,15 +101,15 @@ def broken_torch() -> str | None:
     """Returns the reason why torch does not load, or None."""
     try:
         import torch  # noqa: F401
-    except Exception as error:  # a torch that does not load is what a doctor is for
+    except Exception as error:  # whatever importing torch raises is a finding
         return f"torch does not load: {error}"
     return None
 
 
 def _device() -> str:
-    wrong = broken_torch()
-    if wrong:
-        return wrong
+    problem = broken_torch()
+    if problem:
+        return problem
     import torch
 
     if not torch.cuda.is_available():
@@ -126,6 +125,4 @@ def _memory() -> str:
 
 
 def _hub_cache() -> str:
-    from huggingface_hub import constants
-
     return f"{constants.HF_HUB_CACHE}{' (offline: HF_HUB_OFFLINE is set)' if constants.HF_HUB_OFFLINE else ''}"

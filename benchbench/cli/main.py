@@ -1,4 +1,4 @@
-"""``bench``: the commands, and what becomes of an error."""
+"""``bench``: runs a command and turns an error into three lines and an exit status."""
 
 from __future__ import annotations
 
@@ -12,24 +12,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli import (
-    check,
-    compare,
-    doctor,
-    evaluation,
-    fetch,
-    listing,
-    measure,
-    pairs,
-    report,
-    reproduce,
-    score,
-    shapes,
-    show,
-    status,
-    train,
-    train_spm,
-)
+from benchbench.cli.commands import LazyGroup, register
 from benchbench.errors import BenchError, NoMemoryError, RunError
 from benchbench.runtime import launch
 from benchbench.runtime.interrupt import signals_as_ctrl_c
@@ -37,37 +20,23 @@ from benchbench.runtime.memory import REMEDY, memory_error_cause, out_of_memory
 from benchbench.runtime.status import report_error
 from benchbench.version import __version__
 
-SEVERAL = ("--set", "--adapter", "--checkpoint")
+MULTIPLE = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""
 
 app = typer.Typer(
     name="bench",
-    help="Trains and evaluates methods that align text-to-image diffusion models with preferences.",
+    cls=LazyGroup,
+    help="Train and evaluate methods that align text-to-image diffusion models with preferences.",
     no_args_is_help=True,
-    rich_markup_mode=None,  # boxes round the help would take as long as all of `bench --help` does without them
+    rich_markup_mode=None,  # rich's boxes would double the time of `bench --help`
     context_settings={"max_content_width": 120},
     pretty_exceptions_enable=False,
 )
-app.command("train")(train.train)
-app.command("train-spm")(train_spm.train_spm)
-app.command("eval")(evaluation.evaluate)
-app.command("compare")(compare.compare)
-app.command("score")(score.score)
-app.command("measure")(measure.measure)
-app.command("reproduce")(reproduce.reproduce)
-app.command("report")(report.report)
-app.command("list")(listing.list_names)
-app.command("show")(show.show)
-app.command("status")(status.status)
-app.command("check")(check.check)
-app.command("doctor")(doctor.doctor)
-app.command("fetch")(fetch.fetch)
-app.add_typer(pairs.app, name="pairs")
-app.add_typer(shapes.app, name="shapes")
+register(app)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         print(f"benchbench {__version__}")
         raise typer.Exit
 
@@ -76,7 +45,7 @@ def _version(wanted: bool) -> None:
 def _bench(
     context: typer.Context,
     _show_version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand not in (None, "train"):
@@ -84,54 +53,54 @@ def _bench(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit status; an error ends as three lines on standard error."""
+    """Runs a command and returns its exit status; prints an error as three lines on standard error."""
     try:
         with nullcontext() if launch.is_multi_process() else signals_as_ctrl_c():
             app(args=spread(sys.argv[1:] if argv is None else argv), prog_name="bench")
-    except SystemExit as end:  # how the parser ends, always: 0, 2 for a wrong option, 130 for Ctrl-C
-        return end.code if isinstance(end.code, int) else 1
+    except SystemExit as stop:  # the parser always raises it: 0, 2 for a wrong option, 130 for Ctrl-C
+        return stop.code if isinstance(stop.code, int) else 1
     except BenchError as error:
         return _fail(error)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(RunError("the disk is full", str(error), "free some space and run the same command"))
-        return _fail(_unexpected(error), everywhere=True)
+        return _fail(_unexpected(error), every_rank=True)
     except Exception as error:
-        return _fail(_unexpected(error), everywhere=True)
+        return _fail(_unexpected(error), every_rank=True)
     return 0
 
 
 def spread(argv: Sequence[str]) -> list[str]:
-    """``--set a=1 b=2`` as ``--set a=1 --set b=2``, which is what the parser reads."""
-    out: list[str] = []
-    several = ""
+    """Returns ``--set a=1 b=2`` as ``--set a=1 --set b=2``, which the parser understands."""
+    words: list[str] = []
+    option = ""
     for word in argv:
         if word.startswith("-"):
-            several = word if word in SEVERAL else ""
-        elif several and out[-1] != several:
-            out.append(several)
-        out.append(word)
-    return out
+            option = word if word in MULTIPLE else ""
+        elif option and words[-1] != option:
+            words.append(option)
+        words.append(word)
+    return words
 
 
 def _unexpected(error: Exception) -> RunError:
     if out_of_memory(error):
-        return NoMemoryError("out of memory", memory_error_cause(error), f"{REMEDY}, or ask for fewer at a time")
+        return NoMemoryError("out of memory", memory_error_cause(error), f"{REMEDY}, or ask for fewer images at a time")
     return RunError(
         "internal error (please report it)",
         f"{type(error).__name__}: {error}",
-        "run it again with BENCH_DEBUG=1 for the traceback, which belongs into the report",
+        "run it again with BENCH_DEBUG=1 and put the traceback into the report",
     )
 
 
-def _fail(error: BenchError, everywhere: bool = False) -> int:
-    """Prints the error and returns its exit code. Local rank 0 speaks for all, unless only this process may know it.
+def _fail(error: BenchError, every_rank: bool = False) -> int:
+    """Prints an error and returns its exit status; a parent process that started this one as a job is told too.
 
-    A runner that started this process as a job is told, too.
+    In a multi-process run, local rank 0 prints an error that all ranks share; with ``every_rank`` each prints its own.
     """
     report_error(error)
     if os.environ.get("BENCH_DEBUG"):
         traceback.print_exc()
-    if everywhere or launch.is_local_main():
+    if every_rank or launch.is_local_main():
         print(f"error: {error}", file=sys.stderr)
     return error.code

@@ -1,4 +1,4 @@
-"""``bench measure``."""
+"""``bench measure``. Imports the protocols, which load pandas, only inside the function."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import log, resumable
-from benchbench.protocols import WHERE
+from benchbench.protocols import PROTOCOLS, WHERE
+from benchbench.report.page_file import page_file
+from benchbench.store import root
 
 Protocol = StrEnum("Protocol", {name.replace("-", "_"): name for name in WHERE})  # type: ignore[misc]
 
@@ -23,7 +25,7 @@ def measure(
     model: ModelName = None,
     prompts: PromptsName = None,
     reward: RewardName = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few states: minutes, and nothing to quote.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure few states: takes minutes, never a result.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="states=24 steps=[12,8] ...")
     ] = None,
@@ -31,34 +33,31 @@ def measure(
     store: Store = None,
     device: Device = None,
 ) -> None:
-    """Measure a protocol of the papers on a model and its runs; makes only what the store does not hold."""
-    from benchbench.protocols import PROTOCOLS
+    """Measure a protocol of the papers on a model and its runs. Makes only what the store does not hold."""
     from benchbench.protocols.run import parse_settings, run_protocol
-    from benchbench.report import folder
-    from benchbench.store import root
 
-    chosen, why = choice.model(model, device)
-    base = str(chosen)
-    found = choice.look_up(
-        chosen,
-        choice.prompts(prompts, base),
-        lambda: choice.reward(reward, base),
+    chosen_model, reason = choice.choose_model(model, device)
+    model_name = str(chosen_model)
+    resolved = choice.resolve(
+        chosen_model,
+        choice.choose_prompts(prompts, model_name),
+        lambda: choice.choose_reward(reward, model_name),
         lambda _: parse_settings(PROTOCOLS[protocol.value], quick, settings or []),
     )
     rows = ", ".join(runs or ["the base model"])
     log(
-        f"measuring {protocol.value} of {rows} on the model {base} ({why}), prompts {found.prompts.name}, reward "
-        f"{', '.join(found.rewards)}; into {root(store)}"
+        f"measuring {protocol.value} of {rows} on the model {model_name} ({reason}), prompts {resolved.prompts.name}, "
+        f"reward {', '.join(resolved.rewards)}; into {root(store)}"
     )
-    for note in found.notes:
+    for note in resolved.notes:
         log(note)
     with resumable():
         result = run_protocol(
             protocol.value,
             runs or [],
-            found.model,
-            found.prompts,
-            found.reward,
+            resolved.model,
+            resolved.prompts,
+            resolved.reward,
             store=root(store),
             quick=quick,
             overrides=settings or [],
@@ -67,4 +66,4 @@ def measure(
             log=log,
         )
     log(result.table.markdown())
-    log(f"report: {folder.page_file(result.folder, quick)}")
+    log(f"report: {page_file(result.folder, quick)}")

@@ -1,4 +1,4 @@
-"""Options that several commands share, with completion of names."""
+"""Options that several commands share, with completion of names, and how their lists are read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from benchbench import prompts as prompt_sets
 from benchbench import registry
 
 
@@ -19,24 +20,22 @@ def _complete(kind: registry.Kind) -> Callable[[str], list[str]]:
 
 
 def _complete_prompts(incomplete: str) -> list[str]:
-    from benchbench import prompts
-
-    return [name for name in prompts.names() if name.startswith(incomplete)]
+    return [name for name in prompt_sets.names() if name.startswith(incomplete)]
 
 
 MethodName = Annotated[
-    str, typer.Option("--method", autocompletion=_complete("methods"), help="See: bench list methods.")
+    str, typer.Option("--method", autocompletion=_complete("methods"), help="The method (bench list methods).")
 ]
 ModelName = Annotated[
     str | None,
     typer.Option("--model", help="shapes, sd15, sd21, sdxl, a folder or hub id. Default: sd15 on CUDA, or shapes."),
 ]
 RewardName = Annotated[
-    str | None, typer.Option("--reward", autocompletion=_complete("rewards"), help="See: bench list rewards.")
+    str | None, typer.Option("--reward", autocompletion=_complete("rewards"), help="The reward (bench list rewards).")
 ]
 PromptsName = Annotated[
     str | None,
-    typer.Option("--prompts", autocompletion=_complete_prompts, help="A set (bench list prompts), or a file."),
+    typer.Option("--prompts", autocompletion=_complete_prompts, help="A prompt set (bench list prompts) or a file."),
 ]
 Store = Annotated[
     Path | None, typer.Option("--store", help="Folder of images, scores and runs. Default: $BENCH_HOME, ./bench-store.")
@@ -52,38 +51,44 @@ Dtype = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ... Default: CUDA where there is one.")
 ]
+ImagesPerPrompt = Annotated[int, typer.Option(min=1, help="Images for each prompt and seed.")]
+EvalSeeds = Annotated[str, typer.Option(help="Seeds of the images, separated by commas.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Images at a time; changes memory and not results. Default: chosen by image size."),
+]
 
 
 def integers(text: str, option: str) -> list[int]:
-    """``0,1,2`` as numbers, none negative and none twice."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+    """Returns the numbers of ``0,1,2``. Raises BadParameter where one is negative or named twice."""
+    numbers = [word.strip() for word in text.split(",")]
+    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
         raise typer.BadParameter(f"{text!r} is not a list of different numbers like 0,1,2", param_hint=option)
-    return [int(word) for word in words]
+    return [int(number) for number in numbers]
 
 
-def reward_words(text: str) -> list[str]:
-    """``a,b=1,c=2,d`` as rewards: neighbours with weights are one ensemble, here of b and c."""
-    found: list[str] = []
-    for word in words(text):
-        if "=" in word and found and "=" in found[-1]:
-            found[-1] += f",{word}"
+def split_rewards(text: str) -> list[str]:
+    """Returns the rewards of ``a,b=1,c=2,d``: neighbours with weights are one weighted mix, here of b and c."""
+    rewards: list[str] = []
+    for word in split_names(text):
+        if "=" in word and rewards and "=" in rewards[-1]:
+            rewards[-1] += f",{word}"
         else:
-            found.append(word)
-    return found
+            rewards.append(word)
+    return rewards
 
 
-def words(text: str) -> list[str]:
-    """``a,b`` as names."""
+def split_names(text: str) -> list[str]:
+    """Returns the names of ``a,b``; empty ones are left out."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def pairs_of(given: list[str], option: str, example: str) -> dict[str, str]:
-    """``A=B`` words, each A once, as a mapping."""
-    found = {}
-    for text in given:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        if not (name and equals and value) or name in found:
-            raise typer.BadParameter(f"{text!r} is not of the form {example}, once each", param_hint=option)
-        found[name] = value
-    return found
+def assignments(words: list[str], option: str, example: str) -> dict[str, str]:
+    """Returns words like ``A=B`` as a mapping. Raises BadParameter for another form or a name that comes twice."""
+    mapping: dict[str, str] = {}
+    for word in words:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not (name and equals and value) or name in mapping:
+            raise typer.BadParameter(f"{word!r} is not of the form {example}, once each", param_hint=option)
+        mapping[name] = value
+    return mapping

@@ -1,4 +1,4 @@
-"""``bench pairs``: makes preference pairs, and checks them."""
+"""``bench pairs``: makes preference pairs and checks them. Imports make_pairs, which loads pandas, inside functions."""
 
 from __future__ import annotations
 
@@ -7,51 +7,59 @@ from typing import Annotated, Literal
 
 import typer
 
+from benchbench import defaults
 from benchbench.cli import choice
-from benchbench.cli.options import Device, Dtype, ModelName, RewardName, Store, integers
+from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store, integers
 from benchbench.cli.ui import log, resumable
+from benchbench.errors import CorruptError
+from benchbench.pairs.check import check as check_pairs
+from benchbench.pairs.open import open_pairs
+from benchbench.store import root
 
-app = typer.Typer(help="Preference pairs for offline methods.", no_args_is_help=True)
+app = typer.Typer(help="Make and check preference pairs.", no_args_is_help=True)
 
 
 @app.command()
 def make(
-    prompts: Annotated[str | None, typer.Option(help="A set (bench list prompts), or a file.")] = None,
+    prompts: PromptsName = None,
     model: ModelName = None,
     reward: RewardName = None,
     images: Annotated[int, typer.Option(min=2, help="Images a prompt and seed; as many pairs, ties left out.")] = 32,
-    seeds: Annotated[str | None, typer.Option(help="Of the images, separated by commas. Default: 900000.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds of the images, separated by commas. Default: 900000.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder. Default: pairs/NAME-DIGEST in the store.")] = None,
     dtype: Dtype = "auto",
     store: Store = None,
     device: Device = None,
 ) -> None:
-    """Make pairs of a base model's images, preferred by a reward; what exists is not made again."""
-    from benchbench import defaults
-    from benchbench.store import root
-
-    chosen, why = choice.model(model, device)
-    base = str(chosen)
-    judge = reward or defaults.of(base).preference_reward
-    found = choice.look_up(chosen, choice.prompts(prompts, base), lambda: choice.reward(judge, base), lambda _: None)
-    log(
-        f"pairs of {images} images for each prompt of {found.prompts.name} by the model {base} ({why}), judged by "
-        f"{', '.join(found.rewards)}"
+    """Make pairs of a base model's images, labelled by a reward. Pairs that exist are not made again."""
+    chosen_model, reason = choice.choose_model(model, device)
+    model_name = str(chosen_model)
+    reward_name = reward or defaults.of(model_name).preference_reward
+    resolved = choice.resolve(
+        chosen_model,
+        choice.choose_prompts(prompts, model_name),
+        lambda: choice.choose_reward(reward_name, model_name),
+        lambda _: None,
     )
-    for note in found.notes:
+    log(
+        f"pairs of {images} images for each prompt of {resolved.prompts.name} by the model {model_name} ({reason}), "
+        f"labelled by {', '.join(resolved.rewards)}"
+    )
+    for note in resolved.notes:
         log(note)
 
     from benchbench.evaluate.make_pairs import SEED, make_pairs
 
-    numbers = integers(seeds, "--seeds") if seeds else [SEED]
     with resumable():
         folder = make_pairs(
-            found.model,
-            found.prompts,
-            found.reward,
+            resolved.model,
+            resolved.prompts,
+            resolved.reward,
             root(store),
             images,
-            seeds=numbers,
+            seeds=integers(seeds, "--seeds") if seeds else [SEED],
             device=device,
             dtype=dtype,
             out=out,
@@ -66,24 +74,20 @@ def check(
     bad_rows: Annotated[
         Literal["refuse", "skip"], typer.Option(help="refuse: end with an error where a row cannot be used.")
     ] = "refuse",
-    nodup: Annotated[bool, typer.Option("--nodup", help="As trained on with one pair a caption.")] = False,
+    nodup: Annotated[bool, typer.Option("--nodup", help="Keep one pair a caption, as DSPO's nodup setting.")] = False,
     store: Store = None,
 ) -> None:
-    """Read every pair, name each row that cannot be used, and say what the captions and pictures are like."""
-    from benchbench.errors import CorruptError
+    """Read every pair. Names each row that cannot be used and describes the captions and pictures."""
     from benchbench.evaluate.make_pairs import find_or_make
-    from benchbench.pairs.check import check as read
-    from benchbench.pairs.open import open_pairs
-    from benchbench.store import root
 
     log(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes")
-    opened = open_pairs(find_or_make(pairs, root(store), log=log), nodup=nodup)
-    found = read(opened, lambda bad: log(f"bad: {bad}"))
-    for line in found.lines(opened):
+    pair_set = open_pairs(find_or_make(pairs, root(store), log=log), nodup=nodup)
+    result = check_pairs(pair_set, lambda bad: log(f"bad: {bad}"))
+    for line in result.lines(pair_set):
         log(line)
-    if found.bad_count and bad_rows == "refuse":
+    if result.bad_count and bad_rows == "refuse":
         raise CorruptError(
-            f"{found.bad_count} of {len(opened)} pairs cannot be used",
-            f"the first: {found.bad[0]}",
-            "mend or remove them, or say --bad-rows skip",
+            f"{result.bad_count} of {len(pair_set)} pairs cannot be used",
+            f"the first: {result.bad[0]}",
+            "repair or remove them, or use --bad-rows skip",
         )

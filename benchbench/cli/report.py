@@ -1,4 +1,4 @@
-"""``bench report``."""
+"""``bench report``. Imports report, which loads pandas, only inside the function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchbench.cli.ui import log
 
 
 def report(path: Annotated[Path, typer.Argument(help="A report's folder.", show_default=False)]) -> None:
-    """Render again a report that exists, from the data in its folder."""
+    """Render an existing report again. Needs only the data in its folder."""
     from benchbench.report import folder
 
     log(f"rendering {path} again")

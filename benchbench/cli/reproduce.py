@@ -1,4 +1,4 @@
-"""``bench reproduce``."""
+"""``bench reproduce``. Imports reproduce.run, which loads torch, only inside the function."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.options import Dtype, Store, integers, pairs_of, words
+from benchbench.cli.options import Dtype, Store, assignments, integers, split_names
 from benchbench.cli.ui import log, resumable
+from benchbench.store import root
 
 
 def reproduce(
     table: Annotated[str, typer.Argument(metavar="PAPER:TABLE", help="tailorpo:2", show_default=False)],
-    track: Annotated[str, typer.Option(help="shapes, sd15, sd21 or sdxl: the base model.")] = "shapes",
-    quick: Annotated[bool, typer.Option("--quick", help="One seed, few columns: minutes; never a result.")] = False,
-    train_seeds: Annotated[str, typer.Option(help="Seeds of the trainings.")] = "0,1,2",
-    rows: Annotated[str, typer.Option(help="Only these rows, separated by commas.")] = "",
+    track: Annotated[str, typer.Option(help="The base model: shapes, sd15, sd21 or sdxl.")] = "shapes",
+    quick: Annotated[bool, typer.Option("--quick", help="One seed and few columns: minutes, never a result.")] = False,
+    train_seeds: Annotated[str, typer.Option(help="Seeds of the trainings, separated by commas.")] = "0,1,2",
+    rows: Annotated[str, typer.Option(help="Make only these rows, separated by commas.")] = "",
     checkpoint: Annotated[
         list[str] | None,
-        typer.Option(metavar="METHOD=ID", help="Evaluate this run or released checkpoint, and train nothing for it."),
+        typer.Option(metavar="METHOD=ID", help="Evaluate this run or released checkpoint instead of a training."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes at a time. Default: one a core, or one on a GPU.")
     ] = None,
     dtype: Dtype = "auto",
     store: Store = None,
 ) -> None:
-    """Reproduce a published table: train, evaluate, and set the numbers beside the paper's."""
+    """Reproduce a published table. Trains, evaluates and prints the numbers beside the paper's."""
     from benchbench.reproduce.run import reproduce
-    from benchbench.store import root
 
-    checkpoints = pairs_of(checkpoint or [], "--checkpoint", "tailorpo=RUN")
+    checkpoints = assignments(checkpoint or [], "--checkpoint", "tailorpo=RUN")
     seeds = integers(train_seeds, "--train-seeds")
     with resumable():
         reproduce(
@@ -39,7 +39,7 @@ def reproduce(
             track=track,
             quick=quick,
             train_seeds=seeds,
-            rows=words(rows) or None,
+            rows=split_names(rows) or None,
             checkpoints=checkpoints,
             dry_run=dry_run,
             jobs=jobs,

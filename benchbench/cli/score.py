@@ -1,4 +1,4 @@
-"""``bench score``."""
+"""``bench score``. Imports evaluate and diffusion, which load pandas and torch, only inside the function."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchbench import prompts as prompt_sets
 from benchbench.cli import choice
 from benchbench.cli.options import Device
 from benchbench.cli.ui import all_at_once
+from benchbench.runtime.files import write_atomic
 from benchbench.types import Reward
 
 
@@ -23,34 +24,35 @@ def score(
     out: Annotated[Path | None, typer.Option(help="CSV file. Default: standard output.")] = None,
     device: Device = None,
 ) -> None:
-    """Score images from anywhere, as CSV with units and versions; generates nothing."""
+    """Score a folder of images and print a CSV. It has the units and versions of the rewards."""
     from benchbench.evaluate import score_folder
 
-    def find_rewards() -> tuple[dict[str, type[Reward]], Sequence[str]]:
-        names = choice.rewards(rewards, "")
-        return choice.classes(names.rewards), names.notes
+    def look_up_rewards() -> tuple[dict[str, type[Reward]], Sequence[str]]:
+        named = choice.choose_rewards(rewards, "")
+        return choice.reward_classes(named.names), named.notes
 
-    (judges, notes), prompt_set, files = all_at_once(
-        find_rewards, lambda: prompt_sets.load(prompts), lambda: score_folder.find_images(images)
+    (reward_classes, notes), prompt_set, files = all_at_once(
+        look_up_rewards, lambda: prompt_sets.load(prompts), lambda: score_folder.find_images(images)
     )
     for note in notes:
-        _say(note)
+        _log_to_stderr(note)
     texts = score_folder.match_prompts(files, prompt_set)
 
     from benchbench.diffusion.backbones import pick_device
 
-    where = str(pick_device(device))
+    device_name = str(pick_device(device))
     target = str(out) if out else "standard output"
-    _say(f"scoring {len(files)} images of {images} with {', '.join(judges)} on {where}; CSV into {target}")
-    kinds = list(judges.values())
-    text = score_folder.score_folder(files, texts, kinds, device=where, log=_say).to_csv(index=False)
+    names = ", ".join(reward_classes)
+    _log_to_stderr(f"scoring {len(files)} images of {images} with {names} on {device_name}; CSV into {target}")
+    scores = score_folder.score_folder(
+        files, texts, list(reward_classes.values()), device=device_name, log=_log_to_stderr
+    )
+    csv = scores.to_csv(index=False)
     if out:
-        from benchbench.runtime.files import write_atomic
-
-        write_atomic(out, text.encode())
+        write_atomic(out, csv.encode())
     else:
-        print(text, end="")
+        print(csv, end="")
 
 
-def _say(line: str) -> None:
+def _log_to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # standard output is the CSV

@@ -8,26 +8,25 @@ from typing import Annotated
 import typer
 
 from benchbench.cli.ui import log, resumable
+from benchbench.shapes_build import build as shapes_build
 
-app = typer.Typer(no_args_is_help=True, help="The embedded world of coloured shapes.")
+app = typer.Typer(no_args_is_help=True, help="Build the shapes world.")
 
 
 @app.callback()
 def _shapes() -> None:
-    """Keeps ``build`` a command of its own while it is the only one."""
+    """Keeps ``build`` a subcommand: typer would merge the only command of a group into the group."""
 
 
 @app.command()
 def build(
-    out: Annotated[Path, typer.Option(help="An empty folder, or one that an interrupted build left.")],
+    out: Annotated[Path, typer.Option(help="An empty folder, or the folder of an interrupted build.")],
     seed: int = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Stages at a time, one thread each.")] = 2,
-    quick: Annotated[bool, typer.Option("--quick", help="Works, but has learned nothing; about a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Run every stage at toy size; takes about a minute.")] = False,
 ) -> None:
     """Train the shapes model and its rewards again from seeds."""
-    from benchbench.shapes_build.build import build
-
     log(f"building the shapes world into {out} from seed {seed}; the full build takes up to an hour on two cores")
     with resumable():
-        build(out, seed=seed, jobs=jobs, quick=quick, log=log)
+        shapes_build.build(out, seed=seed, jobs=jobs, quick=quick, log=log)
     log(f"use it with: BENCH_SHAPES_WEIGHTS={out}")

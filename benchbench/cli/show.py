@@ -1,4 +1,4 @@
-"""``bench show``: everything about one method, reward, prompt set, model, run or preset."""
+"""``bench show``. Imports the cost estimate of a preset, which loads torch, only inside the function."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Annotated
 
 import typer
 
-from benchbench import registry
+from benchbench import config, prompts, registry
 from benchbench.cli.options import Store
 from benchbench.cli.ui import log, table
+from benchbench.config import RunConfig
 from benchbench.errors import MissingError
+from benchbench.hub import models
 from benchbench.rewards import lookup
+from benchbench.store import root, runs
+from benchbench.store.metrics import last_metrics
 
 
 class Kind(StrEnum):
@@ -32,7 +36,7 @@ def show(
     name: Annotated[str, typer.Argument(show_default=False)],
     store: Store = None,
 ) -> None:
-    """Show everything about one method, reward, prompt set, model, run or a method's presets."""
+    """Show one method, reward, prompt set, model, run or preset. A preset is named by its method."""
     if kind is Kind.method:
         _method(name)
     elif kind is Kind.reward:
@@ -48,46 +52,42 @@ def show(
 
 
 def _method(name: str) -> None:
-    from benchbench import config
-
-    cls = registry.get("methods", name)
-    log(f"{name}: {cls.paper}, {cls.data}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
-    sections = {"method": cls.Config, "train": config.TrainConfig, "sampler": config.SamplerConfig}
+    method_class = registry.get("methods", name)
+    log(f"{name}: {method_class.paper}, {method_class.data}\n\n{inspect.cleandoc(method_class.__doc__ or '')}\n")
+    sections = {"method": method_class.Config, "train": config.TrainConfig, "sampler": config.SamplerConfig}
     rows = [
         [f"{section}.{key}", field.get_default(call_default_factory=True), field.description or ""]
-        for section, kind in sections.items()
-        for key, field in kind.model_fields.items()
+        for section, model in sections.items()
+        for key, field in model.model_fields.items()
     ]
     table(["setting", "default", "meaning and origin"], rows)
     log(f"\nPresets change these defaults: bench show preset {name}")
 
 
 def _reward(name: str) -> None:
-    cls = lookup.get(name)
-    low, high = cls.range
-    log(f"{name}\n\n{inspect.cleandoc(cls.__doc__ or '')}\n")
+    reward_class = lookup.get(name)
+    low, high = reward_class.range
+    log(f"{name}\n\n{inspect.cleandoc(reward_class.__doc__ or '')}\n")
     rows = [
-        ["version", cls.version],
-        ["unit", cls.unit],
+        ["version", reward_class.version],
+        ["unit", reward_class.unit],
         ["usual range", f"{low:g} to {high:g}"],
-        ["differentiable", "yes" if cls.differentiable else "no"],
-        ["may be trained on", "yes" if cls.trainable else "no, it only judges"],
-        ["weights", cls.weights],
-        ["here", cls.missing() or "yes"],
+        ["differentiable", "yes" if reward_class.differentiable else "no"],
+        ["may be trained on", "yes" if reward_class.trainable else "no, it is for evaluation only"],
+        ["weights", reward_class.weights],
+        ["here", reward_class.missing() or "yes"],
     ]
     table(["fact", "value"], rows)
 
 
 def _prompts(name: str) -> None:
-    from benchbench import prompts
-
     entry = prompts.index().get(prompts.find(name) or "")
     facts: list[list[object]]
     try:
-        found = prompts.load(name)
-        facts = [["name", found.name], ["prompts", len(found)], ["origin", found.origin], ["licence", found.licence]]
-        facts += [["sha256", found.hash]]
-        facts += [["", text] for text in found.prompts[:5]]
+        prompt_set = prompts.load(name)
+        facts = [["name", prompt_set.name], ["prompts", len(prompt_set)]]
+        facts += [["origin", prompt_set.origin], ["licence", prompt_set.licence], ["sha256", prompt_set.hash]]
+        facts += [["", text] for text in prompt_set.prompts[:5]]
     except MissingError as error:
         if entry is None:
             raise
@@ -97,22 +97,17 @@ def _prompts(name: str) -> None:
 
 
 def _model(name: str) -> None:
-    from benchbench.hub import models
-
     ids = models.aliases().get(name, ())
     rows: list[list[object]] = [["hub ids", ", ".join(ids)]] if ids else []
     try:
-        root = models.pipeline_folder(name)
-        rows += [["here", "yes"], ["folder", root], ["content hash", models.model_hash(name)]]
+        folder = models.pipeline_folder(name)
+        rows += [["here", "yes"], ["folder", folder], ["content hash", models.model_hash(name)]]
     except MissingError as error:
         rows.append(["here", f"{error.problem}: {error.remedy}"])
     table(["fact", "value"], rows)
 
 
 def _run(name: str, store: Store) -> None:
-    from benchbench.store import root, runs
-    from benchbench.store.metrics import last_metrics
-
     run = runs.find(root(store), name)
     log(f"{run.id}: {run.state}{f' ({run.note})' if run.note else ''}\n{run.path}\n")
     log(json.dumps(run.config, indent=2))
@@ -122,41 +117,41 @@ def _run(name: str, store: Store) -> None:
         log(f"done: {json.dumps(run.done)}")
 
 
-def _preset(name: str) -> None:
-    from benchbench import config
-
-    registry.get("methods", name)
+def _preset(method: str) -> None:
+    registry.get("methods", method)
     rows: list[list[object]] = []
-    for preset in config.all_presets(name) or {}:
-        values = config.preset_values(name, preset)
+    for preset in config.all_presets(method) or {}:
+        values = config.preset_values(method, preset)
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
-        rows += [_precision(name, preset), *_price(name, preset)] if values else []
+        rows += [_precision(method, preset), *_cost(method, preset)] if values else []
     table(["preset", "setting", "value", "origin"], rows)
 
 
-def _precision(name: str, preset: str) -> list[object]:
-    """Returns the row that says what train.dtype=auto means on a GPU, and why."""
-    from benchbench import config
-
-    made = config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset)
-    chosen = made.method_class.precision(made.method_config)
-    words = {"half": "bf16, or fp16 on a card without bf16"}
-    return [preset, "precision on a GPU", words.get(chosen.name, chosen.name), chosen.reason]
+def _on_shapes(method: str, preset: str) -> RunConfig:
+    """Returns a preset's settings on the shapes model, which is always here; what follows depends on no model."""
+    return config.load(method, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset)
 
 
-def _price(name: str, preset: str) -> list[list[object]]:
-    """Effective batch and cost of a preset, counted over a network that does nothing; they do not depend on GPUs."""
-    from benchbench import config
+def _precision(method: str, preset: str) -> list[object]:
+    """Returns the row with the precision that train.dtype=auto chooses on a GPU, and the reason."""
+    run = _on_shapes(method, preset)
+    precision = run.method_class.precision(run.method_config)
+    names = {"half": "bf16, or fp16 on a card without bf16"}
+    return [preset, "precision on a GPU", names.get(precision.name, precision.name), precision.reason]
+
+
+def _cost(method: str, preset: str) -> list[list[object]]:
+    """Returns rows with a preset's batch and cost, counted by a run of a network that computes nothing."""
     from benchbench.train.cost_estimate import rollout_cost
 
-    p = rollout_cost(config.load(name, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset))
-    facts = {
-        "images a rollout": p.images,
-        "optimiser steps a rollout": p.updates,
-        "rows an optimiser step": p.rows,
-        "UNet evaluations an image": p.unet_evals,
-        "with gradient an image": p.unet_grads,
-        "nfe an image": p.nfe,
-        "reward calls an image": p.reward_calls,
+    cost = rollout_cost(_on_shapes(method, preset))
+    counts = {
+        "images a rollout": cost.images,
+        "optimizer steps a rollout": cost.updates,
+        "rows an optimizer step": cost.rows,
+        "UNet evaluations an image": cost.unet_evals,
+        "with gradient an image": cost.unet_grads,
+        "nfe an image": cost.nfe,
+        "reward calls an image": cost.reward_calls,
     }
-    return [[preset, key, f"{value:g}", "counted"] for key, value in facts.items()]
+    return [[preset, name, f"{value:g}", "counted"] for name, value in counts.items()]

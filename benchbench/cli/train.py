@@ -1,47 +1,52 @@
-"""``bench train``."""
+"""``bench train``. Imports the training loop, which loads torch and pandas, only inside the function."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from benchbench import config
 from benchbench.cli import choice
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import log, resumable, table
-
-if TYPE_CHECKING:
-    from benchbench.config import RunConfig
+from benchbench.config import RunConfig
+from benchbench.runtime import launch
+from benchbench.runtime.deterministic import use_deterministic_kernels
+from benchbench.store import root, runs
+from benchbench.train import memory_table
 
 
 class BadRows(StrEnum):
-    """What becomes of pairs that cannot be read."""
+    """What to do with pairs that cannot be read."""
 
     skip = "skip"
     refuse = "refuse"
 
 
-Samples = Annotated[int | None, typer.Option(help="Final images to train on. Default: 384 on shapes, else 10000.")]
+Samples = Annotated[
+    int | None, typer.Option(help="Training images. Default: the preset's, else 384 on shapes and 10000 elsewhere.")
+]
 Preset = Annotated[str | None, typer.Option(help="released, paper or shapes; see bench show preset METHOD.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="train.lr=1e-4 method.beta=0.1 ...")
 ]
 Out = Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/ID in the store.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 Pairs = Annotated[
-    str | None, typer.Option(help="What an offline method learns from: a file, a folder, pickapic_v2, ...")
+    str | None, typer.Option(help="Pairs that an offline method learns from: a file, a folder, pickapic_v2, ...")
 ]
 OnBadRows = Annotated[
-    BadRows, typer.Option(help="Pairs that cannot be read: skip them and say so, or refuse to go on.")
+    BadRows, typer.Option(help="skip: leave out pairs that cannot be read and log each; refuse: stop.")
 ]
 Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="On a GPU: kernels that repeat their bits, which are slower.")
+    bool, typer.Option("--deterministic", help="On a GPU: use slower kernels that give the same bits every time.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print how the run would be cut to fit the device's memory, and end.")
+    bool, typer.Option("--dry-run", help="Print how the run would fit into the device's memory, and exit.")
 ]
 
 
@@ -63,62 +68,59 @@ def train(
     store: Store = None,
     device: Device = None,
 ) -> None:
-    """Train a LoRA adapter with a method against a reward."""
-    from benchbench import config
-    from benchbench.runtime import launch
-    from benchbench.store import root, runs
+    """Train a model with a method against a reward. Trains a LoRA adapter, or every weight (train.finetune=full)."""
+    place = launch.read_rank()
+    chosen_model, reason = choice.choose_model(model, device)
+    model_name = str(chosen_model)
+    prompts_name = choice.choose_prompts(prompts, model_name)
+    sample_count = choice.choose_samples(samples, model_name, method, preset)
 
-    where = launch.read_rank()
-    chosen, why = choice.model(model, device)
-    base = str(chosen)
-    prompts_name, count = choice.prompts(prompts, base), choice.samples(samples, base, method, preset)
-
-    def configure(rewards: Sequence[str]) -> config.RunConfig:
+    def configure(rewards: Sequence[str]) -> RunConfig:
         reward_name = rewards[0] if rewards else reward or ""
-        return config.load(method, base, reward_name, prompts_name, count, seed, preset, settings or [], pairs)
+        return config.load(
+            method, model_name, reward_name, prompts_name, sample_count, seed, preset, settings or [], pairs
+        )
+
+    def name_reward() -> choice.RewardNames:
+        return choice.choose_reward(reward, model_name, method)
 
     if dry_run:
-        return _plan(configure(choice.reward(reward, base, method).rewards), device)
-    found = choice.look_up(chosen, prompts_name, lambda: choice.reward(reward, base, method), configure)
-    run = found.more
-    name = runs.run_id(run.method, run.model, run.reward, run.seed, run.identity)
-    out = out or root(store) / "runs" / name
-    if where.rank == 0:
-        _announce(run, why, out, where.size, found.notes)
+        return _print_memory_plan(configure(name_reward().names), device)
+    resolved = choice.resolve(chosen_model, prompts_name, name_reward, configure)
+    run = resolved.extra
+    run_id = runs.run_id(run.method, run.model, run.reward, run.seed, run.identity)
+    out = out or root(store) / "runs" / run_id
+    if place.rank == 0:
+        _announce(run, reason, out, place.size, resolved.notes)
 
-    from benchbench.runtime.deterministic import use_deterministic_kernels
     from benchbench.train import inputs, loop
 
     if deterministic:
         use_deterministic_kernels()
-    given = inputs.look_up(run, found.reward, found.prompts, found.model)
+    looked_up = inputs.look_up(run, resolved.reward, resolved.prompts, resolved.model)
     with resumable("--resume"), runs.hold_run_folder(out, log):
-        loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, given)
+        loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, looked_up)
 
 
-def _announce(run: RunConfig, why: str, out: Path, processes: int, notes: Sequence[str]) -> None:
-    """Says what is trained on what, and what was chosen for the user."""
+def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Sequence[str]) -> None:
+    """Prints what the run trains on, where it goes, and what was chosen for the user."""
     source = f"{run.prompts}, reward {run.reward}"
     if run.pairs:
         source = f"the pairs {run.pairs}, evaluated on {source}"
     log(
-        f"training {run.method} on the model {run.model} ({why}): {run.samples} images of {source}, "
+        f"training {run.method} on the model {run.model} ({reason}): {run.samples} images of {source}, "
         f"seed {run.seed}; into {out}" + (f"; {processes} processes share the work" if processes > 1 else "")
     )
     for note in notes:
         log(note)
 
 
-def _plan(run: RunConfig, device: str | None) -> None:
-    """Prints the plan for the card that is here, or for the usual sizes; needs no weights and loads none."""
-    from benchbench.train import memory_table
-
-    full = "every weight" if run.train.finetune == "full" else f"an adapter of rank {run.train.lora_rank}"
+def _print_memory_plan(run: RunConfig, device: str | None) -> None:
+    """Prints how the run fits into the memory of this machine's card, or of usual cards. Loads no weights."""
+    weights = "every weight" if run.train.finetune == "full" else f"an adapter of rank {run.train.lora_rank}"
     log(
-        f"a dry run: {run.method} would train {full} of {run.model} with reward {run.reward}, preset {run.preset}; "
-        "counting its memory, nothing is loaded"
+        f"a dry run: {run.method} would train {weights} of {run.model} with reward {run.reward}, preset {run.preset}; "
+        "computing its memory, nothing is loaded"
     )
     table(memory_table.COLUMNS, memory_table.rows(run, memory_table.cards(device)))
-    log(
-        "the peak is of everything that is alive at a time; what the card has beyond it is left to CUDA and its kernels"
-    )
+    log("the peak counts all tensors that are alive at once; the rest of the card is left to CUDA and its kernels")

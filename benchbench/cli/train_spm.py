@@ -1,4 +1,4 @@
-"""``bench train-spm``."""
+"""``bench train-spm``. Imports the training, which loads torch and diffusers, only inside the function."""
 
 from __future__ import annotations
 
@@ -9,51 +9,49 @@ import typer
 
 from benchbench.cli.options import Store
 from benchbench.cli.ui import log
+from benchbench.errors import UsageError
+from benchbench.store import root
 
 
 def train_spm(
     out: Annotated[Path, typer.Option(help="A new folder for spm.safetensors and record.json.")],
     pairs: Annotated[
-        str, typer.Option(help="How many to draw and judge in the shapes world, or a set of pairs (docs/pairs.md).")
+        str, typer.Option(help="Number of pairs to draw and label in the shapes world, or a set (docs/pairs.md).")
     ] = "8000",
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 500,
     batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 24,
-    lr: Annotated[float, typer.Option(min=0.0, help="AdamW learning rate at its highest.")] = 1e-3,
+    lr: Annotated[float, typer.Option(min=0.0, help="AdamW's peak learning rate.")] = 1e-3,
     held_out: Annotated[int, typer.Option(min=2, help="Pairs on which it is compared with shapes-pref.")] = 600,
     seed: int = 1_100_000,
     bad_rows: Annotated[
-        Literal["refuse", "skip"], typer.Option(help="What becomes of a pair of a set that cannot be used.")
+        Literal["refuse", "skip"], typer.Option(help="What to do with a pair of a set that cannot be used.")
     ] = "refuse",
     store: Store = None,
 ) -> None:
-    """Train the shapes world's step-aware preference model on preference pairs, and compare it on others."""
-    import torch
-
-    from benchbench.diffusion import backbones
-    from benchbench.errors import UsageError
-    from benchbench.evaluate.make_pairs import find_or_make
-    from benchbench.pairs.open import open_pairs
-    from benchbench.shapes import WEIGHTS
-    from benchbench.shapes_build.spm import make
-    from benchbench.store import root
-    from benchbench.train.preference_model import SPMConfig
-
+    """Train the step-aware preference model of the shapes world. Compares it with shapes-pref on held-out pairs."""
     if out.exists():
         raise UsageError(f"{out} is there already", "nothing is overwritten", "choose another --out")
-    config = SPMConfig(steps=steps, batch=batch, lr=lr, weight_decay=0.01, warm_up=max(1, steps // 10), parts="added")
     count = int(pairs) if pairs.isdecimal() else 0
     if pairs.isdecimal() and count < 2:
-        raise UsageError(f"--pairs {pairs} is too few", "two are the least to train on", "leave --pairs out for 8000")
-    what = f"{count} pairs" if count else f"the pairs {pairs}"
-    log(f"training shapes-spm on {what}, {steps} steps of {batch}, seed {seed}; into {out}")
-    opened = None
-    if not count:
-        opened = open_pairs(find_or_make(pairs, root(store), log=log), ties=True, skip_bad=bad_rows == "skip")
-    torch.manual_seed(seed)
-    backbone = backbones.load("shapes", "cpu")
-    facts = make(out, backbone, WEIGHTS / "pref", config, count, held_out, seed, False, log, opened)
-    noisy = facts["at_t_of_500_and_more"]
+        raise UsageError(f"--pairs {pairs} is too few", "training needs at least two", "leave --pairs out for 8000")
+    source = f"{count} pairs" if count else f"the pairs {pairs}"
+    log(f"training shapes-spm on {source}, {steps} steps of {batch}, seed {seed}; into {out}")
+
+    from benchbench.shapes_build.spm_training import train_on_pairs
+
+    accuracy = train_on_pairs(
+        out,
+        count or pairs,
+        root(store),
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        held_out=held_out,
+        seed=seed,
+        skip_bad=bad_rows == "skip",
+        log=log,
+    )
     log(
-        f"orders {noisy['step_aware']:.1%} of held-out pairs rightly at t >= 500, shapes-pref {noisy['plain']:.1%} "
-        f"(difference {noisy['gain']:.1%}, standard error {noisy['standard_error']:.1%})"
+        f"orders {accuracy['step_aware']:.1%} of held-out pairs correctly at t >= 500, shapes-pref "
+        f"{accuracy['plain']:.1%} (difference {accuracy['gain']:.1%}, standard error {accuracy['standard_error']:.1%})"
     )

@@ -1,4 +1,4 @@
-"""How commands print: tables on a terminal, tab-separated lines into a pipe, and the way back from Ctrl-C."""
+"""How commands print: lines, tables, the command that continues after Ctrl-C, and several errors as one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchbench.errors import BenchError, MissingError, UsageError
 
 
 def log(line: str) -> None:
-    """A line at once, even into a pipe."""
+    """Prints a line without buffering, also into a pipe."""
     print(line, flush=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table for people on a terminal, for programs (tabs, a header line) elsewhere."""
+    """Prints aligned columns on a terminal, and tab-separated lines with a header into a pipe."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             print("\t".join(str(cell).replace("\t", " ") for cell in row))
@@ -27,30 +27,31 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, header_style="bold", pad_edge=False)
+    grid = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        shown.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(shown)
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(grid)
 
 
 @contextmanager
-def resumable(*more: str) -> Iterator[None]:
-    """Ctrl-C in here says how to go on: the same command, with ``more`` words."""
+def resumable(*extra_words: str) -> Iterator[None]:
+    """On Ctrl-C, prints the command that continues: the same one, with ``extra_words`` at its end."""
     try:
         yield
     except KeyboardInterrupt:
-        again = [word for word in sys.argv[1:] if word not in more]
+        words = [word for word in sys.argv[1:] if word not in extra_words]
         several = os.environ.get("WORLD_SIZE", "1") != "1"
         start = "accelerate launch (as before) -m benchbench" if several else "bench"
         if os.environ.get("RANK", "0") == "0":
-            print(f"\ninterrupted; go on with: {start} {shlex.join([*again, *more])}", file=sys.stderr, flush=True)
+            command = f"{start} {shlex.join([*words, *extra_words])}"
+            print(f"\ninterrupted; go on with: {command}", file=sys.stderr, flush=True)
         raise
 
 
 def all_at_once(*checks: Callable[[], Any]) -> list[Any]:
-    """Returns what each check returns; raises what they raised as one error, so that nobody mends word by word."""
+    """Returns the result of each check; raises all their errors as one, so that the user corrects them together."""
     errors: list[BenchError] = []
     results = []
     for check in checks:
@@ -62,8 +63,8 @@ def all_at_once(*checks: Callable[[], Any]) -> list[Any]:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        kind = MissingError if all(isinstance(error, MissingError) for error in errors) else UsageError
-        raise kind(
+        error_class = MissingError if all(isinstance(error, MissingError) for error in errors) else UsageError
+        raise error_class(
             "; ".join(error.problem for error in errors),
             "; ".join(error.cause for error in errors),
             "; ".join(dict.fromkeys(error.remedy for error in errors)),

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from benchbench.errors import CorruptError, MissingError
 from benchbench.report import grids, page
 from benchbench.report.latex import latex
+from benchbench.report.page_file import page_file
 from benchbench.report.sections import GridSection, Page, RecordSection, TableSection, TextSection
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
@@ -71,8 +72,3 @@ def markdown(content: Page) -> str:
         elif isinstance(section, TableSection):
             parts += [f"## {section.title}", *(table.markdown().rstrip() for table in section.tables)]
     return "\n\n".join(parts) + "\n"
-
-
-def page_file(folder: Path, quick: bool) -> Path:
-    """Returns the path of the HTML page in a report folder."""
-    return folder / ("report-QUICK.html" if quick else "report.html")

@@ -1,17 +1,23 @@
-"""A table of means with intervals, rendered as CSV and Markdown. LaTeX is in latex.py, HTML in page.py."""
+"""A table of means with intervals, rendered as CSV and Markdown. LaTeX is in latex.py, HTML in page.py.
+
+Imports stats, which loads pandas, for types only: commands format numbers without it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from benchbench.runtime.names import safe_name
-from benchbench.stats.intervals import Interval
-from benchbench.stats.multiple import Verdict
-from benchbench.stats.paired import Difference
+
+if TYPE_CHECKING:
+    from benchbench.stats.intervals import Interval
+    from benchbench.stats.multiple import Verdict
+    from benchbench.stats.paired import Difference
 
 
 class _Model(BaseModel):

@@ -1,1 +1,1 @@
-"""Published tables as data: what each needs, and how to make it again."""
+"""Published tables as YAML files, and the code that makes them again: trains, measures and writes the report."""

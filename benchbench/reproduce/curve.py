@@ -1,4 +1,4 @@
-"""Reward against training samples, from what the trainings logged on fixed noise: TailorPO's Figure 4."""
+"""Reward against training samples, from the fixed evaluations that trainings log: TailorPO's Figure 4."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from benchbench.store.metrics import read_metrics
 
 
 def tables(plan: Plan) -> tuple[list[Table], list[Section]]:
-    """Returns a table and curves for each reward: rows are methods, columns how many samples were trained on."""
+    """Returns a table and curves for each reward; rows are methods, columns are numbers of training samples."""
     by_reward: list[Table] = []
     curve_sections: list[Section] = []
     for reward in plan.rewards:
-        here = [t for t in plan.trainings if t.config.reward == reward]
+        trainings = [training for training in plan.trainings if training.config.reward == reward]
         values: dict[str, dict[int, list[float]]] = {}
-        for training in here:
+        for training in trainings:
             row = values.setdefault(training.row, {})
             for line in read_metrics(training.out):
                 if "eval.reward" in line:
                     row.setdefault(line["samples"], []).append(line["eval.reward"])
         columns = sorted({samples for row in values.values() for samples in row})
-        images = here[0].config.train.eval_images if here else 0
+        images = trainings[0].config.train.eval_images if trainings else 0
         by_reward.append(
             Table(
                 name=f"{plan.spec.id.replace(':', '-')}-{reward}",
@@ -40,11 +40,14 @@ def tables(plan: Plan) -> tuple[list[Table], list[Section]]:
                 quick=plan.quick,
             )
         )
-        curve_sections += curves.from_runs([runs.read(t.out) for t in here], page_sections.row_labels(plan))
+        curve_sections += curves.from_runs(
+            [runs.read(training.out) for training in trainings], page_sections.row_labels(plan)
+        )
     return by_reward, curve_sections
 
 
 def _cell(values: list[float]) -> Cell:
+    """Returns the mean over training seeds, with one standard deviation to each side where there are several."""
     mean = fmean(values)
     spread = stdev(values) if len(values) > 1 else None
     band = {} if spread is None else {"low": mean - spread, "high": mean + spread}

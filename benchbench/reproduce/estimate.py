@@ -1,10 +1,9 @@
-"""What a plan takes: images, UNet evaluations, and, where there are figures of the machine, the time."""
+"""The cost of a plan: images, UNet evaluations and, for models whose speed is known (defaults), time on one core."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 from benchbench import defaults
 from benchbench.config import RunConfig
@@ -13,38 +12,36 @@ from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement
 from benchbench.runtime.progress import duration
-
-if TYPE_CHECKING:
-    from benchbench.train.cost_estimate import RolloutCost
+from benchbench.train.cost_estimate import RolloutCost, fixed_evaluations, rollout_cost
 
 
 def training_seconds(config: RunConfig) -> float:
-    """Returns the seconds of one core that a training takes; 0 for a model without figures."""
+    """Returns the seconds that a training takes on one core; 0 for a model whose speed is not known."""
     return _training_evaluations(config) * (defaults.of(config.model).seconds_per_evaluation or 0.0)
 
 
 def seconds(plan: Plan) -> float:
-    """Returns the seconds of one core for trainings that are not done and for every measurement; 0: no figures."""
-    each = defaults.of(plan.track.model).seconds_per_evaluation
-    if each is None:
+    """Returns the seconds on one core of every open training and every measurement; 0 where the speed is not known."""
+    per_evaluation = defaults.of(plan.track.model).seconds_per_evaluation
+    if per_evaluation is None:
         return 0.0
     train = sum(training_seconds(t.config) for t in plan.trainings if not t.done)
-    return train + unet_evaluations(plan)[1] * each
+    return train + unet_evaluations(plan)[1] * per_evaluation
 
 
 def distinct_images(measurements: Sequence[PlannedMeasurement]) -> list[PlannedMeasurement]:
-    """Returns one of those that look at the same images under several rewards: the images are made once."""
+    """Returns one measurement for each set of images; several rewards share the same images."""
     return list({(m.runs, m.prompts, m.block.images): m for m in measurements}.values())
 
 
 def unet_evaluations(plan: Plan) -> tuple[int, int]:
-    """Returns the guided UNet evaluations of trainings and of measurements; gradients as ``Cost.nfe`` counts them."""
+    """Returns the guided UNet evaluations of trainings and of measurements; gradients count as in ``Price.nfe``."""
     train = sum(_training_evaluations(t.config) for t in plan.trainings)
-    steps = (plan.track.sampler or {}).get("steps")
-    trained = {str(t.out): t.config.sampler.steps for t in plan.trainings}
+    table_steps = (plan.track.sampler or {}).get("steps")
+    training_steps = {str(t.out): t.config.sampler.steps for t in plan.trainings}
 
     def steps_of(measurement: PlannedMeasurement) -> int:
-        return int(steps or trained.get(next(iter(measurement.runs), ""), 20))
+        return int(table_steps or training_steps.get(next(iter(measurement.runs), ""), 20))
 
     if plan.spec.protocol == "curve":
         return round(train), 0
@@ -54,51 +51,48 @@ def unet_evaluations(plan: Plan) -> tuple[int, int]:
 
 
 def _protocol_evaluations(plan: Plan, measurement: PlannedMeasurement, steps: int) -> float:
-    """Guided UNet evaluations of a protocol that measures each reward and each training by itself."""
+    """Returns the guided UNet evaluations of a protocol that measures each reward and each training separately."""
     spec = measurement_spec(plan, measurement, {measurement.row: list(measurement.runs)}, list(measurement.rewards))
-    price = PROTOCOLS[plan.spec.protocol].cost(spec.protocol_settings(), steps)
-    return price.nfe * len(measurement.rewards) * max(1, len(measurement.runs))
+    cost = PROTOCOLS[plan.spec.protocol].cost(spec.protocol_settings(), steps)
+    return cost.nfe * len(measurement.rewards) * max(1, len(measurement.runs))
 
 
 def _training_evaluations(config: RunConfig) -> float:
     """Returns the guided UNet evaluations of a training and of its fixed evaluations."""
-    from benchbench.train.cost_estimate import fixed_evaluations
-
     rollout = _price(_priced_settings(config))
     return rollout.nfe * config.samples + fixed_evaluations(config, rollout)
 
 
 def _priced_settings(config: RunConfig) -> str:
-    """Returns the settings without what does not change the price of an image."""
+    """Returns the settings as JSON, without the seed and the samples, which do not change the price of an image."""
     return config.model_copy(update={"seed": 0, "samples": 1}).model_dump_json()
 
 
 @cache
 def _price(config: str) -> RolloutCost:
-    from benchbench.train.cost_estimate import rollout_cost
-
     return rollout_cost(RunConfig.model_validate_json(config))
 
 
 def describe(plan: Plan, jobs: int) -> list[str]:
-    """Returns the plan in lines."""
-    left = sum(not t.done for t in plan.trainings)
+    """Returns lines that describe a plan of so many parallel jobs: trainings, measurements, images and time."""
+    open_trainings = sum(not t.done for t in plan.trainings)
     methods = ", ".join(dict.fromkeys(t.config.method for t in plan.trainings)) or "none"
     samples = sum(t.config.samples for t in plan.trainings)
-    measured = 0 if plan.spec.protocol == "curve" else len(plan.measurements)  # curves are logged by trainings
+    measured = 0 if plan.spec.protocol == "curve" else len(plan.measurements)  # trainings log the curves
     images = ""
     if plan.spec.protocol in IMAGE_PROTOCOLS:
         images = f", {sum(m.images for m in distinct_images(plan.measurements)):,} evaluated images"
     time = seconds(plan)
-    about = f", about {duration(time / jobs)} in all" if time else ""
+    total_time = f", about {duration(time / jobs)} in all" if time else ""
     return [
-        f"{len(plan.trainings)} trainings ({left} left) and {measured} measurements, {jobs} at a time{about}",
+        f"{len(plan.trainings)} trainings ({open_trainings} left) and {measured} measurements, "
+        f"{jobs} at a time{total_time}",
         f"methods: {methods}; {samples:,} training images{images}",
     ]
 
 
 def work_line(plan: Plan) -> str:
-    """Returns the UNet evaluations of a plan, in a line."""
+    """Returns a line with the UNet evaluations of a plan."""
     train, measure = unet_evaluations(plan)
     counts = f"{train:,} of trainings, {measure:,} of measurements"
-    return f"guided UNet evaluations: {counts}; a gradient counts as what it costs"
+    return f"guided UNet evaluations: {counts}; a gradient counts by its FLOPs"

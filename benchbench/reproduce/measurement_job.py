@@ -1,26 +1,29 @@
-"""One measurement in a process of its own: ``python -m benchbench.reproduce.measurement_job STORE JSON``."""
+"""One measurement as a separate process: ``python -m benchbench.reproduce.measurement_job STORE JSON``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from benchbench import prompts
+from benchbench.config import SamplerConfig
+from benchbench.evaluate.measure import Measured, measure
+from benchbench.hub import models
+from benchbench.protocols import PROTOCOLS
+from benchbench.rewards import lookup
+from benchbench.runtime.files import Log
 from benchbench.runtime.job_process import run_job
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from benchbench.evaluate.measure import Measured
-    from benchbench.runtime.files import Log
-
-IMAGE_PROTOCOLS = ("reward-table", "win-rate")  # the protocols that look at scores of stored images
+IMAGE_PROTOCOLS = ("reward-table", "win-rate")
+"""Protocols that are computed from scores of stored images."""
 
 
 class MeasurementSpec(BaseModel):
-    """What to measure: a protocol on rows of trainings (none: the base model), one prompt set, some rewards."""
+    """What to measure: a protocol on rows of trainings (an empty row is the base model), a prompt set and rewards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,11 +39,7 @@ class MeasurementSpec(BaseModel):
     dtype: str = "auto"
 
     def measure_images(self, store: Path, log: Log) -> Measured:
-        """Returns images and scores of every row; makes only what is missing."""
-        from benchbench import prompts
-        from benchbench.config import SamplerConfig
-        from benchbench.evaluate.measure import measure
-
+        """Returns images and scores of every row; makes only what the store lacks."""
         return measure(
             self.model,
             self.rows,
@@ -54,14 +53,7 @@ class MeasurementSpec(BaseModel):
         )
 
     def measure_protocol(self, reward: str, store: Path, log: Log) -> dict[str, pd.DataFrame]:
-        """Returns what the protocol measures under one reward, by row; the column ``train_seed`` counts trainings."""
-        import pandas as pd
-
-        from benchbench import prompts
-        from benchbench.hub import models
-        from benchbench.protocols import PROTOCOLS
-        from benchbench.rewards import lookup
-
+        """Returns the protocol's measurements under one reward by row; ``train_seed`` numbers a row's trainings."""
         protocol, frames_by_row = PROTOCOLS[self.protocol], {}
         model, prompt_set, reward_class = models.find(self.model), prompts.load(self.prompts), lookup.require(reward)
         settings = self.protocol_settings()
@@ -75,15 +67,13 @@ class MeasurementSpec(BaseModel):
         return frames_by_row
 
     def protocol_settings(self) -> Any:
-        """Returns the settings of a protocol that does not look at stored images; under --quick its quick ones."""
-        from benchbench.protocols import PROTOCOLS
-
+        """Returns the settings of a protocol that is not one of IMAGE_PROTOCOLS; the quick ones under --quick."""
         protocol = PROTOCOLS[self.protocol]
         quick = protocol.quick.model_dump(mode="json", exclude_defaults=True) if self.quick else {}
         return protocol.Settings.model_validate({**self.settings, **quick})
 
     def run(self, store: Path, log: Log = print) -> None:
-        """Makes what the store lacks."""
+        """Measures and stores what the store lacks."""
         if self.protocol in IMAGE_PROTOCOLS:
             self.measure_images(store, log)
         else:

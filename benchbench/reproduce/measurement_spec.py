@@ -1,4 +1,4 @@
-"""From a planned measurement to all that its process has to know."""
+"""From a planned measurement to the MeasurementSpec that its process reads."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from benchbench.reproduce.plan import Plan, PlannedMeasurement
 
 
 def measurement_spec(
-    plan: Plan, like: PlannedMeasurement, rows: dict[str, list[str]], rewards: list[str]
+    plan: Plan, measurement: PlannedMeasurement, rows: dict[str, list[str]], rewards: list[str]
 ) -> MeasurementSpec:
-    """Returns rows on one prompt set under the table's protocol; images are always scored by the gold reward too."""
+    """Returns the spec of rows and rewards on a measurement's prompt set; the gold reward scores images too."""
     protocol, gold = plan.spec.protocol, plan.track.gold
     cost_settings: dict[str, str | None] = {}
     if protocol == "cost":
-        method = plan.spec.rows[like.row].method or ""
+        method = plan.spec.rows[measurement.row].method or ""
         cost_settings = {"method": method}
         if registry.get("methods", method).data == "offline":
             cost_settings["pairs"] = plan.track.pairs
@@ -23,8 +23,8 @@ def measurement_spec(
         protocol=protocol,
         model=plan.track.model,
         rows=rows,
-        prompts=like.prompts,
-        images=like.block.images,
+        prompts=measurement.prompts,
+        images=measurement.block.images,
         rewards=[*rewards, gold] if gold and with_gold else rewards,
         sampler=plan.track.sampler,
         settings={**plan.track.settings, **cost_settings},

@@ -1,8 +1,9 @@
-"""Ours beside the paper's: the order of the rows; differences on the paper's own model, elsewhere the gain."""
+"""Sentences that compare our table with the paper's: order of the rows, and differences on the paper's base model."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -15,32 +16,32 @@ from benchbench.stats import order
 
 
 def compare_with_paper(plan: Plan, block: Block, table: Table, frames: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Returns a paragraph for each reward of a prompt set that has published values.
+    """Returns a paragraph for each reward that has published values on this prompt set.
 
-    ``frames`` are the rows behind the table, whose resamples say how sure our order is. A table of win rates has a
-    column ``reward: win`` for each reward.
+    ``frames`` has the score rows behind the table by row; they are resampled to see how stable the order is. A table of
+    win rates has a column ``reward: win`` for each reward.
     """
-    return [line for reward in plan.rewards if (line := _paragraph(plan, block, table, reward, frames))]
+    paragraphs = (_paragraph(plan, block, table, reward, frames) for reward in plan.rewards)
+    return [paragraph for paragraph in paragraphs if paragraph]
 
 
 def _paragraph(plan: Plan, block: Block, table: Table, reward: str, frames: Mapping[str, pd.DataFrame]) -> str:
-    values, column = plan.published(block), plan.track.rewards[reward]
+    published, column = plan.published(block), plan.track.rewards[reward]
     key = f"{reward}: win" if plan.spec.protocol == "win-rate" else reward
-    both = [row for row in plan.rows if (row, column) in values and table.get(row, key)]
-    if len(both) < (1 if plan.on_paper_track else 2):
-        return ""  # nothing to put in order
-    ours = {row: found.value for row in both if (found := table.get(row, key))}
-    theirs = {row: values[row, column] for row in both}
+    cells = {row: cell for row in plan.rows if (cell := table.get(row, key))}
+    rows = [row for row in cells if (row, column) in published]
+    if len(rows) < (1 if plan.on_paper_track else 2):
+        return ""
+    ours = {row: cells[row].value for row in rows}
+    papers = {row: published[row, column] for row in rows}
     where = f"{key} on {block.prompts}"
-    agreement = _agreement(both, ours, theirs, {row: frames[row][frames[row].reward == reward] for row in both})
+    agreement = _agreement(rows, ours, papers, {row: frames[row][frames[row].reward == reward] for row in rows})
     if plan.on_paper_track:
-        differences = ", ".join(f"{row} {format_number(ours[row] - theirs[row], theirs[row], True)}" for row in both)
+        differences = ", ".join(f"{row} {format_number(ours[row] - papers[row], papers[row], True)}" for row in rows)
         return " ".join(filter(None, [f"{where}, ours less the paper's: {differences}.", agreement]))
-    gains = [
-        f"{row} {format_gain(found)}" for row in plan.rows if (found := table.get(row, key)) and found.gain is not None
-    ]
+    gains = [f"{row} {format_gain(cell)}" for row, cell in cells.items() if cell.gain is not None]
     sentences = [
-        f"{where}: ours {ranked(both, ours)}; the paper on {column}, {plan.spec.paper_track}: {ranked(both, theirs)}.",
+        f"{where}: ours {ranked(rows, ours)}; the paper on {column}, {plan.spec.paper_track}: {ranked(rows, papers)}.",
         agreement,
         f"Gain over the base in its standard deviations: {', '.join(gains)}." if gains else "",
     ]
@@ -49,10 +50,10 @@ def _paragraph(plan: Plan, block: Block, table: Table, reward: str, frames: Mapp
 
 def ranked(rows: Sequence[str], values: Mapping[str, float]) -> str:
     """Returns the rows as ``tailorpo-g > tailorpo > base``, best first; equal values are joined by ``=``."""
-    best = _sorted(rows, values)
-    text = best[0]
-    for a, b in itertools.pairwise(best):
-        text += f" {'>' if values[a] > values[b] else '='} {b}"
+    order_of_rows = _sorted(rows, values)
+    text = order_of_rows[0]
+    for better, worse in itertools.pairwise(order_of_rows):
+        text += f" {'>' if values[better] > values[worse] else '='} {worse}"
     return text
 
 
@@ -63,26 +64,28 @@ def _sorted(rows: Sequence[str], values: Mapping[str, float]) -> list[str]:
 def _agreement(
     rows: Sequence[str],
     ours: Mapping[str, float],
-    theirs: Mapping[str, float],
+    papers: Mapping[str, float],
     frames: Mapping[str, pd.DataFrame],
 ) -> str:
-    """Says Kendall's tau-b of the two orders, and how often each comes out when prompts and trainings are redrawn."""
+    """Returns sentences with Kendall's tau-b of the two orders and the share of resamples in which each comes out."""
     if len(rows) < 2:
         return ""
-    sentences, mine, paper = [], _sorted(rows, ours), _sorted(rows, theirs)
-    tau = float(kendalltau([ours[row] for row in rows], [theirs[row] for row in rows]).statistic)
-    if tau == tau and len(rows) > 2:  # NaN where one side is all ties
-        sentences.append(f"The order is {'the same' if mine == paper else 'another'} (Kendall's tau {tau:.2f}).")
-    held = order.order_frequencies(frames, [mine, paper])
-    redrawn = "prompts and trainings" if any(_trainings(frame) > 1 for frame in frames.values()) else "prompts"
-    those = f"In {order.RESAMPLES:,} resamples of {redrawn}"
+    sentences, our_order, papers_order = [], _sorted(rows, ours), _sorted(rows, papers)
+    tau = float(kendalltau([ours[row] for row in rows], [papers[row] for row in rows]).statistic)
+    if not math.isnan(tau) and len(rows) > 2:  # NaN where all rows of one side are equal
+        verdict = "the same" if our_order == papers_order else "another"
+        sentences.append(f"The order is {verdict} (Kendall's tau {tau:.2f}).")
+    ours_share, papers_share = order.order_frequencies(frames, [our_order, papers_order])
+    resampled = "prompts and trainings" if any(_trainings(frame) > 1 for frame in frames.values()) else "prompts"
+    resamples = f"In {order.RESAMPLES:,} resamples of {resampled}"
     if len(set(ours.values())) < len(rows):
         sentences.append(
-            f"{those} the paper's comes out in {held[1]:.0%}; ours has rows that are level, and no one order."
+            f"{resamples} the paper's order comes out in {papers_share:.0%}; some of our rows are equal, so that ours "
+            "has no single order."
         )
     else:
-        also = "" if mine == paper else f", the paper's in {held[1]:.0%}"
-        sentences.append(f"{those} ours comes out in {held[0]:.0%}{also}.")
+        papers_words = "" if our_order == papers_order else f", the paper's in {papers_share:.0%}"
+        sentences.append(f"{resamples} our order comes out in {ours_share:.0%}{papers_words}.")
     return " ".join(sentences)
 
 

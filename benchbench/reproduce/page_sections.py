@@ -1,6 +1,6 @@
-"""What stands around a paper's table on its page: samples, training curves, warnings and the records.
+"""Sections of a table's page besides the table: samples, training curves, warnings and records.
 
-None of it may cost the table: a part that cannot be drawn says so in its place.
+A section that cannot be made is replaced by a note, so that it never costs the table.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from benchbench.store import runs
 
 
 def row_labels(plan: Plan) -> dict[Path, str]:
-    """Returns the row of each training: trainings of one method with other settings are other lines of a plot."""
+    """Returns the row of each training's folder, which names its curve: one method may have several rows."""
     return {training.out: training.row for training in plan.trainings}
 
 
 def evaluations(plan: Plan, measured: Mapping[str, Measured]) -> list[Section]:
-    """Returns the first evaluation's samples, the first prompt set's curves, and every warning."""
-    kept: list[Section] = []
-    first = next(iter(plan.blocks)).prompts
-    for i, (name, found) in enumerate(measured.items()):
-        for section in safely(f"Around {name}", partial(_around, found, row_labels(plan))):
+    """Returns the samples of the first evaluation, the curves of the first prompt set, and every warning."""
+    chosen: list[Section] = []
+    first_prompts = next(iter(plan.blocks)).prompts
+    for i, (name, evaluation) in enumerate(measured.items()):
+        for section in safely(f"Around {name}", partial(_around_table, evaluation, row_labels(plan))):
             if section.kind == "text":
-                kept.append(section.model_copy(update={"title": f"{section.title}: {name}"}))
-            elif section.kind != "records" and (i == 0 or (section.kind != "grid" and name.startswith(first))):
-                kept += [] if section in kept else [section]  # a row that every column shares has its curves once
-    return kept
+                chosen.append(section.model_copy(update={"title": f"{section.title}: {name}"}))
+            elif section.kind != "records" and (i == 0 or (section.kind != "grid" and name.startswith(first_prompts))):
+                chosen += [] if section in chosen else [section]  # columns that share trainings share their curves
+    return chosen
 
 
-def _around(found: Measured, called: Mapping[Path, str]) -> Sequence[Section]:
-    return report_sections(found, labels=called)[1:]
+def _around_table(evaluation: Measured, labels: Mapping[Path, str]) -> Sequence[Section]:
+    return report_sections(evaluation, labels=labels)[1:]
 
 
 def records(plan: Plan, measured: Mapping[str, Measured]) -> RecordSection:
-    """Returns the records of this table, of its machine, and of every evaluation and training."""
+    """Returns the records of the table and its machine, of every evaluation and of every training."""
     spec, model = plan.spec, plan.track.model
     request: dict[str, Any] = {
         "table": spec.id,
@@ -54,16 +54,16 @@ def records(plan: Plan, measured: Mapping[str, Measured]) -> RecordSection:
     request |= {"rewards": list(plan.rewards), "train_seeds": list(plan.seeds), "settings": plan.track.settings}
     weights = {model: models.content_hash(models.pipeline_folder(model))}
     by_name = {"this table": record(request, weights, str(backbones.pick_device(None)))}
-    by_name |= {f"evaluation on {name}": one.record for name, one in measured.items()}
-    trained = {run.id: run for one in measured.values() for run in one.runs}
+    by_name |= {f"evaluation on {name}": evaluation.record for name, evaluation in measured.items()}
+    trained = {run.id: run for evaluation in measured.values() for run in evaluation.runs}
     trained |= {run.id: run for run in (runs.read(training.out) for training in plan.trainings)}
     return RecordSection(records=by_name | {name: {**run.config, "done": run.done} for name, run in trained.items()})
 
 
-def safely(what: str, make: Callable[[], Sequence[Section]]) -> Sequence[Section]:
-    """Returns sections, or one that says why they are not there."""
+def safely(title: str, make: Callable[[], Sequence[Section]]) -> Sequence[Section]:
+    """Returns the sections that ``make`` returns, or a section under ``title`` that says why there are none."""
     try:
         return make()
-    except Exception as error:  # whatever it is, hours of computing are worth more than a plot
-        why = str(error).splitlines() or [""]
-        return [TextSection(title=what, paragraphs=(f"Not shown: {type(error).__name__}: {why[0]}",))]
+    except Exception as error:  # no failure of a plot may cost hours of computing
+        reason = str(error).splitlines() or [""]
+        return [TextSection(title=title, paragraphs=(f"Not shown: {type(error).__name__}: {reason[0]}",))]

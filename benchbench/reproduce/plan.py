@@ -1,15 +1,15 @@
-"""What a table needs: trainings and measurements."""
+"""The trainings and measurements that a table needs on one track."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
 from benchbench.config import RunConfig, default_preset, load, preset_values
-from benchbench.errors import BenchError, UsageError
+from benchbench.errors import UsageError
 from benchbench.reproduce.spec import Block, Row, Spec, Track
 from benchbench.rewards import lookup
 from benchbench.store import runs
@@ -18,7 +18,7 @@ from benchbench.types import StepScorer
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """One run, into the store's own folder for its settings, and the words of ``--set`` that made them."""
+    """One training: its settings, the words of ``--set`` behind them, and its folder in the store."""
 
     row: str
     config: RunConfig
@@ -27,34 +27,38 @@ class PlannedTraining:
 
     @property
     def done(self) -> bool:
+        """True where the run is complete."""
         return runs.read(self.out).state == "complete" if self.out.exists() else False
 
 
 @dataclass(frozen=True)
 class PlannedMeasurement:
-    """A protocol on one row's trainings, on one prompt set: what one process makes."""
+    """The table's protocol on the trainings of one row and one prompt set."""
 
     row: str
-    group: str  # the reward of the trainings, or "" where the columns share them
+    group: str
+    """The reward of the trainings; empty where all columns share the trainings."""
     rewards: tuple[str, ...]
-    runs: tuple[str, ...]  # folders of runs or names of checkpoints; none: the base model
+    runs: tuple[str, ...]
+    """Folders of runs or names of checkpoints; empty for the base model."""
     block: Block
 
     @property
     def prompts(self) -> str:
+        """The name of the prompt set."""
         return self.block.prompts
 
     @property
     def images(self) -> int:
-        """Images that it looks at."""
-        known = prompt_sets.index().get(prompt_sets.find(self.prompts) or "")
-        count = known.count if known else len(prompt_sets.load(self.prompts))
+        """The number of images that are measured."""
+        entry = prompt_sets.index().get(prompt_sets.find(self.prompts) or "")
+        count = entry.count if entry else len(prompt_sets.load(self.prompts))
         return count * self.block.images * max(1, len(self.runs))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is to be there when the table is."""
+    """Everything that a table needs."""
 
     spec: Spec
     track_name: str
@@ -66,26 +70,28 @@ class Plan:
     trainings: tuple[PlannedTraining, ...] = ()
     measurements: tuple[PlannedMeasurement, ...] = ()
     skipped: tuple[str, ...] = field(default=())
-    dtype: str = "auto"  # of the measurements
+    dtype: str = "auto"
+    """The UNet's precision in measurements."""
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Each column's reward where it has trainings of its own, else one group without a name."""
+        """The rewards of columns that have their own trainings; one empty name where all columns share trainings."""
         return tuple(dict.fromkeys(m.group for m in self.measurements))
 
     @property
     def blocks(self) -> tuple[Block, ...]:
+        """The prompt sets that the rows are evaluated on."""
         return tuple(self.track.blocks)
 
     @property
     def on_paper_track(self) -> bool:
-        """Whether this is the paper's own model, where values and not only orders can be compared."""
+        """True on the paper's base model, where values can be compared; elsewhere only orders can."""
         return self.track_name == self.spec.paper_track
 
     def published(self, block: Block) -> dict[tuple[str, str], float]:
-        """The paper's values beside a block by (row, published column), in the unit that ours are in; often none.
+        """Returns the paper's values for a block by (row, published column), in our unit; empty where there are none.
 
-        A time beside that of another model on another machine would say nothing, so elsewhere there is none.
+        Times of another model say nothing, so the cost protocol has published values on the paper's track only.
         """
         if not block.published or (self.spec.protocol == "cost" and not self.on_paper_track):
             return {}
@@ -94,7 +100,7 @@ class Plan:
             minutes = "minutes_per_optimizer_step"
             return {(row, "s / step"): 60 * value for (row, column), value in values.items() if column == minutes}
         if self.spec.protocol == "win-rate":  # printed in %
-            return {at: value / 100 for at, value in values.items()}
+            return {place: value / 100 for place, value in values.items()}
         return values
 
 
@@ -109,111 +115,98 @@ def make_plan(
     quick: bool = False,
     checkpoints: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Returns what a table needs on a track. A row that cannot be made is skipped, with the reason.
+    """Returns the trainings and measurements of a table on one track. Rows that cannot be made are skipped.
 
-    ``checkpoints`` puts a run, an adapter or a released checkpoint in the place of a row's or a method's trainings.
-    Errors: UsageError (unknown row), and those of the configuration.
+    ``checkpoints`` maps a row or a method to a run, an adapter or a released checkpoint that replaces its trainings.
+    Errors: UsageError (unknown row, no seed), and those of the configuration.
     """
-    for row in rows or ():
-        if row not in spec.rows:
-            raise registry.unknown(f"row of {spec.id}", row, spec.rows, "leave --rows away for all of them")
-    for word in checkpoints or ():
-        known = dict.fromkeys([*spec.rows, *(row.method for row in spec.rows.values() if row.method)])
-        if word not in known:
-            raise registry.unknown(f"row or method of {spec.id}", word, known, "--checkpoint METHOD=ID")
+    checkpoints = checkpoints or {}
+    _check_words(spec, rows or (), checkpoints)
     wanted = rows or (track.quick_rows if quick else ())
-    chosen = tuple(row for row in spec.rows if not wanted or row in wanted or spec.rows[row].method is None)
-    shared = _shares(spec, track)
+    included = tuple(row for row in spec.rows if not wanted or row in wanted or spec.rows[row].method is None)
+    shared = _columns_share_trainings(spec, track)
     columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
     rewards = tuple(columns if quick else track.rewards)
-    used = tuple(seeds[:1] if quick else seeds)
-    if not used:
+    used_seeds = tuple(seeds[:1] if quick else seeds)
+    if not used_seeds:
         raise UsageError("no training seed", "--train-seeds is empty", "give at least one, as --train-seeds 0")
     trainings: dict[Path, PlannedTraining] = {}
     measurements, skipped = [], []
     for group in ("",) if shared else rewards:
-        for row in chosen:
-            what = spec.rows[row]
-            reward = trained_on(what, track, group)
-            named = (checkpoints or {}).get(row) or (checkpoints or {}).get(what.method or "") or what.checkpoint
-            folders: list[str] = [named] if named else []
-            if what.method and not named and spec.protocol != "cost":
-                why = track.unavailable.get(row)
-                made = [] if why else [_training(row, what, track, reward, seed, store) for seed in used]
-                why = why or _cannot(made[0].config)
-                if why:
-                    skipped.append(f"{row}{'' if shared else f' on {reward}'}: {why}")
+        for name_of_row in included:
+            row = spec.rows[name_of_row]
+            reward = training_reward(row, track, group)
+            checkpoint = checkpoints.get(name_of_row) or checkpoints.get(row.method or "") or row.checkpoint
+            runs_of_row: list[str] = [checkpoint] if checkpoint else []
+            if row.method and not checkpoint and spec.protocol != "cost":
+                reason = track.unavailable.get(name_of_row)
+                planned = [] if reason else [_training(name_of_row, row, track, reward, s, store) for s in used_seeds]
+                reason = reason or _unsuitable_reward(planned[0].config)
+                if reason:
+                    skipped.append(f"{name_of_row}{'' if shared else f' on {reward}'}: {reason}")
                     continue
-                trainings |= {one.out: one for one in made if one.out not in trainings}
-                folders = [str(one.out) for one in made]
+                trainings |= {training.out: training for training in planned if training.out not in trainings}
+                runs_of_row = [str(training.out) for training in planned]
             scored = rewards if shared else (group,)
-            measurements += [PlannedMeasurement(row, group, scored, tuple(folders), block) for block in track.blocks]
+            measurements += [
+                PlannedMeasurement(name_of_row, group, scored, tuple(runs_of_row), block) for block in track.blocks
+            ]
     parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
-    return Plan(spec, name, track, chosen, rewards, used, quick, *parts)
+    return Plan(spec, name, track, included, rewards, used_seeds, quick, *parts)
 
 
-def _shares(spec: Spec, track: Track) -> bool:
-    """Whether several columns are measured on the same trainings: no row's training depends on the column."""
+def _check_words(spec: Spec, rows: Sequence[str], checkpoints: Mapping[str, str]) -> None:
+    """Errors: UsageError for a name that is no row of the table, or neither a row nor a method of it."""
+    for row in rows:
+        if row not in spec.rows:
+            raise registry.unknown(f"row of {spec.id}", row, spec.rows, "leave --rows out for all of them")
+    known = dict.fromkeys([*spec.rows, *(row.method for row in spec.rows.values() if row.method)])
+    for word in checkpoints:
+        if word not in known:
+            raise registry.unknown(f"row or method of {spec.id}", word, known, "--checkpoint METHOD=ID")
+
+
+def _columns_share_trainings(spec: Spec, track: Track) -> bool:
+    """Returns True where no row's training depends on the column, so that all columns measure the same trainings."""
     return track.train_reward is not None or all(row.reward for row in spec.rows.values() if row.method)
 
 
-def trained_on(row: Row, track: Track, group: str = "") -> str:
-    """The reward of a row's trainings: its own (a published column means ours beside it), the track's, the column's."""
+def training_reward(row: Row, track: Track, group: str = "") -> str:
+    """Returns the reward of a row's trainings: the row's own, else the track's, else the column's (``group``).
+
+    A row may name a published column; it then trains on our reward that stands beside this column.
+    """
     if row.reward is None:
         return track.train_reward or group
-    ours = {column: reward for reward, column in track.rewards.items()}
-    return ours.get(row.reward) or lookup.resolve(row.reward, track.model)[0]
+    by_column = {column: reward for reward, column in track.rewards.items()}
+    return by_column.get(row.reward) or lookup.resolve(row.reward, track.model)[0]
 
 
-def _training(row: str, what: Row, track: Track, reward: str, seed: int, store: Path) -> PlannedTraining:
-    """An offline method looks at as many images as its preset says; what it learns from is the track's pairs."""
-    overrides = (*what.set, *track.set.get(row, ()))
-    method = what.method or ""
+def _training(name: str, row: Row, track: Track, reward: str, seed: int, store: Path) -> PlannedTraining:
+    """Returns one training. An offline method learns from the track's pairs, with its preset's number of samples."""
+    overrides = (*row.set, *track.set.get(name, ()))
+    method = row.method or ""
     offline = registry.get("methods", method).data == "offline"
-    own = preset_values(method, default_preset(method, track.model)).get("samples", {}) if offline else {}
+    preset = preset_values(method, default_preset(method, track.model)) if offline else {}
     config = load(
         method,
         track.model,
         reward,
         track.train_prompts,
-        own.get("value", track.samples) * what.times,
+        preset.get("samples", {}).get("value", track.samples) * row.times,
         seed,
         overrides=overrides,
         pairs=track.pairs if offline else None,
     )
-    name = runs.run_id(method, track.model, reward, seed, config.identity)
-    return PlannedTraining(row, config, overrides, store / "runs" / name)
+    run_id = runs.run_id(method, track.model, reward, seed, config.identity)
+    return PlannedTraining(name, config, overrides, store / "runs" / run_id)
 
 
-def _cannot(config: RunConfig) -> str | None:
-    needs, judge = config.method_class.needs(config.method_config), lookup.get(config.reward)
-    if "reward_gradient" in needs and not judge.differentiable:
+def _unsuitable_reward(config: RunConfig) -> str | None:
+    """Returns the reason why a method cannot train on its reward, or None."""
+    needs, reward_class = config.method_class.needs(config.method_config), lookup.get(config.reward)
+    if "reward_gradient" in needs and not reward_class.differentiable:
         return "it follows the reward's gradient, and this reward has none"
-    if "step_scorer" in needs and not issubclass(judge, StepScorer):
-        return "it is judged by a step-aware model, and this reward is none"
+    if "step_scorer" in needs and not issubclass(reward_class, StepScorer):
+        return "it needs a step-aware reward, and this reward is not one"
     return None
-
-
-def missing(plan: Plan) -> Iterator[str]:
-    """Weights and prompts that are not on this machine, each with the command that gets it."""
-    from benchbench.hub import models
-
-    if said := models.missing(plan.track.model):
-        yield said
-    wanted = [*plan.rewards, *(t.config.reward for t in plan.trainings), *filter(None, [plan.track.gold])]
-    for name in dict.fromkeys(wanted):
-        try:
-            lookup.require(name)
-        except BenchError as error:
-            yield f"{error.problem}: {error.remedy}"
-    learnt = [*(t.config.pairs for t in plan.trainings), plan.track.pairs if plan.spec.protocol == "cost" else None]
-    for pairs in dict.fromkeys(filter(None, learnt)):
-        from benchbench.evaluate.make_pairs import look_up_pairs
-
-        try:
-            look_up_pairs(pairs)
-        except BenchError as error:
-            yield f"{error.problem}: {error.remedy}"
-    for prompts in dict.fromkeys([plan.track.train_prompts, *(block.prompts for block in plan.blocks)]):
-        if said := prompt_sets.missing(prompt_sets.find(prompts) or prompts):
-            yield f"the prompt set {prompts} is {said}"

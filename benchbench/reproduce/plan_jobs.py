@@ -1,4 +1,4 @@
-"""The jobs of a plan: an idempotent command for each training and each measurement."""
+"""The jobs of a plan: one command for each training and each measurement, which does only what is missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchbench.runtime.jobs import Failure, Job
 
 
 def training_jobs(plan: Plan, store: Path) -> list[Job]:
-    """Returns ``bench train --resume`` of every training that is not done."""
+    """Returns a job for every training that is not done."""
     return [_training_job(training, store) for training in plan.trainings if not training.done]
 
 
@@ -28,22 +28,22 @@ def _training_job(training: PlannedTraining, store: Path) -> Job:
 
 
 def measurement_jobs(plan: Plan, store: Path) -> list[Job]:
-    """Returns a job for each row and prompt set, with all of its rewards; the base model's first: every row needs it.
+    """Returns a job for each row and prompt set, with all of its rewards.
 
-    Curves need none: they are what the trainings logged.
+    The base model comes first, since every row is compared with it. Curves need no job: trainings log them.
     """
-    return [_measurement_job(merged, plan, store) for merged in _merged(plan)]
+    return [_measurement_job(measurements, plan, store) for measurements in _grouped(plan)]
 
 
-def _merged(plan: Plan) -> list[list[PlannedMeasurement]]:
-    """Returns the measurements by job: those that look at the same images under other rewards share one."""
+def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
+    """Returns the measurements of each job; those of the same images under several rewards share a job."""
     if plan.spec.protocol == "curve":
         return []
-    merged: dict[tuple[str, ...], list[PlannedMeasurement]] = {}
+    grouped: dict[tuple[str, ...], list[PlannedMeasurement]] = {}
     for measurement in plan.measurements:
         key = (measurement.row, measurement.prompts, str(measurement.block.images), *measurement.runs)
-        merged.setdefault(key, []).append(measurement)
-    return sorted(merged.values(), key=lambda measurements: bool(measurements[0].runs))
+        grouped.setdefault(key, []).append(measurement)
+    return sorted(grouped.values(), key=lambda measurements: bool(measurements[0].runs))
 
 
 def _measurement_job(measurements: list[PlannedMeasurement], plan: Plan, store: Path) -> Job:
@@ -55,30 +55,30 @@ def _measurement_job(measurements: list[PlannedMeasurement], plan: Plan, store: 
         ("benchbench.reproduce.measurement_job", str(store), spec.model_dump_json()),
         store / "logs" / f"measure-{digest(spec.model_dump(mode='json'))}.log",
         float(first.images),
-        exclusive=plan.spec.protocol == "cost",  # side by side they would slow each other down
+        exclusive=plan.spec.protocol == "cost",  # parallel jobs would distort the times
     )
 
 
 def without_failed(plan: Plan, failures: Sequence[Failure], store: Path) -> Plan:
-    """Returns the plan without what failed: a row keeps the trainings that it has; one that has none is left out.
+    """Returns the plan without failed trainings and measurements; rows without any training are left out.
 
-    What is left out is added to ``skipped``, with the reason.
+    The reasons are added to ``skipped``.
     """
     errors = {failure.job.log: failure.error for failure in failures}
-    lost = {str(t.out): error for t in plan.trainings if (error := errors.get(training_log(t.out, store)))}
-    unmeasured = {
+    failed_runs = {str(t.out): error for t in plan.trainings if (error := errors.get(training_log(t.out, store)))}
+    failed_measurements = {
         (measurement.row, measurement.group, measurement.block.prompts): error
-        for measurements in _merged(plan)
+        for measurements in _grouped(plan)
         if (error := errors.get(_measurement_job(measurements, plan, store).log))
         for measurement in measurements
     }
-    kept, skipped = [], list(plan.skipped)
+    measured, skipped = [], list(plan.skipped)
     for measurement in plan.measurements:
-        runs = tuple(run for run in measurement.runs if run not in lost)
-        reasons = [lost[run] for run in measurement.runs if run in lost]
-        failed = unmeasured.get((measurement.row, measurement.group, measurement.block.prompts))
-        skipped += [f"{error.problem}: {error.cause}" for error in (*reasons, *([failed] if failed else []))]
-        if not failed and (runs or not measurement.runs):
-            kept.append(replace(measurement, runs=runs))
-    trainings = tuple(t for t in plan.trainings if str(t.out) not in lost)
-    return replace(plan, trainings=trainings, measurements=tuple(kept), skipped=tuple(dict.fromkeys(skipped)))
+        runs = tuple(run for run in measurement.runs if run not in failed_runs)
+        reasons = [failed_runs[run] for run in measurement.runs if run in failed_runs]
+        failure = failed_measurements.get((measurement.row, measurement.group, measurement.block.prompts))
+        skipped += [f"{error.problem}: {error.cause}" for error in (*reasons, *([failure] if failure else []))]
+        if not failure and (runs or not measurement.runs):
+            measured.append(replace(measurement, runs=runs))
+    trainings = tuple(t for t in plan.trainings if str(t.out) not in failed_runs)
+    return replace(plan, trainings=trainings, measurements=tuple(measured), skipped=tuple(dict.fromkeys(skipped)))

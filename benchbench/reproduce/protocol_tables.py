@@ -1,4 +1,4 @@
-"""Tables of the protocols that measure something of their own: a table a reward."""
+"""Tables of protocols that are not reward tables: one table for each reward."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from benchbench.runtime.files import Log
 
 
 def tables(plan: Plan, block: Block, store: Path, log: Log) -> tuple[list[Table], list[Section]]:
-    """Returns tables of one prompt set and their curves over the steps. Errors: RunError where nothing was measured."""
+    """Returns the tables of one prompt set and their curves over steps. Errors: RunError where nothing was measured."""
     protocol = PROTOCOLS[plan.spec.protocol]
     values = plan.published(block)
     by_reward: list[Table] = []
     curves: list[Section] = []
     for reward in plan.rewards:
-        here = [m for m in plan.measurements if m.block == block and reward in m.rewards]
+        measurements = [m for m in plan.measurements if m.block == block and reward in m.rewards]
         frames: dict[str, pd.DataFrame] = {}
         settings = None
-        for measurement in here:
+        for measurement in measurements:
             spec = measurement_spec(plan, measurement, {measurement.row: list(measurement.runs)}, [reward])
             frames |= spec.measure_protocol(reward, store, log)
             settings = spec.protocol_settings()
@@ -43,16 +43,16 @@ def tables(plan: Plan, block: Block, store: Path, log: Log) -> tuple[list[Table]
         by_reward.append(table.model_copy(update={"title": f"{protocol.title}, {reward}"}))
         curves += [s.model_copy(update={"title": f"{s.title}, {reward}"}) for s in table_sections(table)[1:]]
     if not by_reward:
-        raise RunError(f"nothing is known of {block.prompts}", "no row of it was measured", "run it again")
+        raise RunError(f"{block.prompts} has no table", "none of its rows was measured", "run the command again")
     return by_reward, curves
 
 
 def win_rates(
     plan: Plan, block: Block, scores: Mapping[str, pd.DataFrame], name: str
 ) -> tuple[Table, dict[str, pd.DataFrame]]:
-    """Compares each row with the base, training by training, from score rows with a column ``train_seed``.
+    """Returns the table of win rates over the base, and by row the comparisons behind it, with ``win`` as the score.
 
-    Returns the table, and by row the comparisons behind its shares of wins, with the win as the score.
+    ``scores`` has the score rows of each row, with a column ``train_seed``; every training is compared by itself.
     """
     protocol = PROTOCOLS["win-rate"]
     settings = WinSettings(images_per_prompt=block.images)
@@ -65,8 +65,13 @@ def win_rates(
             ]
             frames[row] = pd.concat(parts, ignore_index=True)
     values = plan.published(block)
-    pairs = plan.track.rewards.items()
-    shares = {(r, f"{ours}: win"): values[r, c] for ours, c in pairs for r in frames if (r, c) in values}
+    columns = plan.track.rewards.items()
+    shares = {
+        (row, f"{reward}: win"): values[row, column]
+        for reward, column in columns
+        for row in frames
+        if (row, column) in values
+    }
     scale = "" if plan.on_paper_track or not values else f" Published: {plan.spec.paper_track}, for order, not value"
     about = f"{plan.track.model}, prompts {block.prompts}.{scale}"
     table = protocol.table(frames, settings, about, name=name, published=shares, quick=plan.quick)

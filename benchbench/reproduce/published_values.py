@@ -1,4 +1,4 @@
-"""The paper's own table, as it is printed there."""
+"""The published table, as the paper prints it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from benchbench.reproduce.spec import Spec
 
 
 def published_tables(spec: Spec) -> tuple[Table, ...]:
-    """Returns the published table with all rows and columns, one for each of its prompt sets."""
+    """Returns one table for each published prompt set, with all rows and columns."""
     lines = spec.published_lines()
     tables: list[Table] = []
     for prompts in dict.fromkeys(line["prompts"] for line in lines):
         values = spec.values(prompts)
         rows, columns = list(dict.fromkeys(r for r, _ in values)), list(dict.fromkeys(c for _, c in values))
-        here = [line for line in lines if line["prompts"] == prompts]
-        base = " and ".join(dict.fromkeys(line["model"] for line in here))
-        unit = {line["column"]: line["unit"] for line in here}
-        caveats = dict.fromkeys(part for line in here for part in line["caveat"].split("; ") if part)
+        set_lines = [line for line in lines if line["prompts"] == prompts]
+        base = " and ".join(dict.fromkeys(line["model"] for line in set_lines))
+        unit = {line["column"]: line["unit"] for line in set_lines}
+        caveats = dict.fromkeys(part for line in set_lines for part in line["caveat"].split("; ") if part)
         where = "" if prompts == "none" else f", on {prompts}"
         tables.append(
             Table(

@@ -1,8 +1,8 @@
-"""From a store that holds everything to the report of a table."""
+"""The report of a table, from what the store holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from benchbench.errors import BenchError, RunError
 from benchbench.evaluate.measure import BASE, Measured
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.report import folder
+from benchbench.report.page_file import page_file
 from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.reproduce import curve, page_sections, protocol_tables
@@ -26,22 +27,22 @@ from benchbench.runtime.files import Log
 
 @dataclass
 class BlockReport:
-    """What the report says of one prompt set."""
+    """The parts of the report on one prompt set."""
 
     tables: list[Table] = field(default_factory=list)
-    compared: list[str] = field(default_factory=list)
-    """Paragraphs that set the tables beside the paper's."""
+    comparison: list[str] = field(default_factory=list)
+    """Paragraphs that compare the tables with the paper's."""
     curves: list[Section] = field(default_factory=list)
     measured: dict[str, Measured] = field(default_factory=dict)
-    """Evaluations by prompt set and, where a column has trainings of its own, its reward."""
+    """Evaluations by prompt set and, where columns have their own trainings, the column's reward."""
 
 
 def report(plan: Plan, store: Path, log: Log) -> Path:
-    """Writes the report, prints its tables, and returns its folder.
+    """Writes the report, prints its tables and returns its folder.
 
-    A prompt set whose table cannot be made is left out, and the page says why. Errors: RunError where none can.
+    A prompt set whose table cannot be made is left out, and the page says why. Errors: RunError where no table can be.
     """
-    spec, whole = plan.spec, BlockReport()
+    spec, content = plan.spec, BlockReport()
     absent = list(plan.skipped)
     for block in [plan.blocks[0]] if spec.protocol == "curve" else plan.blocks:
         try:
@@ -49,38 +50,42 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
         except BenchError as error:
             absent.append(f"{block.prompts}: {error.problem} ({error.cause})")
             continue
-        whole.tables += part.tables
-        whole.compared += part.compared
-        whole.curves += part.curves
-        whole.measured |= part.measured
-    if not whole.tables:
-        raise RunError(f"there is no table of {spec.id}", "; ".join(absent) or "nothing was measured", "run it again")
-    body: list[Section] = [TableSection(title=f"{spec.title}, on {plan.track.model}", tables=tuple(whole.tables))]
-    if absent:
-        body.append(TextSection(title="Not in the table", paragraphs=tuple(absent)))
-    if whole.compared or spec.notes:
-        body.append(TextSection(title="Beside the paper", paragraphs=(*whole.compared, *spec.notes)))
-    if spec.published:
-        body.append(TableSection(title="As published", tables=published_tables(spec)))
-    page = Page(
-        title=f"{spec.title} on {plan.track.model}",
-        intro=f"{spec.source}. {spec.about}",
-        sections=(
-            *body,
-            *whole.curves,
-            *page_sections.evaluations(plan, whole.measured),
-            page_sections.records(plan, whole.measured),
-        ),
-        quick=plan.quick,
-    )
+        content.tables += part.tables
+        content.comparison += part.comparison
+        content.curves += part.curves
+        content.measured |= part.measured
+    if not content.tables:
+        reason = "; ".join(absent) or "nothing was measured"
+        raise RunError(f"there is no table of {spec.id}", reason, "run the command again")
+    page = _page(plan, content, absent)
     out = folder.write(store, f"{spec.id.replace(':', '-')}-{plan.track_name}", page)
-    for table in whole.tables:
+    for table in content.tables:
         log("")
         log(table.markdown().rstrip())
-    for line in [*whole.compared, *(f"not in the table: {line}" for line in absent)]:
+    for line in [*content.comparison, *(f"not in the table: {line}" for line in absent)]:
         log(line)
-    log(f"report: {folder.page_file(out, plan.quick)}")
+    log(f"report: {page_file(out, plan.quick)}")
     return out
+
+
+def _page(plan: Plan, content: BlockReport, absent: Sequence[str]) -> Page:
+    """Returns the page: tables, what is absent, the comparison with the paper, the published tables, then the rest."""
+    spec = plan.spec
+    title = f"{spec.title}, on {plan.track.model}"
+    sections: list[Section] = [TableSection(title=title, tables=tuple(content.tables))]
+    if absent:
+        sections.append(TextSection(title="Not in the table", paragraphs=tuple(absent)))
+    if content.comparison or spec.notes:
+        sections.append(TextSection(title="Beside the paper", paragraphs=(*content.comparison, *spec.notes)))
+    if spec.published:
+        sections.append(TableSection(title="As published", tables=published_tables(spec)))
+    sections += [*content.curves, *page_sections.evaluations(plan, content.measured)]
+    return Page(
+        title=f"{spec.title} on {plan.track.model}",
+        intro=f"{spec.source}. {spec.about}",
+        sections=(*sections, page_sections.records(plan, content.measured)),
+        quick=plan.quick,
+    )
 
 
 def _block_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockReport:
@@ -94,35 +99,35 @@ def _block_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
 
 
 def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockReport:
-    """Returns one table on one prompt set, with a table of win rates before it where that is the protocol.
+    """Returns the reward table of one prompt set, after a table of win rates where that is the protocol.
 
-    Where a column has trainings of its own, their gold reward follows it.
+    Where columns have their own trainings, each is followed by a column with the gold reward of these trainings.
     """
     parts: dict[str, list[pd.DataFrame]] = {row: [] for row in plan.rows}
     result, gold = BlockReport(), plan.track.gold
     for group in plan.groups:
-        here = [m for m in plan.measurements if m.group == group and m.block == block]
-        if not here:
+        measurements = [m for m in plan.measurements if m.group == group and m.block == block]
+        if not measurements:
             continue
-        rows = {m.row: list(m.runs) for m in here}
-        spec = measurement_spec(plan, here[0], rows, list(here[0].rewards))
+        rows = {m.row: list(m.runs) for m in measurements}
+        spec = measurement_spec(plan, measurements[0], rows, list(measurements[0].rewards))
         measured = spec.measure_images(store, log)
         result.measured[f"{block.prompts}, {group}" if group else block.prompts] = measured
         for row, frame in measured.frames.items():
             name = f"{gold} ({group})" if group else gold
             parts[row].append(frame.assign(reward=frame.reward.where(frame.reward != gold, name)))
-    frames = {row: pd.concat(found, ignore_index=True) for row, found in parts.items() if found}
+    frames = {row: pd.concat(scores, ignore_index=True) for row, scores in parts.items() if scores}
     if not frames:
-        raise RunError(f"nothing is known of {block.prompts}", "no row of it was measured", "run it again")
-    rates = plan.spec.protocol == "win-rate"
-    table = _reward_table(plan, block, frames, result.measured, {} if rates else plan.published(block))
+        raise RunError(f"{block.prompts} has no table", "none of its rows was measured", "run the command again")
+    win_rates = plan.spec.protocol == "win-rate"
+    table = _reward_table(plan, block, frames, result.measured, {} if win_rates else plan.published(block))
     result.tables = [table]
-    if rates and BASE in frames:
-        shares, won = protocol_tables.win_rates(plan, block, frames, f"{table.name}-win-rate")
+    if win_rates and BASE in frames:
+        shares, comparisons = protocol_tables.win_rates(plan, block, frames, f"{table.name}-win-rate")
         result.tables = [shares, table]
-        result.compared = compare_with_paper(plan, block, shares, won)
-    elif not rates:
-        result.compared = compare_with_paper(plan, block, table, frames)
+        result.comparison = compare_with_paper(plan, block, shares, comparisons)
+    elif not win_rates:
+        result.comparison = compare_with_paper(plan, block, table, frames)
     return result
 
 
@@ -133,15 +138,16 @@ def _reward_table(
     measured: Mapping[str, Measured],
     values: Mapping[tuple[str, str], float],
 ) -> Table:
-    evaluations, columns = list(measured.values()), plan.track.rewards
+    """Returns the table of one prompt set; ``values`` are the paper's by (row, published column)."""
+    conditions, columns = [evaluation.conditions for evaluation in measured.values()], plan.track.rewards
+    rewards = {name: version for each in conditions for name, version in each.rewards.items()}
+    set_name = _set_name(plan, block)
     table = reward_table(
         frames,
-        evaluations[0].conditions.model_copy(
-            update={"rewards": {k: v for f in evaluations for k, v in f.conditions.rewards.items()}}
-        ),
-        name=f"{plan.spec.id.replace(':', '-')}-{_set_name(plan, block)}",
-        title=f"On {_set_name(plan, block)}{'' if _set_name(plan, block) == block.prompts else ' prompts'}",
-        published={(r, o): values[r, c] for o, c in columns.items() for r in plan.rows if (r, c) in values},
+        conditions[0].model_copy(update={"rewards": rewards}),
+        name=f"{plan.spec.id.replace(':', '-')}-{set_name}",
+        title=f"On {set_name}{'' if set_name == block.prompts else ' prompts'}",
+        published={(r, ours): values[r, c] for ours, c in columns.items() for r in plan.rows if (r, c) in values},
         held_out=_held_out(plan),
         quick=plan.quick,
     )
@@ -154,11 +160,11 @@ def _reward_table(
 
 
 def _set_name(plan: Plan, block: Block) -> str:
-    """Returns ``training`` or ``held-out``, or the set's own name where several are held out."""
-    others = [b for b in plan.blocks if b.prompts != plan.track.train_prompts]
-    if block not in others:
+    """Returns ``training`` or ``held-out``; the prompt set's name where several sets are held out."""
+    held_out = [b for b in plan.blocks if b.prompts != plan.track.train_prompts]
+    if block not in held_out:
         return "training"
-    return "held-out" if len(others) == 1 else block.prompts
+    return "held-out" if len(held_out) == 1 else block.prompts
 
 
 def _held_out(plan: Plan) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""``bench reproduce``: plan, train, measure, and set the numbers beside the paper's."""
+"""``bench reproduce``: plans, trains, measures and writes the report beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from benchbench.errors import RunError
 from benchbench.hub import models
 from benchbench.reproduce import estimate, report
-from benchbench.reproduce.plan import Plan, make_plan, missing
+from benchbench.reproduce.missing import missing
+from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, without_failed
 from benchbench.reproduce.spec import load, track_of
 from benchbench.runtime.backends.base import Backend
@@ -34,9 +35,9 @@ def reproduce(
 ) -> Path | None:
     """Makes what is missing, writes the report and returns its folder; a dry run prints the plan and returns None.
 
-    Killed anywhere and run again, it goes on from what is there. A part that fails alone is left out of the report,
-    which says so. ``dtype`` is the precision of the measurements; a training's is one of its own settings. Errors:
-    those of training and of measuring; RunError, once the report is there, where a part failed.
+    A run that was killed continues when it is started again. A part that fails is left out of the report, which says
+    so, and RunError is raised once the report is written. ``dtype`` is the precision of the measurements; a training's
+    precision is one of its settings. Errors: those of training and of measuring.
     """
     spec = load(table)
     plan = make_plan(
@@ -51,9 +52,9 @@ def reproduce(
     )
     plan = replace(plan, dtype=dtype)
     if not dry_run:
-        models.pipeline_folder(plan.track.model)  # raises the error with what to do
-    slots = 1 if spec.protocol == "cost" else jobs or _slots(plan)  # side by side they would slow each other down
-    size = "QUICK (one seed, the fewest columns): " if quick else ""
+        models.pipeline_folder(plan.track.model)  # raises where the model is missing
+    slots = 1 if spec.protocol == "cost" else jobs or _slots(plan)  # parallel jobs would distort the times
+    size = "QUICK (one seed, few columns): " if quick else ""
     log(f"{spec.title} on the {track} track; {size}results go to {store}")
     for line in estimate.describe(plan, slots):
         log(line)
@@ -70,22 +71,22 @@ def reproduce(
 
 
 def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
-    """Trains, measures, writes the report and returns its folder. Errors: see ``reproduce``."""
+    """Trains, measures, writes the report and returns its folder. Errors: those of ``reproduce``."""
     failures = run(training_jobs(plan, store), backend, "training")
     plan = without_failed(plan, failures, store)
     unmeasured = run(measurement_jobs(plan, store), backend, "measuring")
     out = report.report(without_failed(plan, unmeasured, store), store, log)
     if errors := [failure.error for failure in (*failures, *unmeasured)]:
         raise RunError(
-            f"the table is without {len(errors)} of its parts",
+            f"{len(errors)} parts of the table failed",
             "; ".join(f"{error.problem}: {error.cause}" for error in errors),
-            f"the others are in {out}; {errors[0].remedy}",
+            f"the rest is in {out}; {errors[0].remedy}",
         )
     return out
 
 
 def _slots(plan: Plan) -> int:
-    """Returns one slot a core on a CPU, and one on a GPU, which a single training fills."""
+    """Returns the number of parallel jobs: one a core on a CPU, and one on a GPU, which one training fills."""
     import torch
 
     return 1 if torch.cuda.is_available() else min(cores(), max(1, len(plan.measurements)))

@@ -1,4 +1,4 @@
-"""The schema of a paper table's YAML file, and of the published values beside it."""
+"""The schema of a table's YAML file, and the published values that belong to it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from benchbench.runtime.yaml_files import read_yaml
 
 HERE = Path(__file__).parent
 PUBLISHED = Path(str(resources.files("benchbench.reproduce.published")))
-"""results/published of the repository, wherever this runs from."""
-TRACKS = "tracks.yaml"  # what every table has in common on a base model
+"""The folder of published values: results/published of the repository, also in an installed package."""
+TRACKS = "tracks.yaml"
+"""Defaults of all tables, by track."""
 
 ProtocolName = Literal[
     "reward-table",
@@ -34,31 +35,31 @@ class _Model(BaseModel):
 
 
 class Row(_Model):
-    """A row: a training, or the base model where there is no method. In YAML a bare word is a method."""
+    """A row: a method's trainings, or the base model where no method is given. In YAML a bare word is a method."""
 
     method: str | None = None
     set: list[str] = []
-    """Settings that differ from the method's preset, as ``method.eta=0.5``."""
+    """Settings that override the method's preset, as ``method.eta=0.5``."""
     reward: str | None = None
-    """What it is trained on, where that is not the column's: a published column, or a reward such as spm."""
+    """The reward to train on, where it is not the column's: a published column's name, or a reward such as spm."""
     times: int = Field(1, gt=0)
-    """Trained on so many times the track's samples."""
+    """A factor on the track's number of training samples."""
     checkpoint: str = ""
-    """A released checkpoint to evaluate in place of a training."""
+    """A released checkpoint that replaces the trainings."""
 
 
 class Block(_Model):
-    """One prompt set that the rows are evaluated on."""
+    """A prompt set that the rows are evaluated on."""
 
     prompts: str
     images: int = Field(gt=0)
-    """Of each prompt."""
+    """Images for each prompt."""
     published: str | None = None
-    """The published prompt set whose values stand beside ours."""
+    """The prompt set, in the published file, whose values are printed beside ours."""
 
 
 class Track(_Model):
-    """The table on one base model. ``rewards`` maps ours to the published column that it is set beside."""
+    """How a table is made on one base model. ``rewards`` maps each of our columns to the published one beside it."""
 
     model: str
     train_prompts: str
@@ -66,34 +67,34 @@ class Track(_Model):
     blocks: list[Block] = Field(min_length=1)
     rewards: dict[str, str]
     train_reward: str | None = None
-    """The reward of every training. None: each column is a training of its own on its reward."""
+    """The reward of every training. None: each column has its own trainings, on its reward."""
     quick_rewards: list[str] = []
-    """The columns of --quick; empty: the first one, or all of them where they share their trainings."""
+    """The columns under --quick. Empty: the first one, or all where they share trainings."""
     quick_rows: list[str] = []
-    """The rows of --quick beside the base; empty: all of them."""
+    """The rows under --quick besides the base. Empty: all of them."""
     gold: str | None = None
-    """A reward that shows hacking: every column is followed by it, on the same images."""
+    """A gold reward, which shows reward hacking: it is measured on every column's images."""
     set: dict[str, list[str]] = {}
-    """Settings of single rows on this model, after those of the row itself."""
+    """Settings of single rows on this track; they come after the row's own."""
     unavailable: dict[str, str] = {}
-    """Rows that cannot be made on this model, with the reason."""
+    """Rows that cannot be made on this track, with the reason."""
     pairs: str | None = None
-    """The preference pairs of offline methods; None: those that training makes by itself on the shapes model."""
+    """The preference pairs of offline methods. None: training makes its own, on the shapes model."""
     sampler: dict[str, float] | None = None
-    """How images are made for the table, where that is not how the trainings made theirs."""
+    """Sampler settings of the evaluation, where they differ from the trainings'."""
     settings: dict[str, Any] = {}
-    """Of the table's protocol."""
+    """Settings of the table's protocol."""
 
 
 class Spec(_Model):
-    """A published table: its rows, its protocol, and how each track makes it."""
+    """A published table: its rows, its protocol and its tracks."""
 
     id: str
     title: str
     source: str
     about: str
     published: str | None
-    """The file with the published values; None: a figure, of which the paper prints no number."""
+    """The file with the published values. None: the paper prints no numbers, as for a figure."""
     paper_track: str
     protocol: ProtocolName = "reward-table"
     rows: dict[str, Row]
@@ -108,13 +109,13 @@ class Spec(_Model):
     @model_validator(mode="after")
     def _rows_exist(self) -> Spec:
         for name, track in self.tracks.items():
-            strangers = {*track.set, *track.unavailable} - {*self.rows}
-            if strangers:
-                raise ValueError(f"track {name} names rows that are not there: {', '.join(sorted(strangers))}")
+            unknown = {*track.set, *track.unavailable} - {*self.rows}
+            if unknown:
+                raise ValueError(f"track {name} names unknown rows: {', '.join(sorted(unknown))}")
         return self
 
     def values(self, prompts: str | None = None) -> dict[tuple[str, str], float]:
-        """The published numbers (no standard deviations) by (row, column), of one prompt set or of all."""
+        """Returns the published numbers by (row, column), of one prompt set or all, without standard deviations."""
         return {
             (line["row"], line["column"]): float(line["value"])
             for line in self.published_lines()
@@ -122,7 +123,7 @@ class Spec(_Model):
         }
 
     def published_lines(self) -> list[dict[str, str]]:
-        """The lines of the published file."""
+        """Returns the lines of the published file."""
         if self.published is None:
             return []
         with (PUBLISHED / self.published).open(encoding="utf-8", newline="") as file:
@@ -130,19 +131,19 @@ class Spec(_Model):
 
 
 def names() -> list[str]:
-    """Every table that can be reproduced, as ``tailorpo:2``."""
+    """Returns the names of all tables, as ``tailorpo:2``."""
     stems = [path.stem.split("-") for path in HERE.glob("*-*.yaml")]
     stems.sort(key=lambda stem: (stem[0], not stem[1].isdigit(), int(stem[1]) if stem[1].isdigit() else 0, stem[1]))
     return [":".join(stem) for stem in stems]
 
 
 def load(table: str) -> Spec:
-    """The table by its name. Errors: UsageError with the nearest names."""
+    """Returns a table by its name. Errors: UsageError with the nearest names."""
     if table not in names():
         raise registry.unknown("table", table, names(), "bench list tables shows every name")
     raw = _yaml(f"{table.replace(':', '-')}.yaml")
     common = _yaml(TRACKS)
-    raw["tracks"] = {name: {**common.get(name, {}), **(own or {})} for name, own in raw["tracks"].items()}
+    raw["tracks"] = {name: {**common.get(name, {}), **(track or {})} for name, track in raw["tracks"].items()}
     return Spec.model_validate(raw)
 
 
@@ -152,7 +153,7 @@ def _yaml(name: str) -> dict[str, Any]:
 
 
 def track_of(spec: Spec, name: str) -> Track:
-    """One track of a table. Errors: UsageError."""
+    """Returns one track of a table. Errors: UsageError."""
     if name not in spec.tracks:
         raise UsageError(
             f"{spec.id} has no track {name!r}",

@@ -1,4 +1,4 @@
-"""A training as a command that a job runs."""
+"""The command line of a training, which a job runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchbench.config import RunConfig
 
 
 def train_command(config: RunConfig, overrides: Sequence[str], out: Path, store: Path) -> tuple[str, ...]:
-    """Returns the words of ``bench train --resume`` after ``python -m``; ``overrides`` are those of ``--set``."""
+    """Returns the words after ``python -m`` that train or resume a run; ``overrides`` are the words of ``--set``."""
     words = ["benchbench", "train", "--method", config.method, "--model", config.model, "--reward", config.reward]
     words += ["--prompts", config.prompts, "--samples", str(config.samples), "--seed", str(config.seed)]
     words += ["--store", str(store), "--preset", config.preset, *(["--pairs", config.pairs] if config.pairs else [])]
@@ -19,5 +19,5 @@ def train_command(config: RunConfig, overrides: Sequence[str], out: Path, store:
 
 
 def training_log(out: Path, store: Path) -> Path:
-    """Returns the log of the training into the folder ``out``."""
+    """Returns the path of the log of the training whose folder is ``out``."""
     return store / "logs" / f"{out.name}.log"

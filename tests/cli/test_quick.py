@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -28,3 +29,41 @@ def imported(words: list[str]) -> set[str]:
     *modules, status = done.stdout.splitlines()
     assert status == "0"
     return set(modules)
+
+
+def test_help_of_a_command_imports_no_torch() -> None:
+    assert not imported(["train", "--help"]) & NEVER
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        ("bench tr", ["train", "train-spm"]),
+        ("bench pairs ", ["make", "check"]),
+        ("bench train --method tailo", ["tailorpo", "tailorpo-g"]),
+        ("bench list ch", ["checkpoints"]),
+    ],
+)
+def test_the_shell_completes_commands_and_names(typed: str, completions: list[str]) -> None:
+    assert completed(typed)[0] == completions
+
+
+def test_completing_a_command_imports_no_command() -> None:
+    _, modules = completed("bench tr")
+    assert {name for name in modules if name.startswith("benchbench.cli.")} == {
+        *("benchbench.cli.commands", "benchbench.cli.main")
+    }
+
+
+def completed(typed: str) -> tuple[list[str], set[str]]:
+    """What bash is offered for a line, and the modules that were imported for it; none of them may be torch."""
+    code = (
+        "import sys; from benchbench.cli.main import main; status = main([]);"
+        "print(); print(*sys.modules); sys.exit(status)"
+    )
+    request = {"_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    environment = {**os.environ, **request}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    *completions, modules = done.stdout.split("\n")[:-1]
+    assert not NEVER & set(modules.split())
+    return [word for word in completions if word], set(modules.split())

@@ -106,8 +106,8 @@ def test_a_folder_whose_run_json_is_no_run_is_not_ours(bench: Bench, tiny_sd: Pa
 def test_where_no_model_is_named_it_says_which_and_why() -> None:
     from benchbench.cli import choice
 
-    assert choice.model("sd21", None) == ("sd21", "as named")
-    assert choice.model(None, None) == ("shapes", "no --model, and sd15's weights are not here")
+    assert choice.choose_model("sd21", None) == ("sd21", "as named")
+    assert choice.choose_model(None, None) == ("shapes", "no --model, and sd15's weights are not here")
 
 
 def test_sd15_is_taken_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +117,10 @@ def test_sd15_is_taken_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(models, "here", lambda name: models.LocalModel(name, Path(name)))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert str(choice.model(None, None)[0]) == "sd15"
-    assert choice.model(None, "cpu") == ("shapes", "no --model, and sd15 wants CUDA, not cpu")
+    assert str(choice.choose_model(None, None)[0]) == "sd15"
+    assert choice.choose_model(None, "cpu") == ("shapes", "no --model, and sd15 needs CUDA, not cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choice.model(None, None)[0] == "shapes"
+    assert choice.choose_model(None, None)[0] == "shapes"
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd: Path, tmp_path: Path) -> None:
@@ -154,10 +154,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd: Path, tmp_path: Path) -> No
 def test_spo_s_own_judge_is_its_default_reward() -> None:
     from benchbench.cli import choice
 
-    assert choice.reward(None, "shapes", "spo").rewards == ["shapes-spm"]
-    assert choice.reward(None, "sd15", "spo").rewards == ["spm"]
-    assert choice.reward("aesthetic", "shapes", "spo").rewards == ["shapes-aesthetic"]
-    assert choice.reward(None, "shapes", "ddpo").rewards == ["shapes-colour"]
+    assert choice.choose_reward(None, "shapes", "spo").names == ["shapes-spm"]
+    assert choice.choose_reward(None, "sd15", "spo").names == ["spm"]
+    assert choice.choose_reward("aesthetic", "shapes", "spo").names == ["shapes-aesthetic"]
+    assert choice.choose_reward(None, "shapes", "ddpo").names == ["shapes-colour"]
 
 
 def test_a_default_reward_that_is_not_here_is_one_message(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:

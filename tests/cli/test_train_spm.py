@@ -20,7 +20,7 @@ def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_
     out = tmp_path / "spm"
     ran = bench("train-spm", "--out", out, "--pairs", 40, "--steps", 2, "--batch", 4, "--held-out", 10, "--seed", 3)
     assert ran.code == 0, ran.err
-    assert "of held-out pairs rightly at t >= 500, shapes-pref" in ran.out
+    assert "of held-out pairs correctly at t >= 500, shapes-pref" in ran.out
     record, state = json.loads((out / "record.json").read_text()), load_file(out / "spm.safetensors")
     assert record["files"] == {"spm/spm.safetensors": file_sha256(out / "spm.safetensors")} and record["pairs"] == 40
     moved = [name for name, value in state.items() if "adaLN" in name and bool((value != value.round()).any())]

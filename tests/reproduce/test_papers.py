@@ -100,7 +100,7 @@ def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
     assert "ours tailorpo-g > tailorpo > d3po > ddpo > base" in line
     assert "the paper on aesthetic, sd15: tailorpo-g > tailorpo > ddpo > d3po > base" in line
     assert "another (Kendall's tau 0.80)" in line and "tailorpo +1.50 SD" in line
-    assert "resamples of prompts ours comes out in 100%, the paper's in 0%" in line
+    assert "resamples of prompts our order comes out in 100%, the paper's in 0%" in line
 
 
 def test_rows_that_are_level_have_no_order(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_rows_that_are_level_have_no_order(tmp_path: Path) -> None:
         found, found.blocks[0], *rows("shapes-colour", ddpo=0.1, d3po=0.1, tailorpo=1.5, tailorpo_g=2.0)
     )
     assert "ours tailorpo-g > tailorpo > ddpo = d3po > base" in line
-    assert "resamples of prompts the paper's comes out in 0%; ours has rows that are level" in line
+    assert "resamples of prompts the paper's order comes out in 0%; some of our rows are equal" in line
 
 
 def test_on_the_paper_s_own_model_the_difference_is_printed(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from benchbench import prompts, registry
 from benchbench.reproduce import estimate, spec
 from benchbench.reproduce.measurement_spec import measurement_spec
-from benchbench.reproduce.plan import Plan, make_plan, missing, trained_on
+from benchbench.reproduce.missing import missing
+from benchbench.reproduce.plan import Plan, make_plan, training_reward
 from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs
 
 TRACKS = [(name, track) for name in spec.names() for track in spec.load(name).tracks]
@@ -36,7 +37,7 @@ def test_every_table_is_sound(name: str) -> None:
     for track in found.tracks.values():
         assert set(track.rewards.values()) <= columns or found.protocol != "reward-table"
         assert set(track.quick_rewards) <= set(track.rewards) <= set(registry.names("rewards"))
-        assert all(trained_on(row, track, "aesthetic") in registry.names("rewards") for row in found.rows.values())
+        assert all(training_reward(row, track, "aesthetic") in registry.names("rewards") for row in found.rows.values())
         for block in track.blocks:
             assert prompts.find(block.prompts) and (block.published is None or found.values(block.published))
         assert prompts.find(track.train_prompts)

@@ -12,7 +12,7 @@ import torch
 
 from benchbench import config
 from benchbench.cli.main import main
-from benchbench.cli.options import reward_words
+from benchbench.cli.options import split_rewards
 from benchbench.errors import RunError, UsageError
 from benchbench.rewards import lookup
 from benchbench.rewards import mix as ensemble
@@ -52,7 +52,7 @@ def test_a_member_that_does_not_exist_is_named() -> None:
 
 
 def test_neighbours_with_weights_are_one_ensemble() -> None:
-    assert reward_words("a,b=1,c=2,d,e=3") == ["a", "b=1,c=2", "d", "e=3"]
+    assert split_rewards("a,b=1,c=2,d,e=3") == ["a", "b=1,c=2", "d", "e=3"]
 
 
 def test_its_facts_are_its_members() -> None:

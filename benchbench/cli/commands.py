@@ -1,0 +1,70 @@
+"""The commands of ``bench`` by name; a command's file is imported when the command runs or completes its words."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+
+
+class Command(NamedTuple):
+    """Where a command is, as ``file:function``, and what ``bench --help`` says of it."""
+
+    target: str
+    summary: str
+    """The first sentence of the command's own help."""
+
+
+COMMANDS = {
+    "train": Command("train:train", "Train a model with a method against a reward."),
+    "train-spm": Command("train_spm:train_spm", "Train the step-aware preference model of the shapes world."),
+    "eval": Command("evaluation:evaluate", "Generate and score images of a model and its checkpoints."),
+    "compare": Command("compare:compare", "Compare two runs, or a run and the base model."),
+    "score": Command("score:score", "Score a folder of images and print a CSV."),
+    "measure": Command("measure:measure", "Measure a protocol of the papers on a model and its runs."),
+    "reproduce": Command("reproduce:reproduce", "Reproduce a published table."),
+    "report": Command("report:report", "Render an existing report again."),
+    "list": Command("listing:list_names", "List methods, rewards, prompts, models, checkpoints, tables or runs."),
+    "show": Command("show:show", "Show one method, reward, prompt set, model, run or preset."),
+    "status": Command("status:status", "Show what a store holds, or what a table still needs."),
+    "check": Command("check:check", "Check that a method, reward or prompt set keeps its contract."),
+    "doctor": Command("doctor:doctor", "Check this machine."),
+    "fetch": Command("fetch:fetch", "Download models, prompts, rewards, checkpoints and pairs."),
+    "pairs": Command("pairs:app", "Make and check preference pairs."),
+    "shapes": Command("shapes:app", "Build the shapes world."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose registered commands are stand-ins: the real one is imported when a word names it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Returns the name, the real command and the words after the name."""
+        name, stand_in, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else stand_in, rest
+
+
+def register(app: typer.Typer) -> None:
+    """Adds a stand-in for every command: its name and its summary."""
+    for name, command in COMMANDS.items():
+        app.command(name, help=command.summary)(_stand_in)
+
+
+def _stand_in() -> None:
+    raise AssertionError("LazyGroup runs the real command")
+
+
+def load(name: str | None) -> Any:
+    """Imports a command's file and returns the command, or the group of commands, as the parser wants it."""
+    assert name is not None
+    file, _, attribute = COMMANDS[name].target.partition(":")
+    command = getattr(import_module(f"benchbench.cli.{file}"), attribute)
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
+    return get_group(app).commands[name]

@@ -1,0 +1,57 @@
+"""The rows that ``bench list`` prints of prompts, models, checkpoints, runs and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchbench import prompts as prompt_sets
+from benchbench import registry
+from benchbench.hub import models as base_models
+from benchbench.hub import weights
+from benchbench.hub.released import RELEASED
+from benchbench.reproduce import spec
+from benchbench.store import root
+from benchbench.store.runs import all_runs
+
+Rows = list[list[object]]
+
+
+def prompts() -> Rows:
+    """Returns names, number of prompts, "yes" or how to get them, licence and origin."""
+    rows: Rows = []
+    for name in prompt_sets.names():
+        entry = prompt_sets.index().get(name)
+        names = ", ".join([name, *entry.aliases]) if entry else name
+        count = entry.count if entry else "?"
+        origin = entry.origin if entry else registry.summary("prompts", name)
+        licence = entry.licence if entry else "see bench show prompts"
+        rows.append([names, count, prompt_sets.missing(name) or "yes", licence, origin])
+    return rows
+
+
+def models() -> Rows:
+    """Returns names, "yes" or how to get them, and hub ids."""
+    hub_ids = {"shapes": ("embedded",), **base_models.aliases()}
+    return [[name, base_models.missing(name) or "yes", ", ".join(ids)] for name, ids in hub_ids.items()]
+
+
+def checkpoints() -> Rows:
+    """Returns the released checkpoints: name, method, base model, "yes" or how to get it, form, licence and hub id."""
+    rows: Rows = []
+    for name, entry in RELEASED.items():
+        here = weights.missing(name) or "yes"
+        rows.append([name, entry.method, entry.base, here, entry.layout, entry.licence, entry.repo])
+    return rows
+
+
+def runs(store: Path | None) -> Rows:
+    """Returns the runs of a store: id, state, samples and folder."""
+    return [
+        [run.id, run.state, run.config.get("config", {}).get("samples", "?"), run.path] for run in all_runs(root(store))
+    ]
+
+
+def tables() -> Rows:
+    """Returns the tables that can be reproduced: name, title and tracks."""
+    specs = {name: spec.load(name) for name in spec.names()}
+    return [[name, table.title, ", ".join(table.tracks)] for name, table in specs.items()]
