@@ -54,7 +54,7 @@ def fake_cuda() -> Iterator[FakeTensorMode]:
         yield mode
 
 
-class _ConstantValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _ConstantValues(TorchDispatchMode):
     """Returns constants for the values of fake tensors, and copies in place of pinned memory, which fakes lack."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -18,7 +18,7 @@ READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "
 NO_KERNEL = {"lift_fresh", "detach", "device", "is_pinned", "_pin_memory"}
 
 
-class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveMemory(TorchDispatchMode):
     """Counts the bytes of live storages on a device, and their peak. Storages made before the block do not count.
 
     A storage counts once, however many tensors view it; its size is rounded up as PyTorch's allocator does.
@@ -58,7 +58,7 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now -= size
 
 
-class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class OperationCounter(TorchDispatchMode):
     """Counts the operations of a block on the device ``cuda``, fake or real.
 
     ``kernels``: operations that compute or copy on the device; ``bytes``: the size of all their inputs and outputs;
