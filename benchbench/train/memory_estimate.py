@@ -40,7 +40,7 @@ class Line:
 
 @dataclass
 class _Counts:
-    """What was measured for one setting."""
+    """The measurements of one setting."""
 
     sizes: Sizes
     base: int = 0  # bytes in use between two optimizer steps; 0: not measured yet

@@ -22,7 +22,7 @@ class MemoryPlan:
     micro_batch: int
     """Rows of one forward pass with gradient; at most the configured number."""
     gradient_checkpointing: bool
-    """Whether the backward pass recomputes activations in the network and, for guidance, in the VAE."""
+    """True where the backward pass recomputes activations in the network and, for guidance, in the VAE."""
     guidance_rows: int | None = None
     """Samples that TailorPO-G's guidance differentiates at a time; None for other methods, too."""
     walk_rows: int | None = None

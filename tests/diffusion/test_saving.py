@@ -8,11 +8,13 @@ from benchbench.hub import weights
 
 
 def test_only_the_adapter_is_left(tuned: Policy, tmp_path: Path) -> None:
-    (tmp_path / f".{WEIGHT_NAME}.1-2.tmp").write_bytes(b"left by a kill")
-    path = save_adapter(tuned.backbone.network, tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name] == [WEIGHT_NAME]
+    folder = tmp_path / "adapter"  # tmp_path itself may hold the cache of hashes
+    folder.mkdir()
+    (folder / f".{WEIGHT_NAME}.1-2.tmp").write_bytes(b"left by a kill")
+    path = save_adapter(tuned.backbone.network, folder)
+    assert [entry.name for entry in folder.iterdir()] == [path.name] == [WEIGHT_NAME]
     before = path.read_bytes()
-    assert save_adapter(tuned.backbone.network, tmp_path).read_bytes() == before
+    assert save_adapter(tuned.backbone.network, folder).read_bytes() == before
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 

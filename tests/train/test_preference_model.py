@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ class RednessScorer(nn.Module):
     def added_parameters(self) -> dict[str, nn.Parameter]:
         return {"factor": self.factor}
 
-    def score_at(self, images: torch.Tensor, prompts: list[str], tau: torch.Tensor) -> torch.Tensor:
+    def score_at(self, images: torch.Tensor, prompts: Sequence[str], tau: torch.Tensor) -> torch.Tensor:
         assert len(images) == len(prompts) == len(tau)
         return self.factor * 100 * images[:, 0].flatten(1).mean(1)
 
