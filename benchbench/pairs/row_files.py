@@ -80,9 +80,11 @@ class ParquetRows:
         return int(self._starts[-1])
 
     def place(self, row: int) -> str:
+        """Returns the words that name a row in a message."""
         return f"{self.path.name}, row {row}"
 
     def row(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Returns a row's values of some columns. Raises BadRow."""
         import pyarrow as pa
 
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -94,6 +96,7 @@ class ParquetRows:
         return values
 
     def scan(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yields every row's values of some columns, in order. Raises CorruptError."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -143,15 +146,18 @@ class JsonlRows:
         return len(self._offsets)
 
     def place(self, row: int) -> str:
+        """Returns the words that name a row in a message."""
         return f"{self.path.name}, line {row + 1}"
 
     def row(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Returns a row's values of some columns, None where the line lacks one. Raises BadRow."""
         with self.path.open("rb") as file:
             file.seek(self._offsets[row])
             values = self._parse(row, file.readline())
         return {name: values.get(name) for name in columns}
 
     def scan(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yields every row's values of some columns, in order; a damaged line has none."""
         with self.path.open("rb") as file:
             for row, line in enumerate(islice(file, len(self))):
                 try:

@@ -31,8 +31,10 @@ MetricsByLabel = Mapping[str, Sequence[pd.DataFrame]]  # the metrics of each tra
 
 
 def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> list[CurveSection | TableSection]:
-    """Returns the sections on finished runs, for each reward: training curves, several methods compared at equal cost,
-    and, where an oracle was logged, the reward beside the oracle.
+    """Returns the sections on finished runs, for each reward.
+
+    These are training curves, several methods compared at equal cost, and the reward beside the oracle where an oracle
+    was logged.
 
     ``labels`` has the label of a run by its folder; other runs are labelled with their method. Runs with the same label
     and reward are training seeds.

@@ -23,6 +23,7 @@ class AestheticNet(nn.Module):
         self.head = nn.Sequential(nn.Linear(96, 48), nn.SiLU(), nn.Linear(48, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Returns scores [N] of pictures [N, 3, H, W] in [0, 1]."""
         features = self.body(2 * pixels - 1).flatten(2)
         mean = features.mean(2)
         spread = ((features - mean[..., None]).square().mean(2) + 1e-4).sqrt()
