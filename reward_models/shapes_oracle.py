@@ -1,6 +1,6 @@
 """The shapes world's oracle as a gold reward: it evaluates, and no method is trained on it.
 
-Imports torch and what needs it only inside functions: `bench list` reads the class attributes and must not load torch.
+Imports torch, numpy and what needs them only inside functions: `bench list` reads the class attributes alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import Reward
-from benchbench.shapes import oracle
 
 from ._shapes import SIDE
 
@@ -34,6 +33,8 @@ class ShapesOracle(Reward):
         import numpy as np
         import torch
         from PIL.Image import Resampling
+
+        from benchbench.shapes import oracle
 
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")

@@ -22,6 +22,11 @@ def test_a_list_imports_no_torch_and_no_network_client(kind: str) -> None:
     assert not imported(["list", kind]) & NEVER
 
 
+@pytest.mark.parametrize("kind", ["methods", "rewards"])
+def test_methods_and_rewards_are_listed_without_numpy(kind: str) -> None:
+    assert "numpy" not in imported(["list", kind])
+
+
 def imported(words: list[str]) -> set[str]:
     """The modules that a process has after a command, which must succeed."""
     code = f"import sys; from benchbench.cli.main import main; c = main({words!r}); print(*sys.modules, c, sep='\\n')"

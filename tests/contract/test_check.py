@@ -36,7 +36,7 @@ class Dim(Reward):
 import torch
 from pydantic import Field
 from benchbench.api import Method, MethodConfig, Transitions
-from benchbench.diffusion.rollout import Draws, rollout
+from benchbench.api import NoiseSource, rollout
 
 class Config(MethodConfig):
     scale: float = 1.0
@@ -48,7 +48,7 @@ class Noisy(Method):
 
     def collect(self, policy, samples, reward, cfg, noise):
         prompts = [s.prompt for s in samples]
-        cond, draws = policy.encode(prompts), Draws(policy, noise, samples)
+        cond, draws = policy.encode(prompts), NoiseSource(policy, noise, samples)
         visits = list(rollout(policy, cond, torch.randn_like(draws.start()), draws.z))
         r = reward(visits[-1].x, prompts, "step 0")
         visit, after = visits[0], visits[1]
