@@ -13,6 +13,7 @@ from benchbench.report.sections import Curve, CurveSection, Panel, TableSection
 from benchbench.report.table import Cell, Column, Table
 from benchbench.stats.intervals import mean_of_matrix
 from benchbench.stats.matrix import ScoreMatrix
+from benchbench.store.metrics import read_metrics
 from benchbench.store.runs import Run
 
 MAX_POINTS = 200  # at most in a curve, which keeps a page small
@@ -39,8 +40,6 @@ def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
     ``labels`` has the label of a run by its folder; other runs are labelled with their method. Runs with the same label
     and reward are training seeds.
     """
-    from benchbench.store.metrics import read_metrics
-
     by_reward: dict[str, dict[str, list[pd.DataFrame]]] = {}
     for run in runs:
         config = run.config.get("config", {})
