@@ -107,4 +107,4 @@ def test_what_cannot_be_fetched(bench: Bench, hub: Hub) -> None:
     (hub.root / "owner" / "flax" / "unet").mkdir(parents=True)
     (hub.root / "owner" / "flax" / "unet" / "diffusion_flax_model.msgpack").write_bytes(b"x")
     empty = bench("fetch", "--checkpoints", "owner/flax")
-    assert empty.code == 4 and "no weights that can be read" in empty.err
+    assert empty.code == 4 and "no weights in a known layout" in empty.err

@@ -115,7 +115,7 @@ def test_sd15_is_taken_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from benchbench.cli import choice
 
-    monkeypatch.setattr(models, "here", lambda name: models.LocalModel(name, Path(name)))
+    monkeypatch.setattr(models, "find_complete", lambda name: models.LocalModel(name, Path(name)))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert str(choice.choose_model(None, None)[0]) == "sd15"
     assert choice.choose_model(None, "cpu") == ("shapes", "no --model, and sd15 needs CUDA, not cpu")

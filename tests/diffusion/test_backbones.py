@@ -72,7 +72,7 @@ def test_missing_weights_name_the_command() -> None:
 
 
 def test_names_that_can_be_no_model(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no model named 'sd16'"):
+    with pytest.raises(UsageError, match="there is no model 'sd16'"):
         backbones.load("sd16", "cpu")
     with pytest.raises(UsageError, match="not a model folder"):
         backbones.load(str(tmp_path), "cpu")
