@@ -7,7 +7,7 @@ when they are first accessed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
@@ -22,6 +22,7 @@ from benchbench.types import (
     Cond,
     ImagePairs,
     Images,
+    Metrics,
     PreparedReward,
     PromptSet,
     Reward,
@@ -34,6 +35,14 @@ from benchbench.types import (
 if TYPE_CHECKING:
     import torch
 
+    from benchbench.diffusion.denoising_error import (
+        Predictions,
+        mse,
+        noised,
+        pair_metrics,
+        predict_in_chunks,
+        predict_pairs,
+    )
     from benchbench.diffusion.guidance import StepReward, guide, look_ahead
     from benchbench.diffusion.policy import Policy
     from benchbench.diffusion.rollout import NoiseSource, Visit, rollout
@@ -71,6 +80,7 @@ __all__ = [
     "PairsConfig",
     "Policy",
     "Precision",
+    "Predictions",
     "PreparedReward",
     "PromptSet",
     "Reward",
@@ -95,14 +105,27 @@ __all__ = [
     "kto",
     "look_ahead",
     "mapo",
+    "mse",
+    "noised",
     "pair_dpo",
     "pair_logit",
+    "pair_metrics",
     "phi",
     "ppo_clip",
+    "predict_in_chunks",
+    "predict_pairs",
     "rollout",
 ]
 
 LAZY = {
+    "benchbench.diffusion.denoising_error": (
+        "Predictions",
+        "mse",
+        "noised",
+        "pair_metrics",
+        "predict_in_chunks",
+        "predict_pairs",
+    ),
     "benchbench.diffusion.guidance": ("StepReward", "guide", "look_ahead"),
     "benchbench.diffusion.policy": ("Policy",),
     "benchbench.diffusion.rollout": ("NoiseSource", "Visit", "rollout"),
@@ -121,8 +144,6 @@ LAZY = {
     ),
 }
 """Names that are loaded at first access, by their module. All of these modules import torch."""
-
-Metrics = Mapping[str, "float | torch.Tensor"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from benchbench.hub.assets import Asset
+
+Metrics = Mapping[str, "float | torch.Tensor"]
 
 
 class Settings(BaseModel):

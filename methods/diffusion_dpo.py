@@ -21,9 +21,9 @@ from benchbench.api import (
     Policy,
     diffusion_dpo,
     pair_logit,
+    pair_metrics,
+    predict_pairs,
 )
-
-from ._denoising import pair_metrics, predict_pairs
 
 
 class DiffusionDPOConfig(PairsConfig):

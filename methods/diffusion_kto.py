@@ -10,9 +10,19 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field
 
-from benchbench.api import Images, Metrics, Need, Noise, OfflineMethod, PairsConfig, Policy, kto
-
-from ._denoising import mse, noised, predict_in_chunks
+from benchbench.api import (
+    Images,
+    Metrics,
+    Need,
+    Noise,
+    OfflineMethod,
+    PairsConfig,
+    Policy,
+    kto,
+    mse,
+    noised,
+    predict_in_chunks,
+)
 
 
 class DiffusionKTOConfig(PairsConfig):

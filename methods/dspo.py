@@ -22,9 +22,9 @@ from benchbench.api import (
     dspo_reference,
     dspo_score,
     pair_logit,
+    pair_metrics,
+    predict_pairs,
 )
-
-from ._denoising import pair_metrics, predict_pairs
 
 
 class DSPOConfig(PairsConfig):

@@ -8,9 +8,18 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from benchbench.api import Flip, ImagePairs, Metrics, Noise, OfflineMethod, PairsConfig, Policy, mapo, phi
-
-from ._denoising import predict_pairs
+from benchbench.api import (
+    Flip,
+    ImagePairs,
+    Metrics,
+    Noise,
+    OfflineMethod,
+    PairsConfig,
+    Policy,
+    mapo,
+    phi,
+    predict_pairs,
+)
 
 
 class MaPOConfig(PairsConfig):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchbench.api import Images, Metrics, Noise, OfflineMethod, PairsConfig, Policy
-
-from ._denoising import mse, noised
+from benchbench.api import Images, Metrics, Noise, OfflineMethod, PairsConfig, Policy, mse, noised
 
 
 class SFTConfig(PairsConfig):

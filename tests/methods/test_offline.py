@@ -8,9 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from benchbench.api import ImagePairs, Images
+from benchbench.api import ImagePairs, Images, mse, noised, predict_pairs
 from benchbench.diffusion.policy import Policy
-from benchbench.methods._denoising import mse, noised, predict_pairs
 from benchbench.methods.diffusion_dpo import DiffusionDPO, DiffusionDPOConfig
 from benchbench.methods.diffusion_kto import DiffusionKTO, DiffusionKTOConfig
 from benchbench.methods.dspo import DSPO, DSPOConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchbench.api import predict_in_chunks
 from benchbench.diffusion import text
 from benchbench.diffusion.cost import Cost
 from benchbench.diffusion.decode import Decoder
@@ -12,7 +13,6 @@ from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
 from benchbench.diffusion.sample import sample
 from benchbench.errors import NoMemoryError
-from benchbench.methods._denoising import predict_in_chunks
 from benchbench.noise import Noise, Sample
 from tests.runtime.full import room_for
 

@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from benchbench.api import ImagePairs, Transitions
+from benchbench.api import ImagePairs, Transitions, mse, noised, predict_pairs
 from benchbench.diffusion.policy import Policy
-from benchbench.methods._denoising import mse, noised, predict_pairs
 from benchbench.train.loss_scale import LossScale
 from tests.train import precision
 from tests.train.precision import NOISE

@@ -10,8 +10,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from benchbench.api import predict_pairs
 from benchbench.losses import pair_logit
-from benchbench.methods._denoising import predict_pairs
 from benchbench.noise import Noise
 from benchbench.runtime.precision import exact_fp32
 from benchbench.train.trainer import Trainer

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchbench.api import Cond, ImagePairs, Metrics, Noise, Policy, Sample, copy_to_device
+from benchbench.diffusion.policy import Policy
+from benchbench.noise import Noise, Sample, copy_to_device
+from benchbench.types import Cond, ImagePairs, Metrics
 
 
 def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:
