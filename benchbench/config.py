@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any, Literal, NoReturn
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from benchbench import defaults, registry
+from benchbench import defaults, presets, registry
 from benchbench.api import Method, MethodConfig
 from benchbench.errors import UsageError
 from benchbench.rewards import mix
 from benchbench.runtime.hashing import digest
 from benchbench.types import Settings
-
-PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 
 
 class SamplerConfig(Settings):
@@ -163,15 +160,12 @@ def load(
     Raises UsageError with every unknown name and wrong value at once; each unknown name comes with the nearest one.
     """
     method_class: type[Method[Any]] = registry.get("methods", method)
-    preset = preset or default_preset(method, model)
-    values, errors = _collect(preset_values(method, preset), overrides)
-    settings: dict[str, Any] = {}
-    sections = (("method", method_class.Config), ("train", TrainConfig), ("sampler", SamplerConfig))
-    for section, section_class in sections:
-        try:
-            settings[section] = section_class.model_validate(values[section])
-        except ValidationError as error:
-            errors += [_explain(section, section_class, item) for item in error.errors()]
+    preset = preset or presets.default_preset(method, model)
+    chosen = presets.preset_values(method, preset)
+    _refuse_wrong_settings(method, method_class, preset, chosen)
+    values, errors = _collect(chosen, overrides)
+    settings, wrong = _validate(method_class, values)
+    errors += wrong
     if samples < 1:
         errors.append(f"--samples {samples}: at least 1 is needed")
     if seed < 0:
@@ -197,6 +191,30 @@ def load(
         sampler=settings["sampler"],
         pairs=pairs,
     )
+
+
+def _validate(
+    method_class: type[Method[Any]], values: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Returns the settings of each section that is sound, and a message for each wrong value and unknown key."""
+    settings: dict[str, Any] = {}
+    errors: list[str] = []
+    sections = (("method", method_class.Config), ("train", TrainConfig), ("sampler", SamplerConfig))
+    for section, section_class in sections:
+        try:
+            settings[section] = section_class.model_validate(values[section])
+        except ValidationError as error:
+            errors += [_explain(section, section_class, item) for item in error.errors()]
+    return settings, errors
+
+
+def _refuse_wrong_settings(
+    method: str, method_class: type[Method[Any]], preset: str, entries: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Raises UsageError where a preset has unknown settings or wrong values."""
+    _, errors = _validate(method_class, _collect(entries, ())[0])
+    if errors:
+        raise presets.wrong(method, [f"{preset}: {error}" for error in errors])
 
 
 def _collect(
@@ -228,41 +246,6 @@ def _refuse(method: str, errors: Sequence[str]) -> NoReturn:
         "; ".join(errors),
         f"see every setting and its default: bench show method {method}",
     )
-
-
-def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
-    """Returns ``section.key`` -> {value, origin} of a preset; empty for a method without a preset file.
-
-    The key ``samples`` is the default of --samples. Raises UsageError for an unknown preset.
-    """
-    if preset not in PRESETS:
-        raise UsageError(
-            f"no preset {preset!r}", f"there are {', '.join(PRESETS)}", "leave --preset out, or name one of these"
-        )
-    presets = all_presets(method)
-    if presets is None:
-        return {}
-    if preset not in presets:
-        raise UsageError(
-            f"{method} has no preset {preset!r}", f"it has {', '.join(presets)}", f"bench show preset {method}"
-        )
-    return presets[preset] or {}
-
-
-def all_presets(method: str) -> dict[str, Any] | None:
-    """Returns the presets of a method by name, or None where it has no preset file."""
-    file = resources.files("benchbench.methods") / "presets" / f"{method.replace('-', '_')}.yaml"
-    if not file.is_file():
-        return None
-    presets: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return presets
-
-
-def default_preset(method: str, model: str) -> str:
-    """Returns the preset of the model where the method has it, else ``released``: not every method has one for SDXL."""
-    preset = defaults.of(model).preset
-    presets = all_presets(method)
-    return preset if presets is None or preset in presets else "released"
 
 
 def parse_value(raw: str) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchbench import config
+from benchbench import config, presets
+from benchbench.cli.main import main
 from benchbench.config import NOT_IDENTITY, RunConfig, TrainConfig
 from benchbench.errors import UsageError
 
@@ -36,15 +39,43 @@ def test_presets_and_overrides_in_order() -> None:
 
 
 @pytest.mark.parametrize("method", ["ddpo", "d3po", "tailorpo", "tailorpo-g"])
-@pytest.mark.parametrize("preset", config.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 def test_every_value_of_every_preset_is_a_setting_with_an_origin(method: str, preset: str) -> None:
     try:
-        values = config.preset_values(method, preset)
+        values = presets.preset_values(method, preset)
     except UsageError:
         assert (method, preset) not in {(method, "shapes"), (method, "released")}
         return
     assert values and all(set(entry) == {"value", "origin"} and entry["origin"] for entry in values.values())
     load(method, preset=preset)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("released: {", "it is not YAML"),
+        ("- released", "it needs presets by name"),
+        ("relased:", "relased: no such preset"),
+        ("released: 3", "released: it needs lines as"),
+        ("released:\n  train.lr: 1.0e-4", "train.lr needs {value: ..., origin: ...}, not 0.0001"),
+        ("released:\n  train.lr: {value: 1.0e-4}", "train.lr needs {value: ..., origin: ...}"),
+        ("released:\n  train.lr: {value: 1.0e-4, origin: ' '}", "train.lr has an empty origin"),
+        ("released:\n  optim.lr: {value: 1.0e-4, origin: ours}", "optim.lr is neither samples nor"),
+        ("released:\n  lr: {value: 1.0e-4, origin: ours}", "lr is neither samples nor"),
+        ("released:\n  samples: {value: many, origin: ours}", "samples must be a positive whole number"),
+        ("released:\n  train.lrr: {value: 1.0e-4, origin: ours}", "released: train.lrr: no such setting"),
+        ("released:\n  train.lr: {value: -1, origin: ours}", "released: train.lr=-1: input should be greater"),
+    ],
+)
+def test_a_malformed_preset_file_is_named(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tailorpo.yaml").write_text(text)
+    monkeypatch.setattr(presets, "preset_file", lambda method: tmp_path / "tailorpo.yaml")
+    for words in (["show", "preset", "tailorpo"], ["train", "--method", "tailorpo", "--preset", "released"]):
+        assert main(words) == 2
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 3 and said in err and "methods/presets/tailorpo.yaml" in err
 
 
 def test_all_errors_at_once_with_the_nearest_names() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from benchbench import config, defaults, registry
+from benchbench import defaults, presets, registry
 from benchbench import prompts as prompt_sets
 from benchbench.cli.options import split_rewards
 from benchbench.cli.ui import all_at_once
@@ -143,6 +143,6 @@ def choose_samples(named: int | None, model_name: str, method: str, preset: str 
     """Returns the number of training images: the named one, else the preset's, else the model's default."""
     if named is not None:
         return named
-    presets = config.all_presets(method) or {}
-    entry = (presets.get(preset or config.default_preset(method, model_name)) or {}).get("samples")
+    of_method = presets.all_presets(method) or {}
+    entry = (of_method.get(preset or presets.default_preset(method, model_name)) or {}).get("samples")
     return int(entry["value"]) if entry else defaults.of(model_name).samples

@@ -27,7 +27,10 @@ class What(StrEnum):
 
 
 def list_names(what: Annotated[What, typer.Argument(show_default=False)], store: Store = None) -> None:
-    """List methods, rewards, prompts, models, checkpoints, tables or runs."""
+    """List methods, rewards, prompts, models, checkpoints, tables or runs.
+
+    Methods are listed without loading them; `bench doctor` tells which methods, rewards and prompts do not load.
+    """
     if what is What.methods:
         table(["method", "what"], [[name, registry.summary("methods", name)] for name in registry.names("methods")])
         return

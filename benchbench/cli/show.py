@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench import config, prompts, registry
+from benchbench import config, presets, prompts, registry
 from benchbench.cli.options import Store
 from benchbench.cli.ui import log, table
 from benchbench.config import RunConfig
@@ -120,8 +120,8 @@ def _run(name: str, store: Store) -> None:
 def _preset(method: str) -> None:
     registry.get("methods", method)
     rows: list[list[object]] = []
-    for preset in config.all_presets(method) or {}:
-        values = config.preset_values(method, preset)
+    for preset in presets.all_presets(method) or {}:
+        values = presets.preset_values(method, preset)
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
         rows += [_precision(method, preset), *_cost(method, preset)] if values else []
     table(["preset", "setting", "value", "origin"], rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ from benchbench.config import RunConfig
 from benchbench.runtime import launch
 from benchbench.runtime.deterministic import use_deterministic_kernels
 from benchbench.store import root, runs
+from benchbench.store.metrics import read_metrics
 from benchbench.train import memory_table
 
 
@@ -100,6 +102,8 @@ def train(
     looked_up = inputs.look_up(run, resolved.reward, resolved.prompts, resolved.model)
     with resumable("--resume"), runs.hold_run_folder(out, log):
         loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, looked_up)
+    if place.rank == 0:
+        _conclude(run, out)
 
 
 def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Sequence[str]) -> None:
@@ -109,10 +113,23 @@ def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Seq
         source = f"the pairs {run.pairs}, evaluated on {source}"
     log(
         f"training {run.method} on the model {run.model} ({reason}): {run.samples} images of {source}, "
-        f"seed {run.seed}; into {out}" + (f"; {processes} processes share the work" if processes > 1 else "")
+        f"preset {run.preset}, seed {run.seed}; into {out}"
+        + (f"; {processes} processes share the work" if processes > 1 else "")
     )
     for note in notes:
         log(note)
+
+
+def _conclude(run: RunConfig, out: Path) -> None:
+    """Prints of how many images the shown reward is the mean, and the command that evaluates the run."""
+    trained = [row for row in read_metrics(out, log) if "images_per_second" in row]  # the others are evaluations
+    words = ["bench", "eval", "--model", run.model, "--checkpoint", str(out)]
+    words += ["--prompts", run.prompts, "--rewards", run.reward]
+    line = f"evaluate it next: {shlex.join(words)}"
+    if trained and "reward" in trained[-1]:
+        images = trained[-1]["samples"] - (trained[-2]["samples"] if len(trained) > 1 else 0)
+        line = f"reward {trained[-1]['reward']:.3g} is the mean of the last rollout's {images} images; {line}"
+    log(line)
 
 
 def _print_memory_plan(run: RunConfig, device: str | None) -> None:

@@ -6,10 +6,14 @@ Built-ins and third-party plug-ins pass the same checks.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from benchbench import registry
-from benchbench.contract.base import CheckResult, ContractError
+from benchbench.contract.base import CheckResult, ContractError, NotRun
 from benchbench.errors import BenchError, UsageError
 
 
@@ -22,31 +26,43 @@ def run_checks(name: str) -> tuple[str, list[CheckResult]]:
     if not groups:
         known = [known for group in registry.GROUPS for known in registry.names(group)]
         raise registry.unknown("method, reward or prompt set", name, known, "`bench list KIND` shows every name")
-    plugin = registry.get(groups[0], name)
+    plugin = registry.load(groups[0], name)
     contract = importlib.import_module(f"benchbench.contract.{groups[0]}")
-    return registry.SINGULAR[groups[0]], [_run(title, test) for title, test in contract.checks(name, plugin)]
+    results = [_run(title, test, plugin) for title, test in contract.checks(name, plugin)]
+    return registry.SINGULAR[groups[0]], results
 
 
-def _run(title: str, test: Callable[[], None]) -> CheckResult:
-    try:
-        test()
-    except ContractError as error:
-        return CheckResult(title, str(error))
-    except BenchError as error:
-        return CheckResult(title, f"{error.problem}: {error.cause}")
-    except Exception as error:  # any exception of a plug-in is a failed check, not a crash of bench
-        return CheckResult(title, f"{type(error).__name__}: {error}")
-    return CheckResult(title)
-
-
-def check(name: str) -> tuple[str, list[CheckResult]]:
-    """Runs the checks like ``run_checks``. Errors: also UsageError, which lists every problem, where a check fails."""
-    kind, results = run_checks(name)
-    problems = [f"{result.check}: {result.problem}" for result in results if result.problem]
+def require_no_failure(kind: str, name: str, results: Sequence[CheckResult]) -> None:
+    """Raises UsageError that lists every problem where a check of ``run_checks`` failed."""
+    problems = [f"{result.check}: {result.reason}" for result in results if result.outcome == "failed"]
     if problems:
         raise UsageError(
             f"the {kind} {name!r} fails {len(problems)} of {len(results)} checks of its contract",
             "; ".join(problems),
-            "see CONTRIBUTING.md, fix the problems and run `bench check` again",
+            f'read "A {kind}" in CONTRIBUTING.md, repair it and run `bench check {name}` again',
         )
-    return kind, results
+
+
+def _run(title: str, test: Callable[[], None], plugin: Any) -> CheckResult:
+    try:
+        test()
+    except NotRun as reason:
+        return CheckResult(title, "not run", str(reason))
+    except ContractError as error:
+        return CheckResult(title, "failed", f"{error}{_where(error, plugin)}")
+    except BenchError as error:
+        return CheckResult(title, "failed", f"{error.problem}: {error.cause}{_where(error, plugin)}")
+    except Exception as error:  # any exception of a plug-in is a failed check, not a crash of bench
+        return CheckResult(title, "failed", f"{type(error).__name__}: {error}{_where(error, plugin)}")
+    return CheckResult(title)
+
+
+def _where(error: BaseException, plugin: Any) -> str:
+    """Returns `` (FILE:LINE)`` of the innermost call in the plug-in's folder, empty where the error is not from it."""
+    try:
+        folder = Path(inspect.getfile(plugin)).resolve().parent
+    except TypeError:  # a built-in function, or no function or class at all
+        return ""
+    frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
+    inside = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
+    return f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchbench import config, presets, registry
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
-from benchbench.contract.base import Check, expect
+from benchbench.contract.base import Check, NotRun, expect
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
@@ -29,17 +30,19 @@ SAMPLES = [Sample("a red circle", 0), Sample("a blue square", 1, 1)]
 
 
 def checks(name: str, cls: Any) -> Iterator[Check]:
-    """Yields the checks of the method ``name``. Each must run before the next is asked for: some need its result."""
+    """Yields the checks of the method ``name``, to be run in this order: collect gives the others their batches."""
     yield "class attributes", lambda: _check_attributes(name, cls)
     yield "settings", lambda: _check_settings(cls)
-    if getattr(cls, "data", "") == "online" or _is_offline(cls):
-        yield from _TrainingChecks(cls).checks()
+    yield "presets", lambda: _check_presets(name, cls)
+    yield from _TrainingChecks(cls).checks()
 
 
 def _check_attributes(name: str, cls: Any) -> None:
     expect(isinstance(cls, type) and issubclass(cls, Method), "it is not a subclass of Method")
-    expect(getattr(cls, "name", None) == name, f"its name is {getattr(cls, 'name', None)!r}, not {name!r}")
-    expect(getattr(cls, "paper", ""), "it names no paper")
+    absent = registry.missing_attributes("methods", cls)
+    expect(not absent, f"class attributes are missing: {', '.join(absent)}")
+    expect(cls.name == name, f"its name is {cls.name!r}, not {name!r}")
+    expect(cls.paper, "it names no paper")
     expect((cls.__doc__ or "").strip(), "it has no docstring")
 
 
@@ -61,6 +64,16 @@ def _check_settings(cls: Any) -> None:
         expect(issubclass(config_class, PairsConfig), "its Config is not a PairsConfig")
 
 
+def _check_presets(name: str, cls: Any) -> None:
+    ours = cls.__module__.startswith("benchbench.methods.")
+    found = presets.all_presets(name)
+    if found is None and not ours:
+        raise NotRun("only a method of this repository has a preset file")
+    expect(found, f"it has no presets in methods/presets/{presets.preset_file(name).name}")
+    for preset in found or {}:
+        config.load(name, "shapes", "shapes-colour", "shapes-simple", 1, 0, preset)
+
+
 class _TrainingChecks:
     """Collects from two samples, and checks the batches and the loss on the first one."""
 
@@ -71,8 +84,6 @@ class _TrainingChecks:
 
     def checks(self) -> Iterator[Check]:
         yield "collect yields batches and leaves no gradient", self.check_collect
-        if not self.collected:
-            return
         yield "the same noise collects the same batches", self.check_repeatable
         yield "a finite loss with a gradient on the adapter", self.check_gradient
         yield "the loss is a mean over rows, however they are split", self.check_mean_over_rows
@@ -81,6 +92,10 @@ class _TrainingChecks:
             yield "the loss of the untrained policy is loss_at_start", self.check_loss_at_start
 
     def check_collect(self) -> None:
+        if not (isinstance(self.cls, type) and issubclass(self.cls, Method)) or not hasattr(self.cls, "Config"):
+            raise NotRun("it needs a subclass of Method with a Config")
+        if self.cls.data == "offline" and not _is_offline(self.cls):
+            raise NotRun("its data is 'offline', but it is not an OfflineMethod")
         self.trial = _Trial(self.cls)
         self.collected.extend(self.trial.collect(SAMPLES))
         expect(self.collected, "collect() yields nothing")
@@ -93,6 +108,7 @@ class _TrainingChecks:
         expect(all(p.grad is None for p in parameters), "collect() leaves gradients on the parameters")
 
     def check_repeatable(self) -> None:
+        self.require_batches()
         again = self.trial.collect(SAMPLES)
         expect(len(again) == len(self.collected), "the same noise gives another number of batches")
         same = all(_same_tensors(a[0], b[0]) for a, b in zip(self.collected, again, strict=True))
@@ -121,12 +137,14 @@ class _TrainingChecks:
         )
 
     def check_state(self) -> None:
+        self.require_batches()
         method = self.cls()
         state = json.loads(json.dumps(method.state()))
         method.load_state(state)
         expect(json.loads(json.dumps(method.state())) == state, "load_state(state()) changes the state")
 
     def check_loss_at_start(self) -> None:
+        self.require_batches()
         expected = self.cls.loss_at_start(self.trial.cfg)
         if expected is None:
             return
@@ -137,8 +155,13 @@ class _TrainingChecks:
             f"the loss of the untrained policy is {loss:.6g}, but loss_at_start is {expected:.6g}",
         )
 
+    def require_batches(self) -> None:
+        if not self.collected:
+            raise NotRun("collect yielded no batch")
+
     @property
     def batch(self) -> Any:
+        self.require_batches()
         return self.collected[0][0]
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, Any]]:

@@ -5,37 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchbench.contract.base import Check, ContractError, expect
+from benchbench import registry
+from benchbench.contract.base import Check, ContractError, NotRun, expect
 from benchbench.types import Reward, StepScorer
 
 PROMPTS = ("a red circle", "a blue square", "a green ring")
 SIZE = 32
-CLASS_ATTRIBUTES = ("name", "version", "unit", "range", "differentiable", "weights")
 
 
 def checks(name: str, cls: Any) -> Iterator[Check]:
-    """Yields the checks of the reward ``name``. Each must run before the next is asked for: some need its result."""
+    """Yields the checks of the reward ``name``, to be run in this order: the first loads what the others score with."""
     loaded: list[Reward] = []
 
+    def reward() -> Reward:
+        if not loaded or registry.missing_attributes("rewards", cls):
+            raise NotRun("it needs the class attributes and the weights")
+        return loaded[0]
+
     def check_loading() -> None:
+        if not _is_reward(cls):
+            raise NotRun("it is not a subclass of Reward")
         missing = cls.missing()
         expect(missing is None, f"it cannot be tried: {missing}")
         loaded.append(cls())
 
     yield "class attributes", lambda: _check_attributes(name, cls)
     yield "weights are present and load", check_loading
-    if not loaded:
-        return
-    reward = loaded[0]
-    yield "N images give N scores, whatever the batch and the order", lambda: _check_scores(reward)
-    yield "a gradient, or a TypeError where it has none", lambda: _check_gradient(reward)
-    if isinstance(reward, StepScorer):
-        yield "one timestep for all rows equals one per row", lambda: _check_timesteps(reward)
+    yield "N images give N scores, whatever the batch and the order", lambda: _check_scores(reward())
+    yield "no images give no scores", lambda: _check_no_images(reward())
+    yield "a gradient, or a TypeError where it has none", lambda: _check_gradient(reward())
+    if _is_reward(cls) and issubclass(cls, StepScorer):
+        yield "one timestep for all rows equals one per row", lambda: _check_timesteps(reward())
+
+
+def _is_reward(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Reward)
 
 
 def _check_attributes(name: str, cls: Any) -> None:
-    expect(isinstance(cls, type) and issubclass(cls, Reward), "it is not a subclass of Reward")
-    absent = [attribute for attribute in CLASS_ATTRIBUTES if not hasattr(cls, attribute)]
+    expect(_is_reward(cls), "it is not a subclass of Reward")
+    absent = registry.missing_attributes("rewards", cls)
     expect(not absent, f"class attributes are missing: {', '.join(absent)}")
     expect(cls.name == name, f"its name is {cls.name!r}, its entry point's {name!r}")
     expect(cls.range[0] < cls.range[1], f"its range {cls.range} is empty")
@@ -62,7 +71,15 @@ def _check_scores(reward: Reward) -> None:
     )
     reversed_scores = reward.score(images[::-1], prompts[::-1]).flip(0)
     expect(torch.allclose(scores, reversed_scores, rtol=1e-4, atol=1e-4), "scores depend on the order of the images")
-    expect(reward.score([], []).shape == (0,), "no images should give a tensor [0]")
+
+
+def _check_no_images(reward: Reward) -> None:
+    """N may be 0: a folder may have no images left to score."""
+    try:
+        shape = tuple(reward.score([], []).shape)
+    except Exception as error:  # any exception of a plug-in is a failed check
+        raise ContractError(f"score([], []) raises {type(error).__name__}: {error}") from error
+    expect(shape == (0,), f"score([], []) gives shape {list(shape)}, not [0]")
 
 
 def _check_gradient(reward: Reward) -> None:
@@ -89,8 +106,10 @@ def _check_gradient(reward: Reward) -> None:
     expect(float(gradient[[0, 2]].abs().sum()) == 0, "the gradient of one score reaches another image")
 
 
-def _check_timesteps(reward: StepScorer) -> None:
+def _check_timesteps(reward: Reward) -> None:
     import torch
+
+    assert isinstance(reward, StepScorer)
 
     images, prompts = _images()
     with torch.no_grad():

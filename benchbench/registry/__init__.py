@@ -11,9 +11,22 @@ from typing import Any
 
 from benchbench.errors import BenchError, UsageError
 
-from .entries import GROUPS, OURS, Entry, Kind, built_in, nameless, plugins
+from .entries import GROUPS, OURS, Entry, Kind, built_in, missing_attributes, nameless, plugins
 
-__all__ = ["GROUPS", "SINGULAR", "Kind", "broken", "get", "names", "require", "shadowed", "summary", "unknown"]
+__all__ = [
+    "GROUPS",
+    "SINGULAR",
+    "Kind",
+    "broken",
+    "get",
+    "load",
+    "missing_attributes",
+    "names",
+    "require",
+    "shadowed",
+    "summary",
+    "unknown",
+]
 
 SINGULAR = {"methods": "method", "rewards": "reward", "prompts": "prompt set"}
 VERSIONS = {"hpsv2": ("hpsv2.0", "hpsv2.1"), "clip": ("clip_h14", "clip_l14")}
@@ -29,27 +42,38 @@ def get(kind: Kind, name: str) -> Any:
     """Returns the object of a name: a Method or Reward class, or a function that returns a PromptSet.
 
     Raises UsageError for an unknown name, a name that several packages have, a plug-in that does not load, and a class
-    with another name.
+    with another name or without an attribute that its kind needs.
     """
+    loaded, entry = load(kind, name), _find(kind, name)
+    absent = missing_attributes(kind, loaded)
+    if absent:
+        raise UsageError(
+            f"the {SINGULAR[kind]} {name!r} lacks {', '.join(absent)}",
+            f"{entry}: {'these class attributes are' if len(absent) > 1 else 'this class attribute is'} not set",
+            f"set {' and '.join(absent)} in the class; `bench check {name}` checks the rest",
+        )
+    if kind != "prompts" and loaded.name != name:  # scores and runs are filed under the class's own name
+        raise UsageError(
+            f"the {SINGULAR[kind]} {name!r} calls itself {loaded.name!r}",
+            f"{entry}: its entry point and the name in its class differ",
+            f"set name = {name!r} in the class, or rename the entry point",
+        )
+    return loaded
+
+
+def load(kind: Kind, name: str) -> Any:
+    """Returns the object of a name like ``get``, but does not look at its attributes; ``bench check`` does that."""
     entry = _find(kind, name)
     try:
-        loaded = entry.load()
+        return entry.load()
     except BenchError:
         raise
     except (Exception, SystemExit) as error:  # a plug-in's import may raise anything
         raise UsageError(
             f"the {SINGULAR[kind]} {name!r} does not load",
             f"{entry}: {type(error).__name__}: {error}",
-            "repair or uninstall the plug-in; `bench doctor` lists every broken one",
+            f"repair {entry.file or 'or uninstall the plug-in'}; `bench doctor` lists every broken one",
         ) from error
-    class_name = getattr(loaded, "name", None)
-    if kind != "prompts" and class_name != name:  # scores and runs are filed under the class's own name
-        raise UsageError(
-            f"the {SINGULAR[kind]} {name!r} calls itself {class_name!r}",
-            f"{entry}: its entry point and the name in its class differ",
-            f"set name = {name!r} in the class, or rename the entry point",
-        )
-    return loaded
 
 
 def summary(kind: Kind, name: str) -> str:

@@ -24,6 +24,12 @@ GROUPS: tuple[Kind, ...] = ("methods", "rewards", "prompts")
 FOLDERS = {"methods": "benchbench.methods", "rewards": "benchbench.reward_models"}
 """The packages of built-in methods and rewards. Built-in prompt sets are listed in prompts/index.yaml."""
 OURS = "benchbench"
+NEEDED: dict[Kind, tuple[str, ...]] = {
+    "methods": ("name", "paper", "Config"),
+    "rewards": ("name", "version", "unit", "range", "differentiable", "weights"),
+    "prompts": (),
+}
+"""The class attributes that have no default in benchbench.api."""
 NAME_LINE = re.compile(r"""^    name(?:: ClassVar\[str\])? = (["'])(.+)\1""", re.MULTILINE)
 DOCSTRING = re.compile(r"""\A(?:\s|#.*\n)*[rR]?(\"{3}|'{3}|"|')\s*(.*?)\s*(?:\1|\n|\Z)""")
 
@@ -40,6 +46,11 @@ class Entry:
 
     def __str__(self) -> str:
         return f"{self.package} ({':'.join(word for word in (self.module, self.attribute) if word)})"
+
+    @property
+    def file(self) -> str:
+        """The file in this repository, such as ``methods/ddpo.py``; empty for a plug-in."""
+        return f"{self.module.removeprefix(f'{OURS}.').replace('.', '/')}.py" if self.package == OURS else ""
 
     def load(self) -> Any:
         """Imports the module and returns the object. Raises ImportError, or any error of the module."""
@@ -60,6 +71,11 @@ class Entry:
         source = _source(self.module)
         first_line = DOCSTRING.match(source.read_text(encoding="utf-8")) if source else None
         return first_line[2] if first_line else ""
+
+
+def missing_attributes(kind: Kind, loaded: Any) -> list[str]:
+    """Returns the needed class attributes that neither a class nor a base class of it sets."""
+    return [attribute for attribute in NEEDED[kind] if not hasattr(loaded, attribute)]
 
 
 def built_in(kind: Kind) -> list[Entry]:

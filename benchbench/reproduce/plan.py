@@ -8,8 +8,9 @@ from pathlib import Path
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
-from benchbench.config import RunConfig, default_preset, load, preset_values
+from benchbench.config import RunConfig, load
 from benchbench.errors import UsageError
+from benchbench.presets import default_preset, preset_values
 from benchbench.reproduce.spec import Block, Row, Spec, Track
 from benchbench.rewards import lookup
 from benchbench.store import runs

@@ -21,7 +21,7 @@ ORDER = (
     "api",
     "registry",
     "methods reward_models prompts",
-    "rewards",
+    "rewards presets",
     "config",
     "pairs",
     "report",

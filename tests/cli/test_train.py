@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,10 +60,15 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
         str(tiny_sd),
         "as named",
         "2 images of animals",
+        "preset released",
         "jpeg_compressibility",
         "bench-store/runs",
     ):
         assert said in first
+    last = ran.out.splitlines()[-1]
+    assert re.match(r"reward -\S+ is the mean of the last rollout's 2 images; evaluate it next: bench eval ", last)
+    assert f"--model {tiny_sd} --checkpoint bench-store/runs/" in last.replace(f"{tmp_path}/", "")
+    assert last.endswith(" --prompts animals --rewards jpeg_compressibility")
     [name, state, samples, _] = bench("list", "runs").out.splitlines()[1].split("\t")
     assert (state, samples) == ("complete", "2")
     assert '"method": "ddpo"' in bench("show", "run", name).out

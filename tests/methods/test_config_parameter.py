@@ -11,18 +11,20 @@ from benchbench.api import Method, MethodConfig, OfflineMethod
 
 
 def parameter(cls: type[Method[Any]]) -> Any:
-    """Returns the parameter in the bases of a class, or in those of the class that it extends."""
+    """Returns the parameter in the bases of a class, or in those of the class that it extends; None without one."""
     bases = [
         base for c in cls.__mro__ if c not in (Method, OfflineMethod) for base in c.__dict__.get("__orig_bases__", ())
     ]
-    return next(arguments[0] for base in bases if (arguments := get_args(base)))
+    return next((arguments[0] for base in bases if (arguments := get_args(base))), None)
 
 
 @pytest.mark.parametrize("name", registry.names("methods"))
 def test_the_parameter_of_a_built_in_method_is_its_config(name: str) -> None:
     cls = registry.get("methods", name)
-    assert issubclass(parameter(cls), MethodConfig) and parameter(cls) is not MethodConfig
-    assert issubclass(cls.Config, parameter(cls))
+    found = parameter(cls)
+    wanted = f"write class {cls.__name__}(Method[{cls.Config.__name__}]), or OfflineMethod[...], in {cls.__module__}"
+    assert isinstance(found, type) and issubclass(found, MethodConfig) and found is not MethodConfig, wanted
+    assert issubclass(cls.Config, found), wanted
 
 
 def test_a_plug_in_need_not_write_the_parameter() -> None:

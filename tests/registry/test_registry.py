@@ -226,3 +226,40 @@ def test_all_rewards_are_those_present(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "shapes-colour" in present
     assert skipped["shapes-clip"] == "no weights"
     assert set(present) | set(skipped) == set(registry.names("rewards"))
+
+
+def test_a_class_without_a_needed_attribute_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default in a base class counts as set."""
+    code = (
+        REWARD.replace("differentiable, ", "").replace(", False", "")
+        + """
+class Base(Reward):
+    version, unit, range, differentiable, weights = "1", "%", (0.0, 1.0), False, "none"
+
+class Derived(Base):
+    name = "derived"
+
+    def score(self, images, prompts):
+        raise NotImplementedError
+"""
+    )
+    method = "from benchbench.api import Method\n\nclass Plain(Method):\n    name = 'plain'\n"
+    groups = {
+        "benchbench.rewards": {"bright": "lax.reward:Bright", "derived": "lax.reward:Derived"},
+        "benchbench.methods": {"plain": "lax.method:Plain"},
+    }
+    monkeypatch.syspath_prepend(write_plugin(tmp_path, "lax", {"reward.py": code, "method.py": method}, groups))
+    assert lookup.get("derived").unit == "%"
+    for kind, name, lacking in (("rewards", "bright", "differentiable"), ("methods", "plain", "paper, Config")):
+        with pytest.raises(UsageError, match=f"'{name}' lacks {lacking}") as error:
+            registry.get(kind, name)  # type: ignore[arg-type]
+        assert f"bench check {name}" in error.value.remedy
+    assert main(["list", "rewards"]) == 0
+
+
+def test_a_file_of_ours_that_does_not_load_is_to_be_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = entries.Entry("gone", "benchbench.methods.gone", "", "benchbench")
+    monkeypatch.setattr(registry, "built_in", lambda kind: [gone])
+    with pytest.raises(UsageError, match="No module named") as error:
+        registry.get("methods", "gone")
+    assert error.value.remedy.startswith("repair methods/gone.py; ")

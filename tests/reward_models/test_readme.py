@@ -20,10 +20,13 @@ ROWS = {
 def test_every_reward_has_its_row(name: str) -> None:
     """Version, range, hub id, size and licence."""
     kind = lookup.get(name)
+    assert name in ROWS, f"add a row that begins with | `{name}` | to the table in reward_models/README.md"
     row = ROWS[name]
     low, high = kind.range
-    assert f"{low:g} to {high:g}" in row
-    assert f"| {kind.version} |" in row
-    assert ("| yes |" in row) == kind.differentiable
+    assert f"{low:g} to {high:g}" in row, f"the row of {name} lacks its range, {low:g} to {high:g}"
+    assert f"| {kind.version} |" in row, f"the row of {name} lacks its version, {kind.version}"
+    gradient = "yes" if kind.differentiable else "no"
+    assert f"| {gradient} |" in row, f"the row of {name} should say {gradient} under gradient"
     for asset in kind.assets[:1]:
-        assert asset.repos[0] in row and asset.size in row and asset.licence.split()[0] in row
+        for said in (asset.repos[0], asset.size, asset.licence.split()[0]):
+            assert said in row, f"the row of {name} lacks {said}, which its weights name"
