@@ -67,7 +67,7 @@ def test_gradient_checkpointing_changes_rounding_alone(tiny_sd: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "regions"),
     [
-        pytest.param("unet", REPEATED_BLOCKS, marks=pytest.mark.slow),
+        pytest.param("network", REPEATED_BLOCKS, marks=pytest.mark.slow),
         pytest.param("vae", {"ResnetBlock2D"}, marks=pytest.mark.long),
     ],
 )

@@ -31,6 +31,7 @@ import os, signal, sys
 from pathlib import Path
 from benchbench.config import RunConfig
 from benchbench.diffusion import policy
+import torch
 from benchbench.train import checkpoint, loop
 
 target, left, log = sys.argv[3], int(sys.argv[4]), Path(sys.argv[5])
@@ -69,7 +70,7 @@ def collect(self, policy, *rest):
 method.collect = collect
 from benchbench.train import pair_batches
 pair_batches.Reader.encode = inside("reading", pair_batches.Reader.encode)  # before there is a Batch
-loop.torch.optim.AdamW.step = inside("optimizer", loop.torch.optim.AdamW.step)
+torch.optim.AdamW.step = inside("optimizer", torch.optim.AdamW.step)
 checkpoint.save_file = inside("checkpoint", checkpoint.save_file)
 loop.train(config, Path(sys.argv[2]), resume=True)
 """
