@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_group
+
+from benchbench.errors import UsageError
 
 
 class Command(NamedTuple):
@@ -57,9 +60,22 @@ def _stand_in() -> None:
     raise AssertionError("LazyGroup runs the real command")
 
 
+def _check_packages() -> None:
+    """Raises UsageError where a folder beside benchbench/ is not a package of it, as in an unpacked zip."""
+    for package in ("benchbench.methods", "benchbench.prompts", "benchbench.reward_models"):
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise UsageError(
+                f"{package} is not found",
+                "this copy of the repository is not installed and has no symbolic links, as after unpacking a zip file",
+                "run pip install -e . in its folder, then bench instead of python -m benchbench",
+            )
+
+
 def load(name: str | None) -> Any:
     """Imports a command's file and returns the command, or the group of commands, as the parser wants it."""
     assert name is not None
+    _check_packages()
     file, _, attribute = COMMANDS[name].target.partition(":")
     command = getattr(import_module(f"benchbench.cli.{file}"), attribute)
     app = typer.Typer(rich_markup_mode=None, add_completion=False)

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchbench.errors import UsageError
-
 Kind = Literal["methods", "rewards", "prompts"]
 GROUPS: tuple[Kind, ...] = ("methods", "rewards", "prompts")
 FOLDERS = {"methods": "benchbench.methods", "rewards": "benchbench.reward_models"}
@@ -120,14 +118,9 @@ def _entry_points(group: str, _path: tuple[str, ...]) -> list[Entry]:
 
 
 def _folder(kind: Kind) -> Path:
-    """Returns the folder of the built-ins of one kind. Raises UsageError where the package is not found."""
+    """Returns the folder of the built-ins of one kind."""
     package = importlib.util.find_spec(FOLDERS[kind])
-    if package is None or package.origin is None:
-        raise UsageError(
-            f"{FOLDERS[kind]} is not found",
-            "this copy of the repository is not installed, and has no symbolic links, as after unpacking a zip file",
-            "run pip install -e . in its folder, then bench instead of python -m benchbench",
-        )
+    assert package is not None and package.origin is not None  # bench checks it before it runs a command
     return Path(package.origin).parent
 
 
