@@ -21,7 +21,7 @@ from benchbench.types import Settings
 
 
 class SamplerConfig(Settings):
-    """How images are sampled, in training and, unless a table says otherwise, in evaluation."""
+    """Settings of the sampler, in training and, unless a table says otherwise, in evaluation."""
 
     steps: int = Field(20, ge=1, le=1000, description="T, DDIM steps [TailorPO paper, D3PO code]")
     eta: float = Field(1.0, gt=0, le=1, description="DDIM stochasticity [all released code]")

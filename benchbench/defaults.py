@@ -38,7 +38,7 @@ class Defaults:
     embedded: Path | None = None
     """The folder of a model that this package ships; None: the model is fetched."""
     limited_vocabulary: bool = False
-    """Whether the text encoder knows the words of the shapes world only."""
+    """True if the text encoder knows only the words of the shapes world."""
     seconds_per_evaluation: float | None = None
     """Seconds per guided UNet evaluation on one CPU core, decoding and scoring included; None: not measured."""
 

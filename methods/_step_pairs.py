@@ -10,7 +10,7 @@ from torch import Tensor
 from benchbench.api import Metrics, Policy, StepPairs, pair_dpo
 
 LogProb = Literal["mean", "sum"]
-"""How a step's log-density is reduced over latent dimensions: ``mean`` as in released code, ``sum`` as in papers."""
+"""The reduction of a step's log-density over latent dimensions: ``mean`` as in released code, ``sum`` as in papers."""
 
 
 def log_prob_scale(log_prob: LogProb, latents: Tensor) -> int:

@@ -24,7 +24,7 @@ def colourfulness(images: torch.Tensor) -> torch.Tensor:
 
 
 class ShapesColour(ShapesReward):
-    """How colourful an image is. The prompt does not matter."""
+    """Colourfulness of an image. The prompt does not matter."""
 
     name: ClassVar[str] = "shapes-colour"
     version: ClassVar[str] = "formula"

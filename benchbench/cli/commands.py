@@ -14,7 +14,7 @@ from benchbench.errors import UsageError
 
 
 class Command(NamedTuple):
-    """Where a command is, as ``file:function``, and what ``bench --help`` says of it."""
+    """A command: its file and function, as ``file:function``, and its line in ``bench --help``."""
 
     target: str
     summary: str

@@ -36,7 +36,7 @@ def status(
     images = sum(1 for _ in folder.glob("images/*/*.webp"))
     generations = sum(1 for _ in folder.glob("images/*/record.json"))
     scores = sum(1 for _ in folder.glob("scores/**/*.parquet"))
-    log(f"{len(rows)} runs; {images} images of {generations} generations; {scores} score files")
+    log(f"runs: {len(rows)}; images: {images}, generations: {generations}; score files: {scores}")
     for page in sorted(folder.glob("reports/**/*.html")):
         log(f"report {page}")
 

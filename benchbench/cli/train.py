@@ -23,7 +23,7 @@ from benchbench.train import memory_table
 
 
 class BadRows(StrEnum):
-    """What to do with pairs that cannot be read."""
+    """The treatment of pairs that cannot be read."""
 
     skip = "skip"
     refuse = "refuse"

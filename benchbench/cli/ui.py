@@ -1,4 +1,4 @@
-"""How commands print: lines, tables, the command that continues after Ctrl-C, and several errors as one."""
+"""Commands print through this file: lines, tables, the command that continues after Ctrl-C, several errors as one."""
 
 from __future__ import annotations
 

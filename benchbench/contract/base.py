@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Check = tuple[str, Callable[[], None]]
-"""What is checked, in words, and the function that checks it.
+"""A check: its title in words, and the function that checks it.
 
 It raises ContractError where the check fails, and NotRun where it cannot be made.
 """

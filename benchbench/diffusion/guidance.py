@@ -42,7 +42,7 @@ class StepReward:
 
     @property
     def differentiable(self) -> bool:
-        """Whether the reward has a gradient."""
+        """Returns True if the reward has a gradient."""
         return self.reward.differentiable
 
     def __call__(self, x0: Tensor, prompts: Sequence[str], step_name: str, tau: Tensor | None = None) -> Tensor:

@@ -23,7 +23,7 @@ from benchbench.types import PromptSet, Reward
 
 @dataclass(frozen=True)
 class Side:
-    """One of two compared models: its label, its adapter (None: the base model) and the settings of its training."""
+    """A side of a comparison: its label, its adapter (None: the base model) and the settings of its training."""
 
     label: str
     adapter: Adapter | None

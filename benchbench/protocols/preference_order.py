@@ -61,7 +61,7 @@ class OrderSettings(StateSettings):
 
 
 class PreferenceOrder(StateProtocol[OrderSettings]):
-    """How often the order of two noisy samples contradicts that of their final images, by step."""
+    """The share of pairs of noisy samples whose order contradicts that of their final images, by step."""
 
     name = "preference-order"
     title = "Preference-order conflict"

@@ -1,4 +1,4 @@
-"""Where a report's page is. Commands print it, so that this file imports nothing that is slow to load."""
+"""Names the path of a report's page. Commands print it, so that this file imports nothing that is slow to load."""
 
 from __future__ import annotations
 

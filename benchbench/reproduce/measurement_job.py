@@ -23,7 +23,7 @@ IMAGE_PROTOCOLS = ("reward-table", "win-rate")
 
 
 class MeasurementSpec(BaseModel):
-    """What to measure: a protocol on rows of trainings (an empty row is the base model), a prompt set and rewards."""
+    """A protocol to run on rows of trainings (an empty row is the base model), a prompt set and rewards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -59,7 +59,7 @@ class Block(_Model):
 
 
 class Track(_Model):
-    """How a table is made on one base model. ``rewards`` maps each of our columns to the published one beside it."""
+    """A table's settings on one base model. ``rewards`` maps each of our columns to the published one beside it."""
 
     model: str
     train_prompts: str

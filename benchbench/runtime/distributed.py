@@ -44,7 +44,7 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files, metrics and messages."""
+        """Returns True if this process writes files, metrics and messages."""
         return self.rank == 0
 
     def local_slice(self, n: int) -> slice:

@@ -50,7 +50,7 @@ class Scene:
     position: str
     background: str
     wash: float = 0.0
-    """How far all colours are moved towards grey: 0 not at all, 1 completely."""
+    """The distance that all colours are moved towards grey: 0 not at all, 1 completely."""
     shade: float = 0.0
     """Relative change of brightness from the centre to the edge, along `angle`."""
     angle: float = 0.0

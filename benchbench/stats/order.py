@@ -1,4 +1,4 @@
-"""How certain a ranking of rows by their means is: how often it holds when prompts and trainings are resampled."""
+"""Measures how certain a ranking of rows by their means is, by resampling prompts and trainings."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def imports(module: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """What a module imports of this package, in functions and for type checkers too, with relative names resolved."""
+    """Yields the names a module imports from this package, also in functions and for type checkers, made absolute."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -115,7 +115,7 @@ def test_the_clock_of_threads_side_by_side_is_their_mean(at_once: bool) -> None:
 
 
 def test_the_clock_of_cpu_time_is_of_the_threads_that_ask() -> None:
-    """Of two threads in the network together, each counts its own CPU time and not the whole process's."""
+    """Two threads in the network together each count their own CPU time and not the whole process's."""
     both = Barrier(2)
 
     class Busy(nn.Module):

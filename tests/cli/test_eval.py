@@ -33,7 +33,7 @@ def test_a_table_and_then_the_same_from_the_store(bench: Bench, argv: list[objec
     page.unlink()
     assert bench("report", page.parent).code == 0
     assert page.is_file()
-    assert "2 images of 1 generations" in bench("status").out
+    assert "images: 2, generations: 1" in bench("status").out
 
 
 def test_the_sampler_can_be_said(bench: Bench, argv: list[object]) -> None:

@@ -27,7 +27,7 @@ LOOK_UPS = [
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
-    """How often each of LOOK_UPS was called, by its first argument."""
+    """Counts the calls of each of LOOK_UPS by its first argument."""
     counts: dict[str, Counter[str]] = {}
 
     def watch(owner: Any, name: str) -> None:

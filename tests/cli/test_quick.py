@@ -1,4 +1,4 @@
-"""What the quick commands do not import: each of these costs as much as the rest of the command, or far more."""
+"""The quick commands do not import libraries that cost as much as the rest of the command, or far more."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_completing_a_command_imports_no_command() -> None:
 
 
 def completed(typed: str) -> tuple[list[str], set[str]]:
-    """What bash is offered for a line, and the modules that were imported for it; none of them may be torch."""
+    """Returns bash's completions of a line, and the modules that were imported for them; none may be torch."""
     code = (
         "import sys; from benchbench.cli.main import main; status = main([]);"
         "print(); print(*sys.modules); sys.exit(status)"

@@ -1,4 +1,4 @@
-"""What ``bench check`` says of a failure: the line of code, what was not run, a wrong preset file."""
+"""``bench check`` names the cause of a failure: the line of code, what was not run, a wrong preset file."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def reward(request: pytest.FixtureRequest, weights: Path, tmp_path: Path, monkey
 
 
 def test_waiting_is_noticed() -> None:
-    """What the other tests rely on. What is handed over passes, and so does work on one device."""
+    """The other tests rely on this: copies between devices pass, and so does work on one device."""
     with FakeTensorMode(), Waits() as waits:
         x, y = torch.empty(2), torch.empty(2, device=CUDA)
         y.tolist(), bool(y[0] > 0), y.nonzero()
@@ -185,7 +185,7 @@ def test_on_a_gpu_nothing_waits(reward: Reward, tiny_sd: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("reward", REWARDS, indirect=True)
 def test_on_a_fake_gpu_too(reward: Reward, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the code asks whether the device is CUDA. Libraries that notice fake tensors look at fewer values.
+    """Fake tensors take the CUDA branches. Libraries that notice fake tensors look at fewer values.
 
     Without a GPU PyTorch does not go back through fake tensors of one, so the gradient is zeros here.
     """

@@ -1,4 +1,4 @@
-"""What a gradient costs, counted again in FLOPs on networks of the true sizes, and how costs add up."""
+"""The cost of a gradient, counted again in FLOPs on networks of the true sizes, and how costs add up."""
 
 from __future__ import annotations
 

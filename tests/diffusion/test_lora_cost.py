@@ -1,4 +1,4 @@
-"""What a trained adapter adds to a forward without gradient, counted on SD 1.5's UNet without a GPU."""
+"""A trained adapter's share of a forward without gradient, counted on SD 1.5's UNet without a GPU."""
 
 from __future__ import annotations
 

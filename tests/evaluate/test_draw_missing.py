@@ -1,4 +1,4 @@
-"""What is drawn and stored where the run is interrupted."""
+"""Images that an interrupted evaluation has drawn and stored are kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ITEMS = [Sample("a cat", 0, i) for i in range(8)]
 
 
 class Bar:
-    """Is interrupted at its first step, as by Ctrl-C."""
+    """A stand-in that is interrupted at its first step, as by Ctrl-C."""
 
     def __init__(self) -> None:
         self.interrupted = Event()

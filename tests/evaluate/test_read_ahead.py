@@ -80,7 +80,7 @@ def test_no_more_than_a_few_batches_are_ahead() -> None:
 
 
 def test_the_next_batch_is_read_while_one_is_scored() -> None:
-    """What is waited for here is read only because reading goes on by itself."""
+    """This waits for images that are read only because reading goes on by itself."""
     read: dict[int, threading.Event] = {n: threading.Event() for n in range(30)}
 
     def one(number: int) -> Image.Image:

@@ -26,7 +26,7 @@ class PartResult(dict[str, Any]):
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a step runs on.
+    """The device and folders that a step runs on.
 
     ``size`` is ``real`` (SD 1.5 and SDXL with random weights), ``tiny`` (networks of a few thousand weights), or
     ``fake`` (the real sizes on fake CUDA tensors).

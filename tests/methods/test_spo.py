@@ -110,7 +110,7 @@ def close(x: torch.Tensor, pairs: StepPairs, k: int, i: int, draws: NoiseSource,
 
 
 def test_draws_are_uniform() -> None:
-    """Of 2,000 draws of 4, each number has the share .25 ± .04 (4 standard errors of .0097)."""
+    """In 2,000 draws of 4 numbers, each has the share .25 ± .04 (4 standard errors of .0097)."""
     drawn = draw_candidates(4, NOISE, [Sample("cat", i) for i in range(2000)], 7, torch.device("cpu"))
     assert ((torch.bincount(drawn, minlength=4) / 2000 - 0.25).abs() < 0.04).all()
 

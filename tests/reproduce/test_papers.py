@@ -127,7 +127,7 @@ def test_the_published_table_is_shown_whole() -> None:
 
 
 def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
-    """Of three rows with two trainings each, one loses a training, one both, and one its evaluation on one prompt set:
+    """Three rows have two trainings each: one loses a training, one both, and one its evaluation on one prompt set:
     6 - 3 trainings and, with the base, 4 x 2 - 2 - 1 measurements remain.
     """
     found = spec.load("tailorpo:2")

@@ -120,7 +120,7 @@ def test_no_room_for_one_picture_is_an_error(weights: object, monkeypatch: pytes
 
 
 def test_the_first_chunk_is_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 10 GB, 80 % for pictures of 500 MB each: 16; never fewer than one, never more than MAX_CHUNK."""
+    """80 % of 10 GB hold 16 pictures of 500 MB each; never fewer than one, never more than MAX_CHUNK."""
     import os
 
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 10**7, "SC_PAGE_SIZE": 1000}[name])

@@ -97,7 +97,7 @@ def test_a_reward_that_is_not_finite_is_named_by_its_sample_in_parts_too(
 
 
 def test_one_row_too_many_keeps_no_activations(tuned: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the network and of the decoder; where that is not enough either, it is one clear error."""
+    """Network and decoder recompute activations; where that is not enough either, it is one clear error."""
     whole, judge, said = guided(tuned, judged(tuned, Brightness())), judged(tuned, Brightness()), list[str]()
     unet, vae, score = tuned.backbone.network, tuned.backbone.vae, judge.reward.score_differentiable
     judge.guiding.log = said.append

@@ -88,7 +88,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended; a zombie that nobody has waited for has, too."""
+    """Returns True if a process has ended; a zombie that nobody has waited for has, too."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

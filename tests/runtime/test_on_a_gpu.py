@@ -1,4 +1,4 @@
-"""What only a GPU can show of half precision, TF32 and memory; small, so that a machine with one runs it in seconds."""
+"""Half precision, TF32 and memory as only a GPU can show them; small, so that a machine with one runs it in seconds."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def test_the_low_rank_path_is_pefts(tiny_sd: Path) -> None:
 
 
 def test_tf32_is_on_where_it_is_asked_for_and_nowhere_else() -> None:
-    """Ten bits of mantissa show against float64; float32's 23 do not."""
-    if torch.cuda.get_device_capability()[0] < 8:
-        pytest.skip("this GPU has no TF32")
+    """Ten bits of mantissa show against float64, float32's 23 do not; on a card without TF32 nothing changes."""
     a = torch.randn(256, 256, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     exact = a.double() @ a.double()
 
@@ -71,7 +69,8 @@ def test_tf32_is_on_where_it_is_asked_for_and_nowhere_else() -> None:
         with arithmetic("tf32", a.device):
             coarse = error()
         assert error() == pytest.approx(fine)
-    assert coarse > 30 * fine
+    has_tf32 = torch.cuda.get_device_capability()[0] >= 8
+    assert coarse > 30 * fine if has_tf32 else coarse == pytest.approx(fine)
 
 
 def test_a_device_that_is_full_halves_the_rows() -> None:

@@ -70,7 +70,7 @@ def test_prompts_are_read_in_parts(policy: Policy, monkeypatch: pytest.MonkeyPat
 
 
 def test_predictions_without_guidance_are_made_in_parts(tuned: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What offline methods ask of policy and reference before the loss sees the batch."""
+    """Offline methods ask policy and reference for predictions before the loss sees the batch."""
     x = torch.randn(7, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     tau, cond = torch.arange(7) * 100, tuned.encode(["cat"] * 7)
     with torch.no_grad():

@@ -137,7 +137,7 @@ def test_a_step_of_one_row_that_does_not_fit_is_one_clear_error(
 
 
 def test_gradients_of_pairs_add_up_to_those_of_the_batch() -> None:
-    """Of a step-aware model: by hand, d/df of mean -log sigmoid(f d) at f = 0 is -d/2, so the gradient is the weighted
+    """A step-aware model, by hand: d/df of mean -log sigmoid(f d) at f = 0 is -d/2, so the gradient is the weighted
     mean -(1*10/2 + 1*20/2 + 2*40/2)/4 = -13.75 with redness differences d of 10, 20, 40 and weights 1, 1, 2.
     """
     second = torch.zeros(3, 3, 2, 2)

@@ -30,7 +30,7 @@ class Job:
     threads: int | None = None
     """The number of threads for tensor operations; None: the share of the cores that belongs to its slots."""
     exclusive: bool = False
-    """Whether it must run alone."""
+    """True if the job must run alone."""
     after: tuple[Job, ...] = ()
     """Jobs of the same call of ``run`` that must succeed first."""
     environment: Mapping[str, str] = field(default_factory=dict)
