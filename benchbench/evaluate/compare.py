@@ -13,6 +13,7 @@ from benchbench.evaluate.measure import BASE, measure
 from benchbench.evaluate.report import report_sections
 from benchbench.hub.models import LocalModel
 from benchbench.report import folder
+from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page
 from benchbench.report.table import Table
 from benchbench.stats.multiple import Verdict, corrected_verdicts
@@ -104,6 +105,7 @@ def compare(
         ),
     )
     report_folder = folder.write(store, f"compare-{first.label}-{second.label}-{prompts.name}", page)
+    write_scores(report_folder, {table.stem: dict(zip(labels, frames, strict=True))})
     return Comparison(differences, verdicts, table, report_folder)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.measure import Measured
-from benchbench.evaluate.reward_table import significance
+from benchbench.evaluate.verdict_words import verdict_words
 from benchbench.report.grids import data_uri
 from benchbench.report.sections import OutcomeBar, OutcomeGroup, OutcomeSection, SideBySide, SideBySideSection
 from benchbench.report.table import Cell, Column, Table, format_number, make_cell
@@ -50,7 +50,7 @@ def comparison_table(
     caption = (
         f"{measured.conditions.describe()}. Rewards: {rewards}. In brackets: {intervals.LEVEL:.0%} interval over "
         f"prompts. difference: {first} minus {second}, paired by prompt; SD: in standard deviations of {second} over "
-        f"its images. {significance(differences.values(), verdicts.values())}. "
+        f"its images. {verdict_words(differences, verdicts, {}, intervals.LEVEL)}. "
         f"Protocol {measured.conditions.digest}."
     )
     return Table(

@@ -15,6 +15,7 @@ from benchbench.evaluate.reward_table import reward_table
 from benchbench.hub.models import LocalModel
 from benchbench.report import curves, folder, grids
 from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
+from benchbench.report.scores_file import write_scores
 from benchbench.report.table import Table
 from benchbench.store.runs import AdapterReference, find_adapter
 from benchbench.types import PromptSet, Reward
@@ -66,6 +67,7 @@ def evaluate(
         quick=quick,
     )
     report_folder = folder.write(store, f"eval-{conditions.model}-{prompts.name}", page)
+    write_scores(report_folder, {table.stem: measured.frames})
     return EvalResult(measured.frames, table, report_folder)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 
 from benchbench.evaluate.conditions import EvalConditions
+from benchbench.evaluate.verdict_words import verdict_words
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.stats import intervals, paired, proportions
 from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.paired import Difference
+from benchbench.stats.power import trainings_needed
 
 PublishedValues = Mapping[tuple[str, str], float]  # by row and column
 
@@ -29,7 +31,8 @@ def reward_table(
 ) -> Table:
     """Returns the table of score rows by row label; the column ``train_seed`` tells a row's trainings apart.
 
-    ``base`` names the row that others are compared with; the tests are corrected as one family. A row need not have
+    ``base`` names the row that others are compared with; the tests of ``held_out`` rewards, which no row was trained
+    on, and those of the other rewards are corrected as two families. A row need not have
     every reward. Raises UsageError if rows were not sampled alike.
     """
     columns = _columns(frames, held_out)
@@ -45,19 +48,21 @@ def reward_table(
         for (row, reward), part in parts.items()
         if reference is not None and row != base and not _of_reward(reference, reward).empty
     }
-    verdicts = corrected_verdicts(differences, level)
+    verdicts = corrected_verdicts(differences, level, family=lambda key: _family(key[1], held_out))
+    needed = _trainings_needed(differences, verdicts, level)
     cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
     fractions = {column.key for column in columns if _is_fraction(column)}
     for (row, reward), part in parts.items():
         interval = proportions.share(part, level) if reward in fractions else intervals.mean(part, level)
         published_value = (published or {}).get((row, reward))
         difference, verdict = differences.get((row, reward)), verdicts.get((row, reward))
-        cells[row][reward] = make_cell(interval, difference, published_value, verdict)
+        cells[row][reward] = make_cell(interval, difference, published_value, verdict, needed.get(reward))
     compared_with = base if reference is not None else None
+    words = verdict_words(differences, verdicts, needed, level)
     return Table(
         name=name,
         title=title,
-        caption=_caption(conditions, columns, cells, compared_with, differences, verdicts, level),
+        caption=_caption(conditions, columns, cells, compared_with, words, level),
         rows=tuple(frames),
         columns=columns,
         cells=cells,
@@ -81,46 +86,39 @@ def _columns(frames: Mapping[str, pd.DataFrame], held_out: frozenset[str]) -> tu
     return tuple(Column(key=r.reward, unit=r.unit, version=r.version, held_out=r.reward in held_out) for r in rewards)
 
 
+def _family(reward: str, held_out: frozenset[str]) -> str:
+    """Returns the family of a reward's tests: rewards that were trained on and held-out ones are separate questions."""
+    return "held-out rewards" if reward in held_out else "rewards"
+
+
+def _trainings_needed(
+    differences: Mapping[tuple[str, str], Difference], verdicts: Mapping[tuple[str, str], Verdict], level: float
+) -> dict[str, int | None]:
+    """Returns the number of trainings that would probably show a difference of half a standard deviation, by reward."""
+    by_reward: dict[str, list[tuple[str, str]]] = {}
+    for key in differences:
+        by_reward.setdefault(key[1], []).append(key)
+    return {
+        reward: trainings_needed([differences[key] for key in keys], verdicts[keys[0]].tests, level)
+        for reward, keys in by_reward.items()
+    }
+
+
 def _caption(
     conditions: EvalConditions,
     columns: tuple[Column, ...],
     cells: Mapping[str, Mapping[str, Cell]],
     base: str | None,
-    differences: Mapping[tuple[str, str], Difference],
-    verdicts: Mapping[tuple[str, str], Verdict],
+    verdicts: str,
     level: float,
 ) -> str:
-    all_cells = [cell for row in cells.values() for cell in row.values()]
-    seeds = max((cell.seeds for cell in all_cells), default=1)
+    seeds = max((cell.seeds for row in cells.values() for cell in row.values()), default=1)
     rewards = "; ".join(f"{c.key} (version {c.version}, in {c.unit or 'no unit'})" for c in columns)
     sentences = [conditions.describe(), f"Rewards: {rewards}"]
-    if seeds > 1:
-        method = f"of the mean over prompts and up to {seeds} trainings of a row"
-    elif min((cell.prompts for cell in all_cells), default=0) < intervals.FEWEST_TO_RESAMPLE:
-        method = "by Student's t over prompts, too few to resample"
-    else:
-        method = "by bootstrap over prompts"
-    if any(_is_fraction(column) for column in columns):
-        method += ", of fractions Wilson's for clustered samples"
-    sentences.append(f"In brackets: {level:.0%} interval {method}")
+    over = f"prompts and up to {seeds} trainings of a row" if seeds > 1 else "prompts"
+    fractions = ", of fractions Wilson's for clustered samples" if any(map(_is_fraction, columns)) else ""
+    sentences.append(f"In brackets: {level:.0%} interval of the mean over {over}{fractions}")
     if base is not None and len(cells) > 1:
         sentences.append(f"SD: paired difference to {base} in standard deviations of {base} over its images")
-        sentences.append(significance(differences.values(), verdicts.values(), level))
+        sentences.append(verdicts)
     return ". ".join([*sentences, f"Protocol {conditions.digest}"]) + "."
-
-
-def significance(
-    differences: Collection[Difference], verdicts: Collection[Verdict], level: float = intervals.LEVEL
-) -> str:
-    """Returns the sentences that explain a table's marks of significance, without the last full stop."""
-    tests = []
-    if any(difference.raw.seeds > 1 for difference in differences):
-        tests.append("two-level t-test over trainings and prompts")
-    if any(difference.raw.seeds == 1 for difference in differences):
-        tests.append("permutation test over prompts" + (" where there is one training" if tests else ""))
-    count = len(differences)
-    holm = f", after Holm's correction for the {count} comparisons of the table" if count > 1 else ""
-    star = f"*: significant at {1 - level:.0%} by a paired {', or '.join(tests)}{holm}"
-    if all(verdict.detectable is None for verdict in verdicts):
-        return star
-    return f"{star}. n.s.: not significant; a true difference of the detectable size would be found in 80 of 100 tables"

@@ -18,6 +18,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.base import PaperProtocol, ProtocolSettings
 from benchbench.report import derived, folder
+from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, Section, TableSection
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
@@ -105,7 +106,9 @@ def run_protocol(
         sections=(*table_sections(table, getattr(settings, "baseline", None) or BASE), records),
         quick=quick,
     )
-    return ProtocolResult(frames, table, folder.write(store, f"{name}-{prompts.name}", page))
+    report_folder = folder.write(store, f"{name}-{prompts.name}", page)
+    write_scores(report_folder, {table.stem: frames})
+    return ProtocolResult(frames, table, report_folder)
 
 
 def table_sections(table: Table, against: str = BASE) -> tuple[Section, ...]:

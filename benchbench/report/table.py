@@ -1,6 +1,6 @@
 """A table of means with intervals, rendered as CSV and Markdown. LaTeX is in latex.py, HTML in page.py.
 
-Imports stats, which loads pandas, for types only: commands format numbers without it.
+Of stats only a file of constants is imported, since the rest loads pandas, which formatting numbers does not need.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from benchbench.runtime.names import safe_name
+from benchbench.stats.trainings import MOST_TRAININGS
 
 if TYPE_CHECKING:
     from benchbench.stats.intervals import Interval
@@ -28,9 +29,9 @@ class Cell(_Model):
     """A mean with its interval, its paired difference to the base row, and the published value.
 
     ``gain`` is the difference in standard deviations of the base over its images. ``p`` is the p-value of the
-    difference, ``p_holm`` the one corrected for all comparisons of the table, which decides ``significant``. Where the
-    difference is not significant, ``detectable`` (``detectable_gain`` in standard deviations) is the true difference
-    that would probably have been (stats/multiple.py). None means unknown.
+    difference, ``p_holm`` the one corrected for its family of comparisons, which decides ``significant``; that is None
+    for a row of too few trainings, whose numbers describe these trainings. ``trainings_needed`` is the number of
+    trainings that would probably show a difference of half a standard deviation (stats/power.py). None means unknown.
     """
 
     value: float
@@ -49,8 +50,7 @@ class Cell(_Model):
     p: float | None = None
     p_holm: float | None = None
     significant: bool | None = None
-    detectable: float | None = None
-    detectable_gain: float | None = None
+    trainings_needed: int | None = None
 
 
 def make_cell(
@@ -58,6 +58,7 @@ def make_cell(
     difference: Difference | None = None,
     published: float | None = None,
     verdict: Verdict | None = None,
+    trainings_needed: int | None = None,
 ) -> Cell:
     """Returns the cell of a mean; rows other than the base have a difference to the base and a verdict on it."""
     numbers: dict[str, float | None] = {"value": mean.value, "low": mean.low, "high": mean.high}
@@ -67,10 +68,7 @@ def make_cell(
                 numbers |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     if difference is not None and verdict is not None:
         numbers |= {"p": verdict.p, "p_holm": verdict.holm, "significant": verdict.significant}
-        if verdict.detectable is not None:
-            numbers["detectable"] = verdict.detectable
-            deviation = difference.base_deviation
-            numbers["detectable_gain"] = verdict.detectable / deviation if deviation > 0 else None
+        numbers["trainings_needed"] = trainings_needed
     counts = {"images": mean.images, "prompts": mean.prompts, "seeds": mean.seeds}
     return Cell.model_validate({**numbers, **counts, "published": published})
 
@@ -168,7 +166,7 @@ def format_interval(low: float | None, high: float | None, like: float | None = 
 def format_gain(cell: Cell) -> str:
     """Returns the gain over the base in its standard deviations, such as ``+1.52 SD* [+1.21, +1.83]``.
 
-    The star marks a significant difference. Empty where the gain is unknown.
+    The star marks a difference that is told apart from zero. Empty where the gain is unknown.
     """
     if cell.gain is None:
         return ""
@@ -177,19 +175,28 @@ def format_gain(cell: Cell) -> str:
     return f"{format_number(cell.gain, 1, True)} SD{star} {interval}".strip()
 
 
-def format_detectable(cell: Cell) -> str:
-    """Returns the detectable effect of a difference that is not significant, such as ``n.s., detectable 0.21 SD``."""
-    if cell.detectable is None:
+def format_verdict(cell: Cell) -> str:
+    """Returns what a difference that is not told apart says, such as ``not told apart; about 9 trainings ...``.
+
+    Empty for a difference that is told apart, and for a row of too few trainings for a verdict.
+    """
+    if cell.significant is not False:
         return ""
-    if cell.detectable_gain is None:
-        return f"n.s., detectable {format_number(cell.detectable)}"
-    return f"n.s., detectable {format_number(cell.detectable_gain, 1)} SD"
+    needed = format_trainings(cell.trainings_needed)
+    return f"not told apart; {needed} would show 0.5 SD" if needed else "not told apart"
+
+
+def format_trainings(needed: int | None) -> str:
+    """Returns ``about 9 trainings`` or ``more than 20 trainings``; empty where the number is unknown."""
+    if needed is None:
+        return ""
+    return f"more than {MOST_TRAININGS} trainings" if needed > MOST_TRAININGS else f"about {needed} trainings"
 
 
 def detail_lines(cell: Cell) -> list[str]:
     """Returns the lines of small print under a value and its interval."""
     published = f"published {format_number(cell.published)}" if cell.published is not None else ""
-    return [text for text in (format_gain(cell), format_detectable(cell), published) if text]
+    return [text for text in (format_gain(cell), format_verdict(cell), published) if text]
 
 
 def _csv_value(value: float | bool | None) -> str:

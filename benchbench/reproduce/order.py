@@ -9,17 +9,20 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from scipy.stats import kendalltau
 
+from benchbench.evaluate.measure import BASE
+from benchbench.evaluate.verdict_words import describes
 from benchbench.report.table import Table, format_gain, format_number
 from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.spec import Block
-from benchbench.stats import order
+from benchbench.stats.intervals import LEVEL
+from benchbench.stats.order import Contrasts, contrasts
 
 
 def compare_with_paper(plan: Plan, block: Block, table: Table, frames: Mapping[str, pd.DataFrame]) -> list[str]:
     """Returns a paragraph for each reward that has published values on this prompt set.
 
-    ``frames`` has the score rows behind the table by row; they are resampled to see how stable the order is. A table of
-    win rates has a column ``reward: win`` for each reward.
+    ``frames`` has the score rows behind the table by row, for the tests of each two rows. A table of win rates has a
+    column ``reward: win`` for each reward.
     """
     paragraphs = (_paragraph(plan, block, table, reward, frames) for reward in plan.rewards)
     return [paragraph for paragraph in paragraphs if paragraph]
@@ -67,7 +70,7 @@ def _agreement(
     papers: Mapping[str, float],
     frames: Mapping[str, pd.DataFrame],
 ) -> str:
-    """Returns sentences with Kendall's tau-b of the two orders and the share of resamples in which each comes out."""
+    """Returns sentences with Kendall's tau-b of the two orders, and which of our rows are told apart."""
     if len(rows) < 2:
         return ""
     sentences, our_order, papers_order = [], _sorted(rows, ours), _sorted(rows, papers)
@@ -75,19 +78,20 @@ def _agreement(
     if not math.isnan(tau) and len(rows) > 2:  # NaN where all rows of one side are equal
         verdict = "the same" if our_order == papers_order else "another"
         sentences.append(f"The order is {verdict} (Kendall's tau {tau:.2f}).")
-    ours_share, papers_share = order.order_frequencies(frames, [our_order, papers_order])
-    resampled = "prompts and trainings" if any(_trainings(frame) > 1 for frame in frames.values()) else "prompts"
-    resamples = f"In {order.RESAMPLES:,} resamples of {resampled}"
-    if len(set(ours.values())) < len(rows):
-        sentences.append(
-            f"{resamples} the paper's order comes out in {papers_share:.0%}; some of our rows are equal, so that ours "
-            "has no single order."
-        )
-    else:
-        papers_words = "" if our_order == papers_order else f", the paper's in {papers_share:.0%}"
-        sentences.append(f"{resamples} our order comes out in {ours_share:.0%}{papers_words}.")
+    return " ".join([*sentences, told_apart(contrasts(frames, (BASE,)))])
+
+
+def told_apart(found: Contrasts) -> str:
+    """Returns sentences on the paired tests of each two rows; without enough trainings, what the order describes."""
+    if not found.decided:
+        return f"{describes([found.fewest])}."
+    method = f"paired tests of each two rows ({found.tests}, Holm's correction, {1 - LEVEL:.0%})"
+    apart = ", ".join(f"{better} > {worse}" for better, worse in found.apart)
+    together = ", ".join(f"{one} and {other}" for one, other in found.together)
+    sentences = [f"Told apart by {method}: {apart or 'none'}."]
+    if together:
+        sentences.append(f"Not told apart: {together}.")
+    if found.dropped:
+        seeds = ", ".join(map(str, found.dropped))
+        sentences.append(f"Left out of these tests, since one row lacks them: training seeds {seeds}.")
     return " ".join(sentences)
-
-
-def _trainings(frame: pd.DataFrame) -> int:
-    return int(frame.train_seed.nunique()) if "train_seed" in frame else 1

@@ -20,12 +20,18 @@ from benchbench.reproduce.spec import Block
 from benchbench.runtime.files import Log
 
 
-def tables(plan: Plan, block: Block, store: Path, log: Log) -> tuple[list[Table], list[Section]]:
-    """Returns the tables of one prompt set and their curves over steps. Errors: RunError where nothing was measured."""
+def tables(
+    plan: Plan, block: Block, store: Path, log: Log
+) -> tuple[list[Table], list[Section], dict[str, dict[str, pd.DataFrame]]]:
+    """Returns the tables of one prompt set, their curves over steps, and the frames behind them by table and row.
+
+    Errors: RunError where nothing was measured.
+    """
     protocol = PROTOCOLS[plan.spec.protocol]
     values = plan.published(block)
     by_reward: list[Table] = []
     curves: list[Section] = []
+    scores: dict[str, dict[str, pd.DataFrame]] = {}
     for reward in plan.rewards:
         measurements = [m for m in plan.measurements if m.block == block and reward in m.rewards]
         frames: dict[str, pd.DataFrame] = {}
@@ -41,10 +47,11 @@ def tables(plan: Plan, block: Block, store: Path, log: Log) -> tuple[list[Table]
         name = f"{plan.spec.id.replace(':', '-')}-{reward}"
         table = protocol.table(frames, settings, about, name=name, published=values, quick=plan.quick)
         by_reward.append(table.model_copy(update={"title": f"{protocol.title}, {reward}"}))
+        scores[table.stem] = frames
         curves += [s.model_copy(update={"title": f"{s.title}, {reward}"}) for s in table_sections(table)[1:]]
     if not by_reward:
         raise RunError(f"{block.prompts} has no table", "none of its rows was measured", "run the command again")
-    return by_reward, curves
+    return by_reward, curves, scores
 
 
 def win_rates(

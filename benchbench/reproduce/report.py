@@ -13,6 +13,7 @@ from benchbench.evaluate.measure import BASE, Measured
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.report import folder
 from benchbench.report.page_file import page_file
+from benchbench.report.scores_file import Frames, write_scores
 from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.reproduce import curve, page_sections, protocol_tables
@@ -33,6 +34,8 @@ class BlockReport:
     comparison: list[str] = field(default_factory=list)
     """Paragraphs that compare the tables with the paper's."""
     curves: list[Section] = field(default_factory=list)
+    scores: dict[str, Frames] = field(default_factory=dict)
+    """The score rows behind the tables, by the name of a table and by row."""
     measured: dict[str, Measured] = field(default_factory=dict)
     """Evaluations by prompt set and, where columns have their own trainings, the column's reward."""
 
@@ -53,12 +56,14 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
         content.tables += part.tables
         content.comparison += part.comparison
         content.curves += part.curves
+        content.scores |= part.scores
         content.measured |= part.measured
     if not content.tables:
         reason = "; ".join(absent) or "nothing was measured"
         raise RunError(f"there is no table of {spec.id}", reason, "run the command again")
     page = _page(plan, content, absent)
     out = folder.write(store, f"{spec.id.replace(':', '-')}-{plan.track_name}", page)
+    write_scores(out, content.scores)
     for table in content.tables:
         log("")
         log(table.markdown().rstrip())
@@ -93,9 +98,9 @@ def _block_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
         return _image_report(plan, block, store, log)
     if plan.spec.protocol == "curve":
         tables, curves = curve.tables(plan)
-    else:
-        tables, curves = protocol_tables.tables(plan, block, store, log)
-    return BlockReport(tables, curves=curves)
+        return BlockReport(tables, curves=curves)
+    tables, curves, scores = protocol_tables.tables(plan, block, store, log)
+    return BlockReport(tables, curves=curves, scores=dict(scores))
 
 
 def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockReport:
@@ -121,7 +126,7 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
         raise RunError(f"{block.prompts} has no table", "none of its rows was measured", "run the command again")
     win_rates = plan.spec.protocol == "win-rate"
     table = _reward_table(plan, block, frames, result.measured, {} if win_rates else plan.published(block))
-    result.tables = [table]
+    result.tables, result.scores = [table], {table.stem: frames}
     if win_rates and BASE in frames:
         shares, comparisons = protocol_tables.win_rates(plan, block, frames, f"{table.name}-win-rate")
         result.tables = [shares, table]

@@ -1,8 +1,8 @@
-"""Several comparisons in one table: Holm's correction, and the effect that a test without a result could have found."""
+"""Several comparisons in one table: families of tests, Holm's correction, and which differences get a verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,23 +10,23 @@ import numpy as np
 
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.paired import Difference
-from benchbench.stats.power import detectable_effect
+from benchbench.stats.trainings import FEWEST_TRAININGS
 
 Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The test of one difference: its p-value, the p-value after Holm's correction, and whether it is significant.
+    """The test of one difference: its p-value, the p-value after Holm's correction, and the verdict.
 
-    ``detectable``, in the reward's unit, is the true difference that would be significant in 80 of 100 repetitions. It
-    is None where the difference is significant, and for one prompt and one training seed.
+    ``significant`` is None where the row has too few trainings for a verdict: its numbers describe these trainings.
+    ``tests`` is the number of different tests in the family.
     """
 
     p: float
     holm: float
-    significant: bool
-    detectable: float | None
+    significant: bool | None
+    tests: int
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -42,18 +42,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def corrected_verdicts(differences: Mapping[Key, Difference], level: float = LEVEL) -> dict[Key, Verdict]:
-    """Returns a verdict on each difference of one table, corrected for all of them.
+def corrected_verdicts(
+    differences: Mapping[Key, Difference], level: float = LEVEL, family: Callable[[Key], object] = lambda key: None
+) -> dict[Key, Verdict]:
+    """Returns a verdict on each difference of one table, corrected within the family that ``family`` puts it in.
 
-    Detectable effects are for Holm's strictest level, (1 - level) / m for m comparisons.
+    One test counts once: the same scores under two names, or under two signs, are one test.
     """
+    families: dict[object, dict[bytes, list[Key]]] = {}
+    for key, difference in differences.items():
+        families.setdefault(family(key), {}).setdefault(_test_of(difference), []).append(key)
     verdicts = {}
-    adjusted = holm([difference.p for difference in differences.values()])
-    alpha = (1 - level) / max(len(adjusted), 1)
-    for (key, difference), adjusted_p in zip(differences.items(), adjusted, strict=True):
-        significant = adjusted_p < 1 - level
-        detectable = None
-        if not significant:
-            detectable = detectable_effect(difference.standard_error, difference.degrees_of_freedom, alpha)
-        verdicts[key] = Verdict(difference.p, adjusted_p, significant, detectable)
-    return verdicts
+    for tests in families.values():
+        adjusted = holm([differences[keys[0]].p for keys in tests.values()])
+        for keys, adjusted_p in zip(tests.values(), adjusted, strict=True):
+            for key in keys:
+                enough = differences[key].raw.seeds >= FEWEST_TRAININGS
+                significant = adjusted_p < 1 - level if enough else None
+                verdicts[key] = Verdict(differences[key].p, adjusted_p, significant, len(tests))
+    return {key: verdicts[key] for key in differences}
+
+
+def _test_of(difference: Difference) -> bytes:
+    """Returns bytes that are equal for differences in proportion to each other, whose tests are one test."""
+    cells = difference.cells.means
+    largest = float(cells.flat[np.abs(cells).argmax()])
+    scaled = np.round(cells / largest, 9) + 0.0 if largest else np.zeros_like(cells)  # + 0.0: no minus zero
+    return repr(cells.shape).encode() + scaled.tobytes()

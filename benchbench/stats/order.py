@@ -1,46 +1,57 @@
-"""Measures how certain a ranking of rows by their means is, by resampling prompts and trainings."""
+"""Which rows of a table are told apart from each other: a paired test of each two rows, corrected for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import combinations
 
-import numpy as np
 import pandas as pd
 
-from benchbench.stats.matrix import score_matrix
+from benchbench.stats.intervals import LEVEL
+from benchbench.stats.multiple import corrected_verdicts
+from benchbench.stats.paired import difference
+from benchbench.stats.trainings import FEWEST_TRAININGS
 
-RESAMPLES = 2000
 
+@dataclass(frozen=True)
+class Contrasts:
+    """Pairs of rows, the better one first, by whether they are told apart; ``tests`` is the number of tests.
 
-def order_frequencies(
-    frames: Mapping[str, pd.DataFrame], orders: Sequence[Sequence[str]], resamples: int = RESAMPLES
-) -> list[float]:
-    """Returns, for each of ``orders``, the fraction of bootstrap resamples whose row means are in that order.
-
-    An order lists row labels, best first. ``frames`` has the score rows of one reward by row label, with the columns of
-    ``score_matrix``. All rows were sampled on the same prompts, so each resample draws prompts once for all of them;
-    trainings are drawn for each row on its own. The random seed is fixed.
-    Errors: ValueError where the rows have no prompt in common.
+    ``fewest`` is the smallest number of trainings of a pair; below ``FEWEST_TRAININGS`` no pair has a verdict.
+    ``dropped`` lists training seeds that one row of a pair lacks.
     """
-    matrices = {row: score_matrix(frame) for row, frame in frames.items()}
-    prompts = sorted(set.intersection(*(set(matrix.prompts) for matrix in matrices.values())))
-    if not prompts:
-        raise ValueError("the rows have no prompt in common")
-    rng = np.random.default_rng(0)
-    prompt_counts = _draws(rng, len(prompts), resamples)
-    means: dict[str, np.ndarray] = {}
-    for row, matrix in matrices.items():
-        columns = [matrix.prompts.index(prompt) for prompt in prompts]
-        seed_counts = _draws(rng, len(matrix.sums), resamples)
-        sums, counts = (
-            np.einsum("bs,sp,bp->b", seed_counts, values[:, columns], prompt_counts)
-            for values in (matrix.sums, matrix.counts)
-        )
-        means[row] = sums / counts
-    return [float(np.mean(np.all([means[a] > means[b] for a, b in pairwise(order)], axis=0))) for order in orders]
+
+    apart: tuple[tuple[str, str], ...]
+    together: tuple[tuple[str, str], ...]
+    tests: int
+    fewest: int
+    dropped: tuple[int, ...]
+
+    @property
+    def decided(self) -> bool:
+        """True where every pair has enough trainings for a verdict."""
+        return self.fewest >= FEWEST_TRAININGS
 
 
-def _draws(rng: np.random.Generator, size: int, resamples: int) -> np.ndarray:
-    """Returns how often each of ``size`` items is drawn in each bootstrap resample, float64 [resamples, size]."""
-    return rng.multinomial(size, np.full(size, 1 / size), resamples).astype(float)
+def contrasts(frames: Mapping[str, pd.DataFrame], untrained: Collection[str] = (), level: float = LEVEL) -> Contrasts:
+    """Returns the paired tests of each two rows; ``frames`` has the score rows of one reward by row label.
+
+    ``untrained`` names rows without trainings, such as the base model: they serve every training of the other row.
+    Errors: UsageError where two rows were not sampled alike.
+    """
+    pairs = {}
+    for first, second in combinations(frames, 2):
+        one, other = (second, first) if first in untrained else (first, second)
+        found = difference(frames[one], frames[other], level, by_seed=other not in untrained)
+        better = (one, other) if found.raw.value > 0 else (other, one)
+        pairs[better] = found
+    verdicts = corrected_verdicts(pairs, level)
+    apart = tuple(pair for pair, verdict in verdicts.items() if verdict.significant)
+    return Contrasts(
+        apart=apart,
+        together=tuple(pair for pair in pairs if pair not in apart),
+        tests=max((verdict.tests for verdict in verdicts.values()), default=0),
+        fewest=min((found.raw.seeds for found in pairs.values()), default=0),
+        dropped=tuple(sorted({seed for found in pairs.values() for seed in found.dropped})),
+    )

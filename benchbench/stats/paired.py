@@ -2,66 +2,92 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from benchbench.errors import UsageError
-from benchbench.stats.intervals import LEVEL, Interval, mean_of_matrix, variance_of_mean
+from benchbench.stats.intervals import LEVEL, Interval, mean_of_matrix
 from benchbench.stats.matrix import ScoreMatrix, score_matrix
-from benchbench.stats.permutation import p_value
+from benchbench.stats.two_level import two_level_mean
 
 SAMPLE_KEYS = ["prompt_index", "prompt", "sample", "eval_seed", "version"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean difference of a row to the base, with its test.
+    """The mean difference of a row to another one, the base, with its test.
 
     ``raw`` is in the reward's unit. ``gain`` is ``raw`` divided by ``base_deviation``, the standard deviation of the
     base's scores over its images, which is treated as known; it is None where the base does not vary.
-    ``p`` is two-sided (stats/permutation.py). ``standard_error`` is that of ``raw``; it is None, with no degrees of
-    freedom, for one prompt and one training seed.
+    ``p`` is two-sided, and below 1 - level exactly where the interval of ``raw`` excludes zero (stats/two_level.py).
+    ``cells`` has the difference of each training seed and prompt; ``dropped`` lists the training seeds that only one of
+    the two rows has, which are left out.
     """
 
     raw: Interval
     gain: Interval | None
     p: float
-    standard_error: float | None
-    degrees_of_freedom: float
     base_deviation: float
+    cells: ScoreMatrix = field(compare=False, repr=False)
+    dropped: tuple[int, ...] = ()
 
 
-def difference(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL) -> Difference:
-    """Returns ``frame`` minus ``base`` for one reward, paired by prompt.
+def difference(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL, by_seed: bool = False) -> Difference:
+    """Returns ``frame`` minus ``base`` for one reward, paired by prompt and training seed.
 
-    The base has at most one training seed; every training seed of ``frame`` is compared with it.
-    Errors: UsageError where the two were not sampled alike.
+    A base of one training, or of none, serves every training of ``frame``, unless ``by_seed`` says that it was trained
+    like ``frame``. Of two trained rows, the trainings with one seed form a pair.
+    Errors: UsageError where the two were not sampled alike, or have several trainings and no seed in common.
     """
     check_sampled_alike(frame, base)
-    ours, theirs = score_matrix(frame), score_matrix(base)
-    differences = ours.means - theirs.means  # [S, P] - [1, P]
-    matrix = ScoreMatrix(differences, np.ones_like(differences), ours.prompts)
-    raw = mean_of_matrix(matrix, level)
-    raw = Interval(raw.value, raw.low, raw.high, ours.images, raw.prompts, raw.seeds)
+    dropped: tuple[int, ...] = ()
     base_deviation = float(base.score.std(ddof=1))
+    if by_seed or _seeds(base) > 1:
+        frame, base, dropped = _common_seeds(frame, base)
+    ours, theirs = score_matrix(frame), score_matrix(base)
+    differences = ours.means - theirs.means  # [S, P] - [1, P] or [S, P]
+    cells = ScoreMatrix(differences, np.ones_like(differences), ours.prompts)
+    raw = mean_of_matrix(cells, level)
+    raw = Interval(raw.value, raw.low, raw.high, ours.images, raw.prompts, raw.seeds)
     gain = raw.scaled(1 / base_deviation) if base_deviation > 0 else None
-    standard_error, degrees_of_freedom = None, 0.0
-    if differences.size > 1:
-        variance, degrees_of_freedom = variance_of_mean(matrix)
-        standard_error = variance**0.5
-    return Difference(raw, gain, p_value(matrix), standard_error, degrees_of_freedom, base_deviation)
+    return Difference(raw, gain, two_level_mean(cells).p, base_deviation, cells, dropped)
 
 
 def check_sampled_alike(frame: pd.DataFrame, base: pd.DataFrame) -> None:
-    """Raises UsageError unless each training of ``frame`` has the prompts, samples, seeds and version of the base."""
-    expected = base[SAMPLE_KEYS].drop_duplicates()
-    trainings = [rows for _, rows in frame.groupby("train_seed")] if "train_seed" in frame else [frame]
-    for rows in trainings:
+    """Raises UsageError unless each training of both has the same prompts, samples, seeds and reward version."""
+    expected = _trainings(base)[0][SAMPLE_KEYS].drop_duplicates()
+    for rows in (*_trainings(frame), *_trainings(base)):
         if len(rows) != len(expected) or len(rows[SAMPLE_KEYS].merge(expected)) != len(expected):
             raise UsageError(
                 "two rows of a table cannot be compared",
                 "they were not sampled on the same prompts, sample numbers, evaluation seeds and reward version",
                 "evaluate them again with the same options",
             )
+
+
+def _trainings(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    return [rows for _, rows in frame.groupby("train_seed")] if "train_seed" in frame else [frame]
+
+
+def _seeds(frame: pd.DataFrame) -> int:
+    return int(frame.train_seed.nunique()) if "train_seed" in frame else 1
+
+
+def _common_seeds(frame: pd.DataFrame, base: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, tuple[int, ...]]:
+    """Returns both frames with the training seeds that both have, and the other seeds.
+
+    Errors: UsageError where no seed is left.
+    """
+    ours, theirs = (set(rows.train_seed) if "train_seed" in rows else {0} for rows in (frame, base))
+    common = ours & theirs
+    if not common:
+        raise UsageError(
+            "two rows of a table cannot be paired",
+            f"their trainings have no seed in common: {sorted(ours)} and {sorted(theirs)}",
+            "train both with the same seeds",
+        )
+    kept = (rows[rows.train_seed.isin(common)] for rows in (frame, base))
+    first, second = kept
+    return first, second, tuple(sorted(int(seed) for seed in ours ^ theirs))

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchbench.stats.intervals import LEVEL, Interval, variance_of_mean
+from benchbench.stats.intervals import LEVEL, Interval
 from benchbench.stats.matrix import score_matrix
 from benchbench.stats.paired import check_sampled_alike
+from benchbench.stats.two_level import two_level_mean
 
 PAIR_KEYS = ["prompt_index", "sample", "eval_seed"]
 
@@ -47,26 +48,27 @@ def wilson(successes: float, trials: int, level: float = LEVEL) -> tuple[float, 
 def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
     """Returns the mean of scores between 0 and 1, with a Wilson interval for clustered samples.
 
-    The interval uses the effective number of independent trials, p (1 - p) / V, where V is the clustered variance of
-    the mean (Korn and Graubard, Survey Methodology 24, 1998), at most the number of images, and Student's quantile.
-    Where all scores are 0 or all are 1, V is unknown and every prompt counts as one trial. One prompt has no interval.
-    Simulated coverage at 95 %: 0.90 to 0.99 for 8 to 45 prompts with five images, half of them alike, and proportions
-    from 0.05 to 0.95. Columns and errors are those of ``score_matrix``.
+    Wilson's interval depends on the quantile and the number of trials n through q²/n alone. Here q²/n is
+    h² / (p (1 - p)), where h is the half width of the two-level interval (stats/two_level.py): what Korn and Graubard
+    (Survey Methodology 24, 1998) call the effective number of trials, at most the number of images. Unlike p ± h it
+    stays within 0 and 1. Where no cell varies, h is unknown and every prompt counts as one trial. One prompt of one
+    training has no interval. Simulated coverage at 95 %: 0.90 to 0.99 for 8 to 45 prompts with five images, half of
+    them alike, and proportions from 0.05 to 0.95. Columns and errors are those of ``score_matrix``.
     """
     matrix = score_matrix(frame)
-    seeds, prompts = matrix.sums.shape
-    value = float(matrix.sums.sum() / matrix.counts.sum())
+    found = two_level_mean(matrix)
     low = high = None
-    if prompts > 1:
-        variance, degrees_of_freedom = variance_of_mean(matrix)
-        binomial = value * (1 - value)
-        trials: float = matrix.images
-        if binomial == 0:
-            trials, degrees_of_freedom = prompts, prompts - 1
-        elif variance > 0:
-            trials = min(binomial / variance, matrix.images)
-        low, high = _wilson_interval(value, trials, float(stats.t.ppf((1 + level) / 2, degrees_of_freedom)))
-    return Interval(value, low, high, matrix.images, prompts, seeds)
+    half = found.half_width(1 - level)
+    if half is not None:
+        binomial = found.value * (1 - found.value)
+        quantile = float(stats.norm.ppf((1 + level) / 2))
+        if half > 0 and binomial > 0:
+            trials = min(binomial * (quantile / half) ** 2, float(matrix.images))
+        else:
+            trials = float(found.prompts)
+            quantile = float(stats.t.ppf((1 + level) / 2, max(found.prompts, found.seeds) - 1))
+        low, high = _wilson_interval(found.value, trials, quantile)
+    return Interval(found.value, low, high, matrix.images, found.prompts, found.seeds)
 
 
 def _wilson_interval(value: float, trials: float, quantile: float) -> tuple[float, float]:

@@ -47,24 +47,50 @@ def test_cells_and_differences() -> None:
     assert table.best("colour") == "ours"
 
 
+def trained(lift: float, seeds: int = 5) -> pd.DataFrame:
+    """Trainings that lift every score by about as much."""
+    return pd.concat([frame(lift + 0.01 * seed, seed=seed) for seed in range(seeds)])
+
+
 def test_differences_are_judged_together() -> None:
-    """A lift of 1 has the same sign on all 12 prompts: p = 2/4096, times 2 for two comparisons; none has p = 1."""
-    table = reward_table({"base": frame(0), "up": frame(1), "same": frame(0)}, PROTOCOL)
+    """The row that equals the base has p = 1; Holm's correction doubles the other's p."""
+    table = reward_table(
+        {"base": frame(0), "up": trained(1), "same": trained(0).assign(score=frame(0).score)}, PROTOCOL
+    )
     up, same = table.cells["up"]["colour"], table.cells["same"]["colour"]
-    assert (up.p, up.p_holm, up.significant) == (pytest.approx(2 / 4096), pytest.approx(4 / 4096), True)
-    assert (same.p, same.p_holm, same.significant, same.detectable) == (1, 1, False, None)
-    assert up.detectable is None and table.cells["base"]["colour"].p is None
-    assert "Holm's correction for the 2 comparisons" in table.caption and "permutation test" in table.caption
+    assert up.p is not None and up.p < 0.01
+    assert (up.p_holm, up.significant) == (pytest.approx(2 * up.p), True)
+    assert (same.p, same.p_holm, same.significant) == (1, 1, False)
+    assert table.cells["base"]["colour"].p is None
+    assert "Holm's correction for the 2 different tests of a family" in table.caption
 
 
-def test_what_is_not_significant_says_what_would_be() -> None:
-    noise = frame(0)
-    noise["score"] += [0.3 * (-1) ** p for p in noise.prompt_index]
-    table = reward_table({"base": frame(0), "noise": noise}, PROTOCOL)
-    cell = table.cells["noise"]["colour"]
-    assert "n.s.: not significant" in table.caption
-    assert cell.significant is False and cell.detectable is not None and cell.detectable_gain is not None
-    assert cell.detectable_gain == pytest.approx(cell.detectable / frame(0).score.std())
+def test_held_out_rewards_are_a_family_of_their_own() -> None:
+    rows = {
+        "base": pd.concat([frame(0), frame(0, "oracle")]),
+        "ours": pd.concat([trained(1), trained(0.5).assign(reward="oracle")]),
+    }
+    table = reward_table(rows, PROTOCOL, held_out=frozenset({"oracle"}))
+    for reward in ("colour", "oracle"):
+        cell = table.cells["ours"][reward]
+        assert cell.p_holm == cell.p and cell.significant
+    assert "Holm" not in table.caption
+
+
+def test_one_training_describes_its_run() -> None:
+    table = reward_table({"base": frame(0), "ours": frame(1)}, PROTOCOL)
+    cell = table.cells["ours"]["colour"]
+    assert cell.p is not None and cell.significant is None and cell.trainings_needed is None
+    assert "One training: describes this run" in table.caption and "*:" not in table.caption
+
+
+def test_three_trainings_say_how_many_it_takes() -> None:
+    noisy = pd.concat([frame(lift, seed=seed) for seed, lift in enumerate((0.0, 1.0, 2.0))])
+    table = reward_table({"base": frame(0), "ours": noisy}, PROTOCOL)
+    cell = table.cells["ours"]["colour"]
+    assert cell.significant is None and cell.trainings_needed is not None
+    assert "3 trainings: describes these runs" in table.caption
+    assert "(colour: about " in table.caption
 
 
 def test_a_row_may_lack_a_reward() -> None:
@@ -76,7 +102,7 @@ def test_a_row_may_lack_a_reward() -> None:
 def test_the_caption_says_what_was_compared() -> None:
     caption = reward_table({"base": frame(0), "ours": frame(1)}, PROTOCOL).caption
     for words in ("steps 20", "12 prompts of simple", "2 images each", "seeds 0, 1", "version 1, in points",
-                  "95% interval by bootstrap over prompts", "difference to base", PROTOCOL.digest):  # fmt: skip
+                  "95% interval of the mean over prompts", "difference to base", PROTOCOL.digest):  # fmt: skip
         assert words in caption
 
 
@@ -85,7 +111,7 @@ def test_several_trainings_are_one_row() -> None:
     table = reward_table(rows, PROTOCOL)
     assert table.cells["ours"]["colour"].seeds == 2
     assert "over prompts and up to 2 trainings of a row" in table.caption
-    assert "by a paired two-level t-test over trainings and prompts. n.s." in table.caption
+    assert "2 trainings: describes these runs" in table.caption
 
 
 def test_an_interval_of_fractions_stays_between_none_and_all() -> None:

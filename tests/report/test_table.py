@@ -7,7 +7,7 @@ import re
 import pytest
 
 from benchbench.report.latex import escape, latex
-from benchbench.report.table import Cell, format_detectable, format_gain, format_interval, format_number
+from benchbench.report.table import Cell, format_gain, format_interval, format_number, format_verdict
 from tests.report.pages import EVIL, TABLE
 
 
@@ -56,19 +56,23 @@ def test_intervals_have_the_digits_of_their_mean() -> None:
 
 
 MARKED = Cell(value=2, difference=1.0, gain=0.5, gain_low=0.2, gain_high=0.8, p=0.001, p_holm=0.004, significant=True)
-OPEN = Cell(value=1, gain=0.1, p=0.2, p_holm=0.4, significant=False, detectable=0.06, detectable_gain=0.3)
+OPEN = Cell(value=1, gain=0.1, p=0.2, p_holm=0.4, significant=False, trainings_needed=9)
 
 
 def test_marks_of_significance() -> None:
-    assert format_gain(MARKED) == "+0.50 SD* [+0.20, +0.80]" and format_detectable(MARKED) == ""
-    assert format_gain(OPEN) == "+0.10 SD" and format_detectable(OPEN) == "n.s., detectable 0.30 SD"
-    assert format_detectable(OPEN.model_copy(update={"detectable_gain": None})) == "n.s., detectable 0.0600"
+    assert format_gain(MARKED) == "+0.50 SD* [+0.20, +0.80]" and format_verdict(MARKED) == ""
+    words = "not told apart; about 9 trainings would show 0.5 SD"
+    assert format_gain(OPEN) == "+0.10 SD" and format_verdict(OPEN) == words
+    assert format_verdict(OPEN.model_copy(update={"trainings_needed": None})) == "not told apart"
+    many = "not told apart; more than 20 trainings would show 0.5 SD"
+    assert format_verdict(OPEN.model_copy(update={"trainings_needed": 21})) == many
+    assert format_verdict(OPEN.model_copy(update={"significant": None})) == ""
     table = TABLE.model_copy(update={"cells": {"base": {}, EVIL: {"colour": MARKED, "oracle": OPEN}}})
-    assert r"+0.50 SD\* [+0.20, +0.80]" in table.markdown() and "n.s., detectable 0.30 SD" in table.markdown()
+    assert r"+0.50 SD\* [+0.20, +0.80]" in table.markdown() and words in table.markdown()
     rows = list(csv.DictReader(io.StringIO(table.csv())))
-    assert [(row["p"], row["p_holm"], row["significant"], row["detectable"]) for row in rows] == [
+    assert [(row["p"], row["p_holm"], row["significant"], row["trainings_needed"]) for row in rows] == [
         ("0.001", "0.004", "true", ""),
-        ("0.2", "0.4", "false", "0.06"),
+        ("0.2", "0.4", "false", "9"),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,6 +18,8 @@ from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, with
 from benchbench.reproduce.published_values import published_tables
 from benchbench.reproduce.run import reproduce
 from benchbench.runtime.jobs import Failure
+from tests.stats.test_multiple import trained
+from tests.stats.test_paired import frame
 
 SEEDS = (0, 1)
 
@@ -80,14 +83,11 @@ def test_the_precision_of_measurements_reaches_the_plan(tmp_path: Path, monkeypa
 
 
 def rows(reward: str, /, **gains: float) -> tuple[Table, dict[str, pd.DataFrame]]:
-    """A table, and rows behind it whose two prompts say the same, so that every resample does too."""
+    """A table, and rows behind it: one training on two prompts."""
     cells = {"base": {reward: Cell(value=7.0)}}
     cells |= {row.replace("_", "-"): {reward: Cell(value=7.0 + 3.5 * g, gain=g)} for row, g in gains.items()}
     made = Table(name="t", title="t", caption="", rows=tuple(cells), columns=(Column(key=reward),), cells=cells)
-    return made, {
-        row: pd.DataFrame({"prompt_index": [0, 1], "score": found[reward].value, "reward": reward})
-        for row, found in cells.items()
-    }
+    return made, {row: frame([[found[reward].value]] * 2).assign(reward=reward) for row, found in cells.items()}
 
 
 def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_on_shapes_only_order_and_gain_are_compared(tmp_path: Path) -> None:
     assert "ours tailorpo-g > tailorpo > d3po > ddpo > base" in line
     assert "the paper on aesthetic, sd15: tailorpo-g > tailorpo > ddpo > d3po > base" in line
     assert "another (Kendall's tau 0.80)" in line and "tailorpo +1.50 SD" in line
-    assert "resamples of prompts our order comes out in 100%, the paper's in 0%" in line
+    assert "One training: describes this run" in line and "Told apart" not in line
 
 
 def test_rows_that_are_level_have_no_order(tmp_path: Path) -> None:
@@ -109,7 +109,22 @@ def test_rows_that_are_level_have_no_order(tmp_path: Path) -> None:
         found, found.blocks[0], *rows("shapes-colour", ddpo=0.1, d3po=0.1, tailorpo=1.5, tailorpo_g=2.0)
     )
     assert "ours tailorpo-g > tailorpo > ddpo = d3po > base" in line
-    assert "resamples of prompts the paper's order comes out in 0%; some of our rows are equal" in line
+
+
+def test_from_five_trainings_on_rows_are_told_apart(tmp_path: Path) -> None:
+    """Five trainings of each row on eight prompts, of which TailorPO is one point above DDPO and D3PO one hundredth."""
+    found, reward = table_2(tmp_path, quick=True), "shapes-colour"
+    rng = np.random.default_rng(0)
+    lifts = {"ddpo": 0.0, "d3po": 0.01, "tailorpo": 1.0}
+    frames = {
+        row: trained([[[lift + 0.1 * rng.normal()] for _ in range(8)] for _ in range(5)]).assign(reward=reward)
+        for row, lift in lifts.items()
+    }
+    cells = {row: {reward: Cell(value=float(scores.score.mean()))} for row, scores in frames.items()}
+    made = Table(name="t", title="t", caption="", rows=tuple(cells), columns=(Column(key=reward),), cells=cells)
+    (line,) = compare_with_paper(found, found.blocks[0], made, frames)
+    assert "paired tests of each two rows (3, Holm's correction, 5%): tailorpo > ddpo, tailorpo > d3po." in line
+    assert "Not told apart: " in line
 
 
 def test_on_the_paper_s_own_model_the_difference_is_printed(tmp_path: Path) -> None:

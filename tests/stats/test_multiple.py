@@ -1,14 +1,13 @@
-"""Holm's correction by hand and by what it promises; the detectable effect against known tables and by simulation."""
+"""Holm's correction by hand and by what it promises; families, equal tests, and rows of few trainings."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from benchbench.stats.multiple import corrected_verdicts, holm
-from benchbench.stats.paired import difference
-from benchbench.stats.power import detectable_effect
+from benchbench.stats.paired import Difference, difference
 from tests.stats.test_paired import frame
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=20)
@@ -44,38 +43,47 @@ def test_holm_errs_once_in_twenty_tables() -> None:
     assert 0.035 < np.mean([min(holm(list(p))) < 0.05 for p in tables]) < 0.065
 
 
-@pytest.mark.parametrize(("n", "effect"), [(34, 0.5), (52, 0.4), (15, 0.8)])
-def test_detectable_inverts_the_usual_sample_sizes(n: int, effect: float) -> None:
-    """A paired t-test with 34, 52 or 15 pairs has 80 % power for 0.5, 0.4 or 0.8 SD (tables of sample sizes)."""
-    found = detectable_effect(1 / np.sqrt(n), n - 1, 0.05)
-    assert found is not None and found <= effect and found == pytest.approx(effect, rel=0.03)
+def trained(scores: list[list[list[float]]]) -> pd.DataFrame:
+    """Score rows of several trainings, each a list of prompts with their images."""
+    return pd.concat([frame(prompts, seed) for seed, prompts in enumerate(scores)])
 
 
-def test_detectable_by_simulation() -> None:
-    """A difference of just that size is found in 80 of 100 repetitions; 4000 have a standard error of 0.006."""
-    n, alpha = 20, 0.01
-    shift = detectable_effect(1 / np.sqrt(n), n - 1, alpha)
-    rng = np.random.default_rng(0)
-    found = stats.ttest_1samp(rng.normal(shift, 1, (4000, n)), 0, axis=1).pvalue < alpha
-    # the standard error is known here and estimated in the test, which the noncentral t takes into account
-    assert found.mean() == pytest.approx(0.8, abs=0.02)
+BASE = frame([[0.0], [1.0], [2.0]])
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 2.4, 500])
-def test_few_trainings_detect_little(freedom: float) -> None:
-    found = detectable_effect(1.0, freedom, 0.05 / 24)
-    assert found is not None and found > stats.t.ppf(1 - 0.05 / 48, freedom)
+def _row(lift: float, seeds: int = 5, sign: int = 1) -> Difference:
+    rng = np.random.default_rng(int(10 * lift))
+    scores = [[[sign * (p + lift + 0.1 * rng.normal())] for p in range(3)] for _ in range(seeds)]
+    return difference(trained(scores), BASE.assign(score=sign * BASE.score))
 
 
-def test_one_prompt_detects_nothing() -> None:
-    assert detectable_effect(None, 0, 0.05) is None
+def test_verdicts_are_corrected_within_a_family() -> None:
+    differences = {("a", "reward"): _row(1.0), ("b", "reward"): _row(0.1), ("a", "oracle"): _row(0.2)}
+    verdicts = corrected_verdicts(differences, family=lambda key: key[1])
+    p = {key: difference.p for key, difference in differences.items()}
+    assert [verdict.tests for verdict in verdicts.values()] == [2, 2, 1]
+    assert verdicts["a", "oracle"].holm == p["a", "oracle"]
+    assert verdicts["a", "reward"].holm == pytest.approx(2 * p["a", "reward"])
+    assert verdicts["b", "reward"].holm == pytest.approx(max(p["b", "reward"], 2 * p["a", "reward"]))
+    assert all(verdict.significant == (verdict.holm < 0.05) for verdict in verdicts.values())
 
 
-def test_judge_corrects_for_the_whole_table() -> None:
-    """Ten prompts, all better: p = 2/1024 alone, 2/1024 * 30 = 0.0586 where 30 are compared."""
-    better, base = frame([[v] for v in np.arange(1.0, 11)]), frame([[0.0]] * 10)
-    one = difference(better, base)
-    alone, many = corrected_verdicts({"a": one}), corrected_verdicts(dict.fromkeys(range(30), one))
-    assert alone["a"].significant and alone["a"].detectable is None
-    assert many[0].holm == pytest.approx(60 / 1024) and not many[0].significant
-    assert many[0].detectable == detectable_effect(one.standard_error, 9, 0.05 / 30)
+def test_one_test_under_two_names_or_signs_counts_once() -> None:
+    """The compressed size and its negative rank every image alike, and the oracle of one row may stand in two columns."""
+    verdicts = corrected_verdicts(
+        {"size": _row(1.0), "again": _row(1.0), "negative": _row(1.0, sign=-1), "b": _row(0.3)}
+    )
+    assert {verdict.tests for verdict in verdicts.values()} == {2}
+    assert verdicts["size"] == verdicts["again"] == verdicts["negative"]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_few_trainings_get_no_verdict(seeds: int) -> None:
+    verdict = corrected_verdicts({"a": _row(1.0, seeds)})["a"]
+    assert verdict.significant is None and verdict.p < 0.05
+
+
+def test_five_trainings_get_a_verdict() -> None:
+    verdicts = corrected_verdicts({"a": _row(1.0), "same": difference(trained([[[0.0], [1.0], [2.0]]] * 5), BASE)})
+    assert verdicts["a"].significant is True
+    assert (verdicts["same"].significant, verdicts["same"].p, verdicts["same"].holm) == (False, 1.0, 1.0)

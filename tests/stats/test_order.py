@@ -1,42 +1,37 @@
-"""How often an order of rows holds over resamples of prompts and trainings."""
+"""Which rows are told apart: paired tests of each two rows."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
-import pytest
 
-from benchbench.stats.order import order_frequencies
-
-
-def frame(scores: dict[int, float], seed: int = 0) -> pd.DataFrame:
-    return pd.DataFrame({"prompt_index": list(scores), "score": list(scores.values()), "train_seed": seed})
+from benchbench.stats.order import contrasts
+from tests.stats.test_multiple import trained
 
 
-def test_rows_that_differ_alike_on_every_prompt_never_change_places() -> None:
-    low = frame({0: 1.0, 1: 5.0, 2: 9.0})
-    high = low.assign(score=low.score + 0.1)
-    assert order_frequencies({"a": high, "b": low}, [["a", "b"], ["b", "a"]]) == [1.0, 0.0]
+def row(lift: float, seeds: int, spread: float = 0.05, start: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(int(100 * (lift + 2)) + start)
+    return trained([[[p + lift + spread * rng.normal()] for p in range(8)] for _ in range(seeds)])
 
 
-def test_two_prompts_that_disagree() -> None:
-    """a leads by 3 on prompt 0 and trails by 1 on prompt 1. Of two draws, both are prompt 1 with probability 1/4: only
-    then b leads; a leads in the other 3/4. 2000 resamples: a standard error of 0.0097, five of which are allowed.
-    """
-    frames = {"a": frame({0: 3.0, 1: 0.0}), "b": frame({0: 0.0, 1: 1.0})}
-    ours, theirs = order_frequencies(frames, [["a", "b"], ["b", "a"]])
-    assert ours == pytest.approx(0.75, abs=0.049) and ours + theirs == 1.0
+def test_rows_that_differ_are_told_apart_and_equal_ones_are_not() -> None:
+    found = contrasts({"low": row(0, 5), "high": row(1, 5), "twin": row(1, 5, start=1)})
+    assert found.decided and found.tests == 3 and found.dropped == ()
+    assert set(found.apart) == {("high", "low"), ("twin", "low")}
+    assert {frozenset(pair) for pair in found.together} == {frozenset({"high", "twin"})}
 
 
-def test_trainings_are_drawn_for_each_row() -> None:
-    """One prompt; a's two trainings score 0 and 2, b's one scores 1.5. a leads only where both draws are its better
-    training: 1/4 (means 0, 1 or 2).
-    """
-    a = pd.concat([frame({0: 0.0}, 0), frame({0: 2.0}, 1)])
-    assert order_frequencies({"a": a, "b": frame({0: 1.5})}, [["a", "b"]])[0] == pytest.approx(0.25, abs=0.049)
+def test_one_training_decides_nothing() -> None:
+    found = contrasts({"low": row(0, 1), "high": row(1, 1)})
+    assert (found.decided, found.fewest, found.apart) == (False, 1, ())
 
 
-def test_only_common_prompts_count() -> None:
-    """On their one common prompt a leads; prompt 7 of b alone says nothing."""
-    assert order_frequencies({"a": frame({0: 2.0}), "b": frame({0: 1.0, 7: 50.0})}, [["a", "b"]]) == [1.0]
-    with pytest.raises(ValueError, match="no prompt in common"):
-        order_frequencies({"a": frame({0: 2.0}), "b": frame({7: 1.0})}, [["a", "b"]])
+def test_the_base_serves_every_training() -> None:
+    found = contrasts({"base": row(0, 1), "high": row(1, 5), "low": row(-1, 5)}, ["base"])
+    assert found.decided and set(found.apart) == {("high", "base"), ("base", "low"), ("high", "low")}
+
+
+def test_a_row_of_one_training_is_paired_with_one() -> None:
+    """A trained row of one training is not the base: only its own seed of the other row counts."""
+    found = contrasts({"one": row(0, 1), "five": row(1, 5)})
+    assert (found.fewest, found.decided, found.dropped) == (1, False, (1, 2, 3, 4))

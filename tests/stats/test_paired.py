@@ -1,5 +1,7 @@
 """Differences are taken prompt by prompt, and only between rows that were sampled alike."""
 
+from math import atan, pi
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,11 +41,36 @@ def test_by_hand() -> None:
     assert (found.raw.low, found.raw.high) == (pytest.approx(2 - 12.7062), pytest.approx(2 + 12.7062))
     assert found.gain is not None and found.gain.value == pytest.approx(0.33968, abs=1e-5)
     assert found.gain.high == pytest.approx((2 + 12.7062) / 5.8878, abs=1e-3)
-    assert (found.standard_error, found.degrees_of_freedom, found.p) == (
-        pytest.approx(1),
-        1,
-        0.5,
-    )  # both signs alike: 2 of 4 patterns
+    # t = 2 with one degree of freedom: p = 1 - 2 atan(2) / pi
+    assert found.p == pytest.approx(1 - 2 * atan(2) / pi)
+
+
+def _trained(rows: dict[int, list[list[float]]]) -> pd.DataFrame:
+    return pd.concat([frame(scores, seed) for seed, scores in rows.items()])
+
+
+def test_two_trained_rows_are_paired_by_seed() -> None:
+    """Seed 0 is good in both rows and seed 1 bad in both: their difference is 1 in every cell, without any variance."""
+    ours, theirs = _trained({0: [[9], [11]], 1: [[1], [3]]}), _trained({0: [[8], [10]], 1: [[0], [2]]})
+    found = difference(ours, theirs)
+    assert found.cells.means.tolist() == [[1, 1], [1, 1]] and found.p == 0.0 and found.dropped == ()
+
+
+def test_a_seed_that_one_row_lacks_is_dropped() -> None:
+    ours, theirs = _trained({0: [[1], [1]], 1: [[2], [2]], 7: [[90], [9]]}), _trained({0: [[0], [0]], 1: [[0], [0]]})
+    found = difference(ours, theirs)
+    assert (found.raw.seeds, found.raw.value, found.dropped) == (2, 1.5, (7,))
+    assert difference(theirs, ours).raw.value == -1.5
+
+
+def test_rows_without_a_common_seed_are_refused() -> None:
+    with pytest.raises(UsageError, match="cannot be paired"):
+        difference(_trained({0: [[1], [2]]}), _trained({1: [[1], [2]]}), by_seed=True)
+
+
+def test_a_base_without_trainings_serves_every_training() -> None:
+    found = difference(_trained({3: [[1], [1]], 4: [[2], [2]]}), frame([[0], [0]]))
+    assert (found.raw.seeds, found.raw.value) == (2, 1.5)
 
 
 def test_what_prompts_share_cancels() -> None:

@@ -1,0 +1,26 @@
+"""The scores behind a report's tables, beside them: any statistic can be worked out again without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from benchbench.store.parts import ParquetParts
+
+NAME = "scores"
+Frames = Mapping[str, pd.DataFrame]  # by row label
+
+
+def write_scores(folder: Path, tables: Mapping[str, Frames]) -> None:
+    """Writes scores.parquet into a report's folder: the frames' rows with the columns ``table`` and ``row`` in front.
+
+    ``tables`` has the frames by the name of their table. Raises RunError if the disk is full.
+    """
+    frames = [frame.assign(table=table, row=row) for table, by_row in tables.items() for row, frame in by_row.items()]
+    if not frames:
+        return
+    scores = pd.concat(frames, ignore_index=True)
+    first = ["table", "row"]
+    ParquetParts(folder).write(NAME, scores[[*first, *(column for column in scores.columns if column not in first)]])
