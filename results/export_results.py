@@ -1,7 +1,8 @@
 """Copies reports of tables and protocols out of a store: ``python results/export_results.py STORE results/shapes``.
 
 It takes the newest full (not quick) report of each table on the shapes track and of each protocol on the shapes world's
-prompts. It copies the text, the CSV files and the records of the runs, without pictures, into a folder of that name.
+prompts. It copies the text, the CSV files, the scores behind them and the records of the runs, without pictures, into a
+folder of that name.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def export_results(store: Path, results: Path) -> list[str]:
         records = {name: entry for section in sections for name, entry in section["records"].items()}
         text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # no paths of this machine
         write_atomic(results / stem / "record.json", f"{text}\n".encode())
-        for file in [newest / "report.md", *newest.glob("*.csv")]:
+        for file in [newest / "report.md", *newest.glob("*.csv"), *newest.glob("scores.parquet")]:
             if not file.stem.endswith("-published"):  # results/published has these
                 shutil.copy(file, results / stem / file.name)
         copied.append(name)

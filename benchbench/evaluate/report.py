@@ -14,8 +14,8 @@ from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.hub.models import LocalModel
 from benchbench.report import curves, folder, grids
-from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.scores_file import write_scores
+from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.store.runs import AdapterReference, find_adapter
 from benchbench.types import PromptSet, Reward

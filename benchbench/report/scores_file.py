@@ -16,9 +16,14 @@ Frames = Mapping[str, pd.DataFrame]  # by row label
 def write_scores(folder: Path, tables: Mapping[str, Frames]) -> None:
     """Writes scores.parquet into a report's folder: the frames' rows with the columns ``table`` and ``row`` in front.
 
-    ``tables`` has the frames by the name of their table. Raises RunError if the disk is full.
+    ``tables`` has the frames by the name of their table. The hashes of the images are left out: they are most of the
+    file, and the store has them. Raises RunError if the disk is full.
     """
-    frames = [frame.assign(table=table, row=row) for table, by_row in tables.items() for row, frame in by_row.items()]
+    frames = [
+        frame.drop(columns="image_sha256", errors="ignore").assign(table=table, row=row)
+        for table, by_row in tables.items()
+        for row, frame in by_row.items()
+    ]
     if not frames:
         return
     scores = pd.concat(frames, ignore_index=True)

@@ -1,4 +1,4 @@
-"""How many trainings a verdict needs. This file imports nothing, so that commands can name the numbers without pandas."""
+"""How many trainings a verdict needs. This file imports nothing: commands name the numbers without loading pandas."""
 
 FEWEST_TRAININGS = 5
 """Below this number of trainings of a row no verdict is given: its numbers describe these trainings."""

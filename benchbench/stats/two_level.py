@@ -11,8 +11,8 @@ Student quantile (Graybill and Wang, Journal of the American Statistical Associa
 
     h(alpha)^2 = t(1 - alpha/2; S - 1)^2 V_seed + t(1 - alpha/2; P - 1)^2 V_prompt
 
-No degrees of freedom are estimated. Satterthwaite's estimate jumps to hundreds where a few seed means happen to lie close
-together; with 3 trainings and 48 comparisons that gave a false star in 4 to 46 of 100 tables.
+No degrees of freedom are estimated. Satterthwaite's estimate jumps to hundreds where a few seed means happen to lie
+close together; with 3 trainings and 48 comparisons that gave a false star in 4 to 46 of 100 tables.
 
 The p-value is the alpha at which h(alpha) equals the distance of the mean from zero, so interval and verdict never
 disagree. The noise of the images is counted in both levels: where nothing else varies, the 95 % interval covers 99.5 %.

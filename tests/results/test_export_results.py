@@ -6,7 +6,10 @@ import json
 import os
 from pathlib import Path
 
+import pandas as pd
+
 from benchbench.report import folder
+from benchbench.report.scores_file import write_scores
 from results.export_results import export_results
 from tests.report.pages import PAGE
 
@@ -17,7 +20,8 @@ def test_the_newest_whole_report_of_each_table(tmp_path: Path) -> None:
     assert export_results(tmp_path, results) == []
     old = folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"title": "old"}))
     os.utime(old / "page.json", (0, 0))
-    folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"title": "new"}))
+    new = folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"title": "new"}))
+    write_scores(new, {"spo-3": {"base": pd.DataFrame({"score": [1.0, 2.0]})}})
     folder.write(tmp_path, "spo-3-shapes", PAGE.model_copy(update={"quick": True}))
     folder.write(tmp_path, "cost-shapes-simple", PAGE)
     folder.write(tmp_path, "cost-shapes-simple", PAGE.model_copy(update={"quick": True, "title": "quick"}))
@@ -28,4 +32,4 @@ def test_the_newest_whole_report_of_each_table(tmp_path: Path) -> None:
     assert (results / "spo-3" / "report.md").read_text(encoding="utf-8").startswith("# new\n")
     records = next(section.records for section in PAGE.sections if section.kind == "records")
     assert json.loads((results / "spo-3" / "record.json").read_text(encoding="utf-8")) == records
-    assert {path.suffix for path in (results / "spo-3").iterdir()} == {".md", ".csv", ".json"}
+    assert {path.suffix for path in (results / "spo-3").iterdir()} == {".md", ".csv", ".json", ".parquet"}

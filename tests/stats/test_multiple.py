@@ -69,7 +69,7 @@ def test_verdicts_are_corrected_within_a_family() -> None:
 
 
 def test_one_test_under_two_names_or_signs_counts_once() -> None:
-    """The compressed size and its negative rank every image alike, and the oracle of one row may stand in two columns."""
+    """A size and its negative rank every image alike, and the oracle of one row may stand in two columns."""
     verdicts = corrected_verdicts(
         {"size": _row(1.0), "again": _row(1.0), "negative": _row(1.0, sign=-1), "b": _row(0.3)}
     )

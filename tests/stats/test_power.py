@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchbench.stats.power import Components, components, power, trainings_needed
 from benchbench.stats.paired import Difference, difference
+from benchbench.stats.power import Components, components, power, trainings_needed
 from benchbench.stats.trainings import MOST_TRAININGS
 from tests.stats.simulated import coverage
 from tests.stats.test_multiple import trained
