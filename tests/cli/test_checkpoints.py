@@ -23,7 +23,7 @@ SHA = "a" * 40
 
 
 class Hub:
-    """Repositories as folders; what was fetched lies in another, and is found there by whoever asks no network."""
+    """Makes repositories as folders, and another folder for what is fetched, where offline commands find it."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.fetched = root / "hub", root / "cache"

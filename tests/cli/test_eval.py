@@ -37,7 +37,7 @@ def test_a_table_and_then_the_same_from_the_store(bench: Bench, argv: list[objec
 
 
 def test_the_sampler_can_be_said(bench: Bench, argv: list[object]) -> None:
-    """In the caption, and as images of their own: nothing is mixed with those of another sampler."""
+    """The sampler is named in the caption, and its images are never mixed with those of another sampler."""
     plain = bench(*argv, "--steps", 2)
     assert plain.code == 0 and "sampler steps 2, eta 1, guidance scale 5" in plain.out
     ran = bench(*argv, "--steps", 2, "--guidance-scale", 1.5)
@@ -47,7 +47,7 @@ def test_the_sampler_can_be_said(bench: Bench, argv: list[object]) -> None:
 
 
 def test_the_precision_can_be_said(bench: Bench, argv: list[object]) -> None:
-    """In the caption, and as images of their own; the word ``auto`` is resolved before it becomes part of their key."""
+    """The precision is named in the caption and part of the images' key, where ``auto`` is already resolved."""
     argv += ["--steps", 1]
     auto, said, half = bench(*argv), bench(*argv, "--dtype", "fp32"), bench(*argv, "--dtype", "bf16")
     assert "(fp32), sampler" in auto.out and "made 2 images" in auto.out

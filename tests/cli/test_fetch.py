@@ -21,7 +21,7 @@ PICKAPIC = "pickapic-anonymous/pickapic_v1"
 
 
 class Hub:
-    """Repositories as folders; ``sha`` is every repository's revision."""
+    """Makes repositories as folders; ``sha`` is the revision of each."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.sha, self.asked = root, "a" * 40, []  # type: ignore[var-annotated]
@@ -132,7 +132,7 @@ def test_a_file_with_another_hash_than_the_known_one_is_refused(bench: Bench, hu
 
 
 def test_prompts_that_are_not_on_the_hub(bench: Bench, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SPO's come from its repository, at a commit; offline nothing is asked."""
+    """SPO's prompts come from its repository at one commit; an offline command asks no network."""
     from benchbench.fetch import files as fetch
 
     assert "HF_HUB_OFFLINE" in bench("fetch", "--prompts", "spo-4k").err
@@ -148,7 +148,7 @@ def test_prompts_that_are_not_on_the_hub(bench: Bench, hub: Hub, monkeypatch: py
 @pytest.mark.parametrize("split", ["validation_unique", "test_unique"])
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_each_split_of_pickapic_is_a_set_of_its_own(bench: Bench, hub: Hub, version: str, split: str) -> None:
-    """Only its own file is fetched; the others stay unfetched."""
+    """A prompt set's own file is fetched, and no other."""
     repo = {"v1": PICKAPIC, "v2": "liuhuohuo2/pick-a-pic-v2"}[version]
     for other in ("train", "validation", "validation_unique", "test", "test_unique"):
         texts = [f"{version} {other} {i}" for i in range(500)]

@@ -49,7 +49,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
 def test_every_name_is_looked_up_once(
     bench: Bench, counted: dict[str, Counter[str]], method: str, tiny_sd: Path, tmp_path: Path
 ) -> None:
-    """Pairs that are made of the same prompts, by the same reward and model, use what was looked up for the run."""
+    """A run that makes its pairs uses the prompts, reward and model that were looked up for the run."""
     words = tmp_path / "words.txt"
     words.write_text("cat\ndog\n")
     argv = ["train", "--method", method, "--model", tiny_sd, "--reward", "jpeg_compressibility", "--prompts", words]

@@ -25,7 +25,7 @@ def test_a_table_with_curves_and_then_the_same_from_the_store(bench: Bench, tiny
 
 
 def test_the_precision_is_part_of_what_was_measured(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
-    """The resolved word is in the key and in the report's record; a protocol that has one precision refuses others."""
+    """The resolved precision is in the key and in the report's record; a protocol with one precision refuses others."""
     (tmp_path / "one.txt").write_text("a cat\n")
     argv = ["--model", tiny_sd, "--prompts", tmp_path / "one.txt", "--device", "cpu", "--reward", "shapes-colour"]
     words = ["measure", "guidance-ratio", *argv, "--set", "states=1", "steps=[2]", "sampler={steps: 2}"]

@@ -22,7 +22,7 @@ def write_shards(hub: Hub, count: int = 3) -> None:  # noqa: F811
 
 
 def test_make_and_check(bench: Bench, tmp_path: Path) -> None:
-    """4 pairs of 4 images of one prompt; the second time nothing is made, and the check reads what there is."""
+    """Four images of a prompt make 4 pairs. The second command makes nothing, and the check reads what is there."""
     file = tmp_path / "one.txt"
     file.write_text("red circle\n")
     words = ("pairs", "make", "--model", "shapes", "--prompts", file, "--reward", "shapes-colour", "--images", 4)
@@ -42,7 +42,7 @@ def test_make_and_check(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_check_names_every_bad_row(bench: Bench, tmp_path: Path) -> None:
-    """By hand: rows 1 and 3 of 5 are bad; of the others' captions, one has 2 words and two have 3: mean 8/3."""
+    """Rows 1 and 3 of 5 are bad. Of the other captions one has 2 words and two have 3: a mean of 8/3."""
     made = rows(5)
     made[1]["loser"], made[3]["caption"] = b"no picture", ""
     made[2]["caption"], made[4]["caption"] = "three words here", "three more words"
@@ -61,7 +61,7 @@ def test_check_names_every_bad_row(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_shards_are_fetched_hashed_and_opened_by_name(bench: Bench, hub: Hub) -> None:  # noqa: F811
-    """Shards 0 and 2 of 3, and only they; a row each is a pair. Named shards that were not fetched are missed."""
+    """Shards 0 and 2 of 3 are fetched, each with one pair. Reading a shard that was not fetched is an error."""
     write_shards(hub)
     missing = bench("pairs", "check", "pickapic_v2")
     assert missing.code == 3 and "bench fetch --pairs pickapic_v2" in missing.err
@@ -79,7 +79,7 @@ def test_shards_are_fetched_hashed_and_opened_by_name(bench: Bench, hub: Hub) ->
 
 
 def test_fetching_refuses_what_is_wrong(bench: Bench, hub: Hub) -> None:  # noqa: F811
-    """No shards named, a shard that is not there, a wrong name, and a shard that has changed since it was fetched."""
+    """Refuses a command without shards, a shard that does not exist, a wrong name, and a shard that changed."""
     write_shards(hub)
     asked = bench("fetch", "--pairs", "pickapic_v2")
     assert asked.code == 2 and "335 GB" in asked.err

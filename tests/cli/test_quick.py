@@ -28,7 +28,7 @@ def test_methods_and_rewards_are_listed_without_numpy(kind: str) -> None:
 
 
 def imported(words: list[str]) -> set[str]:
-    """The modules that a process has after a command, which must succeed."""
+    """Returns the modules that a process has loaded after a command, which must succeed."""
     code = f"import sys; from benchbench.cli.main import main; c = main({words!r}); print(*sys.modules, c, sep='\\n')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *modules, status = done.stdout.splitlines()

@@ -16,7 +16,7 @@ from tests.cli.conftest import Bench
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Five pictures in five modes and three formats, and a file that is none."""
+    """Writes five pictures in five modes and three formats, and a file that is no picture."""
     out = tmp_path / "images"
     out.mkdir()
     rng = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_csv_with_units_and_versions(bench: Bench, folder: Path, tmp_path: Path) -> None:
-    """A row an image and reward, in the order of names; the score is that of the file as it is."""
+    """There is a row for each image and reward, in the order of names, with the score of the file as it is."""
     words = ["score", "--images", folder, "--prompts", tmp_path / "p.txt"]
     ran = bench(*words, "--rewards", "jpeg_incompressibility,shapes-colour", "--device", "cpu")
     assert ran.code == 0, ran.err
@@ -51,7 +51,7 @@ def test_csv_with_units_and_versions(bench: Bench, folder: Path, tmp_path: Path)
 
 
 def test_an_ensemble_is_normalised_on_the_images_given(bench: Bench, folder: Path, tmp_path: Path) -> None:
-    """Its mean is 0 whatever the weights; z of the one plus half of z of the other; the statistics are printed."""
+    """A mix's score is z of the one reward plus half of z of the other, of mean 0. The statistics are printed."""
     words = ["score", "--images", folder, "--prompts", tmp_path / "p.txt", "--rewards"]
     ran = bench(*words, "shapes-colour=0.5,jpeg_incompressibility=1,jpeg_compressibility")
     assert ran.code == 0, ran.err
@@ -68,7 +68,7 @@ def test_an_ensemble_is_normalised_on_the_images_given(bench: Bench, folder: Pat
 
 
 def test_what_cannot_be_scored_is_said_before_anything_is_loaded(bench: Bench, folder: Path, tmp_path: Path) -> None:
-    """Counts that differ, no images, an unknown reward, weights that are not here."""
+    """Refuses counts that differ, a folder without images, an unknown reward, and weights that are not here."""
     words = ["score", "--images", folder, "--prompts"]
     (tmp_path / "two.txt").write_text("a\nb\n")
     ran = bench(*words, tmp_path / "two.txt", "--rewards", "jpeg_compressibility")

@@ -85,7 +85,7 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
 def test_a_run_of_an_earlier_version_is_listed_and_not_gone_on_with(
     bench: Bench, tiny_sd: Path, tmp_path: Path
 ) -> None:
-    """Its run.json holds no schema, and leaves out settings that had their default."""
+    """The run.json of an earlier version has no schema, and leaves out settings at their default."""
     out = tmp_path / "bench-store" / "runs" / "old"
     out.mkdir(parents=True)
     config = {"method": "ddpo", "model": str(tiny_sd), "reward": "jpeg_compressibility", "samples": 2, "seed": 0}

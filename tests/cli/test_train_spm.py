@@ -16,7 +16,7 @@ from tests.pairs.pair_folders import rows, write_parquet
 
 @pytest.mark.slow
 def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_path: Path) -> None:
-    """2 steps: the added layers have moved from 0 and 1, the record's hash holds, and the comparison is printed."""
+    """After 2 steps the added layers have moved from 0 and 1, the record's hash holds, the comparison is printed."""
     out = tmp_path / "spm"
     ran = bench("train-spm", "--out", out, "--pairs", 40, "--steps", 2, "--batch", 4, "--held-out", 10, "--seed", 3)
     assert ran.code == 0, ran.err
@@ -31,7 +31,7 @@ def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_
 
 @pytest.mark.slow
 def test_any_set_of_pairs_can_be_learned_from(bench: Bench, tmp_path: Path) -> None:
-    """6 pairs in a file, one with a broken picture: refused, or skipped and said. The record names the set."""
+    """One of 6 pairs has a broken picture: the command refuses it, or skips it and says so. The record names it."""
     made = [{**row, "caption": "red circle"} for row in rows(6)]
     made[2]["winner"] = b"no picture"
     path, out = write_parquet(tmp_path / "mine.parquet", made), tmp_path / "spm"

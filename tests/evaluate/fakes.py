@@ -16,13 +16,13 @@ PROMPTS = PromptSet("fake", ("a cat", "a dog", "a cat"), "made here", "none")
 
 
 def picture(sample: Sample, noise: Noise) -> np.ndarray:
-    """uint8 [8, 8, 3], a function of the sample and the seed."""
+    """Returns a picture uint8 [8, 8, 3] that depends on the sample and the seed alone."""
     rng = np.random.default_rng(noise.integer(2**31, *sample))
     return rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
 
 class Generator:
-    """Draws pictures, and remembers which and how many at a time; ``opened`` counts the loads."""
+    """Draws pictures and records which ones, and how many at a time; ``opened`` counts the loads."""
 
     def __init__(self, threads: int = 1) -> None:
         self.threads, self.opened, self.chunks = threads, 0, list[list[Sample]]()
@@ -44,7 +44,7 @@ class Generator:
 
 
 class Mean(Reward):
-    """The mean of the pixels; counts how often it was loaded and what it was shown."""
+    """Scores the mean of the pixels; counts how often it was loaded and what it was shown."""
 
     name, version, unit, range, differentiable, weights = "mean", "1", "grey levels", (0.0, 255.0), False, "none"
     loads = 0

@@ -14,7 +14,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def lora(unet_folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """A and B of every attention's q, k, v and out, by layer."""
+    """Returns A and B of the q, k, v and out projections of every attention, by layer."""
     state = load_file(unet_folder / WEIGHTS)
     generator = torch.Generator().manual_seed(5)
     found = {}
@@ -28,7 +28,7 @@ def lora(unet_folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 
 
 def merged(base: Path, folder: Path, scale: float) -> Path:
-    """The pipeline with W + scale B A in the UNet, and a VAE of its own making."""
+    """Returns the pipeline with W + scale B A in the UNet, and with another VAE."""
     shutil.copytree(base, folder)
     state = load_file(base / "unet" / WEIGHTS)
     for layer, (a, b) in lora(base / "unet").items():
@@ -38,7 +38,7 @@ def merged(base: Path, folder: Path, scale: float) -> Path:
 
 
 def write_lora(base: Path, folder: Path, form: str, prefix: str = "unet.") -> Path:
-    """A folder with a LoRA file in one of the ways of naming its tensors; alpha is the rank but for ``peft``."""
+    """Writes a folder with a LoRA file in one of the known layouts; alpha is the rank, except with ``peft``."""
     folder.mkdir(parents=True)
     state, file = {}, folder / "pytorch_lora_weights.safetensors"
     for layer, (a, b) in lora(base / "unet").items():
@@ -61,7 +61,7 @@ def write_lora(base: Path, folder: Path, form: str, prefix: str = "unet.") -> Pa
 
 
 def cached(cache: Path, repo: str, files: Path) -> None:
-    """Puts a folder's files into a Hugging Face cache as that repository's."""
+    """Puts the files of a folder into a Hugging Face cache, as those of that repository."""
     root = cache / f"models--{repo.replace('/', '--')}"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text("0" * 40)

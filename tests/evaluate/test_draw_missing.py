@@ -22,7 +22,7 @@ ITEMS = [Sample("a cat", 0, i) for i in range(8)]
 
 
 class Bar:
-    """A stand-in that is interrupted at its first step, as by Ctrl-C."""
+    """Is interrupted at its first step, as by Ctrl-C."""
 
     def __init__(self) -> None:
         self.interrupted = Event()
@@ -62,7 +62,7 @@ def test_an_interruption_waits_for_what_is_being_written(
 
 
 class Quiet:
-    """A bar that counts."""
+    """Counts the steps of a progress bar."""
 
     steps = 0
 

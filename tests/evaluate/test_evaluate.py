@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def write_run(store: Path, model: str, name: str = "ddpo-1", seed: int = 1, sampler: Any = None) -> Path:
-    """A finished run, without training: an adapter with some weights."""
+    """Writes a finished run without training: an adapter with some weights."""
     folder = store / "runs" / name
     folder.mkdir(parents=True)
     backbone = backbones.load(model, "cpu")
@@ -56,7 +56,7 @@ def run(model: str, store: Path, adapters: list[str], **options: Any) -> EvalRes
 def test_from_weights_to_a_report_and_then_for_nothing(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two rows of six images of two steps; the second time nothing is computed, and the log says so."""
+    """Evaluates two rows of six images. The second time nothing is computed, and the log says so."""
     write_run(tmp_path, model)
     said: list[str] = []
     first = run(model, tmp_path, ["ddpo-1"], log=said.append)

@@ -29,7 +29,7 @@ def run(made: Generator, store: Path, **options: Any) -> list[Generation]:
 
 
 def times(store: Path) -> dict[str, int]:
-    """When each image was written."""
+    """Returns the time at which each image was written."""
     return {path.name: path.stat().st_mtime_ns for path in store.rglob("*.webp")}
 
 

@@ -1,4 +1,4 @@
-"""Pairs that a base model's images and a reward make: who meets whom, who wins, and that nothing is made twice."""
+"""Pairs made of a base model's images and a reward: which images meet, which wins, and nothing is made twice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make(store: Path, images: int = 3, **options: Any) -> Path:
 
 
 def test_who_meets_whom() -> None:
-    """Of 4: 0-1, 1-2, 2-3, 3-0; of 2 once: 0-1. Each image of K > 2 is in two pairs."""
+    """Four images form the pairs 0-1, 1-2, 2-3, 3-0, and two images one pair. Each image of K > 2 is in two pairs."""
     assert list(paired_indices(4)) == [(0, 1), (1, 2), (2, 3), (3, 0)] and list(paired_indices(2)) == [(0, 1)]
 
 
@@ -77,7 +77,7 @@ def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000])
 def test_a_damaged_record_is_made_again(tmp_path: Path, content: str) -> None:
-    """The store's folder is named by what the pairs are; a folder of the user's own is not touched."""
+    """The folder in the store is named by the key of the pairs; a folder of the user's own is not touched."""
     folder, own = make(tmp_path), make(tmp_path, out=tmp_path / "own")
     before = (folder / "pairs.parquet").read_bytes(), json.loads((folder / "record.json").read_text())
     for place in (folder, own):
@@ -98,7 +98,7 @@ def test_other_settings_are_other_pairs(tmp_path: Path) -> None:
 
 
 def test_ties_make_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reward of one value: 6 meetings, 6 ties, and a set with nothing in it, which is refused."""
+    """A constant reward ties all 6 comparisons, so the set is empty, which is refused."""
     kind = lookup.get("shapes-colour")
     monkeypatch.setattr(kind, "score", lambda self, images, prompts: torch.ones(len(images)))
     folder = make(tmp_path)
@@ -108,7 +108,7 @@ def test_ties_make_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_nothing_of_a_users_is_overwritten(tmp_path: Path) -> None:
-    """A folder with a file in it, and one that holds other pairs."""
+    """Refuses a folder with a file in it, and one that holds other pairs."""
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "pairs.parquet").write_bytes(b"mine")
@@ -124,14 +124,14 @@ def test_nothing_of_a_users_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_the_images_are_not_those_of_an_evaluation(tmp_path: Path) -> None:
-    """Their seed is none that evaluations use by default (0), and so are the pictures."""
+    """Made pairs have a seed that evaluations do not use by default (0), so their pictures are others."""
     made, judged = open_pairs(str(make(tmp_path))), open_pairs(str(make(tmp_path, seeds=(0,))))
     assert pair_maker.SEED != 0
     assert not np.array_equal(np.asarray(made[0].winner), np.asarray(judged[0].winner))
 
 
 def test_a_reference_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """made:FILE:REWARD:IMAGES; twice is one set with one hash."""
+    """``made:FILE:REWARD:IMAGES`` given twice is one set with one hash."""
     monkeypatch.setattr("benchbench.evaluate.make_pairs.SamplerConfig", lambda: SAMPLER)
     file = tmp_path / "mine.txt"
     file.write_text("red circle\n")

@@ -31,7 +31,7 @@ def picture(number: int) -> Image.Image:
 
 
 class Doubled(PreparedReward):
-    """Twice the grey level; notes which threads prepared."""
+    """Scores twice the grey level, and records which threads prepared the images."""
 
     name, version, unit, range, differentiable, weights = "doubled", "1", "grey levels", (0.0, 510.0), False, "none"
 
@@ -53,7 +53,7 @@ class Doubled(PreparedReward):
 @pytest.mark.parametrize("kind", [Mean, Doubled])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_batches_come_whole_and_in_order(kind: type, device: str) -> None:
-    """With one thread, and with the several that there are for a GPU, where later images are read first."""
+    """Uses one thread, and several as on a GPU, where later images may be read first."""
 
     def read(number: int) -> Image.Image:
         time.sleep(0.002 * (number % 3 == 0))
@@ -80,7 +80,7 @@ def test_no_more_than_a_few_batches_are_ahead() -> None:
 
 
 def test_the_next_batch_is_read_while_one_is_scored() -> None:
-    """This waits for images that are read only because reading goes on by itself."""
+    """Waits for images that are read only because reading goes on by itself."""
     read: dict[int, threading.Event] = {n: threading.Event() for n in range(30)}
 
     def one(number: int) -> Image.Image:
@@ -131,7 +131,7 @@ def test_prepared_alone_and_in_threads_the_scores_are_the_same_to_the_bit(name: 
 
 
 def test_a_folder_is_scored_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of several modes in batches of four against the reward asked once for all of them."""
+    """Compares files of several modes, scored in batches of four, with one call for all of them."""
     monkeypatch.setattr(score_folder, "BATCH", 4)
     paths = [tmp_path / f"{i}.png" for i in range(10)]
     for i, path in enumerate(paths):

@@ -38,7 +38,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(base: Path) -> Path:
-    """W + B A as a whole pipeline: what a LoRA file with alpha = rank must give."""
+    """Writes the pipeline with W + B A, which a LoRA file with alpha = rank must equal."""
     return merged(base, base.parent / "tuned", 1.0)
 
 
@@ -48,7 +48,7 @@ def images(folder: Path) -> np.ndarray:
 
 
 def drawn(model: Path, reference: str | Path, store: Path) -> np.ndarray:
-    """By the way that `bench eval` goes."""
+    """Generates as `bench eval` does."""
     one = find_adapter(store, reference)
     check_model([one], str(model), "", lambda _: None)
     evaluated = LazyModel(str(model), SAMPLER, "cpu", "fp32", lambda _: None).with_adapter("row", one)
@@ -71,7 +71,7 @@ def test_a_unet_in_a_subfolder_and_at_the_root(base: Path, tuned: Path, tmp_path
 
 
 def test_a_unet_in_half_precision_alone(base: Path, tuned: Path, tmp_path: Path) -> None:
-    """Diffusion-KTO's is saved so: with and without the variant's name in the file's."""
+    """Diffusion-KTO's checkpoint is saved so: with and without the variant's name in the file name."""
     state = {name: tensor.half() for name, tensor in load_file(tuned / "unet" / WEIGHTS).items()}
     rounded = merged(base, tmp_path / "rounded", 1.0)
     floats = {name: tensor.float() for name, tensor in state.items()}
@@ -85,7 +85,7 @@ def test_a_unet_in_half_precision_alone(base: Path, tuned: Path, tmp_path: Path)
 
 
 def test_a_merged_pipeline_is_all_its_own(base: Path, tuned: Path, tmp_path: Path) -> None:
-    """Also its VAE and text encoder, which may differ from the base's."""
+    """The pipeline's VAE and text encoder are used too, which may differ from the base's."""
     other = write_tiny_sd(tmp_path / "other", seed=1)
     for folder in (tuned, other):
         assert find_adapter(tmp_path, folder).weights.kind == "pipeline"
@@ -106,13 +106,13 @@ def test_a_lora_file_by_any_naming(form: str, prefix: str, base: Path, tuned: Pa
 
 
 def test_the_alpha_of_peft_is_read(base: Path, tmp_path: Path) -> None:
-    """adapter_config.json says alpha 3 of rank 2: W + 1.5 B A."""
+    """adapter_config.json says alpha 3 and rank 2, so the weights are W + 1.5 B A."""
     folder = write_lora(base, tmp_path / "lora", "peft")
     assert same(drawn(base, folder, tmp_path), images(merged(base, tmp_path / "whole", ALPHA / RANK)))
 
 
 def test_several_lora_files(base: Path, tmp_path: Path) -> None:
-    """The one for diffusers is taken beside a copy for other programs; of two alike the user names one."""
+    """The file for diffusers is taken before a copy for other programs; of two equal ones the user names one."""
     folder = write_lora(base, tmp_path / "lora", "diffusers")
     raw = (folder / "pytorch_lora_weights.safetensors").read_bytes()
     (folder / "pytorch_lora_weights.safetensors").unlink()
@@ -135,7 +135,7 @@ def test_a_text_encoder_in_a_lora_is_not_dropped_in_silence(base: Path, tmp_path
 
 
 def test_another_architecture(base: Path, tmp_path: Path) -> None:
-    """Known from config.json before a weight is read; three lines that name what differs."""
+    """config.json tells before a weight is read; the error's three lines name what differs."""
     wide = write_tiny_sd(tmp_path / "wide", cross_dim=32)
     xl = write_tiny_sdxl(tmp_path / "xl")
     for reference in (wide / "unet", wide, xl / "unet"):
@@ -145,7 +145,7 @@ def test_another_architecture(base: Path, tmp_path: Path) -> None:
 
 
 def test_weights_that_do_not_fill_the_network(base: Path, tuned: Path, tmp_path: Path) -> None:
-    """A missing tensor would be random numbers: refused, as is one that has no place."""
+    """A missing tensor would stay random, so it is refused, and so is one that has no place in the network."""
     state = load_file(tuned / "unet" / WEIGHTS)
     for change in ({"conv_in.weight": None}, {"stray.weight": torch.zeros(2)}):
         folder = tmp_path / next(iter(change))
@@ -208,7 +208,7 @@ def test_every_released_checkpoint_is_of_a_known_base() -> None:
 
 
 def test_sdxl_in_a_table_with_a_lora_and_a_unet(tmp_path: Path) -> None:
-    """A whole evaluation: base, LoRA and UNet differ, and a second time nothing is made."""
+    """In a whole evaluation base, LoRA and UNet differ, and a second one makes nothing."""
     xl = write_tiny_sdxl(tmp_path / "xl")
     whole = merged(xl, tmp_path / "whole", 1.0)
     write_lora(xl, tmp_path / "lora", "diffusers")

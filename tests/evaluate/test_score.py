@@ -112,7 +112,7 @@ def test_a_damaged_image_is_never_scored(tmp_path: Path) -> None:
 
 
 def test_out_of_memory_halves_the_batch_and_changes_no_score(tmp_path: Path) -> None:
-    """Six images, four at a time, where one fits: each is scored once, and as without parts."""
+    """Six images are scored four at a time where memory holds one: each is scored once, with the same score."""
 
     class Small(Mean):
         name = "small"

@@ -22,14 +22,14 @@ LEFT_ALONE = (
 
 
 def picture(grey: int, size: tuple[int, int] = (8, 8), kind: str = "PNG") -> bytes:
-    """The bytes of a picture of that grey."""
+    """Returns the bytes of a picture of one grey."""
     data = io.BytesIO()
     Image.new("RGB", size, (grey, grey, grey)).save(data, kind)
     return data.getvalue()
 
 
 def grey(image: Image.Image) -> int:
-    """The grey of a picture's middle."""
+    """Returns the grey at the middle of a picture."""
     found = image.getpixel((image.width // 2, image.height // 2))
     assert isinstance(found, tuple) and image.mode == "RGB"
     return int(found[0])
@@ -64,6 +64,6 @@ def opened(*paths: Path, nodup: bool = False, skip_bad: bool = True, ties: bool 
 
 
 def read(pairs: PairFiles) -> list[tuple[str, int, int]]:
-    """Every pair's caption and greys."""
+    """Returns the caption and greys of every pair."""
     raws = [pairs[i] for i in range(len(pairs))]
     return [(raw.caption, grey(raw.winner), grey(raw.loser)) for raw in raws]

@@ -18,7 +18,7 @@ EXPECTED = [(f"caption {i}", 2 * i, 2 * i + 1) for i in range(7)]
 
 
 def write_pictures(folder: Path, count: int) -> list[dict[str, str]]:
-    """Pictures as files, and rows that name them."""
+    """Writes pictures as files, and returns rows that name them."""
     (folder / "img").mkdir(parents=True)
     made = []
     for i, row in enumerate(rows(count)):
@@ -35,7 +35,7 @@ def write_jsonl(path: Path, of: list[dict[str, str]]) -> Path:
 
 
 def test_every_format_of_ours_reads_the_same(tmp_path: Path) -> None:
-    """Bytes in parquet (row groups of 3), paths in parquet, paths in JSONL, two files that are one set."""
+    """Writes bytes in parquet (row groups of 3), paths in parquet, paths in JSONL, and two files that are one set."""
     named = write_pictures(tmp_path, 7)
     own = write_parquet(tmp_path / "bytes.parquet", rows(7))
     paths = write_parquet(tmp_path / "paths.parquet", named)
@@ -66,7 +66,7 @@ def test_pickapic_as_it_is(tmp_path: Path, version: str) -> None:
 
 
 def test_rows_that_nobody_judged_are_left_out(tmp_path: Path) -> None:
-    """has_label false; labels that are neither a choice nor a tie: (1, 1), (0, 0), (.3, .7)."""
+    """Rows with has_label false, and labels that are neither a choice nor a tie: (1, 1), (0, 0), (.3, .7)."""
     labels = [(1.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.3, 0.7)]
     path = write_pickapic(tmp_path / "a.parquet", labels, has_label=[True, False, True, True, True])
     assert opened(path).counts == {"rows": 5, "ties": 0, "unlabelled": 4, "duplicates": 0}
@@ -101,7 +101,7 @@ def test_one_pair_a_caption(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "img/../../secret.png", "link.png", "a\0b"])
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_a_picture_outside_the_folder_is_refused(tmp_path: Path, name: str, ending: str) -> None:
-    """Also through a symbolic link, and whatever is said about bad rows."""
+    """A path that leaves the folder is refused, also through a symbolic link and with any choice for bad rows."""
     (tmp_path / "secret.png").write_bytes(picture(9))
     folder = tmp_path / "set"
     named = write_pictures(folder, 2)
@@ -163,7 +163,7 @@ def test_missing_columns_and_damaged_files_are_refused_at_once(tmp_path: Path) -
 
 
 def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
-    """Same bytes elsewhere: same hash; another picture behind the same path: another. Remembered hashes follow."""
+    """Equal bytes in another place have the same hash; another picture behind one path has another, cached or not."""
     named = write_pictures(tmp_path / "a", 3)
     write_pictures(tmp_path / "b", 3)
     first, second = (write_jsonl(tmp_path / x / "pairs.jsonl", named) for x in "ab")
@@ -178,7 +178,7 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
 
 
 def test_what_a_reference_may_be(tmp_path: Path) -> None:
-    """A file, a folder, a pattern; never two splits or two formats at once; a wrong name gets the nearest."""
+    """Opens a file, a folder or a pattern, never two splits or formats at once; a wrong name gets the nearest one."""
     for split in ("train", "validation"):
         for n in range(2):
             write_pickapic(tmp_path / "data" / f"{split}-0000{n}-of-00002.parquet", [(1.0, 0.0)])
@@ -196,7 +196,7 @@ def test_what_a_reference_may_be(tmp_path: Path) -> None:
 
 
 def test_little_is_read_for_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """200 rows in groups of 2: opening reads no picture, and one row reads the group that it is in and no other."""
+    """Opening 200 rows in groups of 2 reads no picture; reading a row reads its own group and no other."""
     path = write_pickapic(tmp_path / "a.parquet", [(1.0, 0.0)] * 200)
     read_groups, scanned = [], []
     group, batches = pq.ParquetFile.read_row_group, pq.ParquetFile.iter_batches

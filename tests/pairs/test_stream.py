@@ -18,7 +18,7 @@ from tests.pairs.pair_folders import opened, rows, write_parquet
 
 
 class Few:
-    """Pairs in memory: a picture whose left half is dark, and its negative; some rows are bad."""
+    """Holds pairs in memory: a picture whose left half is dark, and its negative; some rows are bad."""
 
     name, hash = "few", "0" * 64
 
@@ -160,7 +160,7 @@ def test_bad_rows_are_replaced_and_told_once_they_were_drawn() -> None:
 
 
 def test_a_bad_row_stops_where_it_should() -> None:
-    """At the batch that holds it, not at the one that decodes it ahead."""
+    """A bad row fails at the batch that holds it, not at the one that decodes it ahead."""
     probe = stream(Few(10))
     third = probe.row(2)
     strict = stream(Few(10, frozenset({third}), skip_bad=False))

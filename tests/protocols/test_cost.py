@@ -43,7 +43,7 @@ def test_the_price_is_that_of_the_iterations() -> None:
 
 
 def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
-    """The process finds no model: its exit code, its words and its log arrive here, and nothing else runs."""
+    """The process finds no model. Its exit code, its words and its log arrive here, and nothing else runs."""
     config = load("d3po", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_copy(update={"model": "no/model"})
     with pytest.raises(MissingError, match="the training whose cost is measured failed") as error:
         cost._train_in_new_process(config, "cpu", tmp_path)

@@ -42,7 +42,7 @@ def schedule() -> Schedule:
 
 
 class ToyPolicy(Policy):
-    """Knows no text."""
+    """Conditions on no text."""
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         return Cond(torch.zeros(len(prompts), 1, 1), torch.zeros(1, 1, 1))

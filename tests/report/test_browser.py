@@ -24,7 +24,7 @@ QUIET = ["--disable-background-networking", "--disable-component-update", "--dis
 
 
 class Seen(NamedTuple):
-    """An open page, and what it asked for and complained of; ``requests`` leaves out the page itself and data URIs."""
+    """Holds an open page with its requests and errors; ``requests`` leaves out the page itself and data URIs."""
 
     page: Any
     requests: list[str]

@@ -33,7 +33,7 @@ TIMES = {"seconds", "images_per_second"}  # of metrics: all else is the same how
 
 
 def start(store: Path) -> subprocess.Popen[bytes]:
-    """In a process group of its own, which its children are in too."""
+    """Starts the command in a process group of its own, with its children."""
     return subprocess.Popen(
         [sys.executable, "-c", SMALL, str(store)],
         stdout=subprocess.DEVNULL,
@@ -43,14 +43,14 @@ def start(store: Path) -> subprocess.Popen[bytes]:
 
 
 def files(store: Path) -> list[Path]:
-    """What a store is for: weights, images and scores."""
+    """Counts the weights, images and scores of a store."""
     return [
         path for kind in ("runs/*/*.safetensors", "images/*/*.webp", "scores/*/*.parquet") for path in store.glob(kind)
     ]
 
 
 def contents(store: Path) -> dict[str, Any]:
-    """All that counts of a store: weights and images by their bytes, metrics and scores by their rows."""
+    """Returns the content of a store: weights and images by their bytes, metrics and scores by their rows."""
     found: dict[str, Any] = {}
     for path in files(store):
         rows = path.suffix == ".parquet"
@@ -67,7 +67,7 @@ def contents(store: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store that an uninterrupted run leaves."""
+    """Returns the store that an uninterrupted run leaves."""
     store = tmp_path_factory.mktemp("whole")
     assert start(store).wait(900) == 0
     return store
