@@ -17,6 +17,7 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="One seed and few columns: minutes, never a result.")] = False,
     train_seeds: Annotated[str, typer.Option(help="Seeds of the trainings, separated by commas.")] = "0,1,2",
     rows: Annotated[str, typer.Option(help="Make only these rows, separated by commas.")] = "",
+    rewards: Annotated[str, typer.Option(help="Make only these rewards' columns, separated by commas.")] = "",
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(metavar="METHOD=ID", help="Evaluate this run or released checkpoint instead of a training."),
@@ -40,6 +41,7 @@ def reproduce(
             quick=quick,
             train_seeds=seeds,
             rows=split_names(rows) or None,
+            rewards=split_names(rewards) or None,
             checkpoints=checkpoints,
             dry_run=dry_run,
             jobs=jobs,

@@ -112,22 +112,24 @@ def make_plan(
     store: Path,
     *,
     rows: Sequence[str] | None = None,
+    rewards: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     quick: bool = False,
     checkpoints: Mapping[str, str] | None = None,
 ) -> Plan:
     """Returns the trainings and measurements of a table on one track. Rows that cannot be made are skipped.
 
-    ``checkpoints`` maps a row or a method to a run, an adapter or a released checkpoint that replaces its trainings.
-    Errors: UsageError (unknown row, no seed), and those of the configuration.
+    ``rewards`` are the columns that are wanted, all by default. ``checkpoints`` maps a row or a method to a run, an
+    adapter or a released checkpoint that replaces its trainings.
+    Errors: UsageError (unknown row or column, no seed), and those of the configuration.
     """
     checkpoints = checkpoints or {}
-    _check_words(spec, rows or (), checkpoints)
+    _check_words(spec, track, rows or (), rewards or (), checkpoints)
     wanted = rows or (track.quick_rows if quick else ())
     included = tuple(row for row in spec.rows if not wanted or row in wanted or spec.rows[row].method is None)
     shared = _columns_share_trainings(spec, track)
     columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
-    rewards = tuple(columns if quick else track.rewards)
+    rewards = tuple(dict.fromkeys(rewards or (columns if quick else track.rewards)))
     used_seeds = tuple(seeds[:1] if quick else seeds)
     if not used_seeds:
         raise UsageError("no training seed", "--train-seeds is empty", "give at least one, as --train-seeds 0")
@@ -156,11 +158,16 @@ def make_plan(
     return Plan(spec, name, track, included, rewards, used_seeds, quick, *parts)
 
 
-def _check_words(spec: Spec, rows: Sequence[str], checkpoints: Mapping[str, str]) -> None:
-    """Errors: UsageError for a name that is no row of the table, or neither a row nor a method of it."""
+def _check_words(
+    spec: Spec, track: Track, rows: Sequence[str], rewards: Sequence[str], checkpoints: Mapping[str, str]
+) -> None:
+    """Errors: UsageError for a name that is no row or column of the table, or neither a row nor a method of it."""
     for row in rows:
         if row not in spec.rows:
             raise registry.unknown(f"row of {spec.id}", row, spec.rows, "leave --rows out for all of them")
+    for reward in rewards:
+        if reward not in track.rewards:
+            raise registry.unknown(f"column of {spec.id}", reward, track.rewards, "leave --rewards out for all of them")
     known = dict.fromkeys([*spec.rows, *(row.method for row in spec.rows.values() if row.method)])
     for word in checkpoints:
         if word not in known:

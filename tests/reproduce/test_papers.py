@@ -55,6 +55,12 @@ def test_the_quick_plan_is_one_reward_and_one_seed(tmp_path: Path) -> None:
 
 def test_chosen_rows_keep_the_base(tmp_path: Path) -> None:
     assert table_2(tmp_path, rows=["tailorpo"]).rows == ("base", "tailorpo")
+    found = spec.load("tailorpo:2")
+    track, wanted = spec.track_of(found, "shapes"), ["shapes-pref"]
+    plan = make_plan(found, "shapes", track, tmp_path, rewards=wanted)
+    assert plan.rewards == ("shapes-pref",) and {m.rewards for m in plan.measurements} == {("shapes-pref",)}
+    with pytest.raises(UsageError, match="no column of tailorpo:2"):
+        make_plan(found, "shapes", track, tmp_path, rewards=["shapes-perf"])
     with pytest.raises(UsageError, match="tailorpo"):
         table_2(tmp_path, rows=["tailrpo"])
 
