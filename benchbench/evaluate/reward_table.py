@@ -118,6 +118,8 @@ def _caption(
     over = f"prompts and up to {seeds} trainings of a row" if seeds > 1 else "prompts"
     fractions = ", of fractions Wilson's for clustered samples" if any(map(_is_fraction, columns)) else ""
     sentences.append(f"In brackets: {level:.0%} interval of the mean over {over}{fractions}")
+    if len(cells) > 1:
+        sentences.append("Bold: the highest mean of a column, which is no verdict")
     if base is not None and len(cells) > 1:
         sentences.append(f"SD: paired difference to {base} in standard deviations of {base} over its images")
         sentences.append(verdicts)

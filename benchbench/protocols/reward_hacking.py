@@ -138,7 +138,8 @@ class RewardHacking(PaperProtocol[HackingSettings]):
             f"Means by training samples (columns) for the trained reward, rewards that it was not trained "
             f"on, and diversity (1 - mean cosine of CLIP features between images of a prompt); "
             f"{settings.images_per_prompt} images a prompt. In brackets: {level:.0%} interval over prompts; SD: paired "
-            f"difference to 0 samples in standard deviations over images there."
+            f"difference to 0 samples in standard deviations over images there. Each run is one training, "
+            f"which its rows describe."
         )
         return Table(
             name=name or self.name,
