@@ -19,6 +19,7 @@ from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.evaluate.rows import check_model
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
+from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
 from benchbench.rewards.mix import Ensemble
@@ -62,6 +63,21 @@ class ProtocolCost:
         )
 
 
+@dataclass(frozen=True)
+class Request(Generic[S]):
+    """What is to be measured, and where: the arguments of ``PaperProtocol.measure``."""
+
+    model: str | LocalModel
+    run: AdapterReference | None
+    prompts: PromptSet
+    reward: str | type[Reward]
+    settings: S
+    store: Path
+    device: str | None
+    dtype: str
+    log: Log
+
+
 class PaperProtocol(ABC, Generic[S]):
     """A protocol of a paper. ``quick`` holds its settings under --quick.
 
@@ -79,7 +95,6 @@ class PaperProtocol(ABC, Generic[S]):
     Settings: ClassVar[type[ProtocolSettings]]
     quick: S
 
-    @abstractmethod
     def measure(
         self,
         model: str | LocalModel,
@@ -97,6 +112,11 @@ class PaperProtocol(ABC, Generic[S]):
 
         ``run`` is None for the base model. Raises UsageError, MissingError, CorruptError, RunError.
         """
+        return self.rows(Request(model, run, prompts, reward, settings, store, device, dtype, log))
+
+    @abstractmethod
+    def rows(self, asked: Request[S]) -> pd.DataFrame:
+        """Returns what ``measure`` returns."""
 
     def precision(self, dtype: str, device: str | None) -> str:
         """Returns the precision to measure in if the user asks for ``dtype``.
@@ -116,7 +136,6 @@ class PaperProtocol(ABC, Generic[S]):
     def cost(self, settings: S, steps: int) -> ProtocolCost:
         """Returns the cost of one row with a sampler of ``steps`` steps if the store is empty."""
 
-    @abstractmethod
     def table(
         self,
         frames: Mapping[str, pd.DataFrame],
@@ -132,6 +151,12 @@ class PaperProtocol(ABC, Generic[S]):
 
         ``about`` (model, prompts, reward) starts the caption; ``published`` values are shown beside ours.
         """
+        sentence = f"{about.rstrip('. ')}. " if about else ""
+        return self.make_table(frames, settings, TableStyle(name or self.name, sentence, published or {}, quick, level))
+
+    @abstractmethod
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: S, style: TableStyle) -> Table:
+        """Returns what ``table`` returns."""
 
 
 @dataclass(frozen=True)
@@ -164,33 +189,23 @@ class Target:
         return f"{self.model} with {self.adapter.label}" if self.adapter else self.model.name
 
 
-def find_target(
-    model: str | LocalModel,
-    run: AdapterReference | None,
-    prompts: PromptSet,
-    reward: str | type[Reward],
-    settings: ProtocolSettings,
-    store: Path,
-    device: str | None,
-    dtype: str,
-    log: Log,
-) -> Target:
-    """Returns the target that these names stand for; loads no weights.
+def find_target(asked: Request[Any]) -> Target:
+    """Returns the target that the names of a request stand for; loads no weights.
 
     Raises UsageError for a mix of rewards, and what looking up rewards, runs, models and devices raises.
     """
-    reward_class = lookup.as_class(reward)
+    reward_class = lookup.as_class(asked.reward)
     if issubclass(reward_class, Ensemble):
         raise UsageError(
             f"{reward_class.name} cannot be measured by this protocol",
             "a mix of rewards has no scale of its own until it is normalised on a table's first row",
             "measure each of its rewards by itself",
         )
-    adapter = find_adapter(store, run) if run is not None else None
-    model = models.find(model)
+    adapter = find_adapter(asked.store, asked.run) if asked.run is not None else None
+    model = models.find(asked.model)
     if adapter:
-        check_model([adapter], model, model.own_hash, log)
+        check_model([adapter], model, model.own_hash, asked.log)
     trained_with = adapter.settings.get("sampler", {}) if adapter else {}
-    sampler = settings.sampler or SamplerConfig.model_validate(trained_with)
-    device, dtype = device_and_dtype(device, dtype)
-    return Target(model, model.own_hash, adapter, sampler, device, dtype, prompts, reward_class)
+    sampler = asked.settings.sampler or SamplerConfig.model_validate(trained_with)
+    device, dtype = device_and_dtype(asked.device, asked.dtype)
+    return Target(model, model.own_hash, adapter, sampler, device, dtype, asked.prompts, reward_class)

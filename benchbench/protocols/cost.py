@@ -28,25 +28,21 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from benchbench import config as configs
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import device_and_dtype
-from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.hub import models
-from benchbench.hub.models import LocalModel
-from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings
-from benchbench.protocols.step_table import first_sentence
+from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request
+from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
-from benchbench.runtime.files import Log, write_atomic
+from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.job_process import run_job
 from benchbench.runtime.jobs import Job, LocalBackend, run
 from benchbench.runtime.provenance import device_name, packages, record
 from benchbench.stats import intervals
-from benchbench.stats.intervals import LEVEL
 from benchbench.store.measurements import MeasurementStore
 from benchbench.store.metrics import read_metrics
-from benchbench.store.runs import AdapterReference
 from benchbench.train.cost_estimate import rollout_cost
 from benchbench.train.loop import train
-from benchbench.types import PromptSet, Reward
+from benchbench.types import PromptSet
 
 MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
 UNGUIDED = {"unet_evals": "plain_evals", "unet_grads": "plain_grads"}  # the same counts of evaluations without guidance
@@ -82,41 +78,31 @@ class TrainingCost(PaperProtocol[CostSettings]):
     Settings = CostSettings
     quick = CostSettings(iterations=2)
 
-    def measure(
-        self,
-        model: str | LocalModel,
-        run: AdapterReference | None,
-        prompts: PromptSet,
-        reward: str | type[Reward],
-        settings: CostSettings,
-        *,
-        store: Path,
-        device: str | None = None,
-        dtype: str = "auto",
-        log: Log = print,
-    ) -> pd.DataFrame:
+    def rows(self, asked: Request[CostSettings]) -> pd.DataFrame:
         """Returns a row per iteration: images, optimizer steps, MEASURED, and peak_gib of the whole process.
 
         Raises UsageError if a run is named, since the cost is that of a method, and what training raises.
         """
-        if run is not None:
+        settings, reward = asked.settings, asked.reward
+        if asked.run is not None:
             raise UsageError("the cost of a run cannot be measured", "it was trained already", "see its done.json")
-        picked_device, model = device_and_dtype(device, "auto")[0], models.find(model)
+        picked_device, model = device_and_dtype(asked.device, "auto")[0], models.find(asked.model)
         reward_name = reward if isinstance(reward, str) else reward.name
-        run_config = self._config(model.name, prompts, reward_name, settings, dtype)
+        run_config = self._config(model.name, asked.prompts, reward_name, settings, asked.dtype)
         machine = {"device": device_name(picked_device), "packages": packages()}
         weights = {model.name: model.own_hash}
         key = {"schema": self.schema, "config": run_config.model_dump(mode="json"), "weights": weights, **machine}
-        measurements = MeasurementStore(store, self.name, key)
-        log(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
+        measurements = MeasurementStore(asked.store, self.name, key)
+        asked.log(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def prepare() -> Any:
-            return lambda start, stop: _train_in_new_process(run_config, picked_device, store)
+            return lambda start, stop: _train_in_new_process(run_config, picked_device, asked.store)
 
         def measured_on() -> Mapping[str, Any]:
             return record({"protocol": self.name, **key}, weights, picked_device)
 
-        return measurements.collect(1, 1, prepare, measured_on, f"cost of {settings.method}", "trainings", log)
+        title = f"cost of {settings.method}"
+        return measurements.collect(1, 1, prepare, measured_on, title, "trainings", asked.log)
 
     def precision(self, dtype: str, device: str | None) -> str:
         """Returns ``dtype`` itself: ``auto`` leaves the choice to each method's training."""
@@ -151,45 +137,35 @@ class TrainingCost(PaperProtocol[CostSettings]):
         )
         return ProtocolCost(evals, grads, 0, calls, run_config.train.finetune)
 
-    def table(
-        self,
-        frames: Mapping[str, pd.DataFrame],
-        settings: CostSettings,
-        about: str = "",
-        *,
-        name: str | None = None,
-        published: PublishedValues | None = None,
-        quick: bool = False,
-        level: float = LEVEL,
-    ) -> Table:
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: CostSettings, style: TableStyle) -> Table:
         """Returns a row per method: seconds and evaluations per image and per optimizer step, and peak memory."""
         cells: dict[str, dict[str, Cell]] = {}
         for row, frame in frames.items():
             row_cells = {
                 key: make_cell(
-                    intervals.mean(frame.assign(prompt_index=frame.iteration, score=frame[a] / frame[b]), level)
+                    intervals.mean(frame.assign(prompt_index=frame.iteration, score=frame[a] / frame[b]), style.level)
                 )
                 for key, (a, b) in RATIOS.items()
             }
             row_cells["peak GiB"] = Cell(value=float(frame.peak_gib.max()))
             cells[row] = {
-                key: cell.model_copy(update={"published": (published or {}).get((row, key))})
+                key: cell.model_copy(update={"published": style.published.get((row, key))})
                 for key, cell in row_cells.items()
             }
         devices = ", ".join(sorted({str(device) for frame in frames.values() for device in frame.device}))
         caption = (
-            f"{first_sentence(about)}Means over {settings.iterations} training iterations after the first, on "
+            f"{style.about}Means over {settings.iterations} training iterations after the first, on "
             f"{devices}; UNet: guided evaluations, one without guidance is half of one. Times hold for this machine "
-            f"and for what else it was doing. In brackets: {level:.0%} interval over iterations."
+            f"and for what else it was doing. In brackets: {style.level:.0%} interval over iterations."
         )
         return Table(
-            name=name or self.name,
+            name=style.name,
             title=self.title,
             caption=caption,
             rows=tuple(frames),
             columns=tuple(Column(key=key) for key in [*RATIOS, "peak GiB"]),
             cells=cells,
-            quick=quick,
+            quick=style.quick,
             ranked=False,
         )
 

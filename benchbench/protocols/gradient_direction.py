@@ -50,14 +50,12 @@ from benchbench.api import Method
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy
 from benchbench.errors import UsageError
-from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.noise import Sample
 from benchbench.protocols.base import ProtocolCost, Target
 from benchbench.protocols.states import Probe, StateProtocol, StateSettings, identity
-from benchbench.protocols.step_table import ValueRow, first_sentence, step_table
+from benchbench.protocols.step_table import TableStyle, ValueRow, step_table
 from benchbench.report.table import Table
 from benchbench.runtime.memory import Splitter, recompute_activations
-from benchbench.stats.intervals import LEVEL
 from benchbench.types import StepPairs
 
 STEP = 1e-3  # |h g| / |theta|; central differences err by its square, and float32 rounds 1e4 times finer
@@ -144,17 +142,7 @@ class GradientDirection(StateProtocol[DirectionSettings]):
         gradient = "full" if settings.parameters == "all" else "lora"
         return ProtocolCost(n * evals, n * pairs * inputs, n * calls, n * calls, gradient)
 
-    def table(
-        self,
-        frames: Mapping[str, pd.DataFrame],
-        settings: DirectionSettings,
-        about: str = "",
-        *,
-        name: str | None = None,
-        published: PublishedValues | None = None,
-        quick: bool = False,
-        level: float = LEVEL,
-    ) -> Table:
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: DirectionSettings, style: TableStyle) -> Table:
         """Returns the table with rows ``d3po`` (the cosine), ``d3po: share positive`` and the module's other values."""
         value_rows = [
             ValueRow("cosine"),
@@ -166,7 +154,7 @@ class GradientDirection(StateProtocol[DirectionSettings]):
             ValueRow("distance", "distance of inputs"),
         ]
         caption = (
-            f"{first_sentence(about)}"
+            f"{style.about}"
             f"Mean cosine between what a gradient step on one pair's loss does to the denoising mean at "
             f"the preferred sample's input and the direction from the dispreferred to the preferred sample, up to "
             f"{settings.states} pairs a step, {'LoRA' if settings.parameters == 'lora' else 'all'} parameters; share "
@@ -176,12 +164,9 @@ class GradientDirection(StateProtocol[DirectionSettings]):
         return step_table(
             {row: frame.assign(positive=(frame.cosine > 0).astype(float)) for row, frame in frames.items()},
             value_rows,
-            name=name or self.name,
             title=self.title,
             caption=caption,
-            published=published,
-            quick=quick,
-            level=level,
+            style=style,
         )
 
 

@@ -18,13 +18,11 @@ import torch
 from pydantic import Field
 
 from benchbench.diffusion.guidance import guide, look_ahead
-from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.noise import Sample
 from benchbench.protocols.base import ProtocolCost, Target
 from benchbench.protocols.states import Probe, StateProtocol, StateSettings, identity, need_differentiable, walk
-from benchbench.protocols.step_table import ValueRow, first_sentence, step_table
+from benchbench.protocols.step_table import TableStyle, ValueRow, step_table
 from benchbench.report.table import Table
-from benchbench.stats.intervals import LEVEL
 
 
 class GuidanceSettings(StateSettings):
@@ -79,17 +77,7 @@ class GuidanceRatio(StateProtocol[GuidanceSettings]):
         calls = n * 4 * len(ks)
         return ProtocolCost(n * (walked + 2 * noisy), n * noisy, calls, calls, "latents")
 
-    def table(
-        self,
-        frames: Mapping[str, pd.DataFrame],
-        settings: GuidanceSettings,
-        about: str = "",
-        *,
-        name: str | None = None,
-        published: PublishedValues | None = None,
-        quick: bool = False,
-        level: float = LEVEL,
-    ) -> Table:
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: GuidanceSettings, style: TableStyle) -> Table:
         """Returns the table with rows ``base: x+``, ``base: x-`` (shares) and ``base: push / sigma`` for each model."""
         value_rows = [
             ValueRow("up", "x+", share=True),
@@ -97,7 +85,7 @@ class GuidanceRatio(StateProtocol[GuidanceSettings]):
             ValueRow("push", "push / sigma"),
         ]
         caption = (
-            f"{first_sentence(about)}"
+            f"{style.about}"
             f"Share of {settings.states} noisy samples of step t whose step-wise reward rose along the "
             f"gradient (x+) and fell against it (x-), eta {settings.eta:g}, delta {settings.delta:g}; push: mean of "
             f"rms(x+ - x) / sigma."
@@ -105,10 +93,7 @@ class GuidanceRatio(StateProtocol[GuidanceSettings]):
         return step_table(
             frames,
             value_rows,
-            name=name or self.name,
             title=self.title,
             caption=caption,
-            published=published,
-            quick=quick,
-            level=level,
+            style=style,
         )

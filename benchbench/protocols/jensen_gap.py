@@ -20,7 +20,6 @@ import torch
 from pydantic import Field
 
 from benchbench.errors import UsageError
-from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.noise import Sample
 from benchbench.protocols.base import ProtocolCost, Target
 from benchbench.protocols.states import (
@@ -32,9 +31,8 @@ from benchbench.protocols.states import (
     identity,
     walk,
 )
-from benchbench.protocols.step_table import ValueRow, first_sentence, step_table
+from benchbench.protocols.step_table import TableStyle, ValueRow, step_table
 from benchbench.report.table import Table
-from benchbench.stats.intervals import LEVEL
 
 
 class JensenSettings(StateSettings):
@@ -99,36 +97,23 @@ class JensenGap(StateProtocol[JensenSettings]):
         n = settings.states
         return ProtocolCost(n * (per_walk + per_state), 0, n * images, n * images)
 
-    def table(
-        self,
-        frames: Mapping[str, pd.DataFrame],
-        settings: JensenSettings,
-        about: str = "",
-        *,
-        name: str | None = None,
-        published: PublishedValues | None = None,
-        quick: bool = False,
-        level: float = LEVEL,
-    ) -> Table:
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: JensenSettings, style: TableStyle) -> Table:
         """Returns the table with rows ``base`` (the error), ``base: signed``, ``base: Monte Carlo`` for each model."""
         value_rows = [ValueRow("error"), ValueRow("signed", "signed"), ValueRow("monte_carlo", "Monte Carlo")]
         kind = "over |R|" if settings.kind == "relative" else "in reward units"
         sampler = settings.sampler
         cost = self.cost(settings, sampler.steps if sampler else 20)
         caption = (
-            f"{first_sentence(about)}"
+            f"{style.about}"
             f"Mean of |R - r(c, x̂0(x_t))| {kind}, R the mean over {settings.completions} completions, "
             f"{settings.states} states; signed: mean of r - R; Monte Carlo: mean standard error of R. Cost: {cost}."
         )
         return step_table(
             frames,
             value_rows,
-            name=name or self.name,
             title=self.title,
             caption=caption,
-            published=published,
-            quick=quick,
-            level=level,
+            style=style,
         )
 
 

@@ -22,7 +22,6 @@ import pandas as pd
 import torch
 from pydantic import Field, field_validator
 
-from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.noise import Sample
 from benchbench.protocols.base import ProtocolCost
 from benchbench.protocols.states import (
@@ -34,9 +33,8 @@ from benchbench.protocols.states import (
     identity,
     walk,
 )
-from benchbench.protocols.step_table import ValueRow, first_sentence, step_table
+from benchbench.protocols.step_table import TableStyle, ValueRow, step_table
 from benchbench.report.table import Table
-from benchbench.stats.intervals import LEVEL
 
 RATES = {
     "conflict": ("step", "final"),
@@ -118,17 +116,7 @@ class PreferenceOrder(StateProtocol[OrderSettings]):
         n = settings.states
         return ProtocolCost(n * per_pair, 0, n * images, n * images)
 
-    def table(
-        self,
-        frames: Mapping[str, pd.DataFrame],
-        settings: OrderSettings,
-        about: str = "",
-        *,
-        name: str | None = None,
-        published: PublishedValues | None = None,
-        quick: bool = False,
-        level: float = LEVEL,
-    ) -> Table:
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: OrderSettings, style: TableStyle) -> Table:
         """Returns the table: step-wise against final, each of the two against the truth, the truth against itself."""
         value_rows = [
             ValueRow("conflict", share=True),
@@ -138,7 +126,7 @@ class PreferenceOrder(StateProtocol[OrderSettings]):
         ]
         ties = np.mean([frame[list(RATES)].isna().to_numpy().mean() for frame in frames.values()])
         caption = (
-            f"{first_sentence(about)}"
+            f"{style.about}"
             f"Share of {settings.states} pairs of walks from one x_T whose order after step t by the "
             f"step-wise reward contradicts that of their final images; then each of the two against the truth, the "
             f"mean over {settings.completions} completions; then the truth's halves against each other: one half there "
@@ -147,12 +135,9 @@ class PreferenceOrder(StateProtocol[OrderSettings]):
         return step_table(
             frames,
             value_rows,
-            name=name or self.name,
             title=self.title,
             caption=caption,
-            published=published,
-            quick=quick,
-            level=level,
+            style=style,
         )
 
 

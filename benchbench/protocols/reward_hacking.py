@@ -8,7 +8,6 @@ the held-out rewards, the gold reward (on shapes: the oracle, which inspects the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 from pydantic import Field
@@ -16,19 +15,14 @@ from pydantic import Field
 from benchbench import defaults
 from benchbench.errors import MissingError, UsageError
 from benchbench.evaluate.measure import measure
-from benchbench.evaluate.reward_table import PublishedValues
-from benchbench.hub.models import LocalModel
-from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, find_target
+from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request, find_target
 from benchbench.protocols.diversity import diversity
-from benchbench.protocols.step_table import first_sentence
+from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
-from benchbench.runtime.files import Log
 from benchbench.stats import intervals, paired
-from benchbench.stats.intervals import LEVEL
 from benchbench.store import runs
 from benchbench.store.runs import AdapterReference
-from benchbench.types import PromptSet, Reward
 
 
 class HackingSettings(ProtocolSettings):
@@ -49,26 +43,15 @@ class RewardHacking(PaperProtocol[HackingSettings]):
     Settings = HackingSettings
     quick = HackingSettings()
 
-    def measure(
-        self,
-        model: str | LocalModel,
-        run: AdapterReference | None,
-        prompts: PromptSet,
-        reward: str | type[Reward],
-        settings: HackingSettings,
-        *,
-        store: Path,
-        device: str | None = None,
-        dtype: str = "auto",
-        log: Log = print,
-    ) -> pd.DataFrame:
+    def rows(self, asked: Request[HackingSettings]) -> pd.DataFrame:
         """Returns score rows and one diversity row per prompt; ``samples`` is the number that the run had seen.
 
         Raises UsageError without a run, MissingError for a run that kept no adapter.
         """
-        if run is None:
+        settings = asked.settings
+        if asked.run is None:
             raise UsageError("the base model was not trained", "the panel shows rewards over a training", "name a run")
-        target = find_target(model, run, prompts, reward, settings, store, device, dtype, log)
+        target = find_target(asked)
         assert target.adapter is not None
         if target.adapter.run is None or not (folders := runs.kept_weights(target.adapter.run)):
             raise MissingError(
@@ -84,21 +67,21 @@ class RewardHacking(PaperProtocol[HackingSettings]):
         measured = measure(
             target.model,
             rows,
-            prompts,
+            asked.prompts,
             [target.reward, *(name for name in dict.fromkeys(names) if name != target.reward.name)],
-            store=store,
+            store=asked.store,
             images_per_prompt=settings.images_per_prompt,
             eval_seeds=settings.eval_seeds,
             sampler=target.sampler,
-            device=device,
-            dtype=dtype,
-            log=log,
+            device=asked.device,
+            dtype=asked.dtype,
+            log=asked.log,
         )
         clip = lookup.require(model_defaults.evaluation_clip)
         frames = []
         for label, frame in measured.frames.items():
             generations = measured.generations[label]
-            diversity_rows = diversity(generations, clip, store=store, device=target.device, log=log)
+            diversity_rows = diversity(generations, clip, store=asked.store, device=target.device, log=asked.log)
             rows_of_label = pd.concat([frame.drop(columns="train_seed"), diversity_rows], ignore_index=True)
             frames.append(rows_of_label.assign(samples=int(label)))
         return pd.concat(frames, ignore_index=True)
@@ -108,17 +91,7 @@ class RewardHacking(PaperProtocol[HackingSettings]):
         images = settings.images_per_prompt * len(settings.eval_seeds)
         return ProtocolCost(images * steps, 0, images, images * max(1, len(settings.rewards) + 1))
 
-    def table(
-        self,
-        frames: Mapping[str, pd.DataFrame],
-        settings: HackingSettings,
-        about: str = "",
-        *,
-        name: str | None = None,
-        published: PublishedValues | None = None,
-        quick: bool = False,
-        level: float = LEVEL,
-    ) -> Table:
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: HackingSettings, style: TableStyle) -> Table:
         """Returns the table with rows ``RUN: reward`` and a column per number of samples.
 
         Each cell has its paired difference to 0 samples.
@@ -129,25 +102,25 @@ class RewardHacking(PaperProtocol[HackingSettings]):
                 scores = frame[frame.reward == reward]
                 row = cells.setdefault(f"{label}: {reward}", {})
                 for samples, part in scores.groupby("samples"):
-                    difference = paired.difference(part, scores[scores.samples == 0], level) if samples else None
-                    published_value = (published or {}).get((f"{label}: {reward}", str(samples)))
-                    row[str(samples)] = make_cell(intervals.mean(part, level), difference, published_value)
+                    difference = paired.difference(part, scores[scores.samples == 0], style.level) if samples else None
+                    published_value = style.published.get((f"{label}: {reward}", str(samples)))
+                    row[str(samples)] = make_cell(intervals.mean(part, style.level), difference, published_value)
         counts = sorted({int(samples) for frame in frames.values() for samples in frame.samples})
         caption = (
-            f"{first_sentence(about)}"
+            f"{style.about}"
             f"Means by training samples (columns) for the trained reward, rewards that it was not trained "
             f"on, and diversity (1 - mean cosine of CLIP features between images of a prompt); "
-            f"{settings.images_per_prompt} images a prompt. In brackets: {level:.0%} interval over prompts; SD: paired "
-            f"difference to 0 samples in standard deviations over images there. Each run is one training, "
+            f"{settings.images_per_prompt} images a prompt. In brackets: {style.level:.0%} interval over prompts; SD: "
+            f"paired difference to 0 samples in standard deviations over images there. Each run is one training, "
             f"which its rows describe."
         )
         return Table(
-            name=name or self.name,
+            name=style.name,
             title=self.title,
             caption=caption,
             rows=tuple(cells),
             columns=tuple(Column(key=str(count)) for count in counts),
             cells=cells,
-            quick=quick,
+            quick=style.quick,
             ranked=False,
         )

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
@@ -26,16 +25,13 @@ from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import NoiseSource, Visit, rollout
 from benchbench.diffusion.schedule import Step, check_steps
 from benchbench.errors import UsageError
-from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_vocabulary
-from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Target, find_target
-from benchbench.runtime.files import Log
+from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request, Target, find_target
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
 from benchbench.store.measurements import MeasurementStore
-from benchbench.store.runs import AdapterReference
-from benchbench.types import Cond, PromptSet, Reward
+from benchbench.types import Cond, PromptSet
 
 REALM = "measure"  # of the noise, so that states differ from the images of evaluations and trainings
 
@@ -85,35 +81,23 @@ class StateProtocol(PaperProtocol[S]):
         """Returns the stored rows with the columns that are computed from them."""
         return frame
 
-    def measure(
-        self,
-        model: str | LocalModel,
-        run: AdapterReference | None,
-        prompts: PromptSet,
-        reward: str | type[Reward],
-        settings: S,
-        *,
-        store: Path,
-        device: str | None = None,
-        dtype: str = "auto",
-        log: Log = print,
-    ) -> pd.DataFrame:
+    def rows(self, asked: Request[S]) -> pd.DataFrame:
         """Returns rows by state and step.
 
         Raises UsageError, MissingError, CorruptError, RunError (a reward that is not finite).
         """
-        dtype = self.precision(dtype, device)
-        target = find_target(model, run, prompts, reward, settings, store, device, dtype, log)
+        settings, prompts = asked.settings, asked.prompts
+        target = find_target(replace(asked, dtype=self.precision(asked.dtype, asked.device)))
         check_steps(settings.steps, target.sampler.steps)
         check_vocabulary(prompts, target.model.name)
         self.check_target(target, settings)
         key = {"schema": self.schema, "settings": self.key_settings(settings), **target.key()}
-        measurements = MeasurementStore(store, self.name, key)
+        measurements = MeasurementStore(asked.store, self.name, key)
         samples = spread(prompts, settings.states, settings.seed)
         missing = measurements.missing(settings.states, self.per_part, lambda line: None)
         if missing:
             count = sum(stop - start for start, stop in missing)
-            log(
+            asked.log(
                 f"{self.title} of {target.label} under {target.reward.name}: {count} of {settings.states} {self.unit} "
                 f"to measure, {self.cost(settings, target.sampler.steps)} for all; into {measurements.folder}"
             )
@@ -137,7 +121,8 @@ class StateProtocol(PaperProtocol[S]):
             return record({"protocol": self.name, "prompts": prompts.name, **key}, weights, target.device)
 
         title = f"{self.name} {target.adapter.label if target.adapter else target.model}"
-        frame = measurements.collect(settings.states, self.per_part, prepare, measured_on, title, self.unit, log)
+        size = settings.states, self.per_part
+        frame = measurements.collect(*size, prepare, measured_on, title, self.unit, asked.log)
         return self.derive(frame, settings)
 
 

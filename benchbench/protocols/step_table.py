@@ -29,21 +29,28 @@ class ValueRow:
         return f"{model_label}: {self.label}" if self.label else model_label
 
 
-def first_sentence(about: str) -> str:
-    """Returns ``about`` as the first sentence of a caption, or an empty string."""
-    return f"{about.rstrip('. ')}. " if about else ""
+@dataclass(frozen=True)
+class TableStyle:
+    """How a protocol's table is named and shown.
+
+    ``about`` is the first sentence of its caption with a space behind it, or empty; ``published`` values stand beside
+    ours; ``level`` is that of the intervals.
+    """
+
+    name: str
+    about: str
+    published: PublishedValues
+    quick: bool
+    level: float
 
 
 def step_table(
     frames: Mapping[str, pd.DataFrame],
     value_rows: Sequence[ValueRow],
     *,
-    name: str,
     title: str,
     caption: str,
-    published: PublishedValues | None,
-    quick: bool,
-    level: float,
+    style: TableStyle,
 ) -> Table:
     """Returns the mean of each value at each step, in columns ``t=20``, ...; missing values (ties) are left out.
 
@@ -60,16 +67,18 @@ def step_table(
                 part = frame[frame.k == k].assign(score=frame[value_row.value]).dropna(subset="score")
                 if not part.empty:
                     column = f"t={k}"
-                    cells[row][column] = make_cell(interval_of(part, level), None, (published or {}).get((row, column)))
+                    cells[row][column] = make_cell(
+                        interval_of(part, style.level), None, style.published.get((row, column))
+                    )
     seeds = max((cell.seeds for row_cells in cells.values() for cell in row_cells.values()), default=1)
     trainings = f" and {seeds} trainings" if seeds > 1 else ""
     return Table(
-        name=name,
+        name=style.name,
         title=title,
-        caption=f"{caption} In brackets: {level:.0%} interval over prompts{trainings}.",
+        caption=f"{caption} In brackets: {style.level:.0%} interval over prompts{trainings}.",
         rows=tuple(cells),
         columns=tuple(Column(key=f"t={k}") for k in ks),
         cells=cells,
-        quick=quick,
+        quick=style.quick,
         ranked=False,
     )

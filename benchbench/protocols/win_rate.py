@@ -9,7 +9,7 @@ independent, is shown beside the share of wins; it is right only if there is one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -18,17 +18,12 @@ from pydantic import Field
 
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import measure
-from benchbench.evaluate.reward_table import PublishedValues
-from benchbench.hub.models import LocalModel
-from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, find_target
-from benchbench.protocols.step_table import first_sentence
+from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request, find_target
+from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
-from benchbench.runtime.files import Log
 from benchbench.stats import intervals
-from benchbench.stats.intervals import LEVEL
 from benchbench.stats.proportions import share, wilson
 from benchbench.store.runs import AdapterReference, find_adapter
-from benchbench.types import PromptSet, Reward
 
 OUTCOMES = ("win", "draw", "lose")
 COLUMNS = ("win", "win (Wilson)", "draw", "lose")  # of the table, for each reward
@@ -55,31 +50,21 @@ class WinRate(PaperProtocol[WinSettings]):
     Settings = WinSettings
     quick = WinSettings(images_per_prompt=1)
 
-    def measure(
-        self,
-        model: str | LocalModel,
-        run: AdapterReference | None,
-        prompts: PromptSet,
-        reward: str | type[Reward],
-        settings: WinSettings,
-        *,
-        store: Path,
-        device: str | None = None,
-        dtype: str = "auto",
-        log: Log = print,
-    ) -> pd.DataFrame:
+    def rows(self, asked: Request[WinSettings]) -> pd.DataFrame:
         """Returns a row per comparison: score, base_score, and win, draw, lose (1 or 0).
 
         The store keeps the images and scores, and not the comparisons, which take no time. Raises UsageError if the
         baseline is the model itself.
         """
+        settings = asked.settings
         adapter, baseline = (
-            find_adapter(store, reference) if reference is not None else None for reference in (run, settings.baseline)
+            find_adapter(asked.store, reference) if reference is not None else None
+            for reference in (asked.run, settings.baseline)
         )
         if (adapter and adapter.weights.path) == (baseline and baseline.weights.path):
             both = settings.baseline or "the base model"
             raise UsageError("a model cannot be compared with itself", f"both are {both}", "name a run")
-        target = find_target(model, adapter or baseline, prompts, reward, settings, store, device, dtype, log)
+        target = find_target(replace(asked, run=adapter or baseline))
         rows: dict[str, list[AdapterReference]] = {
             "model": [adapter] if adapter else [],
             "baseline": [baseline] if baseline else [],
@@ -87,15 +72,15 @@ class WinRate(PaperProtocol[WinSettings]):
         measured = measure(
             target.model,
             rows,
-            prompts,
+            asked.prompts,
             [target.reward],
-            store=store,
+            store=asked.store,
             images_per_prompt=settings.images_per_prompt,
             eval_seeds=settings.eval_seeds,
             sampler=target.sampler,
-            device=device,
-            dtype=dtype,
-            log=log,
+            device=asked.device,
+            dtype=asked.dtype,
+            log=asked.log,
         )
         return compare(measured.frames["model"], measured.frames["baseline"], settings)
 
@@ -104,17 +89,7 @@ class WinRate(PaperProtocol[WinSettings]):
         images = 2 * settings.images_per_prompt * len(settings.eval_seeds)
         return ProtocolCost(images * steps, 0, images, images)
 
-    def table(
-        self,
-        frames: Mapping[str, pd.DataFrame],
-        settings: WinSettings,
-        about: str = "",
-        *,
-        name: str | None = None,
-        published: PublishedValues | None = None,
-        quick: bool = False,
-        level: float = LEVEL,
-    ) -> Table:
+    def make_table(self, frames: Mapping[str, pd.DataFrame], settings: WinSettings, style: TableStyle) -> Table:
         """Returns the table with columns ``R: win``, ``R: win (Wilson)``, ``R: draw`` and ``R: lose`` per reward R."""
         rewards = list(dict.fromkeys(name for frame in frames.values() for name in frame.reward))
         cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
@@ -124,29 +99,29 @@ class WinRate(PaperProtocol[WinSettings]):
                 if part.empty:
                     continue
                 for outcome in OUTCOMES:
-                    mean = share(part.assign(score=part[outcome]), level)
+                    mean = share(part.assign(score=part[outcome]), style.level)
                     key = f"{reward}: {outcome}"
-                    cells[row][key] = make_cell(mean, None, (published or {}).get((row, key)))
+                    cells[row][key] = make_cell(mean, None, style.published.get((row, key)))
                     if outcome == "win":
-                        low, high = wilson(float(part.win.sum()), len(part), level)
+                        low, high = wilson(float(part.win.sum()), len(part), style.level)
                         interval = intervals.Interval(mean.value, low, high, mean.images, mean.prompts, mean.seeds)
                         cells[row][f"{key} (Wilson)"] = make_cell(interval)
         units = "images of one prompt, number and seed" if settings.unit == "image" else "mean scores of one prompt"
         caption = (
-            f"{first_sentence(about)}"
+            f"{style.about}"
             f"Shares of comparisons with {settings.baseline or 'the base model'} that are won, drawn "
             f"(scores within {settings.tie:g}) and lost; compared are {units}; {settings.images_per_prompt} images a "
-            f"prompt, evaluation seeds {', '.join(map(str, settings.eval_seeds))}. In brackets: {level:.0%} interval "
-            f"clustered by prompt; Wilson: taking comparisons as independent."
+            f"prompt, evaluation seeds {', '.join(map(str, settings.eval_seeds))}. In brackets: {style.level:.0%} "
+            f"interval clustered by prompt; Wilson: taking comparisons as independent."
         )
         return Table(
-            name=name or self.name,
+            name=style.name,
             title=self.title,
             caption=caption,
             rows=tuple(frames),
             columns=tuple(Column(key=f"{reward}: {word}", unit="share") for reward in rewards for word in COLUMNS),
             cells=cells,
-            quick=quick,
+            quick=style.quick,
             ranked=False,
         )
 
