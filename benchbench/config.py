@@ -16,7 +16,7 @@ from benchbench import defaults, presets, registry
 from benchbench.api import Method, MethodConfig
 from benchbench.errors import UsageError
 from benchbench.rewards import mix
-from benchbench.runtime.hashing import digest
+from benchbench.store.run_file import NOT_IDENTITY, settings_digest
 from benchbench.types import Settings
 
 
@@ -90,8 +90,6 @@ class TrainConfig(Settings):
 
 SCHEMA: Literal[1] = 1
 """The version of RunConfig. A run.json without it comes from an earlier version, and its identity is unknown."""
-NOT_IDENTITY = {"micro_batch", "gradient_checkpointing", "save_every", "save_minutes"}
-"""Settings of ``train`` that change memory or files, and at most the rounding of a result."""
 
 
 class RunConfig(Settings):
@@ -139,7 +137,7 @@ class RunConfig(Settings):
     @property
     def digest(self) -> str:
         """16 hexadecimal digits of the hash of the identity."""
-        return digest(self.identity)
+        return settings_digest(self.identity)
 
 
 def load(

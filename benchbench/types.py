@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from benchbench.runtime.hashing import text_sha256
+from benchbench.runtime.code import code_sha256
+from benchbench.runtime.hashing import HashCache, bytes_sha256, canonical, text_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +51,26 @@ class Reward(ABC):
     def missing(cls) -> str | None:
         """Returns a description of the files that are not on this machine, or None when none is missing."""
         return "; ".join(problem for asset in cls.assets if (problem := asset.missing())) or None
+
+    @classmethod
+    def weight_files(cls) -> list[Path]:
+        """Returns the files of weights that are on this machine; runs and scores are compared by their content."""
+        return [path for asset in cls.assets for path in asset.find() or ()]
+
+    @classmethod
+    def identity(cls) -> dict[str, str]:
+        """Returns what decides the scores, by words for it: the version, and hashes of a plug-in's code and of weights.
+
+        A reward of this repository has no hash of its code: its version is raised when its scores change.
+        """
+        identity = {f"version of the reward {cls.name}": cls.version}
+        if code := code_sha256(cls):
+            identity[f"code of the reward {cls.name}"] = code
+        if files := [path for path in cls.weight_files() if path.is_file()]:
+            with HashCache() as sha256:
+                weights = text_sha256(canonical([sha256(path) for path in files]))
+            identity[f"weights of the reward {cls.name}"] = weights
+        return identity
 
     def expect(self, prompts: Sequence[str]) -> None:
         """Announces the prompts of later calls, so that they can be encoded in one batch. Changes no score."""
@@ -101,7 +123,13 @@ class PromptSet:
 
     @property
     def hash(self) -> str:
-        """The sha256 of the texts in order, so that two splits are never mixed under one name."""
+        """The sha256 of the texts in order, so that two splits are never mixed under one name.
+
+        Prompts without line breaks are joined by line breaks, which is unambiguous. Any other set, and an empty one, is
+        written as JSON after the byte 255, which no text in UTF-8 has, so that no two sets have one hash.
+        """
+        if not self.prompts or any("\n" in prompt for prompt in self.prompts):
+            return bytes_sha256([b"\xff", canonical(list(self.prompts)).encode()])
         return text_sha256("\n".join(self.prompts))
 
     def __len__(self) -> int:

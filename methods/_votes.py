@@ -2,21 +2,25 @@
 
 The file is CSV with a header line, or JSONL, with the columns ``prompt``, ``index`` (the prompt's position in its set,
 which is the first number of an image's file name in the store), ``seed`` (the evaluation seed), ``i`` and ``j`` (sample
-numbers, the second number of the file names) and ``winner`` (i's number, j's number, or ``tie``).
+numbers, the second number of the file names) and ``winner`` (i's number, j's number, or ``tie``). It may also have
+``steps`` and ``guidance_scale``, with which the images were made, and ``sha256_i`` and ``sha256_j``, the hashes of
+their pixels (``image_sha256`` in the scores, and in the image files): ``train.votes`` compares them with the run.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from benchbench.runtime.json_files import parse
 
 COLUMNS = ("prompt", "index", "seed", "i", "j", "winner")
+OPTIONAL = ("steps", "guidance_scale", "sha256_i", "sha256_j")
 MAX_SHOWN = 5  # bad rows that an error names
 
 
@@ -31,6 +35,15 @@ class Vote(BaseModel):
     i: int
     j: int
     winner: int | None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    sha256_i: str | None = None
+    sha256_j: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what the file does not say, so that its votes have the digest that they always had."""
+        return {name: value for name, value in dump(self).items() if value is not None or name == "winner"}
 
 
 def read_votes(value: Any) -> Any:
@@ -95,7 +108,23 @@ def _vote(row: Any) -> Vote:
         raise ValueError(f"i and j are both {numbers['i']}")
     if winner not in (None, numbers["i"], numbers["j"]):
         raise ValueError(f"the winner {winner} is neither i={numbers['i']} nor j={numbers['j']}, nor tie")
-    return Vote(prompt=str(row["prompt"]), winner=winner, **numbers)
+    return Vote(prompt=str(row["prompt"]), winner=winner, **numbers, **_about_images(row))
+
+
+def _about_images(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns the optional columns that a row fills."""
+    given = {name: row[name] for name in OPTIONAL if row.get(name) not in (None, "")}
+    if "steps" in given:
+        given["steps"] = _whole_number("steps", given["steps"])
+    if "guidance_scale" in given:
+        try:
+            given["guidance_scale"] = float(given["guidance_scale"])
+        except (TypeError, ValueError):
+            raise ValueError(f"guidance_scale={given['guidance_scale']!r} is not a number") from None
+    for name in ("sha256_i", "sha256_j"):
+        if name in given and not re.fullmatch("[0-9a-f]{64}", str(given[name])):
+            raise ValueError(f"{name}={given[name]!r} is not a sha256 of 64 digits")
+    return given
 
 
 def _whole_number(name: str, value: Any) -> int:

@@ -6,6 +6,7 @@ Imports torch and what needs it only inside functions: `bench list` reads the cl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import MissingError, Reward
@@ -64,6 +65,14 @@ class ShapesReward(Reward):
         if cls.file is None or (WEIGHTS / cls.file).exists():
             return None
         return f"{cls.file} of the shapes world is not in {WEIGHTS}"
+
+    @classmethod
+    def weight_files(cls) -> list[Path]:
+        """Returns the files of the weights, sorted."""
+        if cls.file is None:
+            return []
+        place = WEIGHTS / cls.file
+        return sorted(path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file())
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         missing = self.missing()

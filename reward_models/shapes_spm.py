@@ -6,6 +6,7 @@ Imports torch and what needs it only inside functions: `bench list` reads the cl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import StepScorer
@@ -31,6 +32,11 @@ class ShapesSPM(ShapesPref, StepScorer):
         if not (WEIGHTS / "spm" / FILE).is_file():
             return f"spm/{FILE} of the shapes world is not in {WEIGHTS}"
         return super().missing()
+
+    @classmethod
+    def weight_files(cls) -> list[Path]:
+        """Returns the files of the preference score and of the added layers."""
+        return [*super().weight_files(), WEIGHTS / "spm" / FILE]
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__(device)

@@ -8,8 +8,9 @@ import pytest
 
 from benchbench import config, presets
 from benchbench.cli.main import main
-from benchbench.config import NOT_IDENTITY, RunConfig, TrainConfig
+from benchbench.config import RunConfig, TrainConfig
 from benchbench.errors import UsageError
+from benchbench.store.run_file import NOT_IDENTITY
 
 
 def load(method: str = "tailorpo", model: str = "sd15", *overrides: str, preset: str | None = None) -> config.RunConfig:
@@ -114,3 +115,15 @@ def test_every_setting_is_dumped_and_decides_the_digest() -> None:
     assert set(run.identity["train"]) == set(TrainConfig.model_fields) - NOT_IDENTITY
     assert RunConfig.model_validate_json(run.model_dump_json()) == run
     assert load("tailorpo", "shapes", "train.save_every=5").digest == load("tailorpo", "shapes").digest
+
+
+@pytest.mark.parametrize("model", ["shapes", "sdxl", "sd15"])
+def test_another_vae_changes_no_default(model: str) -> None:
+    """Preset, pairs and all settings but the model's name are those of the model without it."""
+    for method in ("tailorpo", "diffusion-dpo"):
+        pairs = None if method == "tailorpo" or model == "shapes" else "pickapic_v2"
+        plain, other = (
+            config.load(method, name, "shapes-colour", "animals", 16, 0, pairs=pairs)
+            for name in (model, f"{model}+vae=x")
+        )
+        assert other.model == f"{model}+vae=x" and other.model_copy(update={"model": model}) == plain

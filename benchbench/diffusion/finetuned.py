@@ -58,6 +58,7 @@ def load_unet(folder: Path, backbone: Backbone) -> Any:
         unet, report = UNet2DConditionModel.from_pretrained(
             folder,
             variant=models.variant(folder),
+            use_safetensors=models.only_safetensors(folder),
             dtype=DTYPES[backbone.dtype],
             local_files_only=True,
             output_loading_info=True,

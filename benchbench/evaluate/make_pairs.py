@@ -26,11 +26,13 @@ from benchbench.hub.models import LocalModel
 from benchbench.noise import Sample
 from benchbench.pairs.open import resolve_files
 from benchbench.rewards import lookup
+from benchbench.rewards.identity import key_of_reward
 from benchbench.runtime.files import Log, replacing, sweep
 from benchbench.runtime.hashing import digest, file_sha256
-from benchbench.runtime.json_files import find_object, write_json
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
+from benchbench.runtime.sealed import find_sealed, write_sealed
+from benchbench.store.scores import made_by
 from benchbench.types import PromptSet, Reward
 
 MADE_PREFIX = "made:"  # a reference with this prefix names pairs that we make
@@ -126,7 +128,8 @@ def make_pairs(
     key = _key(model, prompts, reward_class, images_per_prompt, seeds, sampler, device_and_dtype(device, dtype)[1])
     folder = out or store / "pairs" / f"{safe_name(prompts.name)}-{digest(key)}"
     with locked(folder.parent / f"{folder.name}.lock", log):
-        if _holds_pairs(folder, key, out is None, log):
+        made_with = made_by(reward_class)
+        if _holds_pairs(folder, key, made_with, out is None, log):
             return folder
         count = len(prompts) * images_per_prompt * len(seeds)
         log(
@@ -146,10 +149,11 @@ def make_pairs(
             batch_size=batch_size,
             log=log,
         )
-        _write_record(folder, {"key": key})
+        facts: dict[str, Any] = {"key": key, "made_with": made_with}
+        _write_record(folder, facts)
         counts = _write_pairs(folder, measured)
         sha256 = file_sha256(folder / "pairs.parquet")
-        _write_record(folder, {"key": key, **counts, "sha256": sha256, "made": measured.record})
+        _write_record(folder, {**facts, **counts, "sha256": sha256, "made": measured.record})
     log(f"{counts['pairs']} pairs ({counts['ties']} ties left out) are in {folder}")
     return folder
 
@@ -166,22 +170,30 @@ def _key(
     """Returns everything that decides the pairs, JSON-able."""
     return {
         "schema": SCHEMA,
-        "model": model.own_hash,
+        "model": model.hash,
         "sampler": sampler.model_dump(mode="json"),
         "dtype": dtype,
         "prompts": [prompts.name, prompts.hash],
-        "reward": [reward.name, reward.version],
+        "reward": key_of_reward(reward),
         "images_per_prompt": images,
         "seeds": list(seeds),
     }
 
 
-def _holds_pairs(folder: Path, key: dict[str, Any], named_by_key: bool, log: Log) -> bool:
-    """Returns True if the folder holds the pairs of the key; ``named_by_key`` says that its name has the key's digest.
+def made_from(pairs: PairsToMake, model: LocalModel) -> str:
+    """Returns a digest of all that decides the pairs of a base model, except the precision, which a device decides."""
+    key = _key(model, pairs.prompts, pairs.reward, pairs.images_per_prompt, (SEED,), SamplerConfig(), "any")
+    return digest([key, pairs.reward.identity()])
+
+
+def _holds_pairs(folder: Path, key: dict[str, Any], made_with: str, named_by_key: bool, log: Log) -> bool:
+    """Returns True if the folder holds the pairs of the key, by a reward ``made_with`` these weights.
+
+    ``named_by_key`` says that the folder's name has the key's digest.
 
     Raises UsageError if it holds something else.
     """
-    record = find_object(folder / "record.json")
+    record = find_sealed(folder / "record.json")
     # a folder that is named by the key may lack a record or have a damaged one: its pairs are then made again
     may_write = record.get("key") == key if record else named_by_key or not any(folder.glob("[!.]*"))
     if not may_write:
@@ -190,6 +202,10 @@ def _holds_pairs(folder: Path, key: dict[str, Any], named_by_key: bool, log: Log
         )
     if record is None or "sha256" not in record:
         return False  # empty, or left by an interrupted command
+    earlier = record.get("made_with", made_with)
+    if earlier != made_with:
+        log(f"the pairs in {folder} were labelled by {earlier}, and not by {made_with}; they are made again")
+        return False
     pairs = folder / "pairs.parquet"
     if pairs.is_file() and file_sha256(pairs) == record["sha256"]:
         return True
@@ -198,7 +214,7 @@ def _holds_pairs(folder: Path, key: dict[str, Any], named_by_key: bool, log: Log
 
 
 def _write_record(folder: Path, facts: dict[str, Any]) -> None:
-    write_json(folder / "record.json", facts)
+    write_sealed(folder / "record.json", facts)
 
 
 def paired_indices(count: int) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ Imports torch only inside functions: wrong names on the command line must be rep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from benchbench.prompts.words import too_long
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
+from benchbench.store.images import DamagedImage
 from benchbench.store.runs import AdapterReference, Run
 from benchbench.types import PromptSet, Reward
 
@@ -86,9 +87,9 @@ def measure(
 
     storing: dict[str, Any] = {"store": store, "batch_size": batch_size, "log": log, "cost": cost}
     speed_options = {"compiled": compiled, "channels_last": channels_last}
-    generations = _generate(model, trainings, prompts, conditions, device, speed_options, made_on=made_on, **storing)
-    in_order = [generation for by_eval_seed in generations.values() for generation in by_eval_seed]
-    frames = _by_row(rows, generations, score(in_order, reward_classes, device=device, **storing))
+    make = partial(_generate, model, trainings, prompts, conditions, device, speed_options, made_on=made_on, **storing)
+    generations, scored = _make_and_score(make, partial(score, rewards=reward_classes, device=device, **storing), log)
+    frames = _by_row(rows, generations, scored)
     log(str(cost))
     return Measured(
         frames=frames,
@@ -97,6 +98,22 @@ def measure(
         conditions=conditions,
         record=made_on | {"spent": cost.json()},
     )
+
+
+def _make_and_score(
+    make: Callable[[], Generations], score_all: Callable[[list[Generation]], list[pd.DataFrame]], log: Log
+) -> tuple[Generations, list[pd.DataFrame]]:
+    """Returns generations and their scores in order. Where an image is damaged, it is made again, once."""
+
+    def make_and_score() -> tuple[Generations, list[pd.DataFrame]]:
+        generations = make()
+        return generations, score_all([generation for by_seed in generations.values() for generation in by_seed])
+
+    try:
+        return make_and_score()
+    except DamagedImage as error:
+        log(f"warning: {error.problem} ({error.cause}); every image is checked, and damaged ones are made again")
+        return make_and_score()
 
 
 def device_and_dtype(device: str | None, dtype: str) -> tuple[str, str]:

@@ -72,8 +72,11 @@ def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash
             check_fit(adapter.weights, adapter.label, model)
         elif adapter.model_hash != model_hash:
             trained_on = adapter.settings.get("model", "another model")
+            remedy = f"evaluate it with the model that it was trained on: --model {trained_on}"
+            if trained_on == str(model):
+                remedy = f"the weights of {model} have changed since: put the former ones back, or train again"
             raise CorruptError(
                 f"the adapter of {adapter.label} is not one of {model}",
                 f"it was trained on {trained_on}, weights {adapter.model_hash[:12]}; {model} is {model_hash[:12]} here",
-                f"evaluate it with the model that it was trained on: --model {trained_on}",
+                remedy,
             )

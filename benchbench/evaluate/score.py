@@ -97,7 +97,7 @@ def _mix(
     images = f"images of {base_label}"
     mix.log_statistics(ensemble.name, statistics, images, log)
     file = store / "scores" / generations[0].images.id / f"ensemble-{safe_name(ensemble.name)}.json"
-    mix.save_statistics(file, ensemble.name, statistics, images)
+    mix.save_statistics(file, ensemble, statistics, images)
     member = next(iter(ensemble.reward_classes))
     return [
         frame[frame.reward == member]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchbench.errors import CorruptError
 from benchbench.runtime.files import cache_folder
+from benchbench.runtime.hashing import cached_sha256
 from benchbench.runtime.json_files import read_object, write_json
 from benchbench.runtime.locks import locked
 
@@ -13,6 +14,16 @@ from benchbench.runtime.locks import locked
 def is_pinned(value: str) -> bool:
     """Returns whether this value was recorded under any key. Raises CorruptError for a damaged lock file."""
     return value in _read().values()
+
+
+def refuse_unknown_pickle(file: Path) -> None:
+    """Raises CorruptError for a pickle that ``bench fetch`` did not record; any other file passes."""
+    if file.suffix == ".bin" and not is_pinned(cached_sha256(file)):
+        raise CorruptError(
+            f"{file} is a pickle of unknown origin",
+            "bench fetch did not record its sha256, and a pickle can run code",
+            "convert it to safetensors, or fetch it: bench fetch",
+        )
 
 
 def pin(key: str, value: str) -> None:

@@ -12,7 +12,8 @@ from benchbench import defaults
 from benchbench.defaults import VAE_SEPARATOR, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.hub.hf_cache import cached_file
-from benchbench.runtime.hashing import cached_sha256, text_sha256
+from benchbench.hub.lock import refuse_unknown_pickle
+from benchbench.runtime.hashing import HashCache, cached_sha256, text_sha256
 from benchbench.runtime.json_files import read_object
 
 HUB_IDS: dict[str, tuple[str, ...]] = {
@@ -54,17 +55,13 @@ class LocalModel:
         return Path(self.name).name if Path(self.name).is_dir() else self.name
 
     @cached_property
-    def own_hash(self) -> str:
-        """The content hash of the pipeline's folder, without the replaced VAE."""
-        return content_hash(self.root)
-
-    @cached_property
     def hash(self) -> str:
-        """The content hash of the model, which includes the VAE that replaces the pipeline's."""
+        """The one content hash of the model, which includes the VAE that replaces the pipeline's."""
+        own_hash = content_hash(self.root)
         if self.vae is None:
-            return self.own_hash
+            return own_hash
         vae_hash = "".join(cached_sha256(path) for path in (self.vae / "config.json", *part_weights(self.vae)))
-        return text_sha256(f"{self.own_hash} vae {vae_hash}")
+        return text_sha256(f"{own_hash} vae {vae_hash}")
 
 
 def find(model: str | LocalModel) -> LocalModel:
@@ -84,11 +81,17 @@ def aliases() -> dict[str, tuple[str, ...]]:
 
 
 def vae_folder(vae: str) -> Path:
-    """Returns the folder of a VAE on this machine, by path or hub id of the VAE or a pipeline. Raises MissingError."""
+    """Returns the folder of a VAE on this machine, by path or hub id of the VAE or a pipeline.
+
+    Raises MissingError, and CorruptError for a pickle of unknown origin.
+    """
     roots = [Path(vae).expanduser(), _cached(vae, "config.json"), _cached(vae)]
     for root in roots:
         for folder in (root, root / "vae") if root else ():
-            if (folder / "config.json").is_file() and part_weights(folder):
+            files = part_weights(folder)
+            if files and (folder / "config.json").is_file():
+                for file in files:
+                    refuse_unknown_pickle(file)
                 return folder
     raise MissingError(
         f"the VAE {vae} is not on this machine",
@@ -172,7 +175,8 @@ def find_complete(model: str) -> LocalModel | None:
 def weight_files(root: Path) -> dict[str, list[Path]]:
     """Returns the files that define the model by part, in a fixed order: JSON settings and one variant of the weights.
 
-    Safetensors are preferred to ``.bin``, full precision to fp16. Raises MissingError, which names the missing part.
+    Safetensors are preferred to ``.bin``, full precision to fp16. Raises MissingError, which names the missing
+    part, and CorruptError for a pickle that ``bench fetch`` did not record.
     """
     files: dict[str, list[Path]] = {}
     for part in XL_PARTS if is_xl(root) else PARTS:
@@ -189,6 +193,8 @@ def weight_files(root: Path) -> dict[str, list[Path]]:
                 f"there is no safetensors file in {folder}",
                 "fetch or save the whole pipeline again",
             )
+        for file in parameters:
+            refuse_unknown_pickle(file)
         files[part] = settings + parameters
     return files
 
@@ -202,17 +208,23 @@ def part_weights(folder: Path) -> list[Path]:
     return []
 
 
+def only_safetensors(folder: Path) -> bool | None:
+    """Returns the libraries' option ``use_safetensors``: True, or None where ``part_weights`` finds a known pickle."""
+    return None if any(path.suffix == ".bin" for path in part_weights(folder)) else True
+
+
 def variant(folder: Path) -> str | None:
     """Returns diffusers' name of the variant that ``part_weights`` finds: fp16, or None for full precision."""
     return "fp16" if any(".fp16." in path.name for path in part_weights(folder)) else None
 
 
 def content_hash(root: Path) -> str:
-    """Returns the sha256 over names and contents of the files that define the model, 64 hex digits."""
-    lines = []
-    for part, files in weight_files(root).items():
-        for path in files:
-            lines.append(f"{part}/{path.name} {cached_sha256(path)}\n")
+    """Returns the sha256 over names and contents of the files that define a pipeline, 64 hex digits.
+
+    It says nothing of a VAE that replaces the pipeline's own: ``LocalModel.hash`` is what a model is compared by.
+    """
+    with HashCache() as sha256:
+        lines = [f"{part}/{path.name} {sha256(path)}\n" for part, files in weight_files(root).items() for path in files]
     if is_xl(root):
         lines.append(f"empty prompt as zeros: {zeros_for_empty(root)}\n")
     return text_sha256("".join(lines))

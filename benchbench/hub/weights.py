@@ -68,12 +68,7 @@ def find(path: Path) -> Weights | None:
     """
     weights = _find(path)
     for file in weights.files if weights else ():
-        if file.suffix == ".bin" and not lock.is_pinned(cached_sha256(file)):
-            raise CorruptError(
-                f"{file} is a pickle of unknown origin",
-                "bench fetch did not record its sha256, and a pickle can run code",
-                "convert it to safetensors, or fetch it: bench fetch --checkpoints NAME",
-            )
+        lock.refuse_unknown_pickle(file)
     return weights
 
 
@@ -89,7 +84,7 @@ def _find(path: Path) -> Weights | None:
     for folder in (path / "unet", path):
         if _config(folder).get("_class_name") == "UNet2DConditionModel" and models.part_weights(folder):
             return Weights("unet", folder)
-    loras = [file for file in sorted(path.glob("*.safetensors")) if _is_lora(file)]
+    loras = [file for file in sorted(path.glob("[!.]*.safetensors")) if _is_lora(file)]
     for_diffusers = [file for file in loras if "diffusers" in file.name]  # others are copies for other programs
     candidates = for_diffusers if len(for_diffusers) == 1 else loras
     if len(candidates) > 1:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchbench import registry
-from benchbench.errors import UsageError
+from benchbench.errors import CorruptError, UsageError
 from benchbench.hub import pickapic
 from benchbench.pairs.dataset import BadRow, PairSet, RawPair
 from benchbench.pairs.files import PairFiles
 from benchbench.pairs.stream import PairItem, PairStream, SkippedRow
 from benchbench.runtime.hashing import HashCache
+from benchbench.runtime.sealed import read_sealed
 
 __all__ = ["BadRow", "PairItem", "PairSet", "PairStream", "RawPair", "SkippedRow", "open_pairs", "resolve_files"]
 
@@ -31,7 +32,22 @@ def open_pairs(reference: str, *, nodup: bool = False, skip_bad: bool = True, ti
     """
     name, paths = resolve_files(reference)
     with HashCache() as sha256:
+        for path in paths:
+            _check_made(path, sha256)
         return PairFiles(name, paths, sha256, nodup=nodup, skip_bad=skip_bad, ties=ties)
+
+
+def _check_made(path: Path, sha256: HashCache) -> None:
+    """Raises CorruptError for pairs that ``bench pairs make`` made and that have another sha256 than its record."""
+    record = path.with_name("record.json")
+    if path.name != "pairs.parquet" or not record.is_file():
+        return
+    remedy = "make them again with bench pairs make; where you changed them on purpose, remove record.json beside them"
+    made = read_sealed(record, remedy).get("sha256")
+    if made is not None and made != sha256(path):
+        raise CorruptError(
+            f"the pairs {path} are not those that were made", f"{record} records another sha256 of the file", remedy
+        )
 
 
 def resolve_files(reference: str) -> tuple[str, Sequence[Path]]:

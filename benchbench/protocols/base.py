@@ -22,6 +22,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
+from benchbench.rewards.identity import key_of_reward
 from benchbench.rewards.mix import Ensemble
 from benchbench.runtime.files import Log
 from benchbench.stats.intervals import LEVEL
@@ -180,7 +181,7 @@ class Target:
             "sampler": self.sampler.model_dump(mode="json"),
             "dtype": self.dtype,
             "prompts": self.prompts.hash,
-            "reward": [self.reward.name, self.reward.version],
+            "reward": key_of_reward(self.reward),
         }
 
     @property
@@ -204,8 +205,8 @@ def find_target(asked: Request[Any]) -> Target:
     adapter = find_adapter(asked.store, asked.run) if asked.run is not None else None
     model = models.find(asked.model)
     if adapter:
-        check_model([adapter], model, model.own_hash, asked.log)
+        check_model([adapter], model, model.hash, asked.log)
     trained_with = adapter.settings.get("sampler", {}) if adapter else {}
     sampler = asked.settings.sampler or SamplerConfig.model_validate(trained_with)
     device, dtype = device_and_dtype(asked.device, asked.dtype)
-    return Target(model, model.own_hash, adapter, sampler, device, dtype, asked.prompts, reward_class)
+    return Target(model, model.hash, adapter, sampler, device, dtype, asked.prompts, reward_class)

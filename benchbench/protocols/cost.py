@@ -32,6 +32,7 @@ from benchbench.hub import models
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
+from benchbench.rewards import lookup
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.job_process import run_job
@@ -41,6 +42,8 @@ from benchbench.stats import intervals
 from benchbench.store.measurements import MeasurementStore
 from benchbench.store.metrics import read_metrics
 from benchbench.train.cost_estimate import rollout_cost
+from benchbench.train.identity import identify
+from benchbench.train.inputs import look_up
 from benchbench.train.loop import train
 from benchbench.types import PromptSet
 
@@ -83,15 +86,16 @@ class TrainingCost(PaperProtocol[CostSettings]):
 
         Raises UsageError if a run is named, since the cost is that of a method, and what training raises.
         """
-        settings, reward = asked.settings, asked.reward
+        settings = asked.settings
         if asked.run is not None:
             raise UsageError("the cost of a run cannot be measured", "it was trained already", "see its done.json")
         picked_device, model = device_and_dtype(asked.device, "auto")[0], models.find(asked.model)
-        reward_name = reward if isinstance(reward, str) else reward.name
-        run_config = self._config(model.name, asked.prompts, reward_name, settings, asked.dtype)
+        reward_class = lookup.as_class(asked.reward)
+        run_config = self._config(model.name, asked.prompts, reward_class.name, settings, asked.dtype)
+        inputs = identify(look_up(run_config, reward_class, asked.prompts, model))
         machine = {"device": device_name(picked_device), "packages": packages()}
-        weights = {model.name: model.own_hash}
-        key = {"schema": self.schema, "config": run_config.model_dump(mode="json"), "weights": weights, **machine}
+        weights = {model.name: model.hash}
+        key = {"schema": self.schema, "config": run_config.model_dump(mode="json"), "inputs": inputs, **machine}
         measurements = MeasurementStore(asked.store, self.name, key)
         asked.log(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
 

@@ -17,9 +17,11 @@ from torch import Tensor
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
 from benchbench.rewards import lookup
+from benchbench.rewards.identity import key_of_reward
 from benchbench.runtime.files import Log
 from benchbench.runtime.memory import Splitter
 from benchbench.store.measurements import MeasurementStore
+from benchbench.store.scores import made_by
 from benchbench.types import Reward
 
 NAME = "diversity"
@@ -41,8 +43,8 @@ def diversity(
             "one image a prompt has no diversity", "it compares images of one prompt", "make 2 or more images a prompt"
         )
     hashes = [[sample.index, generation.entries[sample].sha256] for generation, sample in items]
-    key = {"schema": 1, "clip": [clip_class.name, clip_class.version], "images": hashes}
-    measurements = MeasurementStore(store, NAME, key)
+    key = {"schema": 1, "clip": key_of_reward(clip_class), "images": hashes}
+    measurements = MeasurementStore(store, NAME, key, made_by(clip_class))
 
     def prepare() -> Callable[[int, int], pd.DataFrame]:
         model = clip_class(device)

@@ -55,6 +55,7 @@ from benchbench.protocols.base import ProtocolCost, Target
 from benchbench.protocols.states import Probe, StateProtocol, StateSettings, identity
 from benchbench.protocols.step_table import TableStyle, ValueRow, step_table
 from benchbench.report.table import Table
+from benchbench.runtime.code import code_sha256
 from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.types import StepPairs
 
@@ -98,6 +99,11 @@ class GradientDirection(StateProtocol[DirectionSettings]):
                 "it follows the gradient of the reward",
                 "choose another: bench list rewards",
             )
+
+    def key_settings(self, settings: DirectionSettings) -> dict[str, Any]:
+        """Returns the settings that decide the stored rows, and for a plug-in method the hash of its code."""
+        key, code = super().key_settings(settings), code_sha256(registry.get("methods", settings.method))
+        return {**key, "code": code} if code else key
 
     def _config(self, method: type[Method[Any]], settings: DirectionSettings) -> Any:
         return method.Config.model_validate({"steps": settings.steps})

@@ -96,7 +96,7 @@ def run_protocol(
     asked: dict[str, Any] = {"protocol": name, "model": model.name, "prompts": prompts.name}
     asked |= {"reward": reward_class.name, "settings": settings.model_dump(mode="json")}
     asked["dtype"] = protocol.precision(dtype, device)
-    weights = {model.name: model.own_hash, **{adapter.label: adapter.hash for adapter in adapters}}
+    weights = {model.name: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
     measured_on = record(asked, weights, device_and_dtype(device, "auto")[0])
     trainings = {adapter.run.id: adapter.run.config for adapter in adapters if adapter.run}
     records = RecordSection(records={"this measurement": measured_on, **trainings})

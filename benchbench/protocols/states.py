@@ -31,6 +31,7 @@ from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request, 
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
 from benchbench.store.measurements import MeasurementStore
+from benchbench.store.scores import made_by
 from benchbench.types import Cond, PromptSet
 
 REALM = "measure"  # of the noise, so that states differ from the images of evaluations and trainings
@@ -92,7 +93,7 @@ class StateProtocol(PaperProtocol[S]):
         check_vocabulary(prompts, target.model.name)
         self.check_target(target, settings)
         key = {"schema": self.schema, "settings": self.key_settings(settings), **target.key()}
-        measurements = MeasurementStore(asked.store, self.name, key)
+        measurements = MeasurementStore(asked.store, self.name, key, made_by(target.reward))
         samples = spread(prompts, settings.states, settings.seed)
         missing = measurements.missing(settings.states, self.per_part, lambda line: None)
         if missing:

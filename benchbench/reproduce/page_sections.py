@@ -52,7 +52,7 @@ def records(plan: Plan, measured: Mapping[str, Measured]) -> RecordSection:
         "rows": list(plan.rows),
     }
     request |= {"rewards": list(plan.rewards), "train_seeds": list(plan.seeds), "settings": plan.track.settings}
-    weights = {model: models.content_hash(models.pipeline_folder(model))}
+    weights = {model: models.find(model).hash}
     by_name = {"this table": record(request, weights, str(backbones.pick_device(None)))}
     by_name |= {f"evaluation on {name}": evaluation.record for name, evaluation in measured.items()}
     trained = {run.id: run for evaluation in measured.values() for run in evaluation.runs}

@@ -1,9 +1,13 @@
-"""The trainings and measurements that a table needs on one track."""
+"""The trainings and measurements that a table needs on one track.
+
+Imports the comparison with a run's inputs, which loads torch, only inside a function: `bench status` must be fast.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from benchbench import prompts as prompt_sets
@@ -26,10 +30,14 @@ class PlannedTraining:
     overrides: tuple[str, ...]
     out: Path
 
-    @property
+    @cached_property
     def done(self) -> bool:
-        """True where the run is complete."""
-        return runs.read(self.out).state == "complete" if self.out.exists() else False
+        """True where the run was complete, and trained on the inputs of today, when this was asked first."""
+        if not self.out.exists():
+            return False
+        from benchbench.train.run_folder import is_complete
+
+        return is_complete(self.config, self.out)
 
 
 @dataclass(frozen=True)

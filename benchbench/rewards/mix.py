@@ -19,7 +19,7 @@ from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import Log
-from benchbench.runtime.json_files import find_object, write_json
+from benchbench.runtime.sealed import find_sealed, write_sealed
 from benchbench.types import Reward
 
 if TYPE_CHECKING:
@@ -105,6 +105,11 @@ class Ensemble(Reward):
         return "; ".join(dict.fromkeys(problems)) or None
 
     @classmethod
+    def identity(cls) -> dict[str, str]:
+        """Returns the identities of all members; their weights in the sum are in the name of the mix."""
+        return {part: value for member in cls.reward_classes.values() for part, value in member.identity().items()}
+
+    @classmethod
     def combine(cls, scores: Mapping[str, Any], statistics: Mapping[str, Statistics]) -> Any:
         """Returns the weighted sum of the members' normalised scores, given as arrays or tensors [N]."""
         terms = [
@@ -169,16 +174,22 @@ def log_statistics(name: str, statistics: Mapping[str, Statistics], of: str, log
         log(f"{name}: {member} is normalised by mean {s.mean:.5g}, deviation {s.deviation:.5g} ({s.images} {of})")
 
 
-def save_statistics(path: Path, name: str, statistics: Mapping[str, Statistics], of: str) -> None:
+def save_statistics(path: Path, reward: type[Ensemble], statistics: Mapping[str, Statistics], of: str) -> None:
     """Writes the statistics of a mix as JSON; ``of`` describes the images."""
-    data = {"reward": name, "of": of, "statistics": {member: s._asdict() for member, s in statistics.items()}}
-    write_json(path, data)
+    members = {member: s._asdict() for member, s in statistics.items()}
+    write_sealed(path, {"reward": reward.name, "of": of, "inputs": reward.identity(), "statistics": members})
 
 
-def read_statistics(path: Path) -> dict[str, Statistics] | None:
-    """Returns the statistics that ``save_statistics`` wrote, or None where the file is missing or damaged."""
+def read_statistics(path: Path, reward: type[Ensemble]) -> dict[str, Statistics] | None:
+    """Returns the statistics that ``save_statistics`` wrote for this mix.
+
+    Returns None where the file is missing or damaged, or where a member has other weights or another version now.
+    """
     try:
-        members = (find_object(path) or {})["statistics"]
+        saved = find_sealed(path) or {}
+        members, identity = saved["statistics"], reward.identity()
+        if members.keys() != reward.reward_classes.keys() or saved.get("inputs", identity) != identity:
+            return None
         return {member: Statistics(**values) for member, values in members.items()}
     except (KeyError, TypeError, AttributeError):
         return None

@@ -1,7 +1,8 @@
 """The only sha256 of this package: of JSON values and of files.
 
 Large files are hashed once. Their hashes are cached in the user's cache folder, under device, inode, size and both
-times of the file and never under its name; a file that changed within the last two seconds is not cached.
+times of the file and never under its name; a file that changed within the last two seconds is not cached. Each
+entry carries a checksum of itself.
 """
 
 from __future__ import annotations
@@ -81,13 +82,18 @@ class HashCache:
         stat = path.stat()
         file, state = f"{stat.st_dev}:{stat.st_ino}", [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         known = self._known.get(file)
-        if isinstance(known, list) and len(known) == 4 and known[:3] == state:
+        if isinstance(known, list) and known[:3] == state and known[4:] == [_entry_checksum(file, known[:4])]:
             return str(known[3])
         started = time.time_ns()
         sha256 = file_sha256(path)
         if started - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED:
-            self._known[file] = self._new[file] = [*state, sha256]
+            entry = [*state, sha256]
+            self._known[file] = self._new[file] = [*entry, _entry_checksum(file, entry)]
         return sha256
+
+
+def _entry_checksum(file: str, entry: list[Any]) -> str:
+    return digest([file, *entry])
 
 
 def _cache_file() -> Path:

@@ -7,11 +7,14 @@ again, so that a damaged file counts as missing.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchbench.errors import CorruptError
 from benchbench.runtime.files import Log, write_atomic
+
+Parse = Callable[[bytes], dict[str, Any]]  # raises ValueError for a damaged line
 
 
 def parse(text: str | bytes) -> Any:
@@ -55,16 +58,16 @@ def find_list(path: Path) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def read_lines(path: Path, log: Log) -> list[dict[str, Any]]:
+def read_lines(path: Path, log: Log, parse_line: Parse = parse_object) -> list[dict[str, Any]]:
     """Returns the object of each line; damaged lines are left out, and ``log`` is told how many.
 
-    A missing file gives no lines. A last line without newline is left out silently: a killed or running writer leaves
-    one. Raises CorruptError for a file that cannot be opened.
+    ``parse_line`` turns a line into its object. A missing file gives no lines. A last line without newline is left out
+    silently: a killed or running writer leaves one. Raises CorruptError for a file that cannot be opened.
     """
     lines, rows, damaged = _lines(path), [], []
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(parse_object(line))
+            rows.append(parse_line(line))
         except ValueError:
             damaged += [number] if number < len(lines) else []
     if damaged:
@@ -72,11 +75,11 @@ def read_lines(path: Path, log: Log) -> list[dict[str, Any]]:
     return rows
 
 
-def last_line(path: Path) -> dict[str, Any] | None:
+def last_line(path: Path, parse_line: Parse = parse_object) -> dict[str, Any] | None:
     """Returns the object of the last undamaged line, or None. Raises CorruptError as ``read_lines`` does."""
     for line in reversed(_lines(path)):
         try:
-            return parse_object(line)
+            return parse_line(line)
         except ValueError:
             continue
     return None

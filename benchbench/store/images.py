@@ -2,7 +2,7 @@
 
     images/<generation id>/record.json          written first: the key, and where the images were generated
     images/<generation id>/00003-01.webp        prompt 3, sample 1
-    images/<generation id>/index.json           a cache of checked images by file size and time; rebuilt when missing
+    images/<generation id>/index.json           a cache of checked images by size and times of their files
 
 Each WebP file carries its prompt, its seed and the hash of its pixels. An image that cannot be decoded, or that does
 not match what its file carries, is never used.
@@ -15,21 +15,39 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from benchbench.errors import CorruptError
+from benchbench.errors import CorruptError, RunError
 from benchbench.noise import Sample
 from benchbench.runtime.files import Log, write_atomic
 from benchbench.runtime.hashing import bytes_sha256
 from benchbench.runtime.json_files import find_object, parse, write_json
+from benchbench.runtime.sealed import find_sealed, write_sealed
 from benchbench.store.keys import GenerationKey
 
 DESCRIPTION = 0x010E  # EXIF ImageDescription, an ASCII field that holds the JSON
+INDEX = "index.json"
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow and the parser of the description raise on damaged files."""
 BLACK = 4  # an image is black if its brightest value, of 255, is at most this
+
+
+class DamagedImage(CorruptError):
+    """An image that cannot be read, or is not the one that was stored. The next scan of its folder finds it."""
 
 
 class CheckedImage(NamedTuple):
@@ -47,10 +65,11 @@ class ImageStore:
         self.folder = store / "images" / self.id
         self.lock = self.folder / "generate.lock"
         self._written: dict[str, list[Any]] = {}  # index rows of images that this object wrote after its last scan
+        self._sha256: dict[str, str] = {}  # of the pixels of the images that this object checked or wrote
 
     def path(self, sample: Sample) -> Path:
         """Returns the path of a sample's image."""
-        return self.folder / f"{sample.index:05d}-{sample.number:02d}.webp"
+        return self.folder / file_name(sample)
 
     def begin(self, made_on: Mapping[str, Any]) -> None:
         """Writes record.json with the key and ``made_on``, unless it is there already."""
@@ -61,80 +80,120 @@ class ImageStore:
     def write(self, sample: Sample, pixels: np.ndarray) -> None:
         """Stores the image uint8 [H, W, 3]. Raises RunError if the disk is full."""
         exif, sha256, path = Image.Exif(), pixel_hash(pixels), self.path(sample)
-        exif[DESCRIPTION] = json.dumps({**self._description(sample), "sha256": sha256})
+        exif[DESCRIPTION] = json.dumps({**_describe(sample, self.key.eval_seed), "sha256": sha256})
         data = io.BytesIO()
         # at 512 px this takes a third of the time of method 1 and a tenth of that of the default; files are 6 to 20 %
         # larger
         Image.fromarray(pixels).save(data, "WEBP", lossless=True, method=0, quality=20, exif=exif)
         write_atomic(path, data.getvalue())
-        stat = path.stat()
-        self._written[path.name] = [stat.st_size, stat.st_mtime_ns, sha256, blank(pixels)]
+        self._sha256[path.name] = sha256
+        self._written[path.name] = [*_state(path), sha256, blank(pixels)]
 
     def read(self, sample: Sample) -> Image.Image:
-        """Returns the RGB image after checking its hash. Raises CorruptError."""
-        return self._check(sample)[0]
+        """Returns the RGB image after checking its hash.
+
+        Raises DamagedImage for an image that is damaged or is not the one that was scanned. The index is then removed,
+        so that the next scan reads every image and has the damaged ones made again.
+        """
+        try:
+            image, checked = self._check(sample)
+            if self._sha256.get(self.path(sample).name, checked.sha256) != checked.sha256:
+                raise _damaged(self.path(sample), "it is another image than the one that was checked before")
+        except DamagedImage:
+            self._written.clear()
+            with suppress(OSError):  # where nothing can be written, nothing can be made again either
+                (self.folder / INDEX).unlink(missing_ok=True)
+            raise
+        return image
 
     def scan(self, samples: Iterable[Sample], log: Log) -> dict[Sample, CheckedImage]:
         """Returns the samples whose images are sound; names and deletes damaged images.
 
-        Files whose size and time are those of the index are not read again.
+        Files whose size and times are those of the index are not read again. ``read`` checks every image that is used.
         """
         index, sound, index_changed = self._index() | self._written, {}, bool(self._written)
         unchecked: dict[Sample, list[Any]] = {}
         for sample in samples:
             path = self.path(sample)
             try:
-                stat = path.stat()
+                state = _state(path)
             except FileNotFoundError:
                 continue
             row = index.get(path.name)
-            if row and row[:2] == [stat.st_size, stat.st_mtime_ns]:
-                sound[sample] = CheckedImage(row[2], row[3])
+            if row and row[:3] == state:
+                sound[sample] = CheckedImage(row[3], row[4])
             else:
-                unchecked[sample] = [stat.st_size, stat.st_mtime_ns]
+                unchecked[sample] = state
         with ThreadPoolExecutor() as pool:
             for sample, result in zip(unchecked, pool.map(self._try, unchecked), strict=True):
-                if isinstance(result, CorruptError):
+                if isinstance(result, DamagedImage):
                     log(f"warning: {result.problem} ({result.cause}); it is deleted and made again")
                     self.path(sample).unlink(missing_ok=True)
+                    index.pop(self.path(sample).name, None)
                 else:
                     sound[sample] = result
                     index[self.path(sample).name] = [*unchecked[sample], *result]
         if unchecked or index_changed:
-            write_json(self.folder / "index.json", index, indent=None)
-            self._written.clear()
+            with suppress(RunError):  # it is a cache: what cannot be written is read again
+                write_sealed(self.folder / INDEX, index, indent=None)
+                self._written.clear()
+        self._sha256 |= {self.path(sample).name: image.sha256 for sample, image in sound.items()}
         return sound
 
     def _index(self) -> dict[str, list[Any]]:
-        index = find_object(self.folder / "index.json") or {}
-        return {name: row for name, row in index.items() if isinstance(row, list) and len(row) == 4}
+        index = find_sealed(self.folder / INDEX) or {}
+        return {name: row for name, row in index.items() if isinstance(row, list) and len(row) == 5}
 
-    def _try(self, sample: Sample) -> CheckedImage | CorruptError:
+    def _try(self, sample: Sample) -> CheckedImage | DamagedImage:
         try:
             return self._check(sample)[1]
-        except CorruptError as error:
+        except DamagedImage as error:
             return error
 
     def _check(self, sample: Sample) -> tuple[Image.Image, CheckedImage]:
-        path = self.path(sample)
-        try:
-            image: Image.Image = Image.open(io.BytesIO(path.read_bytes()))
-            description = parse(image.getexif()[DESCRIPTION])
-            image = image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, struct.error) as error:
-            raise self._damaged(path, str(error) or type(error).__name__) from error
-        pixels = np.asarray(image)
-        sha256 = pixel_hash(pixels)
-        if description != {**self._description(sample), "sha256": sha256}:
-            raise self._damaged(path, "its pixels or its prompt are not those that it was stored with")
-        return image, CheckedImage(sha256, blank(pixels))
+        return _read(self.path(sample), _describe(sample, self.key.eval_seed))
 
-    def _description(self, sample: Sample) -> dict[str, Any]:
-        return {"prompt": sample.prompt, "index": sample.index, "sample": sample.number, "seed": self.key.eval_seed}
 
-    @staticmethod
-    def _damaged(path: Path, cause: str) -> CorruptError:
-        return CorruptError(f"the image {path} is damaged", cause, "run the evaluation again: it makes the image again")
+def file_name(sample: Sample) -> str:
+    """Returns the name of a sample's image file."""
+    return f"{sample.index:05d}-{sample.number:02d}.webp"
+
+
+def stored_sha256(path: Path, sample: Sample, seed: int) -> str | None:
+    """Returns the pixel hash of an image file, or None where it is missing, damaged, or of another sample or seed."""
+    try:
+        return _read(path, _describe(sample, seed))[1].sha256
+    except DamagedImage:
+        return None
+
+
+def _read(path: Path, expected: Mapping[str, Any]) -> tuple[Image.Image, CheckedImage]:
+    """Returns an RGB image and its hash. Raises DamagedImage unless it carries this description and its own hash."""
+    try:
+        image: Image.Image = Image.open(io.BytesIO(path.read_bytes()))
+        description = parse(image.getexif()[DESCRIPTION])
+        image = image.convert("RGB")
+    except UNREADABLE as error:
+        raise _damaged(path, str(error) or type(error).__name__) from error
+    pixels = np.asarray(image)
+    sha256 = pixel_hash(pixels)
+    if description != {**expected, "sha256": sha256}:
+        raise _damaged(path, "its pixels or its prompt are not those that it was stored with")
+    return image, CheckedImage(sha256, blank(pixels))
+
+
+def _describe(sample: Sample, seed: int) -> dict[str, Any]:
+    return {"prompt": sample.prompt, "index": sample.index, "sample": sample.number, "seed": seed}
+
+
+def _damaged(path: Path, cause: str) -> DamagedImage:
+    return DamagedImage(f"the image {path} is damaged", cause, "run the evaluation again: it makes the image again")
+
+
+def _state(path: Path) -> list[int]:
+    """Returns size and times of a file; the time of the last change cannot be set by a program that copies files."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def pixel_hash(pixels: np.ndarray) -> str:

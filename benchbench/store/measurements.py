@@ -23,12 +23,12 @@ MeasureUnits = Callable[[int, int], pd.DataFrame]  # measures the units start..s
 
 
 class MeasurementStore:
-    """The rows of one measurement. ``key`` is everything that decides them."""
+    """The rows of one measurement. ``key`` decides them; ``about`` says by which weights."""
 
-    def __init__(self, store: Path, protocol: str, key: Mapping[str, Any]) -> None:
+    def __init__(self, store: Path, protocol: str, key: Mapping[str, Any], about: str = "") -> None:
         self.key, self.id = dict(key), digest(key)
         self.folder = store / "measurements" / protocol / self.id
-        self.parts = ParquetParts(self.folder)
+        self.parts = ParquetParts(self.folder, about=about)
 
     def missing(self, count: int, chunk: int, log: Log) -> list[tuple[int, int]]:
         """Returns the (start, stop) of the parts that are not there or cannot be read."""

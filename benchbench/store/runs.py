@@ -15,16 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchbench.errors import CorruptError, MissingError, RunError
+from benchbench.errors import BenchError, CorruptError, MissingError, RunError
 from benchbench.hub import weights as layouts
 from benchbench.hub.weights import ADAPTER, Weights
 from benchbench.runtime.files import Log
 from benchbench.runtime.hashing import digest
-from benchbench.runtime.json_files import read_object
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
+from benchbench.runtime.sealed import read_sealed
+from benchbench.store.run_file import DONE, RUN, read_run_file
 
 KEPT_FOLDER = "kept"
+KEPT_FILE = "weights.json"
+"""It holds the sha256 of the kept weights beside it."""
+REBUILD = "run the same bench train command again: it makes them again from the last checkpoint"
 State = Literal["complete", "resumable", "damaged"]
 
 
@@ -47,23 +51,39 @@ def run_id(method: str, model: str, reward: str, seed: int, config: Any) -> str:
 
 
 def read(folder: Path) -> Run:
-    """Returns the run in a folder that has a run.json. A damaged run is returned, too, in the state ``damaged``."""
+    """Returns the run in a folder that has a run.json. A damaged run is returned, too, in the state ``damaged``.
+
+    A run is complete with a done.json and the weights whose sha256 that file records.
+    """
     try:
-        config = read_object(folder / "run.json", "train it again into another folder")
+        config = read_run_file(folder)
     except CorruptError as error:
-        return Run(folder.name, folder, "damaged", {}, {}, f"run.json: {error.cause}")
+        return Run(folder.name, folder, "damaged", {}, {}, f"{RUN}: {error.cause}")
     if not isinstance(config.get("config", {}), dict):
-        return Run(folder.name, folder, "damaged", {}, {}, "run.json: its settings are not a JSON object")
+        return Run(folder.name, folder, "damaged", {}, {}, f"{RUN}: its settings are not a JSON object")
     name = str(config.get("id", folder.name))
-    if not (folder / "done.json").exists():
+    if not (folder / DONE).exists():
         return Run(name, folder, "resumable", config, {})
     try:
-        done = read_object(folder / "done.json", "train it again into another folder")
+        done = read_sealed(folder / DONE, REBUILD)
     except CorruptError as error:
-        return Run(name, folder, "damaged", config, {}, f"done.json: {error.cause}")
-    if layouts.find(folder) is None:
-        return Run(name, folder, "damaged", config, done, f"{ADAPTER} or unet is missing")
-    return Run(name, folder, "complete", config, done)
+        return Run(name, folder, "damaged", config, {}, f"{DONE}: {error.cause}")
+    note = _fault_of_weights(folder, done)
+    return Run(name, folder, "damaged" if note else "complete", config, done, note)
+
+
+def _fault_of_weights(folder: Path, done: dict[str, Any]) -> str:
+    """Returns what is wrong with the weights of a finished run, or an empty text."""
+    try:
+        weights = layouts.find(folder)
+        if weights is None:
+            return f"{ADAPTER} or unet is missing"
+        content_hash = weights.hash
+    except (BenchError, OSError) as error:
+        return str(error.problem if isinstance(error, BenchError) else error)
+    if done.get("adapter_sha256", content_hash) != content_hash:
+        return f"{weights.path} does not have the sha256 that {DONE} records"
+    return ""
 
 
 def all_runs(store: Path) -> list[Run]:
@@ -75,7 +95,7 @@ def all_runs(store: Path) -> list[Run]:
 def find(store: Path, reference: str | Path) -> Run:
     """Returns the run in this folder, or with this id in the store. Raises MissingError."""
     for folder in (Path(reference).expanduser(), store / "runs" / str(reference)):
-        if (folder / "run.json").is_file():
+        if (folder / RUN).is_file():
             return read(folder)
     names = [run.id for run in all_runs(store)]
     near = difflib.get_close_matches(str(reference), names, n=1, cutoff=0.4)
@@ -140,9 +160,10 @@ def find_adapter(store: Path, reference: AdapterReference) -> Adapter:
         return reference
     folders = [Path(reference).expanduser(), store / "runs" / str(reference)]
     for folder in folders:
-        if folder.parent.name == KEPT_FOLDER and folder.is_dir() and (folder.parent.parent / "run.json").is_file():
+        kept = folder.parent.name == KEPT_FOLDER and folder.name.isdecimal()
+        if kept and folder.is_dir() and (folder.parent.parent / RUN).is_file():
             return _kept_adapter(folder)
-    if not any((folder / "run.json").is_file() for folder in folders):
+    if not any((folder / RUN).is_file() for folder in folders):
         resolved = layouts.resolve(reference)
         if resolved:
             weights, label, base = resolved
@@ -154,8 +175,18 @@ def _kept_adapter(folder: Path) -> Adapter:
     run, weights = read(folder.parent.parent), layouts.find(folder)
     if weights is None:
         raise CorruptError(f"{folder} holds no weights", "its run was interrupted there", "resume the run")
+    if not run.config:
+        raise CorruptError(f"the run {run.id} is damaged", run.note, REBUILD)
+    content_hash = weights.hash
+    recorded, again = folder / KEPT_FILE, "train the run again into another folder"
+    if recorded.is_file() and read_sealed(recorded, again).get("sha256") != content_hash:
+        raise CorruptError(
+            f"the weights in {folder} are damaged",
+            f"they do not have the sha256 that {KEPT_FILE} records",
+            again,
+        )
     label = f"{run.id}, {int(folder.name)} samples"
-    return Adapter(label, weights, weights.hash, run.config.get("model_hash"), run)
+    return Adapter(label, weights, content_hash, run.config.get("model_hash"), run)
 
 
 def _finished_adapter(run: Run) -> Adapter:
@@ -163,14 +194,7 @@ def _finished_adapter(run: Run) -> Adapter:
         raise RunError(
             f"the run {run.id} is not finished", f"{run.path} has no done.json", "finish it: the same command, --resume"
         )
-    weights = layouts.find(run.path)
-    if run.state == "damaged" or weights is None:
-        raise CorruptError(f"the run {run.id} is damaged", run.note, "train it again into another folder")
-    content_hash = weights.hash
-    if run.done.get("adapter_sha256", content_hash) != content_hash:
-        raise CorruptError(
-            f"the adapter of {run.id} is damaged",
-            f"{weights.path} does not have the sha256 that done.json records",
-            "train it again into another folder",
-        )
-    return Adapter(run.id, weights, content_hash, run.config.get("model_hash"), run)
+    weights = None if run.state == "damaged" else layouts.find(run.path)
+    if weights is None:
+        raise CorruptError(f"the run {run.id} is damaged", run.note, REBUILD)
+    return Adapter(run.id, weights, weights.hash, run.config.get("model_hash"), run)

@@ -1,4 +1,7 @@
-"""Scores on disk: one parquet file per generation and reward, ``scores/<generation id>/<reward>-<version>.parquet``."""
+"""Scores on disk: one parquet file per generation and reward, ``scores/<generation id>/<reward>-<version>.parquet``.
+
+The file names the weights of the reward and the code of a plug-in: other weights or other code score again.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,17 @@ def score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
+def made_by(reward: type[Reward]) -> str:
+    """Returns what makes a reward's scores besides its version: its weights and the code of a plug-in, with hashes."""
+    parts = reward.identity().items()
+    return "; ".join(f"{part} {value[:12]}" for part, value in parts if not part.startswith("version"))
+
+
 class ScoreStore:
     """The scores of one generation by one version of one reward."""
 
     def __init__(self, store: Path, generation_id: str, reward: type[Reward]) -> None:
-        self.parts = ParquetParts(store / "scores" / generation_id, COLUMNS)
+        self.parts = ParquetParts(store / "scores" / generation_id, COLUMNS, made_by(reward))
         self.name = safe_name(f"{reward.name}-{reward.version}")
         self.path = self.parts.path(self.name)
         self.lock = self.path.with_suffix(".lock")

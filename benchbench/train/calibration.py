@@ -29,8 +29,8 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, log
     """
     if not isinstance(reward, mix.Ensemble):
         return
-    statistics = mix.read_statistics(out / FILE)
-    if statistics is not None and statistics.keys() == reward.reward_classes.keys():
+    statistics = mix.read_statistics(out / FILE, type(reward))
+    if statistics is not None:
         reward.statistics = statistics
     else:
         n = len(prompts)
@@ -44,5 +44,5 @@ def calibrate(reward: Reward, policy: Policy, prompts: PromptSet, out: Path, log
         with policy.evaluating():
             images = [image for _, part in splitter.parts(generate_rows, IMAGES) for image in part]
         reward.calibrate(images, [sample.prompt for sample in samples])
-        mix.save_statistics(out / FILE, reward.name, reward.statistics, "images of the base model")
+        mix.save_statistics(out / FILE, type(reward), reward.statistics, "images of the base model")
     mix.log_statistics(reward.name, reward.statistics, "images of the base model", log)

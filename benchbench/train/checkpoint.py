@@ -3,7 +3,7 @@
 At any moment the run's folder holds complete folders ``checkpoints/NNNNNNNN/``, and perhaps a ``.*.tmp`` folder that a
 killed process left, which nobody reads and the next write removes. A checkpoint consists of
 ``adapter-NNN.safetensors``, ``optimizer-NNN.safetensors`` and ``state.json``, which records the sha256 of the other
-files. The last two checkpoints are kept.
+files and has a checksum of its own. The last two checkpoints are kept.
 
 Tensors are written and read a gigabyte at a time. Training every weight of SDXL keeps 40 GB of weights and moments on
 the GPU, and the host never holds more than one file of them.
@@ -25,7 +25,9 @@ from torch import Tensor
 from benchbench.errors import CorruptError
 from benchbench.runtime.files import Log, replacing_folder, sweep
 from benchbench.runtime.hashing import file_sha256
-from benchbench.runtime.json_files import parse_object, write_json
+from benchbench.runtime.sealed import parse_sealed, write_sealed
+from benchbench.store.run_file import DONE
+from benchbench.train.identity import differences
 
 KEEP = 2
 FILE_BYTES = 2**30  # largest size of a file, which is also the host memory that a checkpoint takes
@@ -44,6 +46,7 @@ class State:
     constant_images: int = 0
     method: dict[str, Any] = field(default_factory=dict)
     loss_scale: dict[str, Any] = field(default_factory=dict)  # empty unless the run trains in fp16
+    inputs: dict[str, str] = field(default_factory=dict)  # ``train.identity``; empty in those of earlier versions
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> dict[str, Tensor]:
@@ -89,33 +92,31 @@ def write(run: Path, state: State, parameters: list[torch.nn.Parameter], optimiz
         save_tensors(temporary, "adapter", {str(i): p.detach() for i, p in enumerate(parameters)})
         save_tensors(temporary, "optimizer", optimizer_tensors(optimizer, parameters))
         files = {p.name: file_sha256(p) for p in sorted(temporary.glob("*.safetensors"))}
-        write_json(temporary / "state.json", {"files": files, **asdict(state)})
+        write_sealed(temporary / "state.json", {"files": files, **asdict(state)})
     for old in sorted(root.glob("[0-9]*"))[:-KEEP]:
         shutil.rmtree(old)
     return final
 
 
-def read_latest(
-    run: Path,
-    expected: str,
-    parameters: list[torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    log: Log,
-) -> State | None:
-    """Restores the newest intact checkpoint into the parameters and the optimizer, and returns its State.
+def folders(run: Path) -> list[Path]:
+    """Returns the folders of a run's checkpoints, the newest first, sound or not."""
+    return sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
 
-    Returns None where the run has no checkpoint yet. A damaged one is logged and the one before it is used.
+
+def find_latest(
+    run: Path, expected: str, log: Log, inputs: Mapping[str, str] | None = None
+) -> tuple[Path, State] | None:
+    """Returns the folder and the State of the newest intact checkpoint, or None where the run has no checkpoint yet.
+
+    A damaged one is logged and the one before it is taken. ``expected`` is the run's key, and ``inputs`` are compared
+    with those that the checkpoint was trained on.
 
     Errors: CorruptError where all checkpoints are damaged, or where they belong to another run.
     """
-    folders = sorted((run / "checkpoints").glob("[0-9]*"), reverse=True)
-    for folder in folders:
+    found = folders(run)
+    for folder in found:
         try:
-            raw = parse_object((folder / "state.json").read_bytes())
-            for name, sha256 in raw.pop("files").items():
-                if file_sha256(folder / name) != sha256:
-                    raise ValueError(f"{name} does not have the sha256 that was recorded")
-            state = State(**raw)
+            state = _read_state(folder)
         except Exception as error:  # an OSError, invalid JSON or safetensors: the checkpoint is damaged
             log(f"checkpoint {folder.name} is damaged and not used ({error})")
             continue
@@ -125,13 +126,54 @@ def read_latest(
                 "it was written with other settings or another model",
                 "resume with the settings that run.json holds, or choose another --out",
             )
-        _restore(folder, parameters, optimizer)
-        return state
-    if folders:
+        changed = differences(state.inputs, inputs) if state.inputs and inputs else []
+        if changed:
+            raise CorruptError(
+                f"the checkpoint {folder} belongs to a run of other inputs",
+                f"since it was written, these have changed: {', '.join(changed)}",
+                "put them back as they were, or choose another --out",
+            )
+        return folder, state
+    if found:
         raise CorruptError(
-            f"no checkpoint of {run} can be read", f"all {len(folders)} are damaged", "train into another --out"
+            f"no checkpoint of {run} can be read", f"all {len(found)} are damaged", "train into another --out"
         )
     return None
+
+
+def _read_state(folder: Path) -> State:
+    """Returns the State in a checkpoint's folder. Raises OSError, ValueError, KeyError or TypeError for damage."""
+    raw = parse_sealed((folder / "state.json").read_bytes())
+    files = raw.pop("files")
+    if set(files) != {path.name for path in folder.glob("*.safetensors")}:
+        raise ValueError("its files are not those that were recorded")
+    for name, sha256 in files.items():
+        if file_sha256(folder / name) != sha256:
+            raise ValueError(f"{name} does not have the sha256 that was recorded")
+    state = State(**raw)
+    if state.samples != int(folder.name):
+        raise ValueError(f"it was written after {state.samples} samples")
+    return state
+
+
+def read_latest(
+    run: Path,
+    expected: str,
+    parameters: list[torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    log: Log,
+    inputs: Mapping[str, str] | None = None,
+) -> State | None:
+    """Restores the checkpoint that ``find_latest`` finds into the parameters and the optimizer; returns its State.
+
+    Returns None where the run has no checkpoint yet. Errors: those of ``find_latest``.
+    """
+    found = find_latest(run, expected, log, inputs)
+    if found is None:
+        return None
+    folder, state = found
+    _restore(folder, parameters, optimizer)
+    return state
 
 
 @torch.no_grad()
@@ -148,4 +190,4 @@ def _restore(folder: Path, parameters: list[torch.nn.Parameter], optimizer: torc
 
 def save_done(run: Path, done: dict[str, Any]) -> None:
     """Writes done.json, which marks the run as complete."""
-    write_json(run / "done.json", done)
+    write_sealed(run / DONE, done)

@@ -15,8 +15,9 @@ from benchbench.diffusion.rollout import generate
 from benchbench.noise import Noise, Sample
 from benchbench.rewards import lookup
 from benchbench.rewards.scoring import scoring
-from benchbench.runtime.json_files import find_list, write_json
+from benchbench.runtime.json_files import find_list
 from benchbench.runtime.memory import Splitter
+from benchbench.runtime.sealed import find_sealed, write_sealed
 from benchbench.types import PromptSet, Reward
 
 BASE = "base_scores.json"
@@ -60,14 +61,16 @@ class FixedEvaluation:
 
     def _read_base_scores(self) -> list[float] | None:
         """Returns the base scores, or None where the file is missing, damaged or of another number of images."""
-        base = find_list(self.base_file)
-        valid = base is not None and len(base) == len(self.samples) and all(isinstance(x, int | float) for x in base)
-        return base if valid else None
+        sealed = find_sealed(self.base_file)
+        base = find_list(self.base_file) if sealed is None else sealed.get("scores")  # a list: of an earlier version
+        if not isinstance(base, list) or len(base) != len(self.samples):
+            return None
+        return base if all(isinstance(x, int | float) for x in base) else None
 
     def _write_base_scores(self, base: torch.Tensor) -> None:
         with self.policy.processes.raise_on_all():  # all processes read the file from the folder that they share
             if self.policy.processes.is_main:
-                write_json(self.base_file, base.tolist(), indent=None)
+                write_sealed(self.base_file, {"scores": base.tolist()}, indent=None)
 
     def _scores(self) -> dict[str, torch.Tensor]:
         """Returns each reward's scores and, under "constant", 1 for each constant image, else 0; float32 [images]."""

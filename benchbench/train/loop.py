@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from benchbench.config import RunConfig
@@ -11,12 +12,15 @@ from benchbench.runtime import launch
 from benchbench.runtime.distributed import ProcessGroup
 from benchbench.runtime.file_errors import writing
 from benchbench.runtime.files import Log
+from benchbench.store import root
 from benchbench.train.calibration import calibrate
+from benchbench.train.identity import identify
 from benchbench.train.inputs import Inputs, look_up
 from benchbench.train.resolved import Resolved, agree, read, resolve
-from benchbench.train.run_folder import check_run_folder, run_key, write_run
+from benchbench.train.run_folder import check_content, check_run_folder, run_key, write_run
 from benchbench.train.setup import Parts, build
 from benchbench.train.trainer import Trainer
+from benchbench.train.votes import check_votes
 
 
 def train(
@@ -34,18 +38,21 @@ def train(
     ``inputs`` are the objects behind the run's names, where the caller has looked them up already. Pairs that a base
     model makes for an offline method are found, or made, in ``store``; ``skip_bad`` skips rows that cannot be read.
 
-    Errors: UsageError and MissingError before anything is loaded, CorruptError for checkpoints, RunError for a
+    Errors: UsageError and MissingError before anything is loaded, CorruptError for damaged files, RunError for a
     non-finite reward, loss or gradient and for a full disk. KeyboardInterrupt leaves a checkpoint to ``resume`` from.
     """
     with launch.connected_processes(device) as processes:
         log = log if processes.is_main else _silent
         with processes.raise_on_all():
             inputs = inputs or look_up(config)
-            incomplete = check_run_folder(config, out, resume) if processes.is_main else True
+            incomplete = True
+            if processes.is_main:
+                incomplete = check_run_folder(config, out, resume, partial(identify, inputs), log)
         if not all(processes.gather(incomplete)):
             log(f"{out} is complete already; nothing to do")
             return out
         with processes.raise_on_all():
+            _check_votes(config, inputs, store or root(None), log)
             run_device = pick_device(device if processes.size == 1 else str(processes.device))
             resolved = read(out) or resolve(config, run_device, log)
         resolved = agree(processes.gather(asdict(resolved)))
@@ -54,6 +61,7 @@ def train(
         with processes.raise_on_all():
             parts = build(config, inputs, resolved, run_device, log, store, skip_bad)
             parts.policy.processes = processes
+            parts.identity = identify(inputs, parts.reader.pairs.hash if parts.reader else None)
         try:
             _train(config, resolved, parts, out, processes, log)
         finally:
@@ -62,15 +70,24 @@ def train(
     return out
 
 
+def _check_votes(config: RunConfig, inputs: Inputs, store: Path, log: Log) -> None:
+    """Compares the votes of a method that learns from people's votes with the run. Errors: UsageError."""
+    votes = getattr(inputs.cfg, "votes", ())
+    if votes:
+        check_votes(votes, inputs.prompts, config.sampler, inputs.model.hash, store, log)
+
+
 def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, processes: ProcessGroup, log: Log) -> None:
     """Writes the run's files and trains. The main process writes first, since the others read the same folder."""
     backbone, pairs = parts.policy.backbone, parts.reader.pairs.hash if parts.reader else None
-    processes.check_same("settings, weights, pairs or precisions", run_key(config, resolved, backbone.hash, pairs))
+    key = run_key(config, resolved, backbone.hash, pairs)
+    processes.check_same("settings, inputs or precisions", [key, parts.identity])
     with processes.raise_on_all():
         if processes.is_main:
+            check_content(out, parts.identity, key)
             with writing(out):
                 out.mkdir(parents=True, exist_ok=True)
-            write_run(config, resolved, out, backbone.hash, str(backbone.device), pairs, processes.size)
+            write_run(config, resolved, out, parts.identity, str(backbone.device), pairs, processes.size)
             calibrate(parts.step_reward.reward, parts.policy, parts.prompts, out, log)
     with processes.raise_on_all():
         if not processes.is_main:

@@ -14,8 +14,9 @@ from benchbench.config import RunConfig
 from benchbench.diffusion.backbones import pick_dtype
 from benchbench.errors import CorruptError, RunError, UsageError
 from benchbench.runtime.files import Log
-from benchbench.runtime.json_files import read_object, write_json
 from benchbench.runtime.precision import Precision
+from benchbench.runtime.sealed import write_sealed
+from benchbench.store.run_file import RUN, read_run_file
 from benchbench.train.memory_child import plans_in_child
 from benchbench.train.memory_plan import MemoryPlan
 
@@ -126,10 +127,10 @@ def has_tf32(device: torch.device) -> bool:
 
 def read(out: Path) -> Resolved | None:
     """Returns what the run in ``out`` decided when it started; None where it has not started. Errors: CorruptError."""
-    file = out / "run.json"
+    file = out / RUN
     if not file.exists():
         return None
-    run = read_object(file, "train into another --out")
+    run = read_run_file(out)
     try:
         return Resolved(**run[KEY])
     except (KeyError, TypeError) as error:
@@ -142,7 +143,6 @@ def read(out: Path) -> Resolved | None:
 
 def record_memory_use(out: Path, micro_batch: int, gradient_checkpointing: bool) -> None:
     """Writes into run.json how memory is used from now on; the precision never changes."""
-    file = out / "run.json"
-    run = read_object(file, "train into another --out")
+    run = read_run_file(out)
     run[KEY] |= {"micro_batch": micro_batch, "gradient_checkpointing": gradient_checkpointing}
-    write_json(file, run)
+    write_sealed(out / RUN, run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Parts:
     optimizer: torch.optim.Optimizer
     reader: Reader | None = None
     """The source of an offline method's batches; None for an online method."""
+    identity: dict[str, str] = field(default_factory=dict)
+    """What the run is trained on, by part (``train.identity``); empty where nothing is compared."""
 
 
 def build(

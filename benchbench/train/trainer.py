@@ -21,12 +21,13 @@ from benchbench.errors import RunError
 from benchbench.hub.weights import Weights
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.file_errors import writing
-from benchbench.runtime.files import Log
+from benchbench.runtime.files import Log, replacing_folder, sweep
 from benchbench.runtime.interrupt import Interrupt
 from benchbench.runtime.memory import Splitter, recompute_activations
 from benchbench.runtime.progress import Progress, progress
+from benchbench.runtime.sealed import write_sealed
 from benchbench.store.metrics import MetricsWriter
-from benchbench.store.runs import KEPT_FOLDER
+from benchbench.store.runs import KEPT_FILE, KEPT_FOLDER
 from benchbench.train import checkpoint
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.first_step import measure_rounding
@@ -62,17 +63,18 @@ class Trainer:
         self.collect = parts.method.collect
         if parts.reader:
             self.collect, parts.reader.out = parts.reader.collect, out
-        saved = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, log)
+        saved = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, log, parts.identity)
         self.state = saved or checkpoint.State(run=key)
+        self.state.inputs = dict(parts.identity)
         if saved:
             log(f"resuming after {saved.samples} of {config.samples} samples")
             parts.policy.cost = Cost(**saved.cost) if self.processes.is_main else Cost()
             parts.method.load_state(saved.method)
             self.loss_scale.load_state(saved.loss_scale)
         self.last_save = time.monotonic()
-        self.metrics = (
-            MetricsWriter(out, self.state.metrics_bytes, self.state.samples) if self.processes.is_main else None
-        )
+        self.metrics: MetricsWriter | None = None
+        if self.processes.is_main:
+            self.metrics = MetricsWriter(out, self.state.metrics_bytes, self.state.samples, log)
         self.evaluation = FixedEvaluation(
             parts.policy, parts.prompts, parts.step_reward.reward, config.train.eval_images, out
         )
@@ -285,7 +287,9 @@ class Trainer:
         """Writes the present weights into the run's folder of kept weights, for an evaluation later on."""
         with self.processes.raise_on_all():
             if self.processes.is_main:
-                self._write_weights(self.out / KEPT_FOLDER / f"{self.state.samples:08d}")
+                sweep(self.out / KEPT_FOLDER)
+                with replacing_folder(self.out / KEPT_FOLDER / f"{self.state.samples:08d}") as folder:
+                    write_sealed(folder / KEPT_FILE, {"sha256": self._write_weights(folder).hash})
 
     def _save(self) -> None:
         parts, state, costs = self.parts, self.state, self._costs()

@@ -120,3 +120,21 @@ def test_two_rows_of_one_name_are_refused(model: str, tmp_path: Path) -> None:
 def test_nothing_to_evaluate_is_said(model: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to evaluate"):
         run(model, tmp_path, [], images_per_prompt=0)
+
+
+def test_an_image_that_rotted_is_made_again_in_the_same_command(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size and times are those of the index, so that only reading it for a new reward finds it."""
+    options: dict[str, Any] = {"store": tmp_path, "images_per_prompt": 1, "device": "cpu"}
+    first = measure(model, {"base": []}, PROMPTS, [REWARD], log=lambda _: None, **options)
+    monkeypatch.setattr("benchbench.store.images._state", lambda path: [path.stat().st_size, 1, 1])
+    measure(model, {"base": []}, PROMPTS, [REWARD], log=lambda _: None, **options)  # the index takes these times
+    path = sorted(tmp_path.rglob("*.webp"))[1]
+    content = path.read_bytes()
+    path.write_bytes(content[:80] + bytes([content[80] ^ 1]) + content[81:])
+    said: list[str] = []
+    again = measure(model, {"base": []}, PROMPTS, ["jpeg_incompressibility"], log=said.append, **options)
+    assert path.read_bytes() == content
+    assert again.frames["base"].image_sha256.tolist() == first.frames["base"].image_sha256.tolist()
+    assert sum("is damaged" in line for line in said) == 2  # found on reading, then deleted by the scan

@@ -13,7 +13,7 @@ import torch
 
 from benchbench.api import PromptSet
 from benchbench.config import SamplerConfig
-from benchbench.errors import UsageError
+from benchbench.errors import CorruptError, UsageError
 from benchbench.evaluate import make_pairs as pair_maker
 from benchbench.evaluate.lazy_model import LazyModel
 from benchbench.evaluate.make_pairs import find_or_make, make_pairs, paired_indices
@@ -140,3 +140,37 @@ def test_a_reference_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         for _ in range(2)
     )
     assert len(first) == 4 and first.name.startswith("mine-") and first.hash == second.hash
+
+
+def test_one_flipped_bit_is_refused_or_made_again(tmp_path: Path) -> None:
+    """A folder that is named is refused, as ``bench pairs check`` does; pairs of a request are made again."""
+    folder, said = make(tmp_path), list[str]()
+    file = folder / "pairs.parquet"
+    before = file.read_bytes()
+    for place in range(0, len(before), len(before) // 5):
+        file.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :])
+        with pytest.raises(CorruptError, match="not those that were made") as error:
+            open_pairs(str(folder))
+        assert "bench pairs make" in error.value.remedy
+        with pytest.raises(CorruptError, match="not those that were made"):
+            open_pairs(str(file))
+    make(tmp_path, log=said.append)
+    assert file.read_bytes() == before and "is made again" in said[0] and len(open_pairs(str(folder))) == 6
+    record = folder / "record.json"
+    record.write_text(record.read_text().replace('"images": 6', '"images": 7'))
+    with pytest.raises(CorruptError, match=r"record\.json is damaged"):
+        open_pairs(str(folder))
+    record.unlink()
+    assert len(open_pairs(str(folder))) == 6  # pairs of one's own have no record
+
+
+def test_pairs_by_other_weights_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    folder, weights = make(tmp_path), tmp_path / "weights"
+    weights.write_text("other")
+    monkeypatch.setattr(lookup.get("shapes-colour"), "weight_files", lambda: [weights])
+    assert make(tmp_path, log=said.append) == folder
+    assert "and not by weights of the reward shapes-colour" in said[0]
+    said.clear()
+    make(tmp_path, log=said.append)
+    assert said == []

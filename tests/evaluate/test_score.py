@@ -128,3 +128,17 @@ def test_out_of_memory_halves_the_batch_and_changes_no_score(tmp_path: Path) -> 
     assert said == ["out of memory in the reward small: going on with one image at a time"]
     assert rows.score.tolist() == scored(made, tmp_path).score.tolist()
     assert cost.reward_calls == 6 and Small.loads == 1
+
+
+def test_other_weights_score_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version stays, and the file of weights has another content: old scores are not served."""
+    weights, said = tmp_path / "weights", list[str]()
+    weights.write_text("one")
+    monkeypatch.setattr(Mean, "weight_files", lambda: [weights])
+    made = run(Generator(), tmp_path)
+    scored(made, tmp_path)
+    scored(made, tmp_path, log=said.append)
+    assert len(Mean.shown) == 6 and said == []
+    weights.write_text("two")
+    scored(made, tmp_path, log=said.append)
+    assert len(Mean.shown) == 12 and "weights of the reward mean" in said[0] and "is made again" in said[0]

@@ -69,7 +69,7 @@ def trainer(
         resolved = resolved_as.resolve(config, device)
     with models.without_files(context), rewards.random_weights(context):
         parts = setup.build(config, look_up(config), resolved, device, log_lines.append, context.work / "store")
-        write_run(config, resolved, out, parts.policy.backbone.hash, context.device)
+        write_run(config, resolved, out, {"model": parts.policy.backbone.hash}, context.device)
     return Trainer(config, resolved, parts, out, log_lines.append)
 
 

@@ -58,7 +58,7 @@ def contents(store: Path) -> dict[str, Any]:
     for path in store.glob("runs/*/metrics.jsonl"):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         found[str(path.relative_to(store))] = [
-            {key: value for key, value in line.items() if key not in TIMES} for line in lines
+            {key: value for key, value in line.items() if key not in (*TIMES, "checksum")} for line in lines
         ]
     for path in store.glob("reports/*/tailorpo-2-training-QUICK.csv"):
         found["table"] = path.read_text()

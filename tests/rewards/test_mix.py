@@ -109,12 +109,13 @@ def test_a_mapping_in_a_config_is_the_same_run() -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"statistics": 3}', '{"statistics": {"a": {"mean": 1}}}'])
 def test_damaged_statistics_are_none(tmp_path: Path, content: str) -> None:
-    path, statistics = tmp_path / "ensemble.json", {"a": ensemble.Statistics(1.0, 2.0, 3)}
-    assert ensemble.read_statistics(path) is None
-    ensemble.save_statistics(path, "mix", statistics, "images")
-    assert ensemble.read_statistics(path) == statistics
+    kind = lookup.get(MIX)
+    path, statistics = tmp_path / "ensemble.json", dict.fromkeys(kind.reward_classes, Statistics(1.0, 2.0, 3))
+    assert ensemble.read_statistics(path, kind) is None
+    ensemble.save_statistics(path, kind, statistics, "images")
+    assert ensemble.read_statistics(path, kind) == statistics
     path.write_text(content)
-    assert ensemble.read_statistics(path) is None
+    assert ensemble.read_statistics(path, kind) is None
 
 
 def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.runtime.hashing import file_sha256
+from benchbench.runtime.sealed import write_sealed
 from benchbench.store import root, runs
 
 
@@ -84,3 +85,48 @@ def test_the_store_is_where_it_was_said(tmp_path: Path, monkeypatch: pytest.Monk
     assert (root(tmp_path), root()) == (tmp_path, Path("there"))
     monkeypatch.delenv("BENCH_HOME")
     assert root() == Path("bench-store")
+
+
+def test_a_kill_in_the_midst_of_saving_leaves_no_weights(tmp_path: Path) -> None:
+    """Temporary files, of ours and of the library that writes, are no kept weights and no LoRA."""
+    folder = make(tmp_path, "a")
+    for name in ("00000008", ".00000016.1-2.tmp"):
+        (folder / runs.KEPT_FOLDER / name).mkdir(parents=True)
+        (folder / runs.KEPT_FOLDER / name / f".{runs.ADAPTER}.1-2.tmp").write_bytes(b"half")
+        (folder / runs.KEPT_FOLDER / name / f".{runs.ADAPTER}").write_bytes(
+            (20).to_bytes(8, "little") + b'{"x.lora_A.weight":{'
+        )
+        header = b'{"x.lora_A.weight":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+        (folder / runs.KEPT_FOLDER / name / ".left.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert runs.kept_weights(runs.find(tmp_path, "a")) == {}
+    with pytest.raises(CorruptError, match="holds no weights"):
+        runs.find_adapter(tmp_path, "a/kept/00000008")
+
+
+def test_kept_weights_are_verified(tmp_path: Path) -> None:
+    kept = make(tmp_path, "a") / runs.KEPT_FOLDER / "00000008"
+    kept.mkdir(parents=True)
+    (kept / runs.ADAPTER).write_bytes(b"weights")
+    assert runs.find_adapter(tmp_path, "a/kept/00000008").hash == file_sha256(
+        kept / runs.ADAPTER
+    )  # of earlier versions
+    write_sealed(kept / runs.KEPT_FILE, {"sha256": file_sha256(kept / runs.ADAPTER)})
+    assert runs.find_adapter(tmp_path, "a/kept/00000008").label == "a, 8 samples"
+    (kept / runs.ADAPTER).write_bytes(b"weightz")
+    with pytest.raises(CorruptError, match="are damaged"):
+        runs.find_adapter(tmp_path, "a/kept/00000008")
+
+
+def test_a_run_whose_weights_cannot_be_told_is_damaged(tmp_path: Path) -> None:
+    """One bad run hides no other, whatever is wrong with its weights."""
+    make(tmp_path, "good")
+    (make(tmp_path, "changed") / runs.ADAPTER).write_bytes(b"weightz")
+    bad = make(tmp_path, "pickle")
+    (bad / runs.ADAPTER).rename(bad / "pytorch_lora_weights.bin")
+    found = {run.id: run for run in runs.all_runs(tmp_path)}
+    assert {name: run.state for name, run in found.items()} == {
+        "good": "complete",
+        "changed": "damaged",
+        "pickle": "damaged",
+    }
+    assert "does not have the sha256" in found["changed"].note and "pickle of unknown origin" in found["pickle"].note

@@ -61,7 +61,7 @@ def test_spo_trains_with_any_reward_where_told_so(configure, tmp_path: Path) -> 
 def test_d3po_trains_from_votes(configure, tmp_path: Path) -> None:
     """Training on three votes calls no reward, and the run generates as many samples as configured."""
     votes = tmp_path / "votes.csv"
-    votes.write_text("prompt,index,seed,i,j,winner\ncat,0,0,0,1,1\ndog,1,0,0,1,0\nant,2,0,0,1,1\n")
+    votes.write_text("prompt,index,seed,i,j,winner\ncat,0,0,0,1,1\ndog,1,0,0,1,0\nant,20,0,0,1,1\n")
     words = [f"method.votes={votes}", "train.eval_every=0"]
     run = train(configure("d3po", *words, samples=16), tmp_path / "run", log=lambda _: None)
     done, rows = json.loads((run / "done.json").read_text()), read_metrics(run)

@@ -1,0 +1,110 @@
+"""Compares people's votes with the run that learns from them: the prompts, the sampler and the images of the store.
+
+A run walks to the images that were voted on again, from their noise. It finds them only with the sampler and the prompt
+index that they were made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchbench.config import SamplerConfig
+from benchbench.errors import UsageError
+from benchbench.methods._votes import MAX_SHOWN, Vote
+from benchbench.noise import Sample
+from benchbench.runtime.files import Log
+from benchbench.runtime.json_files import find_object
+from benchbench.store.images import file_name, stored_sha256
+from benchbench.types import PromptSet
+
+
+def check_votes(
+    votes: Sequence[Vote], prompts: PromptSet, sampler: SamplerConfig, model_hash: str, store: Path, log: Log
+) -> None:
+    """Raises UsageError for votes on other images than the run would walk to; logs what the votes do not say.
+
+    A prompt of the set must have its index there. Steps and guidance must be the run's. An image of the store with the
+    hash that a vote gives must be one of this base model, sampler, prompt, index, number and seed.
+    """
+    wrong = [*_wrong_indices(votes, prompts), *_wrong_samplers(votes, sampler)]
+    hashes = {sha256 for vote in votes for sha256 in (vote.sha256_i, vote.sha256_j) if sha256}
+    if hashes:
+        expected = {"model_hash": model_hash, "adapter_hash": None, "sampler": sampler.model_dump(mode="json")}
+        wrong += _wrong_images(votes, _generations(store), expected)
+    if wrong:
+        more = f"; and {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
+        raise UsageError(
+            "the votes are on other images than this run would learn from",
+            "; ".join(wrong[:MAX_SHOWN]) + more,
+            "give the prompts, the model and the sampler that the images were made with, or correct the votes",
+        )
+    silent = sum(vote.steps is None or vote.guidance_scale is None for vote in votes if vote.sha256_i is None)
+    if silent:
+        log(
+            f"{silent} of {len(votes)} votes do not say how their images were made (columns steps and guidance_scale, "
+            f"or sha256_i and sha256_j): {sampler.steps} steps and guidance {sampler.guidance_scale:g} are assumed"
+        )
+
+
+def _wrong_indices(votes: Iterable[Vote], prompts: PromptSet) -> list[str]:
+    """Returns a phrase for each vote on a prompt of the set that has another index there."""
+    indices: dict[str, list[int]] = {}
+    for index, prompt in enumerate(prompts.prompts):
+        indices.setdefault(prompt, []).append(index)
+    return [
+        f"{vote.prompt!r} is prompt {indices[vote.prompt][0]} of {prompts.name}, and not {vote.index}"
+        for vote in votes
+        if vote.index not in indices.get(vote.prompt, [vote.index])
+    ]
+
+
+def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig) -> list[str]:
+    """Returns a phrase for each other sampler that votes name."""
+    named = {
+        (
+            sampler.steps if vote.steps is None else vote.steps,
+            sampler.guidance_scale if vote.guidance_scale is None else vote.guidance_scale,
+        )
+        for vote in votes
+    }
+    return [
+        f"images of {steps} steps and guidance {scale:g}, not {sampler.steps} and {sampler.guidance_scale:g}"
+        for steps, scale in sorted(named - {(sampler.steps, sampler.guidance_scale)})
+    ]
+
+
+def _generations(store: Path) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Returns the folder and the key of each generation in the store."""
+    records = [(path.parent, find_object(path) or {}) for path in sorted((store / "images").glob("*/record.json"))]
+    return [(folder, record["key"]) for folder, record in records if isinstance(record.get("key"), dict)]
+
+
+def _wrong_images(
+    votes: Iterable[Vote], generations: Sequence[tuple[Path, Mapping[str, Any]]], expected: Mapping[str, Any]
+) -> list[str]:
+    """Returns a phrase for each voted image that the run's base model and sampler did not make.
+
+    Images whose generation is not in the store are not compared.
+    """
+    ours = [(folder, key) for folder, key in generations if all(key.get(name) == expected[name] for name in expected)]
+    wrong = []
+    for vote in votes:
+        folders = [folder for folder, key in ours if key.get("eval_seed") == vote.seed]
+        for number, sha256 in ((vote.i, vote.sha256_i), (vote.j, vote.sha256_j)):
+            sample = Sample(vote.prompt, number, vote.index)
+            found = {stored_sha256(folder / file_name(sample), sample, vote.seed) for folder in folders} - {None}
+            if sha256 and found and sha256 not in found:
+                wrong.append(f"image {number} of {vote.prompt!r}, seed {vote.seed}, is another one in the store")
+            elif sha256 and not found and (maker := _maker(sha256, sample, vote.seed, generations)):
+                wrong.append(f"image {number} of {vote.prompt!r} was made by {maker}")
+    return wrong
+
+
+def _maker(sha256: str, sample: Sample, seed: int, generations: Sequence[tuple[Path, Mapping[str, Any]]]) -> str | None:
+    """Returns what made the image of this hash, or None where it is not in the store under this name."""
+    for folder, key in generations:
+        if stored_sha256(folder / file_name(sample), sample, seed) == sha256:
+            return f"the sampler {key.get('sampler')} and the model {str(key.get('model_hash'))[:12]}"
+    return None
