@@ -183,7 +183,9 @@ class PairsConfig(MethodConfig):
 
     caption_dropout: float = Field(0.2, ge=0, le=1, description="share of captions made empty [DiffusionDPO code]")
     flip: Flip = Field(
-        "independent", description="mirror each image of a pair half the time [DiffusionDPO code], or both, or neither"
+        "independent",
+        description="mirror each image of a pair half the time [DiffusionDPO code]; joint: both or neither, and first "
+        "stretch the second image to the size of the first [MaPO, diffusers' SDXL code]; none: neither",
     )
     nodup: bool = Field(False, description="one pair per caption, the same for every seed [DSPO paper: DSPO-nodup]")
 
@@ -203,7 +205,8 @@ class Method(ABC, Generic[ConfigT]):
     paper: ClassVar[str]
     data: ClassVar[Literal["online", "offline"]] = "online"
     images_per_sample: ClassVar[int] = 1  # final images of one rollout item; a D3PO pair is 2
-    default_reward: ClassVar[str] = ""  # the reward to train on where none is named; empty: the base model's default
+    default_reward: ClassVar[str] = ""
+    """The reward to train on where none is named. Empty: the base model's default; step-aware: its step-aware model."""
     Config: ClassVar[type[MethodConfig]]
 
     @classmethod

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+STEP_AWARE = "step-aware"  # stands for the step-aware preference model of the base model
 VAE_SEPARATOR = "+vae="  # as in sdxl+vae=madebyollin/sdxl-vae-fp16-fix: SDXL with that VAE
 SHAPES_WEIGHTS: Path = Path(os.environ.get("BENCH_SHAPES_WEIGHTS") or Path(__file__).parent / "shapes" / "weights")
 """The folder of the shapes world: model/, clip/, pref/, spm/, aesthetic.safetensors, record.json, samples.png."""
@@ -33,6 +34,8 @@ class Defaults:
     """A reward that is never trained on, so that it reveals reward hacking; every training is also evaluated by it."""
     hacking_rewards: tuple[str, ...] | None = None
     """The rewards of the reward-hacking panel; None: every reward whose weights are on this machine."""
+    step_reward: str = "spm"
+    """The step-aware preference model of this base model, by which SPO judges."""
     reward_prefix: str = ""
     """The prefix of the rewards that score images of this model only; empty: there are none."""
     embedded: Path | None = None
@@ -48,6 +51,7 @@ SHAPES = Defaults(
     prompts="shapes-simple",
     reward="shapes-colour",
     preference_reward="shapes-pref",
+    step_reward="shapes-spm",
     evaluation_clip="shapes-clip",
     samples=384,
     pairs="made:shapes-simple:shapes-pref:32",  # 1440 images and 1440 pairs
@@ -74,6 +78,7 @@ TABLE = {
         prompts="animals",
         reward="aesthetic",
         preference_reward="pickscore",
+        step_reward="spm-sdxl",
         evaluation_clip="clip_h14",
         samples=10_000,
     ),

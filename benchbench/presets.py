@@ -11,9 +11,12 @@ import yaml
 
 from benchbench import defaults
 from benchbench.errors import UsageError
+from benchbench.runtime.yaml_files import read_yaml
 
 PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "shapes")
 SECTIONS = ("method", "train", "sampler")
+DEVIATIONS = "deviations"
+"""The key of a preset's list of what it does otherwise than the code or the paper that it is named after."""
 
 
 def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
@@ -32,11 +35,17 @@ def preset_values(method: str, preset: str) -> dict[str, dict[str, Any]]:
         raise UsageError(
             f"{method} has no preset {preset!r}", f"it has {', '.join(presets)}", f"bench show preset {method}"
         )
-    return presets[preset] or {}
+    return {key: entry for key, entry in (presets[preset] or {}).items() if key != DEVIATIONS}
+
+
+def deviations(method: str, preset: str) -> list[str]:
+    """Returns what a preset leaves out or does otherwise than the code or the paper that it is named after."""
+    listed: list[str] = ((all_presets(method) or {}).get(preset) or {}).get(DEVIATIONS, [])
+    return listed
 
 
 def all_presets(method: str) -> dict[str, Any] | None:
-    """Returns the presets of a method by name, or None where it has no preset file.
+    """Returns the presets of a method by name with their deviations, or None where it has no preset file.
 
     Raises UsageError for a file that is not YAML, and for a preset or an entry of another form than ``preset_values``.
     """
@@ -44,7 +53,7 @@ def all_presets(method: str) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        presets: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        presets: Any = read_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise wrong(method, [f"it is not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(presets, dict):
@@ -69,7 +78,10 @@ def _malformed(preset: Any, entries: Any) -> list[str]:
     errors = []
     for key, entry in (entries or {}).items():
         section, dot, _ = str(key).partition(".")
-        if key != "samples" and not (dot and section in SECTIONS):
+        if key == DEVIATIONS:
+            if not (isinstance(entry, list) and all(isinstance(text, str) and text.strip() for text in entry)):
+                errors.append(f"{preset}: {DEVIATIONS} needs a list of texts, not {entry!r}")
+        elif key != "samples" and not (dot and section in SECTIONS):
             errors.append(f"{preset}: {key} is neither samples nor method.KEY, train.KEY or sampler.KEY")
         elif not isinstance(entry, dict) or set(entry) != {"value", "origin"}:
             errors.append(f"{preset}: {key} needs {{value: ..., origin: ...}}, not {entry!r}")

@@ -42,6 +42,7 @@ class Reward(ABC):
     differentiable: ClassVar[bool]
     weights: ClassVar[str]  # origin of the weights: "none", "shipped", or hub ids
     trainable: ClassVar[bool] = True  # False: a gold reward that no method may be trained on
+    base: ClassVar[str] = ""  # the base model whose images the weights are for, as sd15 or sdxl; empty: any
     assets: ClassVar[tuple[Asset, ...]] = ()  # files that `bench fetch` downloads
 
     def __init__(self, device: torch.device | str = "cpu") -> None:

@@ -83,7 +83,7 @@ class SPO(Method[SPOConfig]):
 
     name = "spo"
     paper = "arXiv:2406.04314"
-    default_reward = "spm"
+    default_reward = "step-aware"
     Config = SPOConfig
 
     @classmethod

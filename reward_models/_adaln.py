@@ -99,20 +99,26 @@ class StepAwareCLIP(nn.Module):
         """Returns the parameters that a plain CLIP does not have, by name."""
         return {name: p for name, p in self.named_parameters() if any(part in name for part in ADDED)}
 
-    def load(self, state: Mapping[str, Tensor], source: str) -> None:
-        """Loads a released checkpoint, or a checkpoint of the added parameters alone.
+    def load(self, state: Mapping[str, Tensor], source: str, added_only: bool = False) -> None:
+        """Loads a whole checkpoint; ``added_only``: one of the added parameters, for a CLIP that has its own weights.
 
-        Raises CorruptError for names or shapes that do not fit, and for a state without the added parameters.
+        Raises CorruptError for names or shapes that do not fit, for parameters that are missing and would stay random,
+        and for values that are not finite.
         """
         tensors = {name: value for name, value in state.items() if not name.endswith("position_ids")}
         expected = self.state_dict()
-        missing = [name for name in self.added_parameters() if name not in tensors]
+        required = self.added_parameters() if added_only else dict(self.named_parameters())
+        missing = [name for name in required if name not in tensors]
         wrong = [name for name, value in tensors.items() if name not in expected or expected[name].shape != value.shape]
         if missing or wrong:
             example = (missing + wrong)[0]
             raise CorruptError(
                 f"{source} is not a step-aware preference model of this size",
                 f"{len(missing)} of its parameters are missing and {len(wrong)} do not fit, such as {example}",
-                "name the checkpoint that belongs to this CLIP",
+                "fetch or make the whole checkpoint again, of the CLIP that it belongs to",
             )
+        bad = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
+        if bad:
+            cause = f"{bad} holds values that are not finite"
+            raise CorruptError(f"{source} is damaged", cause, "fetch or make it again")
         self.load_state_dict(tensors, strict=False)

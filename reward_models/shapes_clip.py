@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from benchbench.api import CorruptError
 from benchbench.shapes import WEIGHTS
 
 from ._shapes import ShapesReward, to_side, to_tensor
@@ -37,7 +38,15 @@ class ShapesCLIP(ShapesReward):
 
         folder = WEIGHTS / str(self.file)
         self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        model = CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        model, report = CLIPModel.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+        if absent := sorted(report["missing_keys"]):
+            raise CorruptError(
+                f"{folder} is not a whole CLIP",
+                f"{len(absent)} of its weights are missing, such as {absent[0]}",
+                "install the package again, or build the world again: bench shapes build --out FOLDER",
+            )
         self.model = model.requires_grad_(False).eval().to(device)
         self.cache = PromptCache[tuple[str, ...]](CACHED)
 

@@ -25,6 +25,7 @@ class ShapesSPM(ShapesPref, StepScorer):
     """exp(logit_scale) times the cosine, by the CLIP of shapes-pref with adaLN layers trained on noisy predictions."""
 
     name: ClassVar[str] = "shapes-spm"
+    base: ClassVar[str] = "shapes"
 
     @classmethod
     def missing(cls) -> str | None:
@@ -46,7 +47,7 @@ class ShapesSPM(ShapesPref, StepScorer):
 
         self.network = StepAwareCLIP(self.model)
         file = WEIGHTS / "spm" / FILE
-        self.network.load({name: value.float() for name, value in load_file(file).items()}, str(file))
+        self.network.load({name: value.float() for name, value in load_file(file).items()}, str(file), added_only=True)
         self.network.requires_grad_(False).eval().to(device)
 
     def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchbench.api import Asset, CorruptError, MissingError, StepScorer, copy_to_device
+from benchbench.api import Asset, MissingError, StepScorer, copy_to_device
 
 from ._clip_reward import H14_TOKENIZER
 from ._exact import use_exact_fp32
@@ -49,9 +49,16 @@ def config() -> Any:
     return CLIPConfig(text_config=text, vision_config=vision, projection_dim=1024)
 
 
-def files() -> tuple[Path, Path]:
+def checkpoint_file(name: str) -> Asset:
+    """Returns the asset of one base model's checkpoint. Its hash is recorded when it is first used."""
+    return Asset(
+        title="SPO's step-aware preference model", repos=(REPO,), files=((name,),), size="5.2 GB", licence="Apache-2.0"
+    )
+
+
+def files(assets: Sequence[Asset]) -> tuple[Path, Path]:
     """Returns the checkpoint and the tokenizer's folder, both checked. Raises MissingError or CorruptError."""
-    (checkpoint,), tokenizer = (asset.paths() for asset in SPM.assets)
+    (checkpoint,), tokenizer = (asset.paths() for asset in assets)
     return checkpoint, tokenizer[0].parent
 
 
@@ -63,38 +70,26 @@ class SPM(StepScorer):
 
     name: ClassVar[str] = "spm"
     version: ClassVar[str] = "sd-v1-5"
+    base: ClassVar[str] = "sd15"
     unit: ClassVar[str] = "100 cos"
     range: ClassVar[tuple[float, float]] = (0.0, 40.0)
     differentiable: ClassVar[bool] = True
     weights: ClassVar[str] = f"{REPO} ({FILE})"
-    assets: ClassVar[tuple[Asset, ...]] = (
-        Asset(
-            title="SPO's step-aware preference model",
-            repos=(REPO,),
-            files=((FILE,),),
-            size="5.2 GB",
-            licence="Apache-2.0",
-        ),
-        H14_TOKENIZER,
-    )
+    assets: ClassVar[tuple[Asset, ...]] = (checkpoint_file(FILE), H14_TOKENIZER)
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         missing = self.missing()
         if missing:
-            raise MissingError("the reward spm has no weights", missing, "bench fetch --rewards spm")
+            raise MissingError(f"the reward {self.name} has no weights", missing, f"bench fetch --rewards {self.name}")
         super().__init__(device)
-        import torch
         from transformers import CLIPModel, CLIPTokenizer
 
-        from . import _adaln, _preprocess, _prompts
+        from . import _adaln, _preprocess, _prompts, _weights
 
         use_exact_fp32()
-        checkpoint, folder = files()
+        checkpoint, folder = files(self.assets)
         self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        try:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:  # damaged files and files with code raise many classes of errors
-            raise CorruptError(f"{checkpoint} cannot be read", str(error).splitlines()[0], "fetch it again") from error
+        state = _weights.read(checkpoint)
         self.network = _adaln.StepAwareCLIP(CLIPModel(config()))
         self.network.load(state, str(checkpoint))
         self.network.requires_grad_(False).eval().to(device)

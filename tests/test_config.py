@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbench import config, presets
+from benchbench import config, presets, registry
 from benchbench.cli.main import main
 from benchbench.config import RunConfig, TrainConfig
 from benchbench.errors import UsageError
@@ -63,6 +63,8 @@ def test_every_value_of_every_preset_is_a_setting_with_an_origin(method: str, pr
         ("released:\n  train.lr: {value: 1.0e-4, origin: ' '}", "train.lr has an empty origin"),
         ("released:\n  optim.lr: {value: 1.0e-4, origin: ours}", "optim.lr is neither samples nor"),
         ("released:\n  lr: {value: 1.0e-4, origin: ours}", "lr is neither samples nor"),
+        ("released:\n  deviations: none", "released: deviations needs a list of texts, not 'none'"),
+        ("released:\n  deviations: [' ']", "deviations needs a list of texts"),
         ("released:\n  samples: {value: many, origin: ours}", "samples must be a positive whole number"),
         ("released:\n  train.lrr: {value: 1.0e-4, origin: ours}", "released: train.lrr: no such setting"),
         ("released:\n  train.lr: {value: -1, origin: ours}", "released: train.lr=-1: input should be greater"),
@@ -127,3 +129,38 @@ def test_another_vae_changes_no_default(model: str) -> None:
             for name in (model, f"{model}+vae=x")
         )
         assert other.model == f"{model}+vae=x" and other.model_copy(update={"model": model}) == plain
+
+
+@pytest.mark.parametrize("method", registry.names("methods"))
+def test_presets_named_after_code_or_a_paper_list_what_they_do_otherwise(method: str) -> None:
+    """Every preset but shapes; the list is no setting, and `bench show preset` prints it."""
+    named = [preset for preset in presets.all_presets(method) or {} if preset != "shapes"]
+    for preset in named:
+        listed = presets.deviations(method, preset)
+        assert listed and len(set(listed)) == len(listed)
+        assert presets.DEVIATIONS not in presets.preset_values(method, preset)
+    assert presets.deviations(method, "shapes") == []
+
+
+def test_deviations_that_were_met_in_the_authors_code_are_named() -> None:
+    def said(method: str, preset: str) -> str:
+        return " ".join(presets.deviations(method, preset))
+
+    for method, preset in (("mapo", "released-sdxl"), ("diffusion-dpo", "hf-sdxl")):
+        assert "own size and crop" in said(method, preset) and "8" in said(method, preset)
+        assert "sdxl-vae-fp16-fix" in said(method, preset)
+    assert "draws uniformly within a class" in said("diffusion-kto", "released")
+    assert "8 bits before they are resized" in said("spo", "released") and "clipped" in said("spo", "released-sdxl")
+    assert "training has 1000" in said("dspo", "paper")
+    assert "ties are left out" in said("diffusion-dpo", "hf")
+
+
+def test_presets_do_what_they_name() -> None:
+    """Algorithm 1 takes the guided winner where its reward rose; diffusers' SDXL script flips images jointly."""
+    paper = load("tailorpo-g", "sd15", preset="paper").settings
+    assert (paper["update"], paper["accept"]) == ("step", "better")
+    assert load("tailorpo-g", "sd15", preset="released").settings["accept"] == "always"
+    flips = {
+        p: presets.preset_values("diffusion-dpo", p).get("method.flip", {}).get("value") for p in ("hf", "hf-sdxl")
+    }
+    assert flips == {"hf": None, "hf-sdxl": "joint"}

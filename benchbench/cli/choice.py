@@ -63,6 +63,7 @@ def resolve(
 
     def look_up_rewards() -> dict[str, type[Reward]]:
         named.append(name_rewards())
+        all_at_once(*(lambda name=name: lookup.check_base(lookup.get(name), model_name) for name in named[0].names))
         return reward_classes(named[0].names)
 
     rewards, model, prompts, extra = all_at_once(
@@ -114,7 +115,9 @@ def choose_rewards(text: str, model_name: str) -> RewardNames:
     """Returns the rewards of ``a,b``, or all on this machine for ``all``. Errors: one UsageError for all of them."""
     if text == "all":
         present, missing = lookup.present()
-        return RewardNames(present, [f"skipped {name}: {reason}" for name, reason in missing.items()])
+        unfit = {name: why for name in present if (why := lookup.unfit(lookup.get(name), model_name))}
+        skipped = [f"skipped {name}: {reason}" for name, reason in (missing | unfit).items()]
+        return RewardNames([name for name in present if name not in unfit], skipped)
     choices: list[RewardNames] = all_at_once(
         *(lambda word=word: choose_reward(word, model_name) for word in split_rewards(text))
     )

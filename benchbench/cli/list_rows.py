@@ -36,11 +36,14 @@ def models() -> Rows:
 
 
 def checkpoints() -> Rows:
-    """Returns the released checkpoints: name, method, base model, "yes" or how to get it, form, licence and hub id."""
+    """Returns the released checkpoints: name, method, base, "yes" or how to get it, form, licence, sampler and hub id.
+
+    The sampler is that of the authors' own examples, since the files do not hold it.
+    """
     rows: Rows = []
     for name, entry in RELEASED.items():
         here = weights.missing(name) or "yes"
-        rows.append([name, entry.method, entry.base, here, entry.layout, entry.licence, entry.repo])
+        rows.append([name, entry.method, entry.base, here, entry.layout, entry.licence, entry.sampler, entry.repo])
     return rows
 
 

@@ -46,7 +46,8 @@ def list_names(what: Annotated[What, typer.Argument(show_default=False)], store:
     elif what is What.tables:
         table(["table", "what", "tracks"], list_rows.tables())
     elif what is What.checkpoints:
-        table(["checkpoint", "method", "model", "here", "form", "licence", "hub id"], list_rows.checkpoints())
+        columns = ["checkpoint", "method", "model", "here", "form", "licence", "the authors' sampler", "hub id"]
+        table(columns, list_rows.checkpoints())
     else:
         table(["run", "state", "samples", "folder"], list_rows.runs(store))
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli.commands import LazyGroup, register
-from benchbench.errors import BenchError, NoMemoryError, RunError
+from benchbench.errors import BenchError, NoMemoryError, RunError, UsageError
 from benchbench.runtime import launch
 from benchbench.runtime.interrupt import signals_as_ctrl_c
 from benchbench.runtime.memory import REMEDY, memory_error_cause, out_of_memory
@@ -22,6 +22,8 @@ from benchbench.version import __version__
 
 MULTIPLE = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""
+WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+"""The errors of a path that is too long, a file where a folder is needed, or a folder where a file is."""
 
 app = typer.Typer(
     name="bench",
@@ -64,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(RunError("the disk is full", str(error), "free some space and run the same command"))
+        if error.errno in WRONG_PATH:
+            cause = f"{error.strerror}: {error.filename!s:.200}"
+            return _fail(UsageError("a path cannot be used", cause, "name another file or folder"))
         return _fail(_unexpected(error), every_rank=True)
     except Exception as error:
         return _fail(_unexpected(error), every_rank=True)

@@ -11,7 +11,7 @@ from benchbench import defaults
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store, integers
 from benchbench.cli.ui import log, resumable
-from benchbench.errors import CorruptError
+from benchbench.errors import CorruptError, UsageError
 from benchbench.pairs.check import check as check_pairs
 from benchbench.pairs.open import open_pairs
 from benchbench.store import root
@@ -43,6 +43,8 @@ def make(
         lambda: choice.choose_reward(reward_name, model_name),
         lambda _: None,
     )
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file", "pairs are a folder of files", "name a new folder")
     log(
         f"pairs of {images} images for each prompt of {resolved.prompts.name} by the model {model_name} ({reason}), "
         f"labelled by {', '.join(resolved.rewards)}"
@@ -85,9 +87,9 @@ def check(
     result = check_pairs(pair_set, lambda bad: log(f"bad: {bad}"))
     for line in result.lines(pair_set):
         log(line)
-    if result.bad_count and bad_rows == "refuse":
+    if result.bad_count and (bad_rows == "refuse" or not result.good):
         raise CorruptError(
             f"{result.bad_count} of {len(pair_set)} pairs cannot be used",
             f"the first: {result.bad[0]}",
-            "repair or remove them, or use --bad-rows skip",
+            "repair or remove them, or use --bad-rows skip" if result.good else "repair them: there is no other pair",
         )

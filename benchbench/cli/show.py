@@ -125,6 +125,12 @@ def _preset(method: str) -> None:
         rows += [[preset, key, v["value"], v["origin"]] for key, v in values.items()]
         rows += [_precision(method, preset), *_cost(method, preset)] if values else []
     table(["preset", "setting", "value", "origin"], rows)
+    for preset in presets.all_presets(method) or {}:
+        listed = presets.deviations(method, preset)
+        if listed:
+            log(f"\n{preset} leaves out or does otherwise:")
+        for text in listed:
+            log(f"- {text}")
 
 
 def _on_shapes(method: str, preset: str) -> RunConfig:

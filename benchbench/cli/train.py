@@ -15,6 +15,7 @@ from benchbench.cli import choice
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import log, resumable, table
 from benchbench.config import RunConfig
+from benchbench.errors import UsageError
 from benchbench.runtime import launch
 from benchbench.runtime.deterministic import use_deterministic_kernels
 from benchbench.store import root, runs
@@ -92,6 +93,8 @@ def train(
     run = resolved.extra
     run_id = runs.run_id(run.method, run.model, run.reward, run.seed, run.identity)
     out = out or root(store) / "runs" / run_id
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file", "a run is a folder of files", "name a new folder")
     if place.rank == 0:
         _announce(run, reason, out, place.size, resolved.notes)
 

@@ -146,13 +146,18 @@ def _silence_libraries() -> None:
 def _load_network(network_class: Any, folder: Path, dtype: torch.dtype, model: str | LocalModel) -> Any:
     """Returns the network in a folder. Raises CorruptError: every library error means a file with wrong content."""
     try:
-        return network_class.from_pretrained(
+        network, report = network_class.from_pretrained(
             folder,
             variant=models.variant(folder),
             use_safetensors=models.only_safetensors(folder),
             dtype=dtype,
             local_files_only=True,
+            output_loading_info=True,
         )
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise ValueError(f"{len(missing)} weights are not in the file and would stay random, first {missing[0]}")
+        return network
     except Exception as error:  # of safetensors, OSError, ValueError, KeyError
         raise CorruptError(
             f"the {folder.name} of {model} cannot be loaded from {folder}",

@@ -50,7 +50,8 @@ def save_unet(unet: Any, folder: Path) -> Path:
 def load_unet(folder: Path, backbone: Backbone) -> Any:
     """Returns a fine-tuned UNet in the backbone's precision and on its device, frozen.
 
-    Raises CorruptError for a damaged file, and for weights that do not match the network in its config.json.
+    Raises CorruptError for a damaged file, for weights that do not match the network in its config.json,
+    and for values that are not finite.
     """
     from diffusers import UNet2DConditionModel
 
@@ -66,6 +67,9 @@ def load_unet(folder: Path, backbone: Backbone) -> Any:
         mismatches = [name for key in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[key]]
         if mismatches:
             raise ValueError(f"{len(mismatches)} weights are missing or do not fit, first {mismatches[0]}")
+        bad = next((name for name, weight in unet.named_parameters() if not weight.isfinite().all()), None)
+        if bad:
+            raise ValueError(f"{bad} holds values that are not finite")
     except Exception as error:  # library errors have no common class; each means a file with wrong content
         raise CorruptError(
             f"the UNet in {folder} cannot be loaded",

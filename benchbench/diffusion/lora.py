@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from benchbench.diffusion import lora_half
+from benchbench.diffusion import lora_file, lora_half
+from benchbench.diffusion.lora_file import LoraFile
 from benchbench.errors import CorruptError
 from benchbench.noise import hash64
 from benchbench.runtime.files import replacing, sweep
-from benchbench.runtime.json_files import parse_object, read_object
+from benchbench.runtime.json_files import parse_object
 
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
+ADAPTER = lora_half.ADAPTER
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
@@ -80,73 +81,39 @@ def _sort_metadata(file: bytes) -> bytes:
 def load_adapter(unet: Any, path: Path) -> None:
     """Puts a saved adapter on a network without adapter, for inference.
 
-    ``path`` is the file or its folder. Raises CorruptError for a damaged file and for an adapter of another model.
+    ``path`` is the file or its folder. Raises CorruptError for a damaged file, for an adapter of another model, and for
+    a file that would not be loaded wholly; the network is then as it was.
     """
-    from diffusers import StableDiffusionPipeline
-
     file = path / WEIGHT_NAME if path.is_dir() else path
     if not file.is_file():
         raise CorruptError(
             f"{path} holds no adapter", f"there is no {file.name} in it", "name a finished run: bench list runs"
         )
+    adapter = lora_file.read(file, unet)
+    state = {f"unet.{name}": tensor for name, tensor in adapter.state().items()}
+    metadata = {f"unet.{name}": value for name, value in adapter.config().items()}
     try:
-        source = _open(file)
-    except Exception as error:
+        unet.load_lora_adapter(state, prefix="unet", metadata=metadata, adapter_name=ADAPTER)
+        _check_loaded(unet, adapter)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        if ADAPTER in getattr(unet, "peft_config", {}):
+            unet.delete_adapters(ADAPTER)
         raise CorruptError(
-            f"the adapter {file} is damaged", str(error), "train it again, or resume the run: bench train ... --resume"
-        ) from error
-    try:
-        state, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
-            source, return_lora_metadata=True, unet_config=unet.config
-        )
-        state = _peft_names(state)
-        metadata = metadata or _adapter_config(file)
-        unet.load_lora_adapter(state, prefix="unet", network_alphas=alphas, metadata=metadata, adapter_name="default")
-        model_layers = {name.split(".lora_")[0] for name in adapter_state(unet)}
-        layers = {name.removeprefix("unet.").split(".lora_")[0] for name in state}
-        if not layers or not layers <= model_layers:
-            raise ValueError(f"{len(layers - model_layers)} of its {len(layers)} layers are not in this model")
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise CorruptError(
-            f"the adapter {file} belongs to another model",
-            str(error).strip().splitlines()[0],
-            "evaluate it with the model that it was trained on (`bench show run` names it)",
+            f"the adapter {file} was not loaded wholly", str(error).strip().splitlines()[0], "please report it"
         ) from error
     unet.requires_grad_(False)
     lora_half.install(unet)
 
 
-def _open(file: Path) -> Path | dict[str, Tensor]:
-    """Returns the path of a valid safetensors file, or the tensors of a ``.bin`` file, read without running pickles."""
-    if file.suffix == ".bin":
-        tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-        return tensors
-    with safe_open(file, "pt"):
-        return file
-
-
-def _peft_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the tensors under peft's names. Raises ValueError for an adapter of a text encoder.
-
-    It reads ``unet.X.to_q.lora_A.weight`` (peft, or without prefix), ``unet.X.to_q.lora.down.weight`` (diffusers), and
-    ``X.processor.to_q_lora.down.weight`` (the attention processors of diffusers up to 0.17, which DDPO and D3PO used).
-    """
-    from diffusers.utils import convert_unet_state_dict_to_peft
-
-    text_encoder = [name for name in state if name.startswith("text_encoder")]
-    if text_encoder:
-        raise ValueError(f"{len(text_encoder)} of its tensors are for the text encoder, which is not supported")
-    plain = {}
-    for name, tensor in state.items():
-        short_name = name.removeprefix("base_model.model.").removeprefix("unet.")
-        plain[short_name.replace(".processor.", ".")] = tensor
-    return {f"unet.{name}": tensor for name, tensor in convert_unet_state_dict_to_peft(plain).items()}
-
-
-def _adapter_config(file: Path) -> dict[str, Any] | None:
-    """Returns peft's adapter_config.json beside the file, which contains alpha; None: alpha is the rank."""
-    config_file = file.parent / "adapter_config.json"
-    if not config_file.is_file():
-        return None
-    config = read_object(config_file, "fetch the adapter again")
-    return {f"unet.{key}": value for key, value in config.items()}
+def _check_loaded(unet: Any, adapter: LoraFile) -> None:
+    """Raises ValueError unless the network's adapter is the file's: layers, values and scales."""
+    layers = {name: module for name, module in unet.named_modules() if ADAPTER in getattr(module, "lora_A", ())}
+    if set(layers) != set(adapter.layers):
+        raise ValueError(f"the network has {len(layers)} adapted layers, the file {len(adapter.layers)}")
+    for name, module in layers.items():
+        layer = adapter.layers[name]
+        for own, loaded in ((layer.A, module.lora_A[ADAPTER].weight), (layer.B, module.lora_B[ADAPTER].weight)):
+            if not torch.equal(own.to(loaded), loaded):
+                raise ValueError(f"{name} has other values than the file")
+        if module.scaling[ADAPTER] != adapter.scale(layer):
+            raise ValueError(f"{name} has the scale {module.scaling[ADAPTER]}, the file says {adapter.scale(layer)}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from benchbench import defaults, prompts, registry
 from benchbench.defaults import split_model
 from benchbench.errors import BenchError, CorruptError, MissingError
 from benchbench.hub import assets, models, weights
+from benchbench.hub.hf_cache import is_hub_id
 from benchbench.hub.lock import pin
 from benchbench.hub.released import PIPELINE, RELEASED, ROOT
 from benchbench.rewards import lookup
@@ -67,7 +67,7 @@ def fetch_checkpoint(name: str) -> Path:
     """
     released = RELEASED.get(name)
     repo = released.repo if released else name
-    if not released and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not released and not is_hub_id(name):
         raise registry.unknown("checkpoint", name, list(RELEASED), "`bench list checkpoints` shows every name")
     wanted = released.files if released else (*PIPELINE, *ROOT, "pytorch_lora_weights*", "*lora*", "adapter_*")
     with suppress(MissingError):

@@ -7,9 +7,12 @@ HTTP client, which would slow down ``bench list``. The layout is the one that hu
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from huggingface_hub import constants
+
+HUB_ID = re.compile(r"\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?", re.ASCII)
 
 
 def repository(repo: str) -> Path | None:
@@ -27,3 +30,8 @@ def cached_file(repo: str, file: str) -> Path | None:
     commit = main.read_text(encoding="utf-8") if main.is_file() else "main"
     path = folder / "snapshots" / commit / file
     return path if path.is_file() else None
+
+
+def is_hub_id(text: str) -> bool:
+    """Returns whether a text is of the form OWNER/NAME, by the hub's own rules: a path such as ../x is not."""
+    return bool(HUB_ID.fullmatch(text)) and len(text) < 200 and ".." not in text and "--" not in text

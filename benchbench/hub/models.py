@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from benchbench import defaults
 from benchbench.defaults import VAE_SEPARATOR, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
-from benchbench.hub.hf_cache import cached_file
+from benchbench.hub.hf_cache import cached_file, is_hub_id
 from benchbench.hub.lock import refuse_unknown_pickle
 from benchbench.runtime.hashing import HashCache, cached_sha256, text_sha256
 from benchbench.runtime.json_files import read_object
@@ -83,7 +82,7 @@ def aliases() -> dict[str, tuple[str, ...]]:
 def vae_folder(vae: str) -> Path:
     """Returns the folder of a VAE on this machine, by path or hub id of the VAE or a pipeline.
 
-    Raises MissingError, and CorruptError for a pickle of unknown origin.
+    Raises MissingError, UsageError for a text that is neither, and CorruptError for a pickle of unknown origin.
     """
     roots = [Path(vae).expanduser(), _cached(vae, "config.json"), _cached(vae)]
     for root in roots:
@@ -93,6 +92,12 @@ def vae_folder(vae: str) -> Path:
                 for file in files:
                     refuse_unknown_pickle(file)
                 return folder
+    if not is_hub_id(vae):
+        raise UsageError(
+            f"there is no VAE at {vae}",
+            "it is neither a folder with a config.json and safetensors, nor a hub id like owner/name",
+            f"name a folder or a hub id: MODEL{VAE_SEPARATOR}madebyollin/sdxl-vae-fp16-fix",
+        )
     raise MissingError(
         f"the VAE {vae} is not on this machine",
         "it is neither a folder with a config.json and safetensors, nor in the Hugging Face cache",
@@ -128,7 +133,7 @@ def pipeline_folder(model: str) -> Path:
             )
         return path
     ids = HUB_IDS.get(model, (model,))
-    if model not in HUB_IDS and not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    if model not in HUB_IDS and not is_hub_id(model):
         raise UsageError(
             f"there is no model {model!r}",
             f"it is neither shapes, {', '.join(HUB_IDS)}, nor a folder, nor a hub id like owner/name",
@@ -147,7 +152,7 @@ def pipeline_folder(model: str) -> Path:
 
 def _cached(hub_id: str, file: str = "model_index.json") -> Path | None:
     """Returns the snapshot folder of a hub id in the local cache, or None."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub_id):
+    if not is_hub_id(hub_id):
         return None
     index = cached_file(hub_id, file)
     return index.parent if index else None

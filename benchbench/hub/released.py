@@ -1,6 +1,7 @@
 """The checkpoints that authors released, by short names: repository, layout and licence. Imports no torch.
 
 Ids, layouts and licences are from the authors' pages and from code that loads the checkpoints; none was loaded here.
+No revision is known here: the first fetch records revision and hashes in the lock, and a later change is an error.
 """
 
 from __future__ import annotations
@@ -32,18 +33,33 @@ class Released:
     files: tuple[str, ...]
     layout: str
     licence: str
+    sampler: str
+    """The steps and guidance scale of the authors' own examples; none of the files records them."""
 
 
-def _ddpo(reward: str) -> Released:
-    return Released("ddpo", "sd14", f"kvablack/ddpo-{reward}", PIPELINE, "pipeline", "not stated")
+def _ddpo(reward: str, layout: str = "pipeline", licence: str = "not stated") -> Released:
+    sampler = "50 steps, guidance 5 (its training)"
+    return Released("ddpo", "sd14", f"kvablack/ddpo-{reward}", PIPELINE, layout, licence, sampler)
 
 
 RELEASED: dict[str, Released] = {
     "diffusion-dpo-sd15": Released(
-        "diffusion-dpo", "sd15", "mhdang/dpo-sd1.5-text2image-v1", UNET, "UNet in a subfolder, 3.4 GB", "openrail++"
+        "diffusion-dpo",
+        "sd15",
+        "mhdang/dpo-sd1.5-text2image-v1",
+        UNET,
+        "UNet in a subfolder, 3.4 GB",
+        "openrail++",
+        "50 steps, guidance 7.5",
     ),
     "diffusion-dpo-sdxl": Released(
-        "diffusion-dpo", "sdxl", "mhdang/dpo-sdxl-text2image-v1", UNET, "UNet in a subfolder, 10.3 GB", "openrail++"
+        "diffusion-dpo",
+        "sdxl",
+        "mhdang/dpo-sdxl-text2image-v1",
+        UNET,
+        "UNet in a subfolder, 10.3 GB",
+        "openrail++",
+        "50 steps, guidance 5",
     ),
     "spo-sd15": Released(
         "spo",
@@ -52,9 +68,16 @@ RELEASED: dict[str, Released] = {
         ("spo-sd-v1-5_4k-p_10ep_lora_diffusers.safetensors",),
         "LoRA, 3.2 MB",
         "Apache-2.0",
+        "guidance 7.5",
     ),
     "spo-sd15-merged": Released(
-        "spo", "sd15", "SPO-Diffusion-Models/SPO-SD-v1-5_4k-p_10ep", PIPELINE, "merged pipeline", "Apache-2.0"
+        "spo",
+        "sd15",
+        "SPO-Diffusion-Models/SPO-SD-v1-5_4k-p_10ep",
+        PIPELINE,
+        "merged pipeline",
+        "Apache-2.0",
+        "guidance 7.5",
     ),
     "spo-sdxl": Released(
         "spo",
@@ -63,9 +86,16 @@ RELEASED: dict[str, Released] = {
         ("spo_sdxl_10ep_4k-data_lora_diffusers.safetensors",),
         "LoRA, 372 MB",
         "Apache-2.0",
+        "guidance 5",
     ),
     "spo-sdxl-merged": Released(
-        "spo", "sdxl", "SPO-Diffusion-Models/SPO-SDXL_4k-p_10ep", PIPELINE, "merged pipeline", "Apache-2.0"
+        "spo",
+        "sdxl",
+        "SPO-Diffusion-Models/SPO-SDXL_4k-p_10ep",
+        PIPELINE,
+        "merged pipeline",
+        "Apache-2.0",
+        "guidance 5",
     ),
     "diffusion-kto-sd15": Released(
         "diffusion-kto",
@@ -74,10 +104,19 @@ RELEASED: dict[str, Released] = {
         UNET,
         "UNet in a subfolder, 1.7 GB in fp16",
         "not stated",
+        "50 steps, guidance 7",
     ),
-    "mapo-sdxl": Released("mapo", "sdxl", "mapo-t2i/mapo-beta", ROOT, "UNet at the root, 10.3 GB", "openrail++"),
+    "mapo-sdxl": Released(
+        "mapo",
+        "sdxl",
+        "mapo-t2i/mapo-beta",
+        ROOT,
+        "UNet at the root, 10.3 GB",
+        "openrail++",
+        "30 steps, guidance 5, VAE madebyollin/sdxl-vae-fp16-fix",
+    ),
     "ddpo-aesthetic-sd14": _ddpo("aesthetic"),
     "ddpo-compressibility-sd14": _ddpo("compressibility"),
     "ddpo-incompressibility-sd14": _ddpo("incompressibility"),
-    "ddpo-alignment-sd14": _ddpo("alignment"),
+    "ddpo-alignment-sd14": _ddpo("alignment", "pipeline of torch .bin files", "creativeml-openrail-m"),
 }

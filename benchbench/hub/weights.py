@@ -149,7 +149,7 @@ def missing(name: str) -> str | None:
 
 def snapshot(repo: str) -> Path | None:
     """Returns the folder of a hub id in the local cache, or None. Uses no network."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or hf_cache.repository(repo) is None:
+    if not hf_cache.is_hub_id(repo) or hf_cache.repository(repo) is None:
         return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

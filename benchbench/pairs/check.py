@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import mean, median
 
-from benchbench.pairs.dataset import BadRow
+from benchbench.pairs.dataset import EMPTY_CAPTION, BadRow
 from benchbench.pairs.files import PairFiles
 from benchbench.runtime.progress import progress
 
@@ -20,6 +20,7 @@ class PairSummary:
     good: int = 0
     bad_count: int = 0
     bad: list[BadRow] = field(default_factory=list)
+    empty: int = 0  # bad rows whose caption is empty
     captions: set[int] = field(default_factory=set)  # hashes
     words: list[int] = field(default_factory=list)
     sides: list[int] = field(default_factory=list)  # the shortest and the longest side so far, in pixels
@@ -29,8 +30,10 @@ class PairSummary:
         counts = pairs.counts
         lines = [
             f"{counts['rows']} rows, of which {len(pairs)} are pairs; left out are {counts['ties']} ties, "
-            f"{counts['unlabelled']} without a label and {counts['duplicates']} with a repeated caption",
-            f"{self.good} pairs can be used, {self.bad_count} cannot",
+            f"{counts['unlabelled']} without a label (or has_label is false), {counts['undecided']} with another label "
+            f"(as 1 for both) and {counts['duplicates']} with a repeated caption",
+            f"{self.good} pairs can be used, {self.bad_count} cannot"
+            + (f"; {self.empty} of these have an empty caption" if self.empty else ""),
         ]
         if self.good:
             lines.append(
@@ -50,6 +53,7 @@ def check(pairs: PairFiles, on_bad_row: Callable[[BadRow], None]) -> PairSummary
                 raw = pairs[i]
             except BadRow as bad:
                 summary.bad_count += 1
+                summary.empty += bad.why == EMPTY_CAPTION
                 if len(summary.bad) < MAX_LISTED:
                     summary.bad.append(bad)
                     on_bad_row(bad)

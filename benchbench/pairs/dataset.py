@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+EMPTY_CAPTION = "the caption is empty"
+
+
 @dataclass(frozen=True)
 class RawPair:
     """A caption with the preferred and the dispreferred picture, both RGB; their sizes may differ."""
@@ -66,7 +69,13 @@ def decode_picture(row: str, side: str, data: object) -> Image:
 
 
 def checked_caption(row: str, value: object) -> str:
-    """Returns the caption. Errors: BadRow where it is missing or empty."""
-    if not isinstance(value, str) or not value.strip():
-        raise BadRow(row, "the caption is empty")
+    """Returns the caption. Errors: BadRow where it is missing, empty or no text."""
+    if value is not None and not isinstance(value, str):
+        raise BadRow(row, f"the caption is no text but {value!r:.60}")
+    if value is None or not value.strip():
+        raise BadRow(row, EMPTY_CAPTION)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadRow(row, "the caption is not valid text: it holds half a character") from error
     return value

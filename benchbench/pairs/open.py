@@ -13,11 +13,21 @@ from benchbench.errors import CorruptError, UsageError
 from benchbench.hub import pickapic
 from benchbench.pairs.dataset import BadRow, PairSet, RawPair
 from benchbench.pairs.files import PairFiles
-from benchbench.pairs.stream import PairItem, PairStream, SkippedRow
+from benchbench.pairs.stream import PairItem, PairStream, SkippedRow, unusable
 from benchbench.runtime.hashing import HashCache
 from benchbench.runtime.sealed import read_sealed
 
-__all__ = ["BadRow", "PairItem", "PairSet", "PairStream", "RawPair", "SkippedRow", "open_pairs", "resolve_files"]
+__all__ = [
+    "BadRow",
+    "PairItem",
+    "PairSet",
+    "PairStream",
+    "RawPair",
+    "SkippedRow",
+    "open_pairs",
+    "require_usable",
+    "resolve_files",
+]
 
 SPLIT = re.compile(r"(.+)-\d+-of-\d+")
 
@@ -50,6 +60,17 @@ def _check_made(path: Path, sha256: HashCache) -> None:
         )
 
 
+def require_usable(pairs: PairFiles) -> None:
+    """Raises CorruptError where no pair can be used, before anything slow happens for nothing."""
+    errors = unusable(pairs)
+    if errors:
+        raise CorruptError(
+            f"the pairs {pairs.name} cannot be used",
+            f"not one of {len(errors)} of its {len(pairs)} pairs can be read; the first: {errors[0]}",
+            "repair them: bench pairs check lists every row with its reason",
+        )
+
+
 def resolve_files(reference: str) -> tuple[str, Sequence[Path]]:
     """Returns the name and the files of the set that ``reference`` names. Errors: UsageError, MissingError."""
     name, colon, shards = reference.partition(":")
@@ -59,9 +80,10 @@ def resolve_files(reference: str) -> tuple[str, Sequence[Path]]:
     if glob.has_magic(reference) and not path.exists():
         files = sorted(Path(p) for p in glob.glob(str(path)))
     elif path.is_dir():
-        files = sorted([*path.glob("*.parquet"), *path.glob("*.jsonl"), *path.glob("data/*.parquet")])
+        patterns = ("[!.]*.parquet", "[!.]*.jsonl", "data/[!.]*.parquet")
+        files = sorted(file for pattern in patterns for file in path.glob(pattern))
     else:
-        files = [path] if path.is_file() else []
+        files = [path] if path.exists() else []
     if not files:
         if path.suffix or os.sep in reference or path.exists():
             raise UsageError(
@@ -72,6 +94,10 @@ def resolve_files(reference: str) -> tuple[str, Sequence[Path]]:
         raise registry.unknown(
             "set of pairs", reference, pickapic.SOURCES, "name a file or a folder, or made:PROMPTS:REWARD:IMAGES"
         )
+    for file in files:
+        if not file.is_file():  # a pipe or a device might never end
+            cause = "it is a folder, a pipe or a device"
+            raise UsageError(f"{file} cannot be read as pairs", cause, "name regular files, or a folder of them")
     _refuse_several_sets(reference, files)
     return path.stem if path.is_file() else path.name, files
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchbench.errors import CorruptError, UsageError
+from benchbench.pairs.columns import Kind, arrow_kind, json_kind
 from benchbench.pairs.dataset import BadRow
 from benchbench.runtime.json_files import parse
 
@@ -25,8 +26,8 @@ class RowFile(Protocol):
 
     path: Path
     columns: frozenset[str]
-    text_columns: frozenset[str]
-    """Names of the columns that may hold text."""
+    path_columns: frozenset[str]
+    """Names of the columns that may name pictures by their paths."""
 
     def __len__(self) -> int: ...
 
@@ -39,6 +40,9 @@ class RowFile(Protocol):
     def scan(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yields the values of every row in these columns, in order; a missing value is None or absent."""
 
+    def kinds(self, columns: Sequence[str]) -> dict[str, dict[Kind, str]]:
+        """Returns by column the kinds of its values, each with its type's own name. Missing values have none."""
+
 
 def open_rows(path: Path) -> RowFile:
     """Opens a .parquet or .jsonl file. Errors: UsageError (another ending), CorruptError (an unreadable file)."""
@@ -49,7 +53,10 @@ def open_rows(path: Path) -> RowFile:
             f"its name does not end in {' or '.join(readers)}",
             "see docs/pairs.md for the formats",
         )
-    return readers[path.suffix](path)
+    try:
+        return readers[path.suffix](path)
+    except OSError as error:
+        raise CorruptError(f"{path} cannot be read", str(error), "check that it is a file that you may read") from error
 
 
 class ParquetRows:
@@ -63,15 +70,18 @@ class ParquetRows:
         try:
             with pq.ParquetFile(path) as file:
                 sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-                schema = file.schema_arrow
+                self._schema = schema = file.schema_arrow
+                self.path_columns = frozenset(
+                    field.name for field in schema if _may_name_files(file, field.type, field.name)
+                )
         except (OSError, pa.ArrowException) as error:
             raise CorruptError(
                 f"{path} is not a readable parquet file", str(error), "fetch or write it again"
             ) from error
         self.columns = frozenset(schema.names)
-        self.text_columns = frozenset(
-            field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        )
+        if len(self.columns) < len(schema.names):
+            names = ", ".join(schema.names)
+            raise CorruptError(f"{path} has two columns of one name", names, "rename one of them and write it again")
         self._starts = np.cumsum([0, *sizes])
         self._groups: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -90,10 +100,17 @@ class ParquetRows:
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         try:
             table = self._group(group, columns)
+            values: dict[str, Any] = table.slice(row - int(self._starts[group]), 1).to_pylist()[0]
+        except UnicodeDecodeError as error:
+            raise BadRow(self.place(row), "its text is not UTF-8") from error
         except (OSError, pa.ArrowException) as error:
             raise BadRow(self.place(row), f"its row group cannot be read ({_first_line(error)})") from error
-        values: dict[str, Any] = table.slice(row - int(self._starts[group]), 1).to_pylist()[0]
         return values
+
+    def kinds(self, columns: Sequence[str]) -> dict[str, dict[Kind, str]]:
+        """Returns the kind of each column, from the file's schema."""
+        types = {name: self._schema.field(name).type for name in columns}
+        return {name: {arrow_kind(kind): str(kind)} for name, kind in types.items()}
 
     def scan(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yields every row's values of some columns, in order. Raises CorruptError."""
@@ -104,7 +121,7 @@ class ParquetRows:
             with pq.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(columns=[c for c in columns if c in self.columns]):
                     yield from batch.to_pylist()
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise CorruptError(
                 f"the columns {', '.join(columns)} of {self.path} cannot be read",
                 _first_line(error),
@@ -140,7 +157,7 @@ class JsonlRows:
                 offset += len(line)
                 count = len(offsets) if line.strip() else count
         self._offsets = offsets[:count]
-        self.columns = self.text_columns = frozenset(self._first())
+        self.columns = self.path_columns = frozenset(self._first())
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -166,6 +183,15 @@ class JsonlRows:
                     values = {}
                 yield {name: values.get(name) for name in columns}
 
+    def kinds(self, columns: Sequence[str]) -> dict[str, dict[Kind, str]]:
+        """Returns the kinds of each column, after reading every line."""
+        kinds: dict[str, dict[Kind, str]] = {name: {} for name in columns}
+        for values in self.scan(columns):
+            for name, value in values.items():
+                if value is not None:
+                    kinds[name].setdefault(json_kind(value), f"values such as {value!r:.60}")
+        return {name: found or {"nothing": "no value"} for name, found in kinds.items()}
+
     def _first(self) -> dict[str, Any]:
         try:
             with self.path.open("rb") as file:
@@ -187,3 +213,17 @@ class JsonlRows:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _may_name_files(file: Any, arrow_type: Any, column: str) -> bool:
+    """Returns whether a column holds texts, or pictures of which not all have their bytes in the file."""
+    kind = arrow_kind(arrow_type)
+    if kind != "picture":
+        return kind == "text"
+    metadata = file.metadata
+    for group in range(metadata.num_row_groups):
+        chunks = [metadata.row_group(group).column(i) for i in range(metadata.num_columns)]
+        of_bytes = next((chunk for chunk in chunks if chunk.path_in_schema == f"{column}.bytes"), None)
+        if of_bytes is None or of_bytes.statistics is None or of_bytes.statistics.null_count != 0:
+            return True
+    return False

@@ -119,7 +119,7 @@ class PairStream:
                     raise CorruptError(
                         f"a row of the pairs {self.pairs.name} cannot be used",
                         str(bad),
-                        "fix or remove it (bench pairs check lists every such row), or use --bad-rows skip",
+                        self._remedy(),
                     ) from bad
                 row = self.noise.integer(len(self.pairs), "pairs", "instead", draw, attempt)
             else:
@@ -127,8 +127,13 @@ class PairStream:
         raise RunError(
             f"{MAX_BAD_ROWS} rows drawn one after another from the pairs {self.pairs.name} cannot be used",
             f"the last one is {skipped[-1].place}: {skipped[-1].why}",
-            "bench pairs check lists every such row",
+            "repair the pairs: bench pairs check lists every row that cannot be used",
         )
+
+    def _remedy(self) -> str:
+        """Returns the remedy for a bad row where none is skipped; skipping helps only where others can be used."""
+        repair = "fix or remove it (bench pairs check lists every such row)"
+        return repair if unusable(self.pairs) else f"{repair}, or use --bad-rows skip"
 
     def _prepare(self, draw: int, row: int, raw: RawPair) -> PairItem:
         winner, loser = raw.winner, raw.loser
@@ -145,6 +150,19 @@ class PairStream:
 
     def _chance(self, probability: float, *name: Word) -> bool:
         return self.noise.integer(2**53, "pairs", *name) < probability * 2**53
+
+
+def unusable(pairs: PairSet) -> list[BadRow]:
+    """Returns the errors of rows spread over the whole set; nothing where one of them can be used."""
+    errors, tried = list[BadRow](), min(len(pairs), MAX_BAD_ROWS)
+    for i in range(tried):
+        try:
+            pairs[i * len(pairs) // tried]
+        except BadRow as bad:
+            errors.append(bad)
+        else:
+            return []
+    return errors
 
 
 def to_tensor(image: Image, resolution: int, flipped: bool = False) -> torch.Tensor:

@@ -15,6 +15,7 @@ from benchbench import registry
 from benchbench.config import RunConfig, load
 from benchbench.errors import UsageError
 from benchbench.presets import default_preset, preset_values
+from benchbench.reproduce.ablation import check_rows
 from benchbench.reproduce.spec import Block, Row, Spec, Track
 from benchbench.rewards import lookup
 from benchbench.store import runs
@@ -129,7 +130,7 @@ def make_plan(
 
     ``rewards`` are the columns that are wanted, all by default. ``checkpoints`` maps a row or a method to a run, an
     adapter or a released checkpoint that replaces its trainings.
-    Errors: UsageError (unknown row or column, no seed), and those of the configuration.
+    Errors: UsageError (unknown row or column, no seed, rows that are one training), and those of the configuration.
     """
     checkpoints = checkpoints or {}
     _check_words(spec, track, rows or (), rewards or (), checkpoints)
@@ -144,6 +145,7 @@ def make_plan(
     trainings: dict[Path, PlannedTraining] = {}
     measurements, skipped = [], []
     for group in ("",) if shared else rewards:
+        of_rows: dict[str, RunConfig] = {}
         for name_of_row in included:
             row = spec.rows[name_of_row]
             reward = training_reward(row, track, group)
@@ -158,10 +160,12 @@ def make_plan(
                     continue
                 trainings |= {training.out: training for training in planned if training.out not in trainings}
                 runs_of_row = [str(training.out) for training in planned]
+                of_rows[name_of_row] = planned[0].config
             scored = rewards if shared else (group,)
             measurements += [
                 PlannedMeasurement(name_of_row, group, scored, tuple(runs_of_row), block) for block in track.blocks
             ]
+        check_rows(spec, of_rows)
     parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
     return Plan(spec, name, track, included, rewards, used_seeds, quick, *parts)
 
@@ -225,4 +229,4 @@ def _unsuitable_reward(config: RunConfig) -> str | None:
         return "it follows the reward's gradient, and this reward has none"
     if "step_scorer" in needs and not issubclass(reward_class, StepScorer):
         return "it needs a step-aware reward, and this reward is not one"
-    return None
+    return lookup.unfit(reward_class, config.model)

@@ -41,7 +41,8 @@ class Row(_Model):
     set: list[str] = []
     """Settings that override the method's preset, as ``method.eta=0.5``."""
     reward: str | None = None
-    """The reward to train on, where it is not the column's: a published column's name, or a reward such as spm."""
+    """The reward to train on, where it is not the column's: a published column's name, a reward, or
+    ``step-aware``, the base model's own step-aware preference model."""
     times: int = Field(1, gt=0)
     """A factor on the track's number of training samples."""
     checkpoint: str = ""
@@ -86,6 +87,15 @@ class Track(_Model):
     """Settings of the table's protocol."""
 
 
+class Ablation(_Model):
+    """What an ablation varies: every row but ``of`` equals it in all settings except those that ``varies`` names."""
+
+    of: str
+    """The row that the others are compared with."""
+    varies: dict[str, list[str]] = Field(min_length=1)
+    """The settings in which a row may differ from it, as ``method.eta``, ``train.finetune`` or ``reward``."""
+
+
 class Spec(_Model):
     """A published table: its rows, its protocol and its tracks."""
 
@@ -99,6 +109,8 @@ class Spec(_Model):
     protocol: ProtocolName = "reward-table"
     rows: dict[str, Row]
     tracks: dict[str, Track]
+    ablation: Ablation | None = None
+    """What the rows vary, where the table is an ablation."""
     notes: list[str] = []
 
     @field_validator("rows", mode="before")
@@ -112,6 +124,10 @@ class Spec(_Model):
             unknown = {*track.set, *track.unavailable} - {*self.rows}
             if unknown:
                 raise ValueError(f"track {name} names unknown rows: {', '.join(sorted(unknown))}")
+        if self.ablation:
+            trained = {name for name, row in self.rows.items() if row.method}
+            if trained != {self.ablation.of, *self.ablation.varies}:
+                raise ValueError("the ablation must say what each row but the base varies")
         return self
 
     def values(self, prompts: str | None = None) -> dict[tuple[str, str], float]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchbench import defaults, registry
-from benchbench.errors import BenchError, MissingError
+from benchbench.errors import BenchError, MissingError, UsageError
+from benchbench.hub import families
 
 if TYPE_CHECKING:
+    from benchbench.hub.models import LocalModel
     from benchbench.types import Reward
 
 
@@ -46,8 +48,11 @@ def as_class(reward: str | type[Reward]) -> type[Reward]:
 def resolve(name: str, model: str) -> tuple[str, str | None]:
     """Returns the registered name of a reward for a base model, and a message where that differs from ``name``.
 
-    A base model may have stand-ins for rewards: on shapes, ``aesthetic`` means ``shapes-aesthetic``. Raises UsageError.
+    A base model may have stand-ins for rewards: on shapes, ``aesthetic`` means ``shapes-aesthetic``. ``step-aware`` is
+    the base model's own step-aware preference model. Raises UsageError.
     """
+    if name == defaults.STEP_AWARE:
+        return step_reward(model), None
     if "=" in name:
         from benchbench.rewards import mix
 
@@ -81,4 +86,37 @@ def present() -> tuple[list[str], dict[str, str]]:
 def fits(name: str, model: str) -> bool:
     """Returns whether a reward can score a base model's images: one of the model's own rewards, if it has any."""
     prefix = defaults.of(model).reward_prefix
-    return name.startswith(prefix) if prefix else not name.startswith(defaults.REWARD_PREFIXES)
+    if not (name.startswith(prefix) if prefix else not name.startswith(defaults.REWARD_PREFIXES)):
+        return False
+    try:
+        return unfit(get(name), model) is None
+    except BenchError:  # a plug-in that does not load, which is told where it is used
+        return True
+
+
+def step_reward(model: str) -> str:
+    """Returns the name of a base model's step-aware preference model; a folder's files tell whose it is."""
+    return defaults.of(families.family(model) or model).step_reward
+
+
+def unfit(reward_class: type[Reward], model: str | LocalModel) -> str | None:
+    """Returns why a reward's weights cannot judge a base model's images, or None. A mix is as unfit as its members."""
+    for member in getattr(reward_class, "reward_classes", {"": reward_class}).values():
+        family = families.family(model) if member.base else ""
+        if family and family != member.base:
+            made_for, asked = families.NAMES[member.base], families.NAMES[family]
+            return f"the weights of {member.name} were made for {made_for}, and {model} is {asked}"
+    return None
+
+
+def check_base(reward_class: type[Reward], model: str | LocalModel) -> None:
+    """Raises UsageError for a reward whose weights belong to another base model."""
+    reason = unfit(reward_class, model)
+    if reason:
+        own = step_reward(str(model))
+        known = unfit(get(own), model) is None
+        raise UsageError(
+            f"the reward {reward_class.name} cannot judge images of {model}",
+            reason,
+            f"use --reward {own}" if known else "use a reward of finished images: bench list rewards",
+        )

@@ -79,7 +79,7 @@ def make(
     file = folder / "spm.safetensors"
     with replacing(file) as temporary:
         save_file(added, temporary)
-    scorer.network.load({name: value.float() for name, value in added.items()}, "the saved layers")
+    scorer.network.load({name: value.float() for name, value in added.items()}, "the saved layers", added_only=True)
     plain = Scorer(load(pref))
     prompts, (first, second), utilities, label = annotated_pairs(backbone.vae, held_out, seed + 1)
     held_out_pairs = PicturePairs(prompts, first, second, label)

@@ -55,6 +55,7 @@ def look_up(
 
 def _check_reward(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig, reward_class: type[Reward]) -> None:
     """Raises UsageError for a reward that the method cannot be trained on."""
+    lookup.check_base(reward_class, config.model)
     if not reward_class.trainable:
         raise UsageError(
             f"{config.reward} is a gold reward and is never trained on",
@@ -72,7 +73,8 @@ def _check_reward(config: RunConfig, method: type[Method[Any]], cfg: MethodConfi
         raise UsageError(
             f"{config.method} needs a step-aware reward, and {config.reward} is not",
             "its scorer needs the timestep of the sample that it scores",
-            "use --reward spm, or score predicted images with any reward: --set method.step_aware=false",
+            f"use --reward {lookup.step_reward(config.model)}, or score predicted images with any reward: "
+            "--set method.step_aware=false",
         )
 
 

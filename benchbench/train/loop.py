@@ -96,6 +96,8 @@ def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, proce
     processes.check_same("checkpoints", trainer.state.samples)
     processes.check_same_weights(parts.parameters)
     trainer.run()
+    if parts.reader and processes.is_main:
+        parts.reader.report()
 
 
 def _silent(line: str) -> None:

@@ -15,11 +15,14 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise, Sample
 from benchbench.pairs.open import PairItem, PairSet, PairStream
+from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import find_list, write_json
 from benchbench.runtime.memory import Splitter
 from benchbench.types import Batch, ImagePairs, Images
 
 BAD_ROWS = "bad_rows.json"
+WARNED_SHARE = 0.03
+"""The share of pairs that cannot be used above which the user is warned during the run."""
 
 
 class Reader:
@@ -30,8 +33,15 @@ class Reader:
     """
 
     def __init__(
-        self, method: OfflineMethod[Any], cfg: PairsConfig, pairs: PairSet, seed: int, backbone: Backbone
+        self,
+        method: OfflineMethod[Any],
+        cfg: PairsConfig,
+        pairs: PairSet,
+        seed: int,
+        backbone: Backbone,
+        log: Log,
     ) -> None:
+        self.log, self.drawn, self.warned = log, 0, False
         self.method, self.pairs, self.backbone = method, pairs, backbone
         self.winners = method.winners(cfg)
         flip: Any = {"independent": True, "joint": "joint", "none": False}[cfg.flip]
@@ -59,6 +69,7 @@ class Reader:
         policy.cost.pairs += 0 if self.winners is not None else len(batch)
         if policy.processes.is_main:
             self._write_bad_rows()
+            self._warn(len(samples))
         yield batch, {**metrics, "bad_rows": float(len(self.stream.bad))}
 
     def _encoded(self, policy: Policy, items: Sequence[PairItem], noise: Noise) -> Any:
@@ -99,11 +110,33 @@ class Reader:
         """Writes bad_rows.json with every row skipped so far, also those from before the run was resumed."""
         if self.out is None or not self.stream.bad:
             return
-        file = self.out / BAD_ROWS
-        before = [row for row in find_list(file) or [] if isinstance(row, dict) and {"draw", "row"} <= row.keys()]
+        before = self._skipped()
         rows = {(row["draw"], row["row"]): row for row in [*before, *(bad._asdict() for bad in self.stream.bad)]}
         if len(rows) > len(before):
-            write_json(file, [rows[key] for key in sorted(rows)])
+            write_json(self.out / BAD_ROWS, [rows[key] for key in sorted(rows)])
+
+    def _warn(self, draws: int) -> None:
+        """Warns once in a run that more than a few per cent of the drawn pairs could not be used."""
+        self.drawn += draws
+        bad = self.stream.bad
+        if not self.warned and len(bad) > max(1, WARNED_SHARE * self.drawn):
+            self.warned = True
+            self.log(
+                f"warning: {len(bad)} of the first {self.drawn} pairs drawn cannot be used; others take their place: "
+                f"{bad[0].place}: {bad[0].why}; `bench pairs check` lists them all"
+            )
+
+    def report(self) -> None:
+        """Logs how many rows were skipped in the whole run, also before it was resumed."""
+        rows = {row["row"] for row in self._skipped()} | {bad.row for bad in self.stream.bad}
+        if rows:
+            where = f"; they are listed in {self.out / BAD_ROWS}" if self.out else ""
+            self.log(f"{len(rows)} of {len(self.pairs)} pairs could not be used and were skipped{where}")
+
+    def _skipped(self) -> list[dict[str, Any]]:
+        """Returns the rows in bad_rows.json."""
+        listed = find_list(self.out / BAD_ROWS) if self.out else None
+        return [row for row in listed or [] if isinstance(row, dict) and {"draw", "row"} <= row.keys()]
 
     def close(self) -> None:
         """Ends the threads that decode pictures ahead."""

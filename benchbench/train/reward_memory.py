@@ -22,6 +22,7 @@ PARAMETERS = {
     "hpsv2.0": 986,
     "hpsv2.1": 986,
     "spm": 1305,
+    "spm-sdxl": 1305,
 }
 """Millions of weights by the reward's architecture: ViT-L/14's image tower has 305, both towers of ViT-H/14 986, ..."""
 GRADIENT = 500  # megabytes of an image's activations where the class does not say, the default of NeuralReward

@@ -17,7 +17,7 @@ from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.evaluate.make_pairs import find_or_make
-from benchbench.pairs.open import PairSet, open_pairs
+from benchbench.pairs.open import PairSet, open_pairs, require_usable
 from benchbench.prompts.words import too_long
 from benchbench.runtime.files import Log
 from benchbench.runtime.memory import recompute_activations
@@ -83,7 +83,7 @@ def build(
         policy.decoder.splitter.size = step_reward.scoring.size = resolved.decode_rows
     method, reader = inputs.method(), None
     if pairs is not None and isinstance(method, OfflineMethod) and isinstance(cfg, PairsConfig):
-        reader = Reader(method, cfg, pairs, config.seed, backbone)
+        reader = Reader(method, cfg, pairs, config.seed, backbone, log)
     return Parts(method, cfg, policy, step_reward, prompts, parameters, make_optimizer(train, parameters), reader)
 
 
@@ -93,4 +93,6 @@ def _open_pairs(inputs: Inputs, store: Path, device: torch.device, log: Log, ski
         return None
     assert isinstance(inputs.cfg, PairsConfig)
     reference = find_or_make(inputs.pairs, store, model=inputs.model, device=str(device), log=log)
-    return open_pairs(reference, nodup=inputs.cfg.nodup, skip_bad=skip_bad)
+    pairs = open_pairs(reference, nodup=inputs.cfg.nodup, skip_bad=skip_bad)
+    require_usable(pairs)
+    return pairs

@@ -78,6 +78,9 @@ def test_a_lora_is_fetched_listed_and_found(bench: Bench, hub: Hub, base: Path, 
     assert not list(hub.fetched.rglob("*webui*"))
     rows = {line.split()[0]: line for line in bench("list", "checkpoints").out.splitlines() if line.strip()}
     assert "spo-sd15" in rows and "mapo-sdxl" in rows
+    samplers = {"diffusion-kto-sd15": "50 steps, guidance 7\t", "mapo-sdxl": "30 steps", "spo-sdxl": "guidance 5"}
+    assert all(sampler in rows[name] for name, sampler in samplers.items())
+    assert "creativeml-openrail-m" in rows["ddpo-alignment-sd14"] and ".bin" in rows["ddpo-alignment-sd14"]
     shutil.rmtree(hub.root)  # what is here is not asked for again
     assert bench("fetch", "--checkpoints", "spo-sd15").code == 0
 

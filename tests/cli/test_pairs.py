@@ -106,3 +106,30 @@ def test_help_needs_no_torch(words: tuple[str, ...]) -> None:
 
     code = f"import sys; from benchbench.cli.main import main; main({list(words)}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_a_file_where_a_folder_is_needed_and_names_that_are_too_long(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for words in (
+        ("pairs", "make", "--model", "shapes", "--out", file),
+        ("train", "--method", "ddpo", "--model", "shapes", "--out", file, "--samples", 8),
+        ("pairs", "check", "x" * 5000),
+        ("pairs", "check", tmp_path / ("x" * 300)),
+        ("train", "--method", "sft", "--model", "shapes", "--pairs", "x" * 300 + ".parquet"),
+        ("eval", "--model", "shapes+vae=../x"),
+        ("train", "--method", "ddpo", "--model", "shapes+vae=../x"),
+        ("fetch", "--models", "shapes+vae=../x"),
+        ("eval", "--model", "x" * 300),
+    ):
+        ran = bench(*words)
+        assert ran.code == 2 and len(ran.err.splitlines()) == 3, ran.err
+        assert "internal error" not in ran.err
+
+
+def test_all_rows_bad_is_an_error_whatever_is_said_of_bad_rows(bench: Bench, tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "mine.parquet", [{**row, "caption": ""} for row in rows(3)])
+    for words in ((), ("--bad-rows", "skip")):
+        ran = bench("pairs", "check", path, *words)
+        assert ran.code == 4 and "3 of 3 pairs cannot be used" in ran.err and "--bad-rows skip" not in ran.err
+        assert "3 of these have an empty caption" in ran.out

@@ -97,3 +97,9 @@ def test_the_doctor_counts_the_memory_of_an_adapter_and_of_every_weight() -> Non
     rows = doctor_checks.memory()
     assert [row[0] for row in rows] == ["tailorpo"] * 3 + ["diffusion-dpo"] * 3
     assert all(len(row) == len(doctor_checks.MEMORY) and row[-1] == "yes" for row in rows)
+
+
+def test_a_preset_shows_what_it_leaves_out(bench: Bench) -> None:
+    out = bench("show", "preset", "spo").out
+    assert "released-sdxl leaves out or does otherwise:\n- gradients are clipped" in out
+    assert "shapes leaves out" not in out and "deviations\t" not in out

@@ -26,6 +26,6 @@ def write_tiny_spm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     torch.save(StepAwareCLIP(CLIPModel(config)).state_dict(), folder / "spm.bin")
-    monkeypatch.setattr(spm, "files", lambda: (folder / "spm.bin", folder))
+    monkeypatch.setattr(spm, "files", lambda _: (folder / "spm.bin", folder))
     monkeypatch.setattr(spm, "config", lambda: config)
     monkeypatch.setattr(spm.SPM, "missing", classmethod(lambda cls: None))

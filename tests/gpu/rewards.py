@@ -49,7 +49,7 @@ def random_weights(context: StepContext) -> Iterator[None]:
             kind = lookup.get(name)
             enter(mock.patch.object(kind, "assets", tuple(replace(asset, sha256={}) for asset in kind.assets)))
         place = files(context) / "CLIP-ViT-H-14-laion2B-s32B-b79K"
-        enter(mock.patch.object(spm, "files", lambda: (place / "model.safetensors", place)))
+        enter(mock.patch.object(spm, "files", lambda _: (place / "model.safetensors", place)))
         enter(mock.patch.object(spm.SPM, "missing", classmethod(lambda cls: None)))
         enter(mock.patch.object(spm.SPM, "__init__", _spm(context)))
         if not context.tiny:
@@ -84,7 +84,7 @@ def _spm(context: StepContext) -> Any:
         with (
             mock.patch("transformers.CLIPModel", clip),
             mock.patch.object(spm, "config", _small if context.tiny else spm.config),
-            mock.patch.object(torch, "load", lambda *_, **__: {}),
+            mock.patch.object(_weights, "read", lambda *_: {}),
             mock.patch.object(_adaln.StepAwareCLIP, "load", lambda *_: None),
         ):
             plain(self, device)

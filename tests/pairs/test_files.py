@@ -58,7 +58,7 @@ def test_pickapic_as_it_is(tmp_path: Path, version: str) -> None:
     path = write_pickapic(folder / "data" / f"train-00000-of-00645-{version}.parquet", labels)
     pairs = open_pairs(str(folder))
     assert read(pairs) == [("caption 0", 0, 1), ("caption 1", 3, 2), ("caption 4", 9, 8)]
-    assert pairs.counts == {"rows": 5, "ties": 1, "unlabelled": 1, "duplicates": 0}
+    assert pairs.counts == {"rows": 5, "ties": 1, "unlabelled": 1, "undecided": 0, "duplicates": 0}
     assert [pairs[i].swapped for i in range(3)] == [False, True, True] and pairs.place(2).endswith("row 4")
     tied = opened(path, ties=True)
     assert read(tied)[2] == ("caption 2", 4, 5) and [tied[i].tie for i in range(4)] == [False, False, True, False]
@@ -69,7 +69,7 @@ def test_rows_that_nobody_judged_are_left_out(tmp_path: Path) -> None:
     """Rows with has_label false, and labels that are neither a choice nor a tie: (1, 1), (0, 0), (.3, .7)."""
     labels = [(1.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.3, 0.7)]
     path = write_pickapic(tmp_path / "a.parquet", labels, has_label=[True, False, True, True, True])
-    assert opened(path).counts == {"rows": 5, "ties": 0, "unlabelled": 4, "duplicates": 0}
+    assert opened(path).counts == {"rows": 5, "ties": 0, "unlabelled": 1, "undecided": 3, "duplicates": 0}
     with pytest.raises(UsageError, match="no pair"):
         opened(write_pickapic(tmp_path / "b.parquet", [(0.5, 0.5)]))
 

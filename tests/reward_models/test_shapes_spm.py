@@ -26,7 +26,7 @@ def test_with_its_added_layers_as_initialised_it_is_shapes_pref(pictures: torch.
 
     spm, pref = ShapesSPM(), ShapesPref()
     fresh = StepAwareCLIP(ShapesPref().model)
-    spm.network.load({name: p.detach() for name, p in fresh.added_parameters().items()}, "fresh")
+    spm.network.load({name: p.detach() for name, p in fresh.added_parameters().items()}, "fresh", added_only=True)
     with torch.no_grad():
         expected = pref.score_differentiable(pictures, PROMPTS)
         for tau in (0, 501, 951):

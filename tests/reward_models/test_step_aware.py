@@ -126,6 +126,23 @@ def test_a_plain_clip_and_another_size_are_refused() -> None:
         model.load(state, "file")
 
 
+def test_a_partial_checkpoint_is_refused_and_the_added_layers_alone_need_a_clip() -> None:
+    """What is missing would stay random: refused, unless the caller says that the CLIP has its weights already."""
+    source, model = perturbed(StepAwareCLIP(clip(5))), StepAwareCLIP(clip(0))
+    partial = source.state_dict()
+    del partial["model.text_projection.weight"]
+    for state in (partial, source.added_parameters()):
+        with pytest.raises(CorruptError, match="not a step-aware") as error:
+            model.load(state, "file")
+        assert "missing" in error.value.cause
+    model.load(source.added_parameters(), "file", added_only=True)
+    broken = source.state_dict()
+    broken["model.text_projection.weight"][0, 0] = float("nan")
+    with pytest.raises(CorruptError, match="is damaged") as error:
+        model.load(broken, "file")
+    assert "model.text_projection.weight" in error.value.cause
+
+
 def test_a_released_checkpoint_of_any_size_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reward around a tiny checkpoint in the released format: contract, resize and gradient."""
     from PIL import Image
@@ -141,7 +158,7 @@ def test_a_released_checkpoint_of_any_size_scores(tmp_path: Path, monkeypatch: p
     assert spm.FILE in str(spm.SPM.missing())
     with pytest.raises(MissingError, match="spm has no weights"):
         spm.SPM()
-    monkeypatch.setattr(spm, "files", lambda: (tmp_path / "spm.bin", tmp_path))
+    monkeypatch.setattr(spm, "files", lambda _: (tmp_path / "spm.bin", tmp_path))
     monkeypatch.setattr(spm.SPM, "missing", classmethod(lambda cls: None))
     monkeypatch.setattr(spm, "config", lambda: source.model.config)
     reward = spm.SPM()
@@ -155,7 +172,7 @@ def test_a_released_checkpoint_of_any_size_scores(tmp_path: Path, monkeypatch: p
     (gradient,) = torch.autograd.grad(early[0], pixels)
     assert float(gradient[0].abs().sum()) > 0 and float(gradient[1].abs().sum()) == 0
     (tmp_path / "spm.bin").write_bytes(b"not a checkpoint")
-    with pytest.raises(CorruptError, match="cannot be read"):
+    with pytest.raises(CorruptError, match="is not the expected checkpoint"):
         spm.SPM()
 
 

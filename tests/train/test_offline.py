@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from benchbench.config import RunConfig, load
-from benchbench.errors import RunError, UsageError
+from benchbench.errors import CorruptError, RunError, UsageError
 from benchbench.store.metrics import read_metrics
 from benchbench.train.evaluation import win_rate
 from benchbench.train.loop import train
@@ -197,3 +197,23 @@ def test_a_v_prediction_model_is_refused(pairs: Path, tmp_path: Path) -> None:
     config = load("sft", str(model), "shapes-colour", "animals", 8, 0, "shapes", SMALL, str(pairs))
     with pytest.raises(UsageError, match="prediction_type='v_prediction'"):
         quiet(config, tmp_path / "run")
+
+
+def test_skipped_rows_are_said_during_the_run_and_counted_at_its_end(offline, pairs: Path, tmp_path: Path) -> None:
+    """One of ten rows cannot be read: a warning with the row once the share is known, and the count at the end."""
+    said: list[str] = []
+    train(offline("sft", "train.eval_every=0"), tmp_path / "run", device="cpu", log=said.append)
+    warnings = [line for line in said if "warning" in line and "cannot be used" in line]
+    assert len(warnings) == 1 and "pairs.jsonl, line 8" in warnings[0] and "bench pairs check" in warnings[0]
+    assert said[-1].startswith("1 of 10 pairs could not be used and were skipped") and "bad_rows.json" in said[-1]
+
+
+def test_pairs_of_which_none_can_be_used_end_before_anything_is_loaded(offline, tmp_path: Path) -> None:
+    from tests.pairs.pair_folders import rows, write_parquet
+
+    path = write_parquet(tmp_path / "a.parquet", [{**row, "loser": b"broken"} for row in rows(5)])
+    config = offline("sft").model_copy(update={"pairs": str(path)})
+    for skip in (True, False):
+        with pytest.raises(CorruptError, match="cannot be used") as error:
+            quiet(config, tmp_path / "run", skip_bad=skip)
+        assert "skip" not in error.value.remedy and not (tmp_path / "run").exists()

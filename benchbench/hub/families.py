@@ -1,0 +1,41 @@
+"""Families of base models: models of one family have one architecture and one noise schedule. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchbench import defaults
+from benchbench.errors import BenchError
+from benchbench.hub import models
+from benchbench.hub.models import LocalModel
+from benchbench.runtime.json_files import find_object
+
+NAMES: Final = {"sd15": "Stable Diffusion 1.x", "sd21": "Stable Diffusion 2.x", "sdxl": "SDXL", "shapes": "shapes"}
+"""The families by the short name of one member, with their names for people."""
+MEMBERS: Final = {"sd14": "sd15"}
+"""Short names of models that belong to the family of another one."""
+TEXT_WIDTHS: Final = {768: "sd15", 1024: "sd21"}
+"""The width of a UNet's text conditioning, by which the families without SDXL's second text encoder differ."""
+
+
+def family(model: str | LocalModel) -> str:
+    """Returns the family of a model, a key of ``NAMES``; empty where the model is of none, or is not on this machine.
+
+    A known name or hub id decides; else the files in the model's folder do. Another VAE changes no family.
+    """
+    base = defaults.split_model(str(model))[0]
+    if not base:
+        return ""
+    if defaults.of(base).embedded is not None:
+        return base
+    for name, hub_ids in models.aliases().items():
+        if base == name or base in hub_ids:
+            return MEMBERS.get(name, name)
+    try:
+        root = models.find(model).root
+        if models.is_xl(root):
+            return "sdxl"
+    except BenchError:
+        return ""
+    width = (find_object(root / "unet" / "config.json") or {}).get("cross_attention_dim")
+    return TEXT_WIDTHS.get(width, "") if isinstance(width, int) else ""

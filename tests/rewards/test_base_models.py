@@ -1,0 +1,81 @@
+"""Weights that belong to one base model judge no other's images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchbench.cli import choice
+from benchbench.config import load
+from benchbench.errors import MissingError, UsageError
+from benchbench.hub.families import family
+from benchbench.reproduce import spec
+from benchbench.reproduce.plan import make_plan
+from benchbench.rewards import lookup
+from benchbench.train import inputs
+from tests.tiny import write_tiny_sd
+from tests.tiny_xl import write_tiny_sdxl
+
+
+def test_the_family_of_a_model_by_name_and_by_its_files(tmp_path: Path) -> None:
+    names = {
+        "sd15": "sd15",
+        "sd14": "sd15",
+        "sd21": "sd21",
+        "sdxl": "sdxl",
+        "shapes": "shapes",
+        "stabilityai/stable-diffusion-xl-base-1.0": "sdxl",
+        "sdxl+vae=madebyollin/sdxl-vae-fp16-fix": "sdxl",
+        "CompVis/stable-diffusion-v1-4": "sd15",
+        "nobody/nothing": "",
+    }
+    assert {name: family(name) for name in names} == names
+    xl, tiny = write_tiny_sdxl(tmp_path / "xl"), write_tiny_sd(tmp_path / "tiny")
+    wide = write_tiny_sd(tmp_path / "wide", cross_dim=768)
+    assert [family(str(folder)) for folder in (xl, tiny, wide)] == ["sdxl", "", "sd15"]
+
+
+def test_spo_s_judge_is_the_one_of_its_base_model(tmp_path: Path) -> None:
+    judges = {"sd15": "spm", "sd14": "spm", "sdxl": "spm-sdxl", "shapes": "shapes-spm"}
+    judges["stabilityai/stable-diffusion-xl-base-1.0"] = "spm-sdxl"
+    judges[str(write_tiny_sdxl(tmp_path / "xl"))] = "spm-sdxl"
+    assert {model: choice.choose_reward(None, model, "spo").names[0] for model in judges} == judges
+    assert lookup.get("spm").assets[0].files != lookup.get("spm-sdxl").assets[0].files
+    assert lookup.get("spm").assets[0].repos == lookup.get("spm-sdxl").assets[0].repos
+
+
+@pytest.mark.parametrize(
+    ("reward", "model"),
+    [("spm", "sdxl"), ("spm", "sd21"), ("spm-sdxl", "sd15"), ("shapes-spm", "sd15"), ("spm=0.5,aesthetic=0.5", "sdxl")],
+)
+def test_another_base_model_s_judge_is_refused(reward: str, model: str) -> None:
+    """By every command that knows its model, before weights are looked for, and by a training from Python."""
+    run = load("spo", model, reward, "animals", 8, 0)
+    everywhere = SimpleNamespace(names=[reward], notes=[])
+    for refused in (
+        lambda: inputs.look_up(run, lookup.get(reward)),
+        lambda: choice.resolve("shapes" if model == "shapes" else model, "animals", lambda: everywhere, lambda _: None),
+    ):
+        with pytest.raises(UsageError) as error:
+            refused()
+        assert "were made for" in error.value.cause and "cannot judge" in error.value.problem
+    assert not lookup.fits(reward, model)
+
+
+def test_a_fitting_judge_is_only_missing() -> None:
+    """With the right base model the error is that the weights are not here."""
+    for reward, model in (("spm", "sd14"), ("spm-sdxl", "sdxl")):
+        assert lookup.unfit(lookup.get(reward), model) is None
+        with pytest.raises(MissingError):
+            inputs.look_up(load("spo", model, reward, "animals", 8, 0))
+
+
+@pytest.mark.parametrize("table", ["spo:1", "spo:6"])
+def test_the_tables_on_sdxl_are_judged_by_sdxl_s_model(table: str, tmp_path: Path) -> None:
+    read = spec.load(table)
+    for track, judge in (("sdxl", "spm-sdxl"), ("shapes", "shapes-spm")):
+        plan = make_plan(read, track, spec.track_of(read, track), tmp_path)
+        judged = {training.config.reward for training in plan.trainings if training.config.method == "spo"}
+        assert judged == {judge} and not plan.skipped
