@@ -43,6 +43,8 @@ class Reward(ABC):
     weights: ClassVar[str]  # origin of the weights: "none", "shipped", or hub ids
     trainable: ClassVar[bool] = True  # False: a gold reward that no method may be trained on
     base: ClassVar[str] = ""  # the base model whose images the weights are for, as sd15 or sdxl; empty: any
+    reads_prompt: ClassVar[bool] = True  # False: a score depends on the image alone
+    notes: ClassVar[tuple[str, ...]] = ()  # what `bench show reward` says besides: other scales, limits
     assets: ClassVar[tuple[Asset, ...]] = ()  # files that `bench fetch` downloads
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -75,6 +77,28 @@ class Reward(ABC):
 
     def expect(self, prompts: Sequence[str]) -> None:
         """Announces the prompts of later calls, so that they can be encoded in one batch. Changes no score."""
+
+    def refuses(self, width: int, height: int) -> str | None:
+        """Returns why images of this size, in pixels, cannot be scored, or None."""
+        return None
+
+    def cut(self, prompts: Sequence[str]) -> tuple[int, int]:
+        """Returns how many of the prompts are read in part only, and how many tokens of a prompt are read.
+
+        Returns (0, 0) where all are read whole.
+        """
+        return 0, 0
+
+    def prompt_warnings(self, prompts: Sequence[str]) -> list[str]:
+        """Returns lines for the user on prompts of which only the beginning counts; for use once a command."""
+        distinct = list(dict.fromkeys(prompts))
+        count, tokens = self.cut(distinct)
+        if not count:
+            return []
+        return [
+            f"warning: {self.name} reads the first {tokens} tokens of a prompt, start and end tokens included; "
+            f"{count} of {len(distinct)} different prompts are longer, and the rest of them plays no part"
+        ]
 
     @abstractmethod
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:

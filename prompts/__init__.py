@@ -1,7 +1,7 @@
 """Loads prompt sets by name or from a file: ``load("animals")``, ``load("my-prompts.txt")``.
 
 A named set is listed in index.yaml (shipped, or fetched once) or comes from a plug-in. A file is .txt (one prompt a
-line), .jsonl or .csv (field ``prompt`` or ``caption``).
+line), .jsonl or .csv (field ``prompt`` or ``caption``; a field ``image`` or ``file_name`` may name the image of each).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.runtime.files import cache_folder
 from benchbench.runtime.yaml_files import read_yaml
 
-from .files import SUFFIXES, read
+from .files import SUFFIXES, read, read_by_image
 
-__all__ = ["Entry", "Fetch", "find", "index", "load", "missing", "names"]
+__all__ = ["Entry", "Fetch", "by_image", "find", "index", "load", "missing", "names"]
 
 FOLDER = Path(__file__).parent
 
@@ -70,6 +70,14 @@ def load(name_or_path: str) -> PromptSet:
     if path.exists() or path.suffix in SUFFIXES or os.sep in name_or_path:
         return PromptSet(path.stem, read(path), origin=f"file {path.name}", licence="unknown")
     raise registry.unknown("prompt set", name_or_path, names(), "`bench list prompts` shows every name")
+
+
+def by_image(name_or_path: str) -> dict[str, str] | None:
+    """Returns the prompt of each image that a file of prompts names; None for a named set and where it names none.
+
+    Raises UsageError, which names the line.
+    """
+    return read_by_image(Path(name_or_path).expanduser()) if find(name_or_path) is None else None
 
 
 def names() -> list[str]:

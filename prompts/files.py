@@ -4,17 +4,49 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchbench.errors import UsageError
 from benchbench.runtime.json_files import parse
 
 FIELDS = ("prompt", "caption")
+IMAGE_FIELDS = ("image", "file_name")
+MAX_BYTES = 2**28
+"""Bytes of a file of prompts; a larger one is some other file."""
 
 
 def read(path: Path) -> tuple[str, ...]:
     """Returns the prompts of a .txt, .jsonl or .csv file, at least one. Raises UsageError, which names the line."""
+    return tuple(prompt for _, prompt, _ in _checked(path))
+
+
+def read_by_image(path: Path) -> dict[str, str] | None:
+    """Returns the prompt of each image that the column ``image`` or ``file_name`` names, by the last part of its path.
+
+    Returns None for a file without such a column. Raises UsageError, as ``read`` does and for a line that names no
+    image, or one that another line names.
+    """
+    rows = _checked(path)
+    column = next((field for field in IMAGE_FIELDS if any(field in row for _, _, row in rows)), None)
+    if column is None:
+        return None
+    by_image: dict[str, str] = {}
+    for line, prompt, row in rows:
+        value = row.get(column)
+        name = value.replace("\\", "/").rpartition("/")[2].strip() if isinstance(value, str) else ""
+        if not name:
+            raise _bad(path, f"line {line} names no file under {column!r}", "name an image file in every line")
+        if name in by_image:
+            raise _bad(path, f"line {line} names {name!r}, as a line before it does", "give each image one prompt")
+        by_image[name] = prompt
+    return by_image
+
+
+def _checked(path: Path) -> list[tuple[int, str, Mapping[str, Any]]]:
+    """Returns line number, prompt and fields of every row. Raises UsageError."""
     if path.is_dir():
         raise _bad(path, "it is a folder", "name a file in it")
     if not path.is_file():
@@ -23,37 +55,51 @@ def read(path: Path) -> tuple[str, ...]:
         raise _bad(
             path, f"its name does not end in {', '.join(SUFFIXES)}", "rename it so that its ending names its format"
         )
-    prompts = []
-    for line, prompt in SUFFIXES[path.suffix](path, _text(path)):
+    rows = []
+    for line, prompt, row in SUFFIXES[path.suffix](path, _text(path)):
         if not prompt.strip():
             raise _bad(path, f"line {line} holds no prompt", "remove the line; the empty prompt cannot be trained on")
-        prompts.append(prompt.strip())
-    if not prompts:
+        if any("\ud800" <= sign <= "\udfff" for sign in prompt):
+            raise _bad(path, f"line {line} holds half of a character (a surrogate)", "write the character whole")
+        rows.append((line, prompt.strip(), row))
+    if not rows:
         raise _bad(path, "it holds no prompt", "write one prompt a line")
-    return tuple(prompts)
+    return rows
 
 
 def _text(path: Path) -> str:
     """Returns the text of a UTF-8 file. Raises UsageError."""
-    data = path.read_bytes()
     try:
-        return data.decode("utf-8-sig")  # with or without a byte order mark
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _bad(path, f"it has {size} bytes, more than {MAX_BYTES}", "name the file that holds the prompts")
+        data = path.read_bytes()
+    except OSError as error:
+        raise _bad(path, error.strerror or str(error), "check that you may read it") from error
+    try:
+        text = data.decode("utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise _bad(
             path, f"it is not UTF-8: byte {error.start}, in line {line}", "save it as UTF-8, for example with iconv"
         ) from error
+    if "\0" in text:
+        raise _bad(
+            path, "it is not UTF-8: it has zero bytes, as UTF-16 has", "save it as UTF-8, for example with iconv"
+        )
+    return text
 
 
-def _lines(_path: Path, text: str) -> Iterator[tuple[int, str]]:
-    """Yields each line with its number."""
+def _lines(_path: Path, text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """Yields each line with its number; lines end as on Linux, Windows or old Macs."""
     if text.strip():
-        yield from enumerate(text.rstrip().split("\n"), start=1)
+        for number, line in enumerate(re.split(r"\r\n|\n|\r", text.rstrip()), start=1):
+            yield number, line, {}
 
 
-def _jsonl(path: Path, text: str) -> Iterator[tuple[int, str]]:
-    """Yields the prompt of each JSON line with the line's number. Raises UsageError."""
-    for number, line in _lines(path, text):
+def _jsonl(path: Path, text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """Yields the prompt and the fields of each JSON line with the line's number. Raises UsageError."""
+    for number, line, _ in _lines(path, text):
         try:
             row = parse(line)
         except ValueError as error:
@@ -61,20 +107,37 @@ def _jsonl(path: Path, text: str) -> Iterator[tuple[int, str]]:
         prompt = next((row[field] for field in FIELDS if field in row), None) if isinstance(row, dict) else None
         if not isinstance(prompt, str):
             raise _bad(path, f"line {number} has no text under 'prompt' or 'caption'", 'write {"prompt": "a cat"}')
-        yield number, prompt
+        yield number, prompt, row
 
 
-def _csv(path: Path, text: str) -> Iterator[tuple[int, str]]:
-    """Yields the prompt of each CSV row with its line number. Raises UsageError."""
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    columns = [name for name in FIELDS if name in (rows.fieldnames or ())]
-    if text.strip() and not columns:
-        raise _bad(path, "line 1, the header, has no column 'prompt' or 'caption'", "name the column with the prompts")
-    for row in rows:
-        yield rows.line_num, row[columns[0]] or ""
+def _csv(path: Path, text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """Yields the prompt and the fields of each CSV row with its line number. Raises UsageError."""
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = list(rows.fieldnames or ())
+        columns = [name for name in FIELDS if name in header]
+        if text.strip() and not columns:
+            cause = "line 1, the header, has no column 'prompt' or 'caption'"
+            raise _bad(path, cause, "name the column with the prompts; columns are separated by commas")
+        twice = next((name for name in (*columns, *IMAGE_FIELDS) if header.count(name) > 1), None)
+        if twice:
+            raise _bad(path, f"line 1, the header, has two columns {twice!r}", "keep one of them")
+        for row in rows:
+            if None in row:  # what is left over of a line
+                cause = f"line {rows.line_num} has more fields than the header"
+                raise _bad(path, cause, 'put a prompt with commas into quotes: "a cat, on a mat"')
+            yield rows.line_num, row[columns[0]] or "", row
+    except csv.Error as error:
+        raise _bad(
+            path, f"line {rows.line_num} is not CSV: {error}", "close every quote, and double those in a text"
+        ) from error
 
 
-SUFFIXES: dict[str, Callable[[Path, str], Iterator[tuple[int, str]]]] = {".txt": _lines, ".jsonl": _jsonl, ".csv": _csv}
+SUFFIXES: dict[str, Callable[[Path, str], Iterator[tuple[int, str, Mapping[str, Any]]]]] = {
+    ".txt": _lines,
+    ".jsonl": _jsonl,
+    ".csv": _csv,
+}
 
 
 def _bad(path: Path, cause: str, remedy: str) -> UsageError:

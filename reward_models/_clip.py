@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ftfy
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -79,7 +80,7 @@ class Text(nn.Module):
     CACHED = 10_000
     CHUNK = 64  # prompts that are encoded at a time
 
-    def __init__(self, state: State, family: Family, path: Path, tokenizer: Any, unescape: bool) -> None:
+    def __init__(self, state: State, family: Family, path: Path, tokenizer: Any, cleans: bool) -> None:
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
         super().__init__()
@@ -100,7 +101,7 @@ class Text(nn.Module):
         )
         tensors = {name: value for name, value in state.items() if name.startswith(TEXT_PREFIXES)}
         self.tower = fill(lambda: CLIPTextModelWithProjection(config), tensors, path)
-        self.tokenizer, self.length, self.unescape = tokenizer, len(positions), unescape
+        self.tokenizer, self.length, self.cleans = tokenizer, len(positions), cleans
         self.cache = PromptCache[str](self.CACHED)
 
     def forward(self, prompts: Sequence[str], device: torch.device) -> Tensor:
@@ -122,11 +123,16 @@ class Text(nn.Module):
 
         Padding changes no embedding.
         """
-        texts = [html.unescape(html.unescape(prompt)) for prompt in prompts] if self.unescape else list(prompts)
         ids: Tensor = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=self.length, return_tensors="pt"
+            self.cleaned(prompts), padding=True, truncation=True, max_length=self.length, return_tensors="pt"
         ).input_ids
         return ids
+
+    def cleaned(self, prompts: Sequence[str]) -> list[str]:
+        """Returns the prompts as the tokenizer gets them: where ``cleans``, as open_clip's ``basic_clean`` does it."""
+        if not self.cleans:
+            return list(prompts)
+        return [html.unescape(html.unescape(ftfy.fix_text(prompt))) for prompt in prompts]
 
 
 def load(weights: Path) -> State:

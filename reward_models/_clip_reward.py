@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from benchbench.api import Asset
 
 from ._neural import NeuralReward
+from ._tokens import count_longer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+READS_77 = "It reads the first 77 tokens of a prompt, start and end tokens included."
 TOKENIZER_FILES = (("vocab.json",), ("merges.txt",), ("tokenizer_config.json",), ("tokenizer.json",))
 H14_TOKENIZER = Asset(
     title="CLIP's tokenizer",
@@ -37,8 +39,12 @@ class ClipReward(NeuralReward):
     """``scale`` times the cosine. ``assets`` are the weights and the tokenizer, in this order."""
 
     family: ClassVar[Literal["openai", "laion"]]
-    unescape: ClassVar[bool] = False
-    """True where the authors' tokenizer turns ``&amp;`` into ``&``, as OpenAI's and open_clip's do."""
+    cleans: ClassVar[bool] = False
+    """True where the authors' tokenizer first cleans prompts, as those of OpenAI and of open_clip do.
+
+    It repairs broken Unicode, makes typographic quotes, ligatures and full-width letters plain ones, and turns
+    ``&amp;`` into ``&``.
+    """
 
     def load(self) -> None:
         """Builds both towers and the tokenizer."""
@@ -48,7 +54,7 @@ class ClipReward(NeuralReward):
         family = _clip.OPENAI_L14 if self.family == "openai" else _clip.LAION_H14
         state = _clip.load(weights)
         self.vision = _clip.Vision(state, family, weights).to(self.device)
-        self.text = _clip.Text(state, family, weights, _clip.tokenizer(tokenizer[0].parent), self.unescape)
+        self.text = _clip.Text(state, family, weights, _clip.tokenizer(tokenizer[0].parent), self.cleans)
         self.side = self.vision.side
         self.logit_scale = float(state["logit_scale"].float().exp())
 
@@ -64,6 +70,10 @@ class ClipReward(NeuralReward):
 
         with torch.no_grad():
             return normalize(self.vision(self.prepare(images).to(self.device)), dim=-1)
+
+    def cut(self, prompts: Sequence[str]) -> tuple[int, int]:
+        """Returns how many prompts are longer than what the text tower reads, and its number of tokens."""
+        return count_longer(self.text.tokenizer, self.text.cleaned(prompts), self.text.length), self.text.length
 
     def expect(self, prompts: Sequence[str]) -> None:
         """Encodes all new prompts in one batch on a GPU, since the text tower is copied there for each batch.

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from benchbench.api import Asset
 
-from ._clip_reward import ClipReward
+from ._clip_reward import READS_77, ClipReward
 
 
 def weights_file(version: str, file: str, sha256: str) -> Asset:
@@ -28,9 +28,13 @@ class HPSv2(ClipReward):
     """100 times the cosine. A subclass names the weights."""
 
     unit: ClassVar[str] = "100 cos"
+    notes: ClassVar[tuple[str, ...]] = (
+        "hpsv2.score prints the cosine, a hundredth of this; it uses the weights v2.0 by default, hpsv2.evaluate v2.1.",
+        READS_77,
+    )
     family = "laion"
     transform = "letterbox"
-    unescape: ClassVar[bool] = True
+    cleans: ClassVar[bool] = True
 
     @property
     def scale(self) -> float:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 QUALITY = 95
+MAX_SIDE = 65_500
+"""Pixels of a side that the JPEG library writes."""
 
 
 def kilobytes(image: Image) -> float:
@@ -32,7 +34,12 @@ class JPEGSize(Reward):
     unit: ClassVar[str] = "kB"
     differentiable: ClassVar[bool] = False
     weights: ClassVar[str] = "none"
+    reads_prompt: ClassVar[bool] = False
     sign: ClassVar[float]
+
+    def refuses(self, width: int, height: int) -> str | None:
+        """Returns why images of this size cannot be written as JPEG, or None."""
+        return f"JPEG has sides of at most {MAX_SIDE} pixels" if max(width, height) > MAX_SIDE else None
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         """Returns the signed file sizes, float32 [N]."""

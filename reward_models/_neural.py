@@ -63,6 +63,10 @@ class NeuralReward(PreparedReward):
     def score_pixels(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
         """Returns scores [N] of preprocessed images [N, 3, side, side]."""
 
+    def refuses(self, width: int, height: int) -> str | None:
+        """Returns why images of this size cannot be resized, or None."""
+        return self.preprocessing.refuses(width, height, self.side)
+
     def prepare(self, images: Sequence[Image]) -> Tensor:
         """Returns N images, preprocessed as by the authors' code: [N, 3, side, side] on the CPU."""
         return self.preprocessing.from_pil(images, self.side)

@@ -16,6 +16,9 @@ from PIL.Image import Image, Resampling
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from benchbench.api import UsageError
+from benchbench.runtime.resize import height_first, resize
+
 from ._constants import constant
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -23,6 +26,8 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 Crop = Literal["round", "floor"]
 """The rounding of half an odd margin: torchvision rounds it, transformers takes the floor."""
+MAX_RESIZED = 2**26
+"""Pixels of an image after the resize of its shortest side, before the crop; more would need gigabytes of memory."""
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -44,8 +49,8 @@ def clip_pil(images: Sequence[Image], side: int, crop: Crop, rgb_first: bool) ->
 def clip_tensor(images: Tensor, side: int, crop: Crop) -> Tensor:
     """Returns what ``clip_pil`` returns, for tensors [N, 3, H, W] in [0, 1]: PIL's two passes, each rounded to 8 bits.
 
-    The rounding passes the gradient unchanged, so it is the gradient of the smooth resize. PIL resizes the width first,
-    except where it shrinks an image over twice as high as wide (found by trying 600 sizes with Pillow 13).
+    The rounding passes the gradient unchanged, so it is the gradient of the smooth resize. The order of the passes is
+    that of ``runtime.resize``.
     """
     height, width = images.shape[-2:]
     new_width, new_height = _fit(width, height, side)
@@ -57,7 +62,7 @@ def clip_tensor(images: Tensor, side: int, crop: Crop) -> Tensor:
         return round8((constant(weights, height, new_height, like=x) @ x).clamp(0, 1)) if height != new_height else x
 
     x = images.float()
-    tall = height > 2 * width and new_height < height
+    tall = height_first(width, height, new_height)
     x = along_width(along_height(x)) if tall else along_height(along_width(x))
     left, top = _margin(new_width - side, crop), _margin(new_height - side, crop)
     return normalise(x[..., top : top + side, left : left + side])
@@ -95,6 +100,7 @@ def aliased_tensor(images: Tensor, side: int) -> Tensor:
     A bicubic resize of the shortest side without antialiasing, clamped to [0, 1], and a centre crop.
     """
     high, wide = images.shape[-2:]
+    _require(too_long(wide, high, side))
     scale = side / min(high, wide)
     size = (max(side, round(high * scale)), max(side, round(wide * scale)))
     resized = interpolate(images.float(), size, mode="bicubic", align_corners=False).clamp(0, 1)
@@ -133,23 +139,48 @@ def _shortest(image: Image, side: int, crop: Crop, rgb_first: bool) -> Image:
         image = image.convert("RGB")
     width, height = _fit(*image.size, side)
     if image.size != (width, height):
-        image = image.resize((width, height), Resampling.BICUBIC)
+        image = resize(image, (width, height), Resampling.BICUBIC)
     left, top = _margin(width - side, crop), _margin(height - side, crop)
     return image.crop((left, top, left + side, top + side)).convert("RGB")
 
 
 def _fit(width: int, height: int, side: int) -> tuple[int, int]:
-    """Returns (width, height) with the shortest side ``side``; the longest is rounded down, as in both libraries."""
+    """Returns (width, height) with the shortest side ``side``; the longest is rounded down, as in both libraries.
+
+    Errors: UsageError for an image that would be too large.
+    """
+    _require(too_long(width, height, side))
     short, long = min(width, height), max(width, height)
     longest = int(side * long / short)
     return (side, longest) if width <= height else (longest, side)
 
 
 def _longest(x: Tensor, side: int) -> tuple[int, int]:
-    """Returns (height, width) with the longest side ``side``."""
+    """Returns (height, width) with the longest side ``side``. Errors: UsageError for an image without a pixel left."""
     height, width = x.shape[-2:]
+    _require(too_thin(width, height, side))
     scale = side / max(height, width)
     return round(height * scale), round(width * scale)
+
+
+def too_long(width: int, height: int, side: int) -> str | None:
+    """Returns why an image cannot be resized to the shortest side ``side``, or None."""
+    short, long = min(width, height), max(width, height)
+    if side * int(side * long / short) <= MAX_RESIZED:
+        return None
+    return f"its sides of {width} and {height} pixels differ too much: scaled to {side} pixels it would fill the memory"
+
+
+def too_thin(width: int, height: int, side: int) -> str | None:
+    """Returns why an image cannot be resized to the longest side ``side``, or None."""
+    if round(min(width, height) * (side / max(width, height))):
+        return None
+    return f"its sides of {width} and {height} pixels differ too much: scaled to {side} pixels nothing is left of it"
+
+
+def _require(reason: str | None) -> None:
+    if reason:
+        raise UsageError("an image cannot be scored", reason, "crop it, or take it out")
 
 
 def _margin(spare: int, crop: Crop) -> int:
@@ -166,21 +197,25 @@ def _box(x: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Transform:
-    """One authors' preprocessing for both scoring paths; each function takes the side in pixels."""
+    """One authors' preprocessing for both scoring paths; the functions take the side in pixels."""
 
     from_pil: Callable[[Sequence[Image], int], Tensor]
     from_tensor: Callable[[Tensor, int], Tensor]
+    refuses: Callable[[int, int, int], str | None]
+    """Returns why an image of this width and height cannot be resized to a side, or None."""
 
 
 TRANSFORMS = {
     "torchvision": Transform(
         partial(clip_pil, crop="round", rgb_first=False),
         partial(clip_tensor, crop="round"),
+        too_long,
     ),
     "transformers": Transform(
         partial(clip_pil, crop="floor", rgb_first=True),
         partial(clip_tensor, crop="floor"),
+        too_long,
     ),
-    "letterbox": Transform(letterbox_pil, letterbox_tensor),
+    "letterbox": Transform(letterbox_pil, letterbox_tensor, too_thin),
 }
 """The transforms by name; README.md says which reward has which."""

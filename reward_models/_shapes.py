@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import MissingError, Reward
+from benchbench.runtime.resize import resize
 from benchbench.shapes import WEIGHTS
 
 from ._exact import use_exact_fp32
@@ -35,7 +36,7 @@ def to_tensor(images: Sequence[Image]) -> torch.Tensor:
     for image in images:
         rgb = image.convert("RGB")
         if rgb.size != (SIDE, SIDE):
-            rgb = rgb.resize((SIDE, SIDE), Resampling.BICUBIC)
+            rgb = resize(rgb, (SIDE, SIDE), Resampling.BICUBIC)
         arrays.append(np.asarray(rgb))
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
 

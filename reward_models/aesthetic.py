@@ -28,6 +28,13 @@ class Aesthetic(NeuralReward):
     unit: ClassVar[str] = "rating, 1 to 10"
     range: ClassVar[tuple[float, float]] = (3.0, 8.0)
     weights: ClassVar[str] = "openai/clip-vit-large-patch14 (MIT) and its head by LAION (Apache-2.0)"
+    reads_prompt: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = (
+        "It follows improved-aesthetic-predictor. ddpo-pytorch gives its network pictures that were converted to RGB "
+        "before the resize, and rounds the margin of the crop down; square RGB pictures get one score from both. "
+        "bench score lays transparent pictures on white first, where improved-aesthetic-predictor shows the colours "
+        "that the alpha channel hides.",
+    )
     megabytes: ClassVar[int] = 420
     transform = "torchvision"
     assets: ClassVar[tuple[Asset, ...]] = (

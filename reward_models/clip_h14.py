@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from benchbench.api import Asset
 
-from ._clip_reward import H14_TOKENIZER, ClipReward
+from ._clip_reward import H14_TOKENIZER, READS_77, ClipReward
 
 
 class ClipH14(ClipReward):
@@ -16,10 +16,11 @@ class ClipH14(ClipReward):
     version: ClassVar[str] = "laion2B-s32B-b79K"
     unit: ClassVar[str] = "cos"
     range: ClassVar[tuple[float, float]] = (0.1, 0.5)
+    notes: ClassVar[tuple[str, ...]] = (READS_77,)
     weights: ClassVar[str] = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K (MIT)"
     family = "laion"
     transform = "letterbox"
-    unescape: ClassVar[bool] = True
+    cleans: ClassVar[bool] = True
     assets: ClassVar[tuple[Asset, ...]] = (
         Asset(
             title="CLIP ViT-H/14 of LAION",

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from benchbench.api import Asset
 
-from ._clip_reward import L14, TOKENIZER_FILES, ClipReward
+from ._clip_reward import L14, READS_77, TOKENIZER_FILES, ClipReward
 
 
 class ClipL14(ClipReward):
@@ -16,11 +16,12 @@ class ClipL14(ClipReward):
     version: ClassVar[str] = "openai"
     unit: ClassVar[str] = "cos"
     range: ClassVar[tuple[float, float]] = (0.05, 0.45)
+    notes: ClassVar[tuple[str, ...]] = (READS_77,)
     weights: ClassVar[str] = "openai/clip-vit-large-patch14 (MIT)"
     megabytes: ClassVar[int] = 420
     family = "openai"
     transform = "torchvision"
-    unescape: ClassVar[bool] = True
+    cleans: ClassVar[bool] = True
     assets: ClassVar[tuple[Asset, ...]] = (
         L14,
         Asset(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from benchbench.api import Asset, copy_to_device
 
 from ._neural import NeuralReward
+from ._tokens import count_longer
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,10 @@ class ImageReward(NeuralReward):
     range: ClassVar[tuple[float, float]] = (-2.5, 2.5)
     weights: ClassVar[str] = "zai-org/ImageReward, ImageReward.pt (Apache-2.0)"
     megabytes: ClassVar[int] = 300
+    notes: ClassVar[tuple[str, ...]] = (
+        "It reads the first 35 tokens of a prompt, start and end tokens included, which cuts 17 to 44 % of people's "
+        "prompts; the rest of a longer prompt plays no part.",
+    )
     transform = "torchvision"
     assets: ClassVar[tuple[Asset, ...]] = (
         Asset(
@@ -70,6 +75,10 @@ class ImageReward(NeuralReward):
         ids, mask = tokens.unbind(1)
         rewards: Tensor = self.head(self.text(ids, mask, self.vision(pixels)))
         return (rewards - MEAN) / DEVIATION
+
+    def cut(self, prompts: Sequence[str]) -> tuple[int, int]:
+        """Returns how many prompts are longer than ``LENGTH`` tokens, and ``LENGTH``."""
+        return count_longer(self.tokenizer, prompts, LENGTH), LENGTH
 
     def _tokenize(self, prompts: list[str], device: torch.device) -> Tensor:
         """Returns token ids and their mask, int64 [N, 2, LENGTH], on the device."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from benchbench.api import Asset
 
-from ._clip_reward import H14_TOKENIZER, ClipReward
+from ._clip_reward import H14_TOKENIZER, READS_77, ClipReward
 
 
 class PickScore(ClipReward):
@@ -17,6 +17,10 @@ class PickScore(ClipReward):
     unit: ClassVar[str] = "logit, about 100 cos"
     range: ClassVar[tuple[float, float]] = (14.0, 26.0)
     weights: ClassVar[str] = "yuvalkirstain/PickScore_v1 (MIT by its code; the card was not checked)"
+    notes: ClassVar[tuple[str, ...]] = (
+        "Trainers with GRPO (flow_grpo, DiffusionNFT) report this score over 26, Diffusion-DPO's code the cosine.",
+        READS_77,
+    )
     family = "laion"
     transform = "transformers"
     assets: ClassVar[tuple[Asset, ...]] = (

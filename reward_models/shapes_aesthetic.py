@@ -23,6 +23,7 @@ class ShapesAesthetic(ShapesReward):
     unit: ClassVar[str] = "points"
     range: ClassVar[tuple[float, float]] = (2.0, 8.0)
     file: ClassVar[str | None] = "aesthetic.safetensors"
+    reads_prompt: ClassVar[bool] = False
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__(device)

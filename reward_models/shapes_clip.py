@@ -12,6 +12,7 @@ from benchbench.api import CorruptError
 from benchbench.shapes import WEIGHTS
 
 from ._shapes import ShapesReward, to_side, to_tensor
+from ._tokens import count_longer
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,11 @@ class ShapesCLIP(ShapesReward):
             list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
         return ids
+
+    def cut(self, prompts: Sequence[str]) -> tuple[int, int]:
+        """Returns how many prompts are longer than what the text tower reads, and its number of tokens."""
+        length = self.model.config.text_config.max_position_embeddings
+        return count_longer(self.tokenizer, prompts, length), length
 
     def features(self, images: Sequence[Image]) -> torch.Tensor:
         """Returns the image embeddings, unit vectors [N, D], for comparing images with each other."""

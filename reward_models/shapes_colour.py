@@ -31,6 +31,7 @@ class ShapesColour(ShapesReward):
     unit: ClassVar[str] = "colourfulness / 10"
     range: ClassVar[tuple[float, float]] = (0.0, 25.0)
     weights: ClassVar[str] = "none"
+    reads_prompt: ClassVar[bool] = False
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Returns the colourfulness [N] with a gradient, of images [N, 3, H, W] in [0, 1]."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import Reward
+from benchbench.runtime.resize import resize
 
 from ._shapes import SIDE
 
@@ -40,5 +41,5 @@ class ShapesOracle(Reward):
             raise ValueError(f"{len(images)} images for {len(prompts)} prompts")
         if not images:
             return torch.zeros(0)
-        resized = [image.convert("RGB").resize((SIDE, SIDE), Resampling.BICUBIC) for image in images]
+        resized = [resize(image.convert("RGB"), (SIDE, SIDE), Resampling.BICUBIC) for image in images]
         return torch.from_numpy(oracle.score(np.stack([np.asarray(image) for image in resized]), prompts))

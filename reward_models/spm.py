@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchbench.api import Asset, MissingError, StepScorer, copy_to_device
 
-from ._clip_reward import H14_TOKENIZER
+from ._clip_reward import H14_TOKENIZER, READS_77
 from ._exact import use_exact_fp32
+from ._tokens import count_longer
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +76,7 @@ class SPM(StepScorer):
     range: ClassVar[tuple[float, float]] = (0.0, 40.0)
     differentiable: ClassVar[bool] = True
     weights: ClassVar[str] = f"{REPO} ({FILE})"
+    notes: ClassVar[tuple[str, ...]] = (READS_77,)
     assets: ClassVar[tuple[Asset, ...]] = (checkpoint_file(FILE), H14_TOKENIZER)
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -93,9 +95,18 @@ class SPM(StepScorer):
         self.network = _adaln.StepAwareCLIP(CLIPModel(config()))
         self.network.load(state, str(checkpoint))
         self.network.requires_grad_(False).eval().to(device)
-        self.preprocess = _preprocess.aliased_tensor
+        self.preprocess, self.too_long = _preprocess.aliased_tensor, _preprocess.too_long
         self.by_prompt = _prompts.PromptCache[str](CACHED_PROMPTS)
         self.by_list = _prompts.PromptCache[tuple[str, ...]](CACHED_LISTS)
+
+    def cut(self, prompts: Sequence[str]) -> tuple[int, int]:
+        """Returns how many prompts are longer than what the text tower reads, and its number of tokens."""
+        length = self.network.model.config.text_config.max_position_embeddings
+        return count_longer(self.tokenizer, prompts, length), length
+
+    def refuses(self, width: int, height: int) -> str | None:
+        """Returns why images of this size cannot be resized, or None."""
+        return self.too_long(width, height, self.network.model.config.vision_config.image_size)
 
     def expect(self, prompts: Sequence[str]) -> None:
         """Encodes all new prompts in one batch on a GPU."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,30 +13,47 @@ from benchbench import prompts as prompt_sets
 from benchbench.cli import choice
 from benchbench.cli.options import Device
 from benchbench.cli.ui import all_at_once
+from benchbench.errors import UsageError
 from benchbench.runtime.files import write_atomic
-from benchbench.types import Reward
+from benchbench.types import PromptSet, Reward
 
 
 def score(
-    images: Annotated[Path, typer.Option(help="Folder of image files, taken in the order of their names.")],
-    prompts: Annotated[str, typer.Option(help="A file or set with one prompt an image, in the same order.")],
+    images: Annotated[
+        Path, typer.Option(help="Folder of image files, taken in the order of their names: 2.png before 10.png.")
+    ],
     rewards: Annotated[str, typer.Option(help="Names separated by commas, or all that are here.")],
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="A file or set with one prompt an image, in the same order, or a CSV or JSONL file whose column image "
+            "names the file of each prompt. Rewards that read no prompt need none."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file. Default: standard output.")] = None,
     device: Device = None,
 ) -> None:
     """Score a folder of images and print a CSV. It has the units and versions of the rewards."""
-    from benchbench.evaluate import score_folder
+    from benchbench.evaluate import folder_images, score_folder
 
     def look_up_rewards() -> tuple[dict[str, type[Reward]], Sequence[str]]:
         named = choice.choose_rewards(rewards, "")
-        return choice.reward_classes(named.names), named.notes
+        classes = choice.reward_classes(named.names)
+        reading = [name for name, reward_class in classes.items() if reward_class.reads_prompt]
+        if prompts is None and reading:
+            raise UsageError(
+                f"the scores of {', '.join(reading)} depend on prompts",
+                "--prompts is not given",
+                "--prompts FILE, with one prompt an image",
+            )
+        return classes, named.notes
 
-    (reward_classes, notes), prompt_set, files = all_at_once(
-        look_up_rewards, lambda: prompt_sets.load(prompts), lambda: score_folder.find_images(images)
+    (reward_classes, notes), (prompt_set, by_image), (files, left_out) = all_at_once(
+        look_up_rewards, lambda: _look_up_prompts(prompts), lambda: folder_images.find_images(images)
     )
-    for note in notes:
+    for note in (*notes, *left_out):
         _log_to_stderr(note)
-    texts = score_folder.match_prompts(files, prompt_set)
+    texts = folder_images.match_prompts(files, prompt_set, by_image) if prompt_set else [""] * len(files)
 
     from benchbench.diffusion.backbones import pick_device
 
@@ -52,6 +69,11 @@ def score(
         write_atomic(out, csv.encode())
     else:
         print(csv, end="")
+
+
+def _look_up_prompts(prompts: str | None) -> tuple[PromptSet | None, Mapping[str, str] | None]:
+    """Returns the prompts, and those of each image where they name images. Errors: those of ``prompts.load``."""
+    return (None, None) if prompts is None else (prompt_sets.load(prompts), prompt_sets.by_image(prompts))
 
 
 def _log_to_stderr(line: str) -> None:

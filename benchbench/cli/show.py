@@ -74,8 +74,10 @@ def _reward(name: str) -> None:
         ["usual range", f"{low:g} to {high:g}"],
         ["differentiable", "yes" if reward_class.differentiable else "no"],
         ["may be trained on", "yes" if reward_class.trainable else "no, it is for evaluation only"],
+        ["reads the prompt", "yes" if reward_class.reads_prompt else "no, the score is of the image alone"],
         ["weights", reward_class.weights],
         ["here", reward_class.missing() or "yes"],
+        *(["note", note] for note in reward_class.notes),
     ]
     table(["fact", "value"], rows)
 

@@ -33,6 +33,8 @@ def checks(name: str, cls: Any) -> Iterator[Check]:
     yield "weights are present and load", check_loading
     yield "N images give N scores, whatever the batch and the order", lambda: _check_scores(reward())
     yield "no images give no scores", lambda: _check_no_images(reward())
+    if _is_reward(cls) and not cls.reads_prompt:
+        yield "scores that depend on the image alone, as it declares", lambda: _check_no_prompt(reward())
     yield "a gradient, or a TypeError where it has none", lambda: _check_gradient(reward())
     if _is_reward(cls) and issubclass(cls, StepScorer):
         yield "one timestep for all rows equals one per row", lambda: _check_timesteps(reward())
@@ -80,6 +82,16 @@ def _check_no_images(reward: Reward) -> None:
     except Exception as error:  # any exception of a plug-in is a failed check
         raise ContractError(f"score([], []) raises {type(error).__name__}: {error}") from error
     expect(shape == (0,), f"score([], []) gives shape {list(shape)}, not [0]")
+
+
+def _check_no_prompt(reward: Reward) -> None:
+    import torch
+
+    images, prompts = _images()
+    expect(
+        torch.equal(reward.score(images, prompts), reward.score(images, [""] * len(images))),
+        "it declares that it reads no prompt, but other prompts give other scores",
+    )
 
 
 def _check_gradient(reward: Reward) -> None:

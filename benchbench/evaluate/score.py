@@ -118,6 +118,7 @@ class _LazyReward:
     def __init__(self, reward_class: type[Reward], device: str, log: Log) -> None:
         self.reward_class, self.device, self.log = reward_class, device, log
         self._reward: Reward | None = None
+        self._warned = False
         self._score: Score | None = None
 
     def load(self) -> Reward:
@@ -130,6 +131,12 @@ class _LazyReward:
             exact_fp32()
             self._reward = self.reward_class(self.device)
         return self._reward
+
+    def warn(self, prompts: Sequence[str]) -> None:
+        """Logs, at the first call, what a user should know of these prompts: some may be read in part only."""
+        for line in () if self._warned else self.load().prompt_warnings(prompts):
+            self.log(line)
+        self._warned = True
 
     def __call__(self, images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> list[float]:
         """Returns the scores of images or of prepared images, computed in parts if memory is too small for all."""
@@ -182,6 +189,7 @@ def _score_missing(
     with progress(total, title, "images", total - len(unscored)) as bar:
         try:
             loaded = reward.load()
+            reward.warn([sample.prompt for sample in generation.entries])
             loaded.expect([sample.prompt for sample in unscored])
             with closing(read_ahead(unscored, batch_size, generation.images.read, loaded, reward.device)) as batches:
                 for batch, images in batches:

@@ -9,47 +9,26 @@ import math
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
-from benchbench.errors import CorruptError, MissingError, RunError, UsageError
+from benchbench.errors import RunError, UsageError
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.scoring import scoring
+from benchbench.runtime.changed_pictures import ChangedPictures
 from benchbench.runtime.files import Log
+from benchbench.runtime.pictures import read_picture
 from benchbench.runtime.progress import progress
-from benchbench.types import PromptSet, Reward
+from benchbench.types import Reward
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 BATCH = 64  # images that are open at a time; a reward may score fewer at once
 COLUMNS = ["image", "prompt", "reward", "version", "unit", "score"]
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Returns the image files of a folder, sorted by name. Raises MissingError if there are none."""
-    images = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not images:
-        cause = "it holds none" if folder.is_dir() else "there is no such folder"
-        raise MissingError(
-            f"no images in {folder}", f"{cause} ({', '.join(SUFFIXES)})", "name a folder that holds image files"
-        )
-    return images
-
-
-def match_prompts(images: Sequence[Path], prompts: PromptSet) -> list[str]:
-    """Returns the prompt of each image: the first prompt for the first image, and so on.
-
-    Raises UsageError if the numbers of images and prompts differ.
-    """
-    if len(images) != len(prompts):
-        raise UsageError(
-            f"{len(images)} images and {len(prompts)} prompts cannot be paired",
-            f"{images[0].name} to {images[-1].name} take one prompt each, in the order of their names",
-            "give as many prompts as images: one a line, repeated where several images show one",
-        )
-    return list(prompts.prompts)
 
 
 def score_folder(
@@ -57,13 +36,15 @@ def score_folder(
 ) -> pd.DataFrame:
     """Returns a row per image and reward, with ``COLUMNS``. One reward is in memory at a time.
 
-    Raises CorruptError for a file that is no image, RunError for a score that is not a finite number, MissingError.
+    ``log`` gets, once, what was done to images that are not 8-bit RGB (``runtime.pictures``). Raises CorruptError for a
+    file that cannot be read as an image, UsageError for an image that a reward cannot score, RunError for a score that
+    is not a finite number, MissingError.
     """
-    frames = []
+    frames, changed = [], ChangedPictures()
     for reward_class in rewards:
         if issubclass(reward_class, Ensemble):
             members = {
-                name: _scores(images, prompts, member, device, log)
+                name: _scores(images, prompts, member, device, log, changed)
                 for name, member in reward_class.reward_classes.items()
             }
             statistics = mix.member_statistics(members)
@@ -71,27 +52,36 @@ def score_folder(
             series = {name: pd.Series(values) for name, values in members.items()}
             values = reward_class.combine(series, statistics).tolist()
         else:
-            values = _scores(images, prompts, reward_class, device, log)
+            values = _scores(images, prompts, reward_class, device, log, changed)
         names = [path.name for path in images]
         frame = pd.DataFrame({"image": names, "prompt": list(prompts), "score": values})
         frame = frame.assign(reward=reward_class.name, version=reward_class.version, unit=reward_class.unit)
         frames.append(frame[COLUMNS])
+    for line in changed.lines():
+        log(line)
     return pd.concat(frames, ignore_index=True)
 
 
 def _scores(
-    images: Sequence[Path], prompts: Sequence[str], reward_class: type[Reward], device: str, log: Log
+    images: Sequence[Path],
+    prompts: Sequence[str],
+    reward_class: type[Reward],
+    device: str,
+    log: Log,
+    changed: ChangedPictures,
 ) -> list[float]:
     from benchbench.runtime.precision import exact_fp32
 
     exact_fp32()
     reward = reward_class(device)
     score, values = scoring(reward, log), list[float]()
+    for line in reward.prompt_warnings(prompts):
+        log(line)
     reward.expect(prompts)
     rows = list(zip(images, prompts, strict=True))
     with (
         progress(len(images), f"scoring with {reward_class.name}", "images", 0) as bar,
-        closing(read_ahead(rows, BATCH, lambda row: _open(row[0]), reward, device)) as batches,
+        closing(read_ahead(rows, BATCH, lambda row: _open(row[0], reward, changed), reward, device)) as batches,
     ):
         for batch, opened in batches:
             scores = score(opened, [prompt for _, prompt in batch]).tolist()
@@ -111,11 +101,11 @@ def _scores(
     return values
 
 
-def _open(path: Path) -> Image.Image:
-    """Returns the image in its own mode; each reward converts it to RGB as its authors do. Raises CorruptError."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except (UnidentifiedImageError, OSError) as error:
-        raise CorruptError(f"{path} cannot be read as an image", str(error), "repair it, or take it out") from error
+def _open(path: Path, reward: Reward, changed: ChangedPictures) -> Image:
+    """Returns the image as RGB, after counting what was done to it. Raises CorruptError, UsageError."""
+    image, changes = read_picture(path, str(path))
+    reason = reward.refuses(*image.size)
+    if reason:
+        raise UsageError(f"{path} cannot be scored with {reward.name}", reason, "crop the image, or take it out")
+    changed.add(changes, path, path.name)
+    return image

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from benchbench.errors import CorruptError, MissingError
 from benchbench.hub.hf_cache import cached_file
-from benchbench.hub.lock import pin
+from benchbench.hub.lock import pin, pinned
 from benchbench.runtime.files import cache_folder
 from benchbench.runtime.hashing import cached_sha256
 
 LOCAL_FOLDER = "BENCH_WEIGHTS"
 """The environment variable that names a folder of local copies."""
+OWN_WEIGHTS = "weights of your own are a reward with its own name and version (reward_models/README.md)"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,16 @@ class Asset:
         raise MissingError(f"{self.title} is not on this machine", str(self.missing()), "bench fetch --rewards NAME")
 
     def check(self, location: str, path: Path, sha256: str) -> None:
-        """Raises CorruptError where ``sha256`` is not the known hash of the file, or not the one of its first use."""
+        """Raises CorruptError where ``sha256`` is not the known hash of the file, or not the one of its first use.
+
+        The name of the file does not matter: other weights under another of the possible names are refused, too.
+        """
+        if self.sha256 and path.name not in self.sha256:
+            raise CorruptError(
+                f"{path} cannot be checked",
+                f"of {self.title} the hash is known of {', '.join(self.sha256)} only",
+                f"use that file; {OWN_WEIGHTS}",
+            )
         first, _, last = self.sha256.get(path.name, "").partition("...")
         if not (sha256.startswith(first) and sha256.endswith(last)):
             raise CorruptError(
@@ -71,6 +81,14 @@ class Asset:
                 f"its sha256 is {sha256}, expected {self.sha256[path.name]}",
                 "delete it, and fetch the reward again: bench fetch --rewards NAME",
             )
+        for other in next((names for names in self.files if path.name in names), ()):
+            before = pinned(f"file {location} {other}")
+            if other != path.name and before not in (None, sha256):
+                raise CorruptError(
+                    f"{path} is not the file of {self.title} that was first used, as {other}",
+                    f"its sha256 is {sha256}, that of the other was {before}",
+                    f"delete it, or, to accept it, the line of {other} in the cache's lock.json; {OWN_WEIGHTS}",
+                )
         pin(f"file {location} {path.name}", sha256)
 
     def _locations(self) -> list[tuple[str, tuple[Path, ...] | None]]:

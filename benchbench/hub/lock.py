@@ -26,6 +26,11 @@ def refuse_unknown_pickle(file: Path) -> None:
         )
 
 
+def pinned(key: str) -> str | None:
+    """Returns the value that was recorded under a key, or None. Raises CorruptError for a damaged lock file."""
+    return _read().get(key)
+
+
 def pin(key: str, value: str) -> None:
     """Records the value at the first call; raises CorruptError where a later call has a different value."""
     path = _path()

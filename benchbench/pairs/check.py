@@ -41,6 +41,7 @@ class PairSummary:
                 f"(mean {mean(self.words):.1f}, median {median(self.words):g})"
             )
             lines.append(f"pictures with sides of {self.sides[0]} to {self.sides[-1]} pixels")
+        lines += pairs.changed.lines()
         return [*lines, f"content hash {pairs.hash}"]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from benchbench.errors import CorruptError
+from benchbench.runtime.pictures import Picture, read_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,18 +55,14 @@ class PairSet(Protocol):
         """Yields every pair's caption in order, without reading pictures; an empty one where the row has none."""
 
 
-def decode_picture(row: str, side: str, data: object) -> Image:
-    """Returns the RGB picture in the bytes of an image file. Errors: BadRow."""
-    from PIL import Image
-
+def decode_picture(row: str, side: str, data: object) -> Picture:
+    """Returns the RGB picture in the bytes of an image file, and what was done to it. Errors: BadRow."""
     if not isinstance(data, bytes) or not data:
         raise BadRow(row, f"the {side} has no picture")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadRow(row, f"the {side} is not a readable picture ({why.split(' <')[0]})") from error
+        return read_picture(data, f"the {side}")
+    except CorruptError as error:
+        raise BadRow(row, f"the {side} is not a readable picture ({error.cause})") from error
 
 
 def checked_caption(row: str, value: object) -> str:

@@ -29,7 +29,9 @@ from benchbench.pairs.columns import (
 )
 from benchbench.pairs.dataset import BadRow, RawPair, checked_caption, decode_picture
 from benchbench.pairs.row_files import RowFile, open_rows
+from benchbench.runtime.changed_pictures import ChangedPictures
 from benchbench.runtime.hashing import bytes_sha256, canonical, text_sha256
+from benchbench.runtime.pictures import read_bytes
 
 Hash = Callable[[Path], str]
 
@@ -40,7 +42,7 @@ class PairFiles:
     ``nodup`` keeps one row per caption, the first in a random order that can be read; ``ties`` keeps ties, which are
     left out otherwise. ``counts`` has the number of all ``rows`` in the files, of ``ties``, and of rows left out as
     ``unlabelled`` (no label, or ``has_label`` is false), ``undecided`` (another label, as 1 for both) or
-    ``duplicates``. Errors: UsageError, CorruptError.
+    ``duplicates``; ``changed`` those pictures read so far that were not 8-bit RGB. Errors: UsageError, CorruptError.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PairFiles:
         for file, ours in zip(self._files, self._is_ours, strict=True):
             check_types(file, ours)
         self._starts = list(accumulate((len(file) for file in self._files), initial=0))
+        self.changed = ChangedPictures()
         self.counts = {"rows": self._starts[-1], "ties": 0, "unlabelled": 0, "undecided": 0, "duplicates": 0}
         rows = [self._find_pairs(n, ties) for n in range(len(self._files))]
         self._rows = np.concatenate(rows) if rows else np.empty(0, np.int64)
@@ -112,8 +115,10 @@ class PairFiles:
             sides = {side: values[name] for side, name in zip(("winner", "loser"), names, strict=True)}
         caption = checked_caption(place, values.get("caption"))
         data = {side: _read_picture(file, place, side, value) for side, value in sides.items()}
-        winner, loser = (decode_picture(place, side, value) for side, value in data.items())
-        return RawPair(caption, winner, loser, swapped, tie)
+        pictures = {side: decode_picture(place, side, value) for side, value in data.items()}
+        for side, picture in pictures.items():
+            self.changed.add(picture.changes, (row, side), f"{place}, {side}")
+        return RawPair(caption, pictures["winner"].image, pictures["loser"].image, swapped, tie)
 
     def captions(self) -> Iterator[str]:
         """Yields every pair's caption in order; an empty one where the row has none."""
@@ -189,9 +194,9 @@ def _read_picture(file: RowFile, place: str, side: str, value: object) -> object
         return picture_bytes(value)
     path = _picture_path(file, place, name)
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "the name is not valid"
+        why = getattr(error, "strerror", None) or str(error)
         raise BadRow(place, f"the {side} {name!r:.100} cannot be read ({why})") from error
 
 
@@ -232,6 +237,7 @@ def _hash_pictures(file: RowFile, hash_of: Hash) -> str:
 
 def _named_hash(file: RowFile, place: str, name: str, hash_of: Hash) -> str:
     try:
-        return hash_of(_picture_path(file, place, name))
+        path = _picture_path(file, place, name)
+        return hash_of(path) if path.is_file() else "missing"  # opening a pipe would wait for its writer
     except (OSError, BadRow):
         return "missing"

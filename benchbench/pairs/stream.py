@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from math import prod
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchbench.errors import CorruptError, RunError
 from benchbench.noise import Noise, Word
 from benchbench.pairs.dataset import BadRow, PairSet, RawPair
+from benchbench.runtime.resize import resize
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BAD_ROWS = 64
 """The stream gives up on a draw after this many bad rows."""
+MAX_RESIZED = 2**26
+"""Pixels of a picture after the resize of its short side, before the crop."""
 DECODING_THREADS = 4
 """Threads that decode pictures ahead of time; decoding releases the interpreter lock."""
 
@@ -113,6 +117,7 @@ class PairStream:
         for attempt in range(1, MAX_BAD_ROWS + 1):
             try:
                 raw = self.pairs[row]
+                self._check_size(row, raw)
             except BadRow as bad:
                 skipped.append(SkippedRow(draw, row, bad.row, bad.why))
                 if not self.pairs.skip_bad:
@@ -135,13 +140,22 @@ class PairStream:
         repair = "fix or remove it (bench pairs check lists every such row)"
         return repair if unusable(self.pairs) else f"{repair}, or use --bad-rows skip"
 
+    def _check_size(self, row: int, raw: RawPair) -> None:
+        """Raises BadRow for a picture so long and narrow that its resize would need gigabytes of memory."""
+        for side, image in (("winner", raw.winner), ("loser", raw.loser)):
+            if prod(resized_size(image.size, self.resolution)) > MAX_RESIZED:
+                width, height = image.size
+                raise BadRow(
+                    f"{self.pairs.name}, pair {row}", f"the {side} of {width} x {height} pixels is too long and narrow"
+                )
+
     def _prepare(self, draw: int, row: int, raw: RawPair) -> PairItem:
         winner, loser = raw.winner, raw.loser
         if self.same_size:
             if raw.swapped:
-                winner = winner.resize(loser.size)
+                winner = resize(winner, loser.size)
             else:
-                loser = loser.resize(winner.size)
+                loser = resize(loser, winner.size)
         sides = ("both", "both") if self.flip == "joint" else ("winner", "loser")
         flips = [bool(self.flip) and self._chance(0.5, "flip", side, draw) for side in sides]
         caption = "" if self._chance(self.caption_dropout, "drop caption", draw) else raw.caption
@@ -173,7 +187,7 @@ def to_tensor(image: Image, resolution: int, flipped: bool = False) -> torch.Ten
 
     size = resized_size(image.size, resolution)
     if size != image.size:
-        image = image.resize(size, PIL.Resampling.BILINEAR)
+        image = resize(image, size, PIL.Resampling.BILINEAR)
     left, top = (round((side - resolution) / 2) for side in size)
     image = image.crop((left, top, left + resolution, top + resolution))
     if flipped:

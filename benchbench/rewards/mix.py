@@ -78,6 +78,8 @@ def mix_class(text: str) -> type[Ensemble]:
         version = " + ".join(f"{name} {member.version}" for name, member in members.items())
         differentiable = all(member.differentiable for member in classes)
         trainable = all(member.trainable for member in classes)
+        reads_prompt = any(member.reads_prompt for member in classes)
+        notes = tuple(f"{name}: {note}" for name, member in members.items() for note in member.notes)
         weights = "; ".join(dict.fromkeys(member.weights for member in classes))
         assets = tuple(all_assets)
         reward_classes = members
@@ -127,6 +129,15 @@ class Ensemble(Reward):
         """Announces the prompts to every member."""
         for member in self.members.values():
             member.expect(prompts)
+
+    def refuses(self, width: int, height: int) -> str | None:
+        """Returns why a member cannot score images of this size, or None."""
+        reasons = (f"{name}: {reason}" for name, m in self.members.items() if (reason := m.refuses(width, height)))
+        return next(reasons, None)
+
+    def prompt_warnings(self, prompts: Sequence[str]) -> list[str]:
+        """Returns the lines of every member."""
+        return [line for member in self.members.values() for line in member.prompt_warnings(prompts)]
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         """Returns weighted sums for evaluation, float32 [N] on the CPU. Raises RunError before calibration."""

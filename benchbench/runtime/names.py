@@ -1,4 +1,4 @@
-"""File names made from names in data: labels, versions, models."""
+"""File names made from names in data (labels, versions, models), and the order in which people read file names."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def safe_name(text: str, sign: str = "_") -> str:
     if len(name) > MAX_LENGTH:
         name = f"{name[:MAX_LENGTH]}{sign}{digest(text)}"
     return name if name.strip(".") else sign
+
+
+def natural_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Returns the sort key under which numbers in names are compared as numbers: 2.png comes before 10.png.
+
+    The ending counts last, so that 1.png comes before 1-2.png. Equal numbers, as 1 and 01, are ordered as text.
+    """
+    stem, dot, _ = name.rpartition(".")
+    words = re.split(r"([0-9]+)", stem if dot else name)
+    return [(0, int(word), "") if n % 2 else (1, 0, word) for n, word in enumerate(words) if word], name

@@ -19,7 +19,7 @@ from benchbench.version import __version__
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "huggingface_hub", "numpy", "scipy",
-    "pandas", "pyarrow", "pillow", "pydantic",
+    "pandas", "pyarrow", "pillow", "ftfy", "pydantic",
 )  # fmt: skip
 SECRET_NAME = re.compile(
     r"(?:^|[-_.])(?:token|secret|password|passwd|pwd|credentials?|auth|(?:api|access|private)[-_]?key)$", re.IGNORECASE

@@ -42,5 +42,7 @@ def train_on_pairs(
     torch.manual_seed(seed)
     backbone = backbones.load("shapes", "cpu")
     facts = spm.make(out, backbone, WEIGHTS / "pref", config, count, held_out, seed, False, log, pair_set)
+    for line in pair_set.changed.lines() if pair_set else ():
+        log(line)
     accuracy: dict[str, float] = facts["at_t_of_500_and_more"]
     return accuracy

@@ -64,6 +64,8 @@ def train(
             parts.identity = identify(inputs, parts.reader.pairs.hash if parts.reader else None)
         try:
             _train(config, resolved, parts, out, processes, log)
+            for line in parts.reader.changed_pictures() if parts.reader else ():
+                log(line)
         finally:
             if parts.reader:
                 parts.reader.close()

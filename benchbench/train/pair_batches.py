@@ -14,6 +14,7 @@ from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise, Sample
+from benchbench.pairs.files import PairFiles
 from benchbench.pairs.open import PairItem, PairSet, PairStream
 from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import find_list, write_json
@@ -137,6 +138,10 @@ class Reader:
         """Returns the rows in bad_rows.json."""
         listed = find_list(self.out / BAD_ROWS) if self.out else None
         return [row for row in listed or [] if isinstance(row, dict) and {"draw", "row"} <= row.keys()]
+
+    def changed_pictures(self) -> list[str]:
+        """Returns a line for each thing that was done to pictures read so far, as ``ChangedPictures`` does."""
+        return self.pairs.changed.lines() if isinstance(self.pairs, PairFiles) else []
 
     def close(self) -> None:
         """Ends the threads that decode pictures ahead."""

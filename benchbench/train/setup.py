@@ -77,6 +77,8 @@ def build(
     speed_up(networks, train.compile, train.channels_last)
     parameters = policy.parameters()
     reward = inputs.reward_class(backbone.device)
+    for line in reward.prompt_warnings(prompts.prompts):
+        log(line)
     step_reward = StepReward(policy.decoder, reward, policy, resolved.reward_dtype)
     policy.denoising.size, step_reward.guiding.size = resolved.walk_rows, resolved.guidance_rows
     if resolved.decode_rows:

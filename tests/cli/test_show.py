@@ -47,6 +47,15 @@ def test_a_reward_shows_unit_range_version(bench: Bench, name: str) -> None:
     cls = lookup.get(name)
     assert f"version\t{cls.version}" in out
     assert f"unit\t{cls.unit}" in out
+    assert f"reads the prompt\t{'yes' if cls.reads_prompt else 'no'}" in out
+    assert all(f"note\t{note}" in out for note in cls.notes)
+
+
+def test_units_and_limits_that_users_meet_elsewhere_are_shown(bench: Bench) -> None:
+    for name, said in (("pickscore", "over 26"), ("imagereward", "first 35 tokens"), ("hpsv2.1", "first 77 tokens")):
+        assert said in bench("show", "reward", name).out
+    out = bench("show", "reward", "aesthetic").out
+    assert "improved-aesthetic-predictor" in out and "ddpo-pytorch" in out
 
 
 def test_prompts_show_count_origin_licence_hash_and_a_few(bench: Bench) -> None:

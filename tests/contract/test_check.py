@@ -131,3 +131,20 @@ def test_a_broken_package_is_told_what_is_wrong(
 def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "tailropo"]) == 2
     assert "tailorpo" in capsys.readouterr().err
+
+
+def test_a_reward_that_reads_prompts_must_not_deny_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lying = (
+        BROKEN["reward.py"]
+        .replace('"dim", "1"', '"liar", "1"')
+        .replace(
+            "torch.arange(len(images), dtype=torch.float64)", "torch.tensor([float(len(prompt)) for prompt in prompts])"
+        )
+    )
+    lying = lying.replace("    def score(", "    reads_prompt = False\n\n    def score(", 1)
+    entry = {"benchbench.rewards": {"liar": "lying_bench.reward:Dim"}}
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "site", "lying_bench", {"reward.py": lying}, entry))
+    assert main(["check", "liar"]) == 2
+    assert "it declares that it reads no prompt" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from benchbench.evaluate import score_folder
 from benchbench.evaluate.read_ahead import BATCHES, read_ahead
 from benchbench.rewards import lookup
 from benchbench.rewards.scoring import scoring
+from benchbench.runtime.pictures import read_picture
 from tests.evaluate.fakes import Mean
 from tests.reward_models.conftest import LEARNED, natural, weights, weights_folder
 
@@ -138,7 +139,7 @@ def test_a_folder_is_scored_as_before(tmp_path: Path, monkeypatch: pytest.Monkey
         natural(i, 20, 24).convert("L" if i % 3 == 0 else "RGB").save(path)
     kind = lookup.get("shapes-aesthetic")
     frame = score_folder.score_folder(paths, [f"p{i}" for i in range(10)], [kind], device="cpu", log=pytest.fail)
-    opened = [score_folder._open(path) for path in paths]
+    opened = [read_picture(path, path.name).image for path in paths]
     expected = [float(kind().score([image], ["p"])) for image in opened]
     pd.testing.assert_series_equal(frame.score, pd.Series(expected), check_names=False, rtol=1e-6)
     paths[5].write_bytes(b"not an image")

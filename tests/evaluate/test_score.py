@@ -142,3 +142,21 @@ def test_other_weights_score_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     weights.write_text("two")
     scored(made, tmp_path, log=said.append)
     assert len(Mean.shown) == 12 and "weights of the reward mean" in said[0] and "is made again" in said[0]
+
+
+class Short(Mean):
+    """Reads three letters of a prompt."""
+
+    name = "short"
+
+    def cut(self, prompts: Sequence[str]) -> tuple[int, int]:
+        return sum(len(prompt) > 3 for prompt in prompts), 3
+
+
+def test_prompts_that_are_cut_are_said_once_a_command(tmp_path: Path) -> None:
+    """Two generations of two different prompts; nothing is said where all is scored already."""
+    made, said = [*run(Generator(), tmp_path), *run(Generator(), tmp_path, eval_seeds=[1])], list[str]()
+    scored(made, tmp_path, Short, said.append)
+    [line] = [line for line in said if "warning" in line]
+    assert "short reads the first 3 tokens" in line and "2 of 2 different prompts" in line
+    scored(made, tmp_path, Short, pytest.fail)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from benchbench.errors import CorruptError, UsageError
 from benchbench.pairs.dataset import BadRow
 from benchbench.pairs.open import open_pairs
 from benchbench.runtime.hashing import HashCache
 from tests.pairs.pair_folders import opened, picture, read, rows, write_parquet, write_pickapic
+from tests.runtime.picture_files import png, saved
 
 EXPECTED = [(f"caption {i}", 2 * i, 2 * i + 1) for i in range(7)]
 
@@ -214,3 +218,48 @@ def test_little_is_read_for_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pairs = opened(path)
     assert not read_groups and set(scanned) <= {"label_0", "label_1", "has_label"}
     assert pairs[77].caption == "caption 77" and read_groups == [38]  # groups of 2: 77 // 2
+
+
+def test_pictures_are_read_as_they_are_shown(tmp_path: Path) -> None:
+    """A winner whose EXIF orientation is 6: the dark left half of the file is the upper half of the picture. A loser of
+    16 bits: 257 * 90 is 90. In every form: bytes and paths in parquet, paths in JSONL, a shard of Pick-a-Pic.
+    """
+    exif = Image.Exif()
+    exif[274] = 6
+    half = np.zeros((8, 8, 3), np.uint8)
+    half[:, 4:] = 255
+    files = {
+        "w.png": saved(Image.fromarray(half), exif=exif),
+        "l.png": saved(Image.fromarray(np.full((8, 8), 257 * 90, np.uint16))),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    by_bytes = [{"caption": "x", "winner": files["w.png"], "loser": files["l.png"]}]
+    by_path = [{"caption": "x", "winner": "w.png", "loser": "l.png"}]
+    shard = write_pickapic(tmp_path / "c.parquet", [(0.0, 1.0)], jpg_0=[files["l.png"]], jpg_1=[files["w.png"]])
+    for path in (
+        write_parquet(tmp_path / "a.parquet", by_bytes),
+        write_parquet(tmp_path / "b.parquet", by_path),
+        write_jsonl(tmp_path / "d.jsonl", by_path),
+        shard,
+    ):
+        pairs = opened(path)
+        for _ in range(2):
+            winner, loser = np.asarray(pairs[0].winner), np.asarray(pairs[0].loser)
+            assert (winner[:4] == 0).all() and (winner[4:] == 255).all() and (loser == 90).all()
+        turned, depth = pairs.changed.lines()
+        assert turned.startswith("1 picture was turned") and turned.endswith(f"{pairs.place(0)}, winner")
+        assert "8 bits" in depth and depth.endswith("loser")
+
+
+def test_a_pipe_and_a_bomb_are_bad_rows(tmp_path: Path) -> None:
+    """Neither is waited for or decoded, when the set is opened and when the row is read."""
+    named = write_pictures(tmp_path, 3)
+    (tmp_path / named[0]["winner"]).unlink()
+    os.mkfifo(tmp_path / named[0]["winner"])
+    (tmp_path / named[1]["loser"]).write_bytes(png(30_000, 30_000, data=b"\0"))
+    pairs = opened(write_jsonl(tmp_path / "a.jsonl", named))
+    for i, cause in ((0, "not a regular file"), (1, "pixels")):
+        with pytest.raises(BadRow, match=cause):
+            pairs[i]
+    assert pairs[2].caption == "caption 2"

@@ -174,3 +174,15 @@ def test_nothing_but_bad_rows_ends_with_an_error() -> None:
     with pytest.raises(RunError, match=f"{MAX_BAD_ROWS} rows") as caught:
         stream(Few(5, frozenset(range(5)))).batch(0, 2)
     assert "it is bad" in caught.value.cause
+
+
+def test_a_picture_too_long_to_be_resized_is_a_bad_row() -> None:
+    """At 8 pixels the short side of 2,000,000 x 1 becomes 8, and the long one 16,000,000: 128 million pixels."""
+    rod, square = Image.new("RGB", (2_000_000, 1)), Image.new("RGB", (4, 4))
+    pairs = Few(4)
+    pairs.__class__ = type("Rods", (Few,), {"__getitem__": lambda self, i: RawPair("x", square, square if i else rod)})
+    one = PairStream(pairs, Noise(0, "pairs"), 8)
+    items = one.batch(0, 8)
+    assert len(items) == 8 and 0 not in {item.row for item in items}
+    assert {(entry.row, entry.place) for entry in one.bad} == {(0, "few, pair 0")}
+    assert "loser of 2000000 x 1 pixels" in one.bad[0].why

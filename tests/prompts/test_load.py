@@ -66,6 +66,10 @@ def test_an_unknown_set_suggests_the_nearest_name(wrong: str, meant: str) -> Non
         ("mark.txt", "\ufeffa cat\na dog"),
         ("p.jsonl", '{"prompt": "a cat"}\n{"caption": "a dog"}\n'),
         ("p.csv", "id,prompt\n1,a cat\n2,a dog\n"),
+        ("mac.txt", "a cat\ra dog\r"),
+        ("mac.csv", "prompt\ra cat\ra dog\r"),
+        ("mac.jsonl", '{"prompt": "a cat"}\r{"prompt": "a dog"}\r'),
+        ("image.csv", "image,prompt\n1.png,a cat\n1.png,a dog\n"),
         ("c.csv", 'caption,"x"\na cat,1\n"a dog",2\n'),
     ],
 )
@@ -90,6 +94,14 @@ def test_files_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
         ("column.csv", b"text\na cat\n", "no column 'prompt' or 'caption'"),
         ("short.csv", b"id,prompt\n1,a cat\n2\n", "line 3 holds no prompt"),
         ("header.csv", b"prompt\n", "holds no prompt"),
+        ("commas.csv", b"prompt\na cat\na dog, on a mat\n", "line 3 has more fields than the header"),
+        ("quote.csv", b'prompt\n"a cat\na dog\n', "is not CSV"),
+        ("semicolons.csv", b"id;prompt\n1;a cat\n", "no column 'prompt' or 'caption'"),
+        ("twice.csv", b"prompt,prompt\na cat,a dog\n", "has two columns 'prompt'"),
+        ("long.csv", b"prompt\n" + b"x" * 200_000, "is not CSV"),
+        ("half.jsonl", b'{"prompt": "a \\ud83d cat"}\n', "line 1 holds half of a character"),
+        ("utf16.txt", "a cat".encode("utf-16"), "not UTF-8"),
+        ("utf16-unmarked.txt", "a cat".encode("utf-16-le"), "not UTF-8: it has zero bytes"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_line(tmp_path: Path, name: str, data: bytes, said: str) -> None:
@@ -124,3 +136,45 @@ def test_any_text_survives_jsonl(tmp_path_factory: pytest.TempPathFactory, texts
     path = tmp_path_factory.mktemp("jsonl") / "p.jsonl"
     path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
     assert prompts.load(str(path)).prompts == tuple(texts)
+
+
+def test_a_file_of_prompts_has_a_size(tmp_path: Path) -> None:
+    """A sparse file of a gigabyte is not read."""
+    with (tmp_path / "p.txt").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(UsageError, match="1073741824 bytes"):
+        prompts.load(str(tmp_path / "p.txt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.csv", "prompt,image\nx,b/0.png\ny,1.png\n", {"0.png": "x", "1.png": "y"}),
+        ("b.jsonl", '{"caption": "x", "file_name": "0.png"}\n', {"0.png": "x"}),
+        ("c.csv", "prompt\nx\n", None),
+        ("d.txt", "image,prompt\n", None),
+    ],
+)
+def test_prompts_by_image(tmp_path: Path, name: str, text: str, expected: dict[str, str] | None) -> None:
+    (tmp_path / name).write_text(text)
+    assert prompts.by_image(str(tmp_path / name)) == expected
+    assert prompts.by_image("animals") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"prompt": "x", "image": "0.png"}\n{"prompt": "y"}\n', "line 2 names no file"),
+        ('{"prompt": "x", "image": {"bytes": ""}}\n', "line 1 names no file"),
+        ('{"prompt": "x", "image": "a/"}\n', "line 1 names no file"),
+        (
+            '{"prompt": "x", "image": "a/0.png"}\n{"prompt": "x", "image": "b/0.png"}\n',
+            "line 2 names '0.png', as a line",
+        ),
+    ],
+)
+def test_a_line_that_names_no_image_of_its_own_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "p.jsonl").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        prompts.by_image(str(tmp_path / "p.jsonl"))
+    assert said in caught.value.cause

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
-from benchbench.errors import RunError
+from benchbench import registry
+from benchbench.errors import RunError, UsageError
 from benchbench.reward_models import _clip, _neural
 from benchbench.reward_models._neural import NeuralReward
 from benchbench.rewards import lookup
@@ -184,13 +185,20 @@ def test_tokens_are_open_clips() -> None:
     ours = CLIPTokenizer(vocab=words, merges=[tuple(m.split(" ")) for m in merges], model_max_length=77)
     text = object.__new__(_clip.Text)
     torch.nn.Module.__init__(text)
-    text.tokenizer, text.length, text.unescape = ours, 77, True
+    text.tokenizer, text.length, text.cleans = ours, 77, True
     prompts = [
         "a cat",
         "A  CAT,\n8k!!",
         "it's 1920x1080 (best:1.2)",
         "caf\u00e9 \u732b \U0001f431",
         "a &amp; b",
+        "a \u201cquoted\u201d cat\u2019s \u2018hat\u2019",
+        "\uff21 \uff43\uff41\uff54\uff0c \uff18\uff4b",
+        "\ufb01sh and \ufb02owers",
+        "caf\u00c3\u00a9 \u00e2\u20ac\u0153mojibake\u00e2\u20ac\u009d",
+        "e\u0301 decomposed, soft\u00adhyphen, zero\u200bwidth",
+        "\u2014 dash \u2026 dots \u00bd",
+        "&lt;\u201cboth\u201d&gt;",
         "x" * 400,
         "word " * 100,
         "",
@@ -199,3 +207,62 @@ def test_tokens_are_open_clips() -> None:
         mine, other = text.tokens([prompt])[0].tolist(), theirs([prompt])[0].tolist()
         end = other.index(49407) + 1
         assert mine[:end] == other[:end], prompt
+
+
+TYPOGRAPHIC = ("a \ufb01sh, \uff42\uff49\uff47", "a fish, big")
+
+
+def test_typographic_signs_are_plain_ones_where_the_authors_say_so(weights: object) -> None:
+    """A ligature and full-width letters: HPSv2 and CLIP read plain letters; PickScore and ImageReward read signs that
+    they do not know. The vocabulary here is 26 letters, so that any other sign changes the score.
+    """
+    image = natural(0, 40, 40)
+    for name, same in (
+        ("hpsv2.0", True),
+        ("hpsv2.1", True),
+        ("clip_h14", True),
+        ("clip_l14", True),
+        ("pickscore", False),
+    ):
+        a, b = made(name).score([image, image], TYPOGRAPHIC)
+        assert close(a, b, name) == same, name
+
+
+@pytest.mark.parametrize(("name", "limit"), [("imagereward", 35), ("hpsv2.1", 12), ("pickscore", 12), ("clip_l14", 12)])
+def test_prompts_that_are_cut_are_counted_once(name: str, limit: int, weights: object) -> None:
+    """A letter a word is a token a word: limit - 2 words fit beside the start and end tokens, one more does not."""
+    reward = made(name)
+    fits, cut = " ".join("a" * (limit - 2)), " ".join("a" * (limit - 1))
+    assert reward.cut([fits]) == (0, limit) and reward.cut([cut, fits, cut]) == (2, limit)
+    assert reward.prompt_warnings([fits]) == reward.prompt_warnings([]) == []
+    [line] = reward.prompt_warnings([fits, cut, cut, "b"])
+    assert f"{name} reads the first {limit} tokens" in line and "1 of 3 different prompts" in line
+    image = natural(0, 40, 40)
+    a, b = reward.score([image, image], [cut, f"{cut} b c d"])  # what is cut plays no part
+    assert close(a, b, name)
+
+
+@pytest.mark.parametrize("name", ["aesthetic", "hpsv2.1", "pickscore", "imagereward"])
+def test_a_picture_that_cannot_be_resized_is_refused(name: str, weights: object) -> None:
+    """HPSv2 scales 2000 x 3 to 32 x .048 pixels, nothing; the others scale 3,000,000 x 1 to 96,000,000 x 32."""
+    reward = made(name)
+    too_long = (2000, 3) if name == "hpsv2.1" else (3_000_000, 1)
+    for size in (too_long, too_long[::-1]):
+        assert "differ too much" in (reward.refuses(*size) or "")
+        with pytest.raises(UsageError, match="cannot be scored"):
+            reward.score([Image.new("RGB", size)], ["a cat"])
+    assert reward.refuses(64, 40) is None and reward.refuses(200, 20) is None
+    assert len(reward.score([Image.new("RGB", (200, 20))], ["a cat"])) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names("rewards") if not name.startswith("spm")])
+def test_what_a_class_says_of_prompts_is_true(name: str, weights: object) -> None:
+    """Those that read no prompt give one score whatever it is, the others do not."""
+    reward = made(name)
+    image = natural(0, 40, 40)
+    if name.startswith("shapes"):
+        image = Image.new("RGB", (32, 32), (255, 255, 255))
+        ImageDraw.Draw(image).ellipse((8, 8, 23, 23), fill=(220, 40, 40))
+    words = ("a red circle", "a blue square on a green background")
+    a, b = (reward.score([image], [prompt]) for prompt in words)
+    assert torch.equal(a, b) == (not reward.reads_prompt)

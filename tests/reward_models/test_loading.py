@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +20,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import load_file, save_file
 
 from benchbench.cli import doctor_checks
 from benchbench.cli.main import main
@@ -25,6 +28,7 @@ from benchbench.errors import CorruptError, MissingError
 from benchbench.fetch import files as fetch
 from benchbench.rewards import lookup
 from benchbench.runtime.files import cache_folder
+from tests.registry.plugin import write_plugin
 from tests.reward_models.conftest import LEARNED, natural
 
 REPOS = {
@@ -253,3 +257,56 @@ def test_offline_fetching_asks_nobody(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert ran.returncode == 3, ran.stderr
     assert "HF_HUB_OFFLINE" in ran.stderr
+
+
+def test_a_known_hash_is_not_passed_by_another_name(
+    weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HPSv2's other possible name, and the aesthetic head's, with random weights in them."""
+    for folder, old, new in (
+        ("HPSv2", "HPS_v2.1_compressed.pt", "HPS_v2.1_compressed.safetensors"),
+        ("", "sac+logos+ava1-l14-linearMSE.pth", "aesthetic-model.pth"),
+    ):
+        copy = tmp_path / new
+        shutil.copytree(weights_folder, copy)
+        (copy / folder / old).rename(copy / folder / new)
+        monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
+        with pytest.raises(CorruptError, match=re.escape(new)) as caught:
+            lookup.get("hpsv2.1" if folder else "aesthetic")()
+        assert "HPS_v2.1_compressed.pt only" in caught.value.cause if folder else "expected" in caught.value.cause
+
+
+def test_other_weights_under_another_name_are_not_the_ones_of_the_first_use(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ImageReward has no known hash; the file of the first use is recorded."""
+    copy = tmp_path / "weights"
+    shutil.copytree(weights, copy)
+    monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
+    assert len(score("imagereward")) == 1
+    state = torch.load(copy / "ImageReward.pt", weights_only=True)
+    state["mlp.layers.7.bias"] += 1
+    save_file({name: value.contiguous() for name, value in state.items()}, copy / "ImageReward.safetensors")
+    with pytest.raises(CorruptError, match=r"first used, as ImageReward\.pt") as caught:
+        score("imagereward")
+    assert "own name and version" in caught.value.remedy
+
+
+def test_weights_of_ones_own_are_a_reward_of_their_own(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example of README.md as a plug-in: listed, scored and filed under its own name, beside the released one."""
+    text = (Path(__file__).parents[2] / "reward_models" / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n# my_pickscore\.py\n(.*?)```", text, re.DOTALL)
+    entry = {"benchbench.rewards": {"my-pickscore": "ours.my_pickscore:MyPickScore"}}
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "site", "ours", {"my_pickscore.py": code}, entry))
+    assert "is neither in" in str(lookup.get("my-pickscore").missing())
+    copy = tmp_path / "weights"
+    shutil.copytree(weights, copy)
+    state = load_file(copy / "PickScore_v1" / "model.safetensors")
+    (copy / "my-pickscore").mkdir()
+    state["logit_scale"] = state["logit_scale"] + math.log(2)
+    save_file(state, copy / "my-pickscore" / "model.safetensors")
+    monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
+    assert score("my-pickscore") == pytest.approx([2 * score("pickscore")[0]], rel=1e-5)
+    assert (lookup.get("my-pickscore").version, lookup.get("pickscore").version) == ("2026-11", "v1")

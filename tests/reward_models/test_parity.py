@@ -173,6 +173,7 @@ def test_a_pickle_of_the_same_tensors_scores_the_same(
     torch.save(load_file(safe), safe.with_name("pytorch_model.bin"))
     safe.unlink()
     monkeypatch.setenv("BENCH_WEIGHTS", str(copy))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))  # another lock: both are the first file that it sees
     assert torch.equal(lookup.get("pickscore")().score(pictures(), PROMPTS), expected)
 
 

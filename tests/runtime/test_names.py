@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchbench.runtime.names import safe_name
+from benchbench.runtime.names import natural_order, safe_name
 
 
 @pytest.mark.parametrize("name", ["shapes-colour-1", "tailorpo-2", "v1.2_b", "hpsv2.1"])
@@ -28,3 +28,23 @@ def test_other_signs_are_replaced(text: str, name: str) -> None:
 def test_long_names_are_cut_and_stay_apart() -> None:
     one, other = safe_name("a" * 300 + "1"), safe_name("a" * 300 + "2")
     assert one != other and len(one) == len(other) < 200
+
+
+def test_numbers_in_names_are_compared_as_numbers() -> None:
+    """By hand: as people count; the ending last; equal numbers as text; numbers before letters."""
+    right = [
+        "0.png",
+        "01.png",
+        "1.jpg",
+        "1.png",
+        "1-2.png",
+        "2.png",
+        "10.png",
+        "100.png",
+        "a.png",
+        "a2.png",
+        "a10b.png",
+    ]
+    right += ["a10b2.png", "b1.png", "b" + "9" * 200 + ".png"]
+    backwards = list(reversed(right))
+    assert sorted(backwards, key=natural_order) == right

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,19 @@ def test_pairs_of_which_none_can_be_used_end_before_anything_is_loaded(offline, 
         with pytest.raises(CorruptError, match="cannot be used") as error:
             quiet(config, tmp_path / "run", skip_bad=skip)
         assert "skip" not in error.value.remedy and not (tmp_path / "run").exists()
+
+
+def test_what_was_done_to_pictures_is_said_once(tiny_sd: Path, pairs: Path, tmp_path: Path) -> None:
+    """All ten winners have an EXIF orientation; SFT draws some of them, and the line at the end counts those."""
+    folder = tmp_path / "pairs"
+    shutil.copytree(pairs, folder)
+    exif = Image.Exif()
+    exif[274] = 8
+    for i in range(10):
+        Image.fromarray(np.full((16, 16, 3), 20 * i, np.uint8)).save(folder / f"w{i}.png", exif=exif)
+    words = [*SMALL, "train.eval_every=0"]
+    config = load("sft", str(tiny_sd), "shapes-colour", "animals", 16, 0, "shapes", words, str(folder))
+    said: list[str] = []
+    train(config, tmp_path / "run", device="cpu", log=said.append)
+    [line] = [line for line in said if "EXIF" in line]
+    assert "pictures were turned by EXIF orientation: pairs.jsonl, line " in line and ", winner" in line
