@@ -6,8 +6,9 @@ Imports no torch, so that a wrong setting is reported before anything slow happe
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,11 +20,13 @@ from benchbench.rewards import mix
 from benchbench.store.run_file import NOT_IDENTITY, settings_digest
 from benchbench.types import Settings
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 class SamplerConfig(Settings):
     """Settings of the sampler, in training and, unless a table says otherwise, in evaluation."""
 
-    steps: int = Field(20, ge=1, le=1000, description="T, DDIM steps [TailorPO paper, D3PO code]")
+    steps: int = Field(20, ge=1, le=999, description="T, DDIM steps [TailorPO paper, D3PO code]")
     eta: float = Field(1.0, gt=0, le=1, description="DDIM stochasticity [all released code]")
     guidance_scale: float = Field(5.0, ge=0, description="w of classifier-free guidance [all released code]")
 
@@ -33,7 +36,7 @@ class TrainConfig(Settings):
 
     lr: float = Field(3e-5, gt=0, description="AdamW learning rate [D3PO code]")
     weight_decay: float = Field(1e-4, ge=0, description="AdamW weight decay [DDPO, D3PO, SPO code]")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW betas [all released code]")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="AdamW betas [all released code]")
     eps: float = Field(1e-8, gt=0, description="AdamW epsilon [all released code]")
     grad_clip: float = Field(1.0, gt=0, description="largest gradient norm [DDPO, D3PO code]")
     lora_rank: int = Field(4, ge=1, description="LoRA rank on q, k, v, out [DDPO, D3PO, SPO code]")
@@ -90,6 +93,8 @@ class TrainConfig(Settings):
 
 SCHEMA: Literal[1] = 1
 """The version of RunConfig. A run.json without it comes from an earlier version, and its identity is unknown."""
+LARGEST = 2**31 - 1
+"""The largest whole number of a setting: counts and sizes beyond it overflow in some library."""
 
 
 class RunConfig(Settings):
@@ -203,7 +208,21 @@ def _validate(
             settings[section] = section_class.model_validate(values[section])
         except ValidationError as error:
             errors += [_explain(section, section_class, item) for item in error.errors()]
+        else:
+            errors += wrong_numbers(f"{section}.", values[section], settings[section])
     return settings, errors
+
+
+def wrong_numbers(prefix: str, given: Mapping[str, Any], settings: BaseModel) -> list[str]:
+    """Returns a message for each number that was given as yes or no, and for each too large for a computation."""
+    errors = []
+    for name, value in given.items():
+        read = getattr(settings, name)
+        if isinstance(value, bool) and isinstance(read, int | float) and not isinstance(read, bool):
+            errors.append(f"{prefix}{name}={value}: input should be a number, not yes or no")
+        elif any(isinstance(n, int) and abs(n) > LARGEST for n in (read if isinstance(read, tuple) else [read])):
+            errors.append(f"{prefix}{name}={_short(value)}: input should be at most {LARGEST}")
+    return errors
 
 
 def _refuse_wrong_settings(
@@ -250,8 +269,16 @@ def parse_value(raw: str) -> Any:
     """Returns the value in a ``key=value`` argument: YAML, but 1e-4 is a number (YAML 1.1 reads it as a string)."""
     try:
         return float(raw) if "e" in raw.lower() and raw.strip()[0] in "+-.0123456789" else yaml.safe_load(raw)
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, RecursionError, yaml.YAMLError):
         return raw
+
+
+def _short(value: Any) -> str:
+    """Returns a value as it is written in Python, cut where it is long: YAML can write a huge value in a few words."""
+    shorten = reprlib.Repr()
+    shorten.maxlist = shorten.maxtuple = 20
+    shorten.maxstring = shorten.maxother = shorten.maxlong = 120
+    return shorten.repr(value)
 
 
 def _nearest(name: str, known: Any) -> str:
@@ -263,4 +290,4 @@ def _explain(section: str, section_class: type[BaseModel], item: Any) -> str:
     name = str(item["loc"][0]) if item["loc"] else ""
     if item["type"] == "extra_forbidden":
         return f"{section}.{name}: no such setting{_nearest(name, section_class.model_fields)}"
-    return f"{section}.{name}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+    return f"{section}.{name}={_short(item['input'])}: {item['msg'][0].lower()}{item['msg'][1:]}"

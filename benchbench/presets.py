@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -53,7 +54,7 @@ def all_presets(method: str) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        presets: Any = read_yaml(file.read_text(encoding="utf-8"))
+        presets = _read(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise wrong(method, [f"it is not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(presets, dict):
@@ -62,6 +63,12 @@ def all_presets(method: str) -> dict[str, Any] | None:
     if errors:
         raise wrong(method, errors)
     return dict(presets)
+
+
+@functools.lru_cache(maxsize=32)
+def _read(text: str) -> Any:
+    """Returns the value of a preset file's text, which a table with many trainings asks for many times."""
+    return read_yaml(text)
 
 
 def preset_file(method: str) -> Traversable:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from benchbench.errors import UsageError
 from benchbench.runtime.code import code_sha256
 from benchbench.runtime.hashing import HashCache, bytes_sha256, canonical, text_sha256
 
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
     from benchbench.hub.assets import Asset
 
 Metrics = Mapping[str, "float | torch.Tensor"]
+UNIT_RANGE = (-0.01, 1.01)
+"""Values of images in [0, 1], with room for a resize that overshoots."""
 
 
 class Settings(BaseModel):
-    """Frozen settings; unknown keys are errors."""
+    """Frozen settings; unknown keys are errors, and so are numbers that are not finite, which no JSON file can hold."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Reward(ABC):
@@ -46,9 +50,20 @@ class Reward(ABC):
     reads_prompt: ClassVar[bool] = True  # False: a score depends on the image alone
     notes: ClassVar[tuple[str, ...]] = ()  # what `bench show reward` says besides: other scales, limits
     assets: ClassVar[tuple[Asset, ...]] = ()  # files that `bench fetch` downloads
+    _unit_range: bool = False  # whether the images of this object are known to lie in [0, 1]
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = device
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("score_differentiable", "score_at"):
+            if name in vars(cls):
+                setattr(cls, name, _range_checked(vars(cls)[name]))
+
+    def assume_unit_range(self) -> None:
+        """Leaves out the look at the first images, which waits for the device; our decoder clamps what it makes."""
+        self._unit_range = True
 
     @classmethod
     def missing(cls) -> str | None:
@@ -107,6 +122,34 @@ class Reward(ABC):
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Returns scores for training, float32 [N] with a gradient, of images [N, 3, H, W] in [0, 1]."""
         raise TypeError(f"{self.name} is not differentiable")
+
+
+def _range_checked(call: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Returns a reward's method that looks at the range of the first images it gets; of all later ones it does not."""
+
+    @functools.wraps(call)
+    def checked(reward: Reward, images: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
+        if not reward._unit_range and _has_values(images):
+            _require_unit_range(reward.name, images)
+            reward._unit_range = True
+        return call(reward, images, *others, **named)
+
+    return checked
+
+
+def _has_values(images: torch.Tensor) -> bool:
+    return bool(images.numel()) and images.device.type != "meta" and type(images).__name__ != "FakeTensor"
+
+
+def _require_unit_range(name: str, images: torch.Tensor) -> None:
+    """Raises UsageError for images that are no numbers in [0, 1], of which a reward gives plausible scores as well."""
+    low, high = float(images.detach().min()), float(images.detach().max())
+    if not images.is_floating_point() or not (UNIT_RANGE[0] <= low and high <= UNIT_RANGE[1]):
+        raise UsageError(
+            f"the images for the reward {name} are not in [0, 1]",
+            f"they are {str(images.dtype).removeprefix('torch.')}, from {low:.3g} to {high:.3g}",
+            "give images.float() / 255 of 8-bit images, or images / 2 + 0.5 of images in [-1, 1]",
+        )
 
 
 class PreparedReward(Reward):

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from benchbench import registry
 from benchbench.api import PromptSet
-from benchbench.errors import CorruptError, MissingError, UsageError
+from benchbench.errors import BenchError, CorruptError, MissingError, UsageError
 from benchbench.runtime.files import cache_folder
+from benchbench.runtime.raised_at import described
 from benchbench.runtime.yaml_files import read_yaml
 
 from .files import SUFFIXES, read, read_by_image
@@ -113,18 +117,47 @@ def _fetched(name: str) -> Path:
 
 
 def _plugin(name: str) -> PromptSet:
-    """Returns the prompt set of a plug-in. Raises UsageError where its function returns something else."""
-    prompt_set = registry.get("prompts", name)()
+    """Returns the prompt set of a plug-in. Raises UsageError where its function fails or returns something else."""
+    function = registry.get("prompts", name)
+    try:
+        prompt_set = function()
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:  # a plug-in's function may raise anything
+        raise _wrong(name, described(error, function)) from error
+    problem = _problem(name, prompt_set)
+    if problem:
+        raise _wrong(name, problem)
+    checked: PromptSet = replace(prompt_set, prompts=tuple(prompt_set.prompts))
+    return checked
+
+
+def _problem(name: str, prompt_set: Any) -> str | None:
+    """Returns what keeps a plug-in's prompt set from being used, or None."""
     if not isinstance(prompt_set, PromptSet):
-        problem = f"it is a {type(prompt_set).__name__}"
-    elif prompt_set.name != name:  # images and scores are filed under the set's own name
-        problem = f"it is named {prompt_set.name!r}"
-    else:
-        return prompt_set
-    raise UsageError(
-        f"the plug-in of the prompt set {name!r} returns something else",
+        return f"it is a {type(prompt_set).__name__}"
+    if prompt_set.name != name:  # images and scores are filed under the set's own name
+        return f"it is named {prompt_set.name!r}"
+    if isinstance(prompt_set.prompts, str) or not isinstance(prompt_set.prompts, Sequence):
+        return f"its prompts are a {type(prompt_set.prompts).__name__} and not a tuple of strings"
+    if not prompt_set.prompts:
+        return "it has no prompts"
+    seen: dict[str, int] = {}
+    for number, prompt in enumerate(prompt_set.prompts, start=1):
+        if not isinstance(prompt, str):
+            return f"prompt {number} is {prompt!r:.80}, a {type(prompt).__name__} and not a string"
+        if not prompt.strip():
+            return f"prompt {number} is empty"
+        if seen.setdefault(prompt, number) != number:
+            return f"prompts {seen[prompt]} and {number} are the same: {prompt!r:.80}"
+    return None
+
+
+def _wrong(name: str, problem: str) -> UsageError:
+    return UsageError(
+        f"the plug-in of the prompt set {name!r} cannot be used",
         problem,
-        f"return a PromptSet named {name!r}; bench check {name} tests the rest",
+        f"let it return a PromptSet named {name!r} with different strings; bench check {name} tests the rest",
     )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchbench import config, presets, registry
 from benchbench.cli.main import main
-from benchbench.config import RunConfig, TrainConfig
+from benchbench.config import RunConfig, SamplerConfig, TrainConfig
 from benchbench.errors import UsageError
 from benchbench.store.run_file import NOT_IDENTITY
 
@@ -164,3 +168,98 @@ def test_presets_do_what_they_name() -> None:
         p: presets.preset_values("diffusion-dpo", p).get("method.flip", {}).get("value") for p in ("hf", "hf-sdxl")
     }
     assert flips == {"hf": None, "hf-sdxl": "joint"}
+
+
+NAMES = registry.names("methods")
+KEYS = sorted(
+    {f"train.{key}" for key in TrainConfig.model_fields}
+    | {f"sampler.{key}" for key in SamplerConfig.model_fields}
+    | {f"method.{key}" for name in NAMES for key in registry.get("methods", name).Config.model_fields}
+)
+ODD = [
+    *(".inf", "-.inf", ".nan", "inf", "nan", "1e400", "-1e400", "1e-400", "0", "-0.0", "1", "-1", "1.5", "1e-4", "1e5"),
+    *("true", "no", "null", "~", "", " ", "'", '"', "[", "]", "{", "}", "[1, 2]", "[20, 4]", "[.inf, 1]", "[[1]]"),
+    *("{a: 1}", "all", "mean", "sum", "on", "off", "auto", "lora", "full", "2001-01-01", "12:30:45", "0x1e", "1_000"),
+    *("!!python/name:os.system", "&a [*a]", "*a", "<<: 1", "=", "%", "@", "`", "9" * 400, "9" * 5000, "[" * 500),
+    *("\x1b[31m", "\x00", "a\nb", "é", "\ud800", "1e", "e", "+e1", "1e1e1", "999", "1000", "1001", "2147483648"),
+]
+WORDS = st.one_of(
+    st.sampled_from(ODD),
+    st.text(max_size=12),
+    st.floats().map(repr),
+    st.integers().map(str),
+    st.lists(st.floats(allow_nan=False), max_size=3).map(repr),
+)
+ASSIGNMENTS = st.lists(
+    st.one_of(st.tuples(st.sampled_from(KEYS), WORDS).map("=".join), st.text(max_size=20)), min_size=1, max_size=3
+)
+
+
+def check_fuzzed(method: str, words: list[str]) -> None:
+    """Any words give settings that are finite and can be read again, or an error of three lines."""
+    refused: UsageError | None = None
+    try:
+        run = load(method, "shapes", *words)
+    except UsageError as error:
+        refused = error
+    if refused:
+        assert refused.code == 2 and len(str(refused)) < 20_000 and "wrong for" in refused.problem
+        return
+    text = json.dumps(run.model_dump(mode="json"), allow_nan=False)
+    assert RunConfig.model_validate_json(text) == run == RunConfig.model_validate_json(run.model_dump_json())
+    assert run.method_config.model_dump(mode="json") == run.settings
+    assert len(run.digest) == 16
+
+
+@hypothesis.settings(max_examples=200)
+@given(st.sampled_from(NAMES), ASSIGNMENTS)
+def test_any_setting_is_right_or_refused_by_name(method: str, words: list[str]) -> None:
+    check_fuzzed(method, words)
+
+
+@pytest.mark.long
+@hypothesis.settings(max_examples=2000)
+@given(st.sampled_from(NAMES), ASSIGNMENTS)
+def test_very_many_settings_are_right_or_refused_by_name(method: str, words: list[str]) -> None:
+    check_fuzzed(method, words)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key != "method.votes"])
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "inf", "nan", "1e999"])
+def test_no_setting_is_infinite(key: str, value: str) -> None:
+    """Whichever method has the setting: an infinite number cannot be written as JSON."""
+    section, _, name = key.partition(".")
+    methods = [m for m in NAMES if section != "method" or name in registry.get("methods", m).Config.model_fields]
+    with pytest.raises(UsageError, match="wrong for"):
+        load(methods[0], "shapes", f"{key}={value}")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("train.grad_clip=.inf", "train.grad_clip=inf: input should be a finite number"),
+        ("train.lr=yes", "train.lr=True: input should be a number, not yes or no"),
+        ("train.batch=true", "train.batch=True: input should be a number"),
+        ("method.steps=true", "method.steps=True: input should be a number"),
+        ("train.eval_images=99999999999", "train.eval_images=99999999999: input should be at most 2147483647"),
+        ("train.betas=[0.9, 1.0]", "train.betas=1.0: input should be less than 1"),
+        ("sampler.steps=1000", "sampler.steps=1000: input should be less than or equal to 999"),
+        ("train.lr=&a [*a, *a]", "train.lr="),
+    ],
+)
+def test_a_value_that_no_run_can_use_is_refused(word: str, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load("tailorpo", "shapes", word)
+    assert said in error.value.cause
+
+
+def test_a_switch_may_still_be_yes_or_no() -> None:
+    run = load("tailorpo", "shapes", "method.guidance=yes", "train.compile=on", "train.gradient_checkpointing=off")
+    assert run.settings["guidance"] is True and run.train.compile and run.train.gradient_checkpointing == "off"
+
+
+@pytest.mark.parametrize("scale", ["inf", "nan", "-inf"])
+def test_a_guidance_scale_is_finite(scale: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", "--model", "shapes", "--prompts", "shapes-simple", "--rewards", "shapes-colour"]
+    assert main([*words, f"--guidance-scale={scale}"]) == 2
+    assert "guidance-scale" in capsys.readouterr().err

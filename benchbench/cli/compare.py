@@ -21,6 +21,7 @@ from benchbench.cli.options import (
 from benchbench.cli.ui import log, resumable
 from benchbench.report.page_file import page_file
 from benchbench.report.table import detail_lines, format_interval, format_number
+from benchbench.runtime.words import counted
 from benchbench.store import root
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ def compare(
 
     resolved = choice.resolve(chosen_model, prompts_name, name_rewards, lambda _: None)
     log(
-        f"comparing {side_a.label} with {side_b.label} on the model {model_name} ({reason}): {images_per_prompt} "
-        f"images a prompt of {prompts_name}, rewards {', '.join(resolved.rewards)}; into {root(store)}"
+        f"comparing {side_a.label} with {side_b.label} on the model {model_name} ({reason}): "
+        f"{counted(images_per_prompt, 'image')} a prompt of {prompts_name}, "
+        f"rewards {', '.join(resolved.rewards)}; into {root(store)}"
     )
     for note in resolved.notes:
         log(note)

@@ -14,6 +14,7 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from benchbench import config, prompts, registry
+from benchbench.errors import BenchError
 from benchbench.hub import models, weights
 from benchbench.hub.released import RELEASED
 from benchbench.rewards import lookup
@@ -75,8 +76,16 @@ def memory() -> Rows:
 
 
 def plugins() -> list[tuple[str, str, str]]:
-    """Returns (kind, name, error) of every method, reward and prompt set that does not load."""
-    return [(registry.SINGULAR[kind], name, error) for kind, name, error in registry.broken()]
+    """Returns (kind, name, error) of every method, reward and prompt set that cannot be used."""
+    broken = [(registry.SINGULAR[kind], name, error) for kind, name, error in registry.broken()]
+    named = {name for _, name, _ in broken}
+    for name in registry.names("prompts"):
+        if name not in named and name not in prompts.index():
+            try:
+                prompts.load(name)
+            except BenchError as error:
+                broken.append((registry.SINGULAR["prompts"], name, error.cause))
+    return broken
 
 
 def unused_plugins() -> list[tuple[str, str, str]]:
@@ -87,7 +96,9 @@ def unused_plugins() -> list[tuple[str, str, str]]:
 
 
 def _reward_state(name: str, missing: str | None) -> str:
-    return f"{missing}: bench fetch --rewards {name}" if missing else "here"
+    if missing is None:
+        return "here"
+    return f"{missing}: bench fetch --rewards {name}" if lookup.fetchable(name) else missing
 
 
 def _version(library: str) -> str:

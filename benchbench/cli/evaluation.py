@@ -7,9 +7,20 @@ from typing import Annotated
 import typer
 
 from benchbench.cli import choice
-from benchbench.cli.options import BatchSize, Device, Dtype, EvalSeeds, ImagesPerPrompt, ModelName, Store, integers
+from benchbench.cli.options import (
+    BatchSize,
+    Device,
+    Dtype,
+    EvalSeeds,
+    ImagesPerPrompt,
+    ModelName,
+    Store,
+    finite,
+    integers,
+)
 from benchbench.cli.ui import log, resumable
 from benchbench.report.page_file import page_file
+from benchbench.runtime.words import counted
 from benchbench.store import root
 
 Checkpoints = Annotated[
@@ -21,11 +32,13 @@ Checkpoints = Annotated[
 ]
 HiddenAlias = Annotated[list[str] | None, typer.Option(hidden=True, help="The same as --checkpoint.")]
 Steps = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Denoising steps. Default: those of the trainings, or 20.")
+    int | None, typer.Option(min=1, max=999, help="Denoising steps. Default: those of the trainings, or 20.")
 ]
 GuidanceScale = Annotated[
     float | None,
-    typer.Option(min=0, help="Scale of classifier-free guidance. Default: that of the trainings, or 5."),
+    typer.Option(
+        min=0, callback=finite, help="Scale of classifier-free guidance. Default: that of the trainings, or 5."
+    ),
 ]
 Compiled = Annotated[
     bool, typer.Option("--compile", help="Compile the UNet's blocks: faster on GPUs, changes rounding.")
@@ -61,7 +74,8 @@ def evaluate(
     checkpoints = [*(checkpoint or []), *(adapter or [])]
     log(
         f"evaluating {', '.join(['base', *checkpoints])} on the model {chosen_model} ({reason}): "
-        f"{images_per_prompt} images a prompt of {prompts}, rewards {', '.join(resolved.rewards)}; into {root(store)}"
+        f"{counted(images_per_prompt, 'image')} a prompt of {prompts}, "
+        f"rewards {', '.join(resolved.rewards)}; into {root(store)}"
     )
     for note in resolved.notes:
         log(note)

@@ -10,7 +10,6 @@ import typer
 from benchbench import registry
 from benchbench.cli.options import Store
 from benchbench.cli.ui import table
-from benchbench.errors import BenchError
 from benchbench.rewards import lookup
 
 
@@ -63,8 +62,4 @@ def _here(name: str, missing: str | None) -> str:
     """Returns yes, or no with the command that gets a reward's weights or the reason why nothing can."""
     if missing is None:
         return "yes"
-    try:
-        fetchable = bool(lookup.get(name).assets)
-    except BenchError:  # a plug-in that does not load
-        fetchable = False
-    return f"no: bench fetch --rewards {name}" if fetchable else f"no: {missing}"
+    return f"no: bench fetch --rewards {name}" if lookup.fetchable(name) else f"no: {missing}"

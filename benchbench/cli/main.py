@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -13,17 +12,16 @@ from typing import Annotated
 import typer
 
 from benchbench.cli.commands import LazyGroup, register
-from benchbench.errors import BenchError, NoMemoryError, RunError, UsageError
+from benchbench.errors import BenchError, RunError
 from benchbench.runtime import launch
 from benchbench.runtime.interrupt import signals_as_ctrl_c
-from benchbench.runtime.memory import REMEDY, memory_error_cause, out_of_memory
+from benchbench.runtime.printable import printable
 from benchbench.runtime.status import report_error
+from benchbench.runtime.unexpected import as_bench_error
 from benchbench.version import __version__
 
 MULTIPLE = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""
-WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
-"""The errors of a path that is too long, a file where a folder is needed, or a folder where a file is."""
 
 app = typer.Typer(
     name="bench",
@@ -59,19 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with nullcontext() if launch.is_multi_process() else signals_as_ctrl_c():
             app(args=spread(sys.argv[1:] if argv is None else argv), prog_name="bench")
-    except SystemExit as stop:  # the parser always raises it: 0, 2 for a wrong option, 130 for Ctrl-C
-        return stop.code if isinstance(stop.code, int) else 1
-    except BenchError as error:
-        return _fail(error)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(RunError("the disk is full", str(error), "free some space and run the same command"))
-        if error.errno in WRONG_PATH:
-            cause = f"{error.strerror}: {error.filename!s:.200}"
-            return _fail(UsageError("a path cannot be used", cause, "name another file or folder"))
-        return _fail(_unexpected(error), every_rank=True)
+    except SystemExit as stop:
+        if not _is_the_parsers(stop):
+            return _fail(_ended(stop), every_rank=True)
+        return stop.code if isinstance(stop.code, int) else 0  # 0, 2 for a wrong option, 130 for Ctrl-C
     except Exception as error:
-        return _fail(_unexpected(error), every_rank=True)
+        return _fail(as_bench_error(error), every_rank=not isinstance(error, BenchError))
     return 0
 
 
@@ -88,13 +79,19 @@ def spread(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def _unexpected(error: Exception) -> RunError:
-    if out_of_memory(error):
-        return NoMemoryError("out of memory", memory_error_cause(error), f"{REMEDY}, or ask for fewer images at a time")
+def _is_the_parsers(stop: SystemExit) -> bool:
+    """Returns True where the parser of the command line ended the process: it has said why."""
+    *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("typer", "click")
+
+
+def _ended(stop: SystemExit) -> RunError:
+    """Returns the error for code that ended the process from inside a command; only code of others does that."""
+    *_, (frame, line) = traceback.walk_tb(stop.__traceback__)
     return RunError(
-        "internal error (please report it)",
-        f"{type(error).__name__}: {error}",
-        "run it again with BENCH_DEBUG=1 and put the traceback into the report",
+        f"the command was ended from inside, with {stop.code!r}",
+        f"{frame.f_code.co_filename}:{line} called sys.exit",
+        "repair or uninstall the plug-in that it belongs to; `bench doctor` lists the broken ones",
     )
 
 
@@ -107,5 +104,6 @@ def _fail(error: BenchError, every_rank: bool = False) -> int:
     if os.environ.get("BENCH_DEBUG"):
         traceback.print_exc()
     if every_rank or launch.is_local_main():
-        print(f"error: {error}", file=sys.stderr)
+        lines = type(error)(*(printable(line) for line in (error.problem, error.cause, error.remedy)))
+        print(f"error: {lines}", file=sys.stderr)
     return error.code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,6 +49,15 @@ Dtype = Annotated[
         "auto: bf16 on a GPU that has it in hardware, fp16 on an older one, fp32 on a CPU.",
     ),
 ]
+
+
+def finite(value: float | None) -> float | None:
+    """Returns the number of an option. Raises BadParameter for infinity and NaN, which fulfil every bound."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ... Default: CUDA where there is one.")
 ]

@@ -26,6 +26,13 @@ def reproduce(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes at a time. Default: one a core, or one on a GPU.")
     ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Images of each training instead of the table's: never a result.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE...", help="Settings of every training: never the table's result."),
+    ] = None,
     dtype: Dtype = "auto",
     store: Store = None,
 ) -> None:
@@ -46,6 +53,8 @@ def reproduce(
             dry_run=dry_run,
             jobs=jobs,
             dtype=dtype,
+            samples=samples,
+            overrides=settings or [],
             store=root(store),
             log=log,
         )

@@ -15,6 +15,8 @@ from benchbench.cli.options import Device
 from benchbench.cli.ui import all_at_once
 from benchbench.errors import UsageError
 from benchbench.runtime.files import write_atomic
+from benchbench.runtime.output import write_line
+from benchbench.runtime.printable import csv_text
 from benchbench.types import PromptSet, Reward
 
 
@@ -64,7 +66,8 @@ def score(
     scores = score_folder.score_folder(
         files, texts, list(reward_classes.values()), device=device_name, log=_log_to_stderr
     )
-    csv = scores.to_csv(index=False)
+    texts_escaped = {name: scores[name].map(csv_text) for name in ("image", "prompt", "reward", "version", "unit")}
+    csv = scores.assign(**texts_escaped).to_csv(index=False)
     if out:
         write_atomic(out, csv.encode())
     else:
@@ -77,4 +80,4 @@ def _look_up_prompts(prompts: str | None) -> tuple[PromptSet | None, Mapping[str
 
 
 def _log_to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # standard output is the CSV
+    write_line(line, sys.stderr)  # standard output is the CSV

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench import config, presets, prompts, registry
+from benchbench import config, presets, prompts, registry, reward_calls
 from benchbench.cli.options import Store
 from benchbench.cli.ui import log, table
 from benchbench.config import RunConfig
@@ -76,7 +76,7 @@ def _reward(name: str) -> None:
         ["may be trained on", "yes" if reward_class.trainable else "no, it is for evaluation only"],
         ["reads the prompt", "yes" if reward_class.reads_prompt else "no, the score is of the image alone"],
         ["weights", reward_class.weights],
-        ["here", reward_class.missing() or "yes"],
+        ["here", reward_calls.missing(reward_class) or "yes"],
         *(["note", note] for note in reward_class.notes),
     ]
     table(["fact", "value"], rows)

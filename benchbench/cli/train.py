@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from benchbench.config import RunConfig
 from benchbench.errors import UsageError
 from benchbench.runtime import launch
 from benchbench.runtime.deterministic import use_deterministic_kernels
+from benchbench.runtime.words import counted
 from benchbench.store import root, runs
 from benchbench.store.metrics import read_metrics
 from benchbench.train import memory_table
@@ -88,11 +90,10 @@ def train(
         return choice.choose_reward(reward, model_name, method)
 
     if dry_run:
-        return _print_memory_plan(configure(name_reward().names), device)
+        return _plan(configure(name_reward().names), out, resume, store, device)
     resolved = choice.resolve(chosen_model, prompts_name, name_reward, configure)
     run = resolved.extra
-    run_id = runs.run_id(run.method, run.model, run.reward, run.seed, run.identity)
-    out = out or root(store) / "runs" / run_id
+    out = out or _folder(run, store)
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file", "a run is a folder of files", "name a new folder")
     if place.rank == 0:
@@ -107,6 +108,11 @@ def train(
         loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, looked_up)
     if place.rank == 0:
         _conclude(run, out)
+
+
+def _folder(run: RunConfig, store: Path | None) -> Path:
+    """Returns the folder of a run in the store."""
+    return root(store) / "runs" / runs.run_id(run.method, run.model, run.reward, run.seed, run.identity)
 
 
 def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Sequence[str]) -> None:
@@ -131,16 +137,29 @@ def _conclude(run: RunConfig, out: Path) -> None:
     line = f"evaluate it next: {shlex.join(words)}"
     if trained and "reward" in trained[-1]:
         images = trained[-1]["samples"] - (trained[-2]["samples"] if len(trained) > 1 else 0)
-        line = f"reward {trained[-1]['reward']:.3g} is the mean of the last rollout's {images} images; {line}"
+        rollout = f"the last rollout's {counted(images, 'image')}"
+        line = f"reward {trained[-1]['reward']:.3g} is the mean of {rollout}; {line}"
     log(line)
 
 
-def _print_memory_plan(run: RunConfig, device: str | None) -> None:
-    """Prints how the run fits into the memory of this machine's card, or of usual cards. Loads no weights."""
+def _plan(run: RunConfig, out: Path | None, resume: bool, store: Path | None, device: str | None) -> None:
+    """Prints how the run fits into the memory of this machine's card, or of usual cards. Loads no weights.
+
+    Raises UsageError for whatever the real run would refuse, and prints what it would miss on this machine.
+    """
+    from benchbench.train import identity, inputs, run_folder
+
+    missing, folder = inputs.check(run, device), out or _folder(run, store)
+    if not missing:  # a run in the folder is compared by the content of its inputs, which must be here
+        identify = partial(identity.identify, inputs.look_up(run))
+        if not run_folder.check_run_folder(run, folder, resume, identify, log):
+            log(f"{folder} is complete already; the run would do nothing")
     weights = "every weight" if run.train.finetune == "full" else f"an adapter of rank {run.train.lora_rank}"
     log(
         f"a dry run: {run.method} would train {weights} of {run.model} with reward {run.reward}, preset {run.preset}; "
         "computing its memory, nothing is loaded"
     )
+    for line in missing:
+        log(f"missing: {line}")
     table(memory_table.COLUMNS, memory_table.rows(run, memory_table.cards(device)))
     log("the peak counts all tensors that are alive at once; the rest of the card is left to CUDA and its kernels")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchbench.cli.options import Store
+from benchbench.cli.options import Store, finite
 from benchbench.cli.ui import log
 from benchbench.errors import UsageError
 from benchbench.store import root
@@ -20,7 +20,7 @@ def train_spm(
     ] = "8000",
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 500,
     batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 24,
-    lr: Annotated[float, typer.Option(min=0.0, help="AdamW's peak learning rate.")] = 1e-3,
+    lr: Annotated[float, typer.Option(min=1e-12, callback=finite, help="AdamW's peak learning rate.")] = 1e-3,
     held_out: Annotated[int, typer.Option(min=2, help="Pairs on which it is compared with shapes-pref.")] = 600,
     seed: int = 1_100_000,
     bad_rows: Annotated[

@@ -6,15 +6,13 @@ Built-ins and third-party plug-ins pass the same checks.
 from __future__ import annotations
 
 import importlib
-import inspect
-import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchbench import registry
 from benchbench.contract.base import CheckResult, ContractError, NotRun
 from benchbench.errors import BenchError, UsageError
+from benchbench.runtime.raised_at import raised_at
 
 
 def run_checks(name: str) -> tuple[str, list[CheckResult]]:
@@ -49,20 +47,9 @@ def _run(title: str, test: Callable[[], None], plugin: Any) -> CheckResult:
     except NotRun as reason:
         return CheckResult(title, "not run", str(reason))
     except ContractError as error:
-        return CheckResult(title, "failed", f"{error}{_where(error, plugin)}")
+        return CheckResult(title, "failed", f"{error}{raised_at(error, plugin)}")
     except BenchError as error:
-        return CheckResult(title, "failed", f"{error.problem}: {error.cause}{_where(error, plugin)}")
-    except Exception as error:  # any exception of a plug-in is a failed check, not a crash of bench
-        return CheckResult(title, "failed", f"{type(error).__name__}: {error}{_where(error, plugin)}")
+        return CheckResult(title, "failed", f"{error.problem}: {error.cause}{raised_at(error, plugin)}")
+    except (Exception, SystemExit) as error:  # whatever a plug-in raises is a failed check, not a crash of bench
+        return CheckResult(title, "failed", f"{type(error).__name__}: {error}{raised_at(error, plugin)}")
     return CheckResult(title)
-
-
-def _where(error: BaseException, plugin: Any) -> str:
-    """Returns `` (FILE:LINE)`` of the innermost call in the plug-in's folder, empty where the error is not from it."""
-    try:
-        folder = Path(inspect.getfile(plugin)).resolve().parent
-    except TypeError:  # a built-in function, or no function or class at all
-        return ""
-    frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
-    inside = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
-    return f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -80,12 +81,14 @@ class _TrainingChecks:
     def __init__(self, cls: Any) -> None:
         self.cls = cls
         self.trial: _Trial
+        self.random = False
         self.collected: list[tuple[Batch, dict[str, Any]]] = []
 
     def checks(self) -> Iterator[Check]:
         yield "collect yields batches and leaves no gradient", self.check_collect
         yield "the same noise collects the same batches", self.check_repeatable
         yield "a finite loss with a gradient on the adapter", self.check_gradient
+        yield "the same noise gives the same loss", self.check_random
         yield "the loss is a mean over rows, however they are split", self.check_mean_over_rows
         yield "state survives JSON", self.check_state
         if _is_offline(self.cls):
@@ -122,7 +125,23 @@ class _TrainingChecks:
         total = sum(float(g.abs().sum()) for g in gradients if g is not None)
         expect(0 < total < float("inf"), f"the gradient on the adapter sums to {total} in absolute value")
 
+    def check_random(self) -> None:
+        """A loss that draws random numbers of its own differs from call to call, and no resumed run repeats it."""
+        batch, before = self.batch, _random_states()
+        with torch.no_grad():
+            first, second = (float(self.loss(batch)[0]) for _ in range(2))
+        drawn = [name for name, state in _random_states().items() if state != before[name]]
+        source = f" from {' and '.join(drawn)}" if drawn else ""
+        self.random = bool(drawn) or repr(first) != repr(second)  # as text, two NaN are equal
+        expect(
+            not self.random,
+            f"the loss takes random numbers{source} and gives {first:.6g}, then {second:.6g} for the same rows: take "
+            "every random number from `noise`",
+        )
+
     def check_mean_over_rows(self) -> None:
+        if self.random:
+            raise NotRun("the loss of the same rows changes from call to call")
         batch = self.batch
         if len(batch) < 2:
             return
@@ -183,7 +202,9 @@ class _Trial:
     def collect(self, samples: Sequence[Sample]) -> list[tuple[Batch, dict[str, Any]]]:
         """Collects with a new instance of the method; an offline method reads random pairs."""
         method = self.cls()
-        reader = Reader(method, self.cfg, _RandomPairs(), 0, self.policy.backbone) if _is_offline(self.cls) else None
+        reader = None
+        if _is_offline(self.cls):
+            reader = Reader(method, self.cfg, _RandomPairs(), 0, self.policy.backbone, lambda line: None)
         collect = reader.collect if reader else method.collect
         with torch.no_grad():
             collected = list(collect(self.policy, samples, self.reward, self.cfg, NOISE))
@@ -241,6 +262,15 @@ def _trial_settings(cfg: Any) -> Any:
 def _check_metrics(metrics: Any) -> None:
     bad = [name for name, value in metrics.items() if not torch.isfinite(torch.as_tensor(value)).all()]
     expect(not bad, f"these metrics are not finite numbers: {', '.join(bad)}")
+
+
+def _random_states() -> dict[str, Any]:
+    """Returns the state of each source of random numbers that belongs to the whole process, by its name."""
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": str(np.random.get_state()),
+        "random": random.getstate(),
+    }
 
 
 def _same_tensors(a: Any, b: Any) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from benchbench import reward_calls
 from benchbench.diffusion.decode import Decoder, quantise, to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
@@ -30,6 +31,7 @@ class StepReward:
 
     def __init__(self, decoder: Decoder, reward: Reward, policy: Policy, precision: Precision = "fp32") -> None:
         self.decoder, self.reward, self.policy, self.precision = decoder, reward, policy, precision
+        reward.assume_unit_range()  # of the decoder: looking at the first images would wait for the device
         self.scoring = Splitter(f"in the reward {reward.name}", row="image")
         self.guiding = Splitter(
             "following the reward's gradient",
@@ -68,14 +70,14 @@ class StepReward:
     def _score(self, images: Tensor, prompts: Sequence[str], tau: Tensor | None) -> Tensor:
         with arithmetic(self.precision, images.device):
             if isinstance(self.reward, StepScorer) and tau is not None:
-                return self.reward.score_at(images, prompts, tau)
+                return reward_calls.score_at(self.reward, images, prompts, tau)
             if self.reward.differentiable:
-                return self.reward.score_differentiable(images, prompts)
-            return self.reward.score(to_pil(images), prompts).to(images.device)
+                return reward_calls.score_differentiable(self.reward, images, prompts)
+            return reward_calls.score(self.reward, to_pil(images), prompts).to(images.device)
 
     def expect(self, prompts: Sequence[str]) -> None:
         """Announces the next prompts to the reward, which may encode them together on a GPU."""
-        self.reward.expect(prompts)
+        reward_calls.expect(self.reward, prompts)
 
     @contextmanager
     def attempt(self, first_row: int) -> Iterator[None]:
@@ -109,7 +111,8 @@ class StepReward:
                 raise RunError(
                     f"the reward {self.reward.name} gave {float(r[row])} at {step_name} for {name}",
                     "a reward that is not finite would spoil the weights, so the step was not taken",
-                    "look at that prompt's image; the last checkpoint stays, and --resume goes on from it",
+                    f"look at that prompt's image, then run: bench check {self.reward.name}; "
+                    "the last checkpoint stays, and --resume goes on from it",
                 )
         constant, self._unchecked, self._constant = int(self._constant), [], 0
         return constant

@@ -72,11 +72,27 @@ class Schedule:
                 "with eta = 0 a DDIM step is deterministic and has no log-probability",
                 "use --set sampler.eta=1.0, as all released code does",
             )
+        last = len(alphas_cumprod) - 1
         stride = len(alphas_cumprod) // steps
+        first = (steps - 1) * stride + offset
+        if stride < 1 or offset < 0 or first > last:
+            raise UsageError(
+                f"a sampler of {steps} steps does not fit this model's noise schedule",
+                f"its timesteps run from 0 to {last}, and with steps_offset={offset} the sampler would start at {first}"
+                if stride
+                else f"it has {last + 1} timesteps",
+                f"use --set sampler.steps={last} or fewer; 20 to 50 are usual",
+            )
         tau = [0] + [(k - 1) * stride + offset for k in range(1, steps + 1)]
         abar = alphas_cumprod.double()[tau]
         a, p = abar[1:], abar[:-1]
         sigma = eta * ((1 - p) / (1 - a) * (1 - a / p)).sqrt()
+        if bool((sigma > 0).all()) and not bool((sigma.float() > 0).all()):
+            raise UsageError(
+                f"training with sampler.eta={eta:g} is not possible",
+                "a step's noise is 0 in float32, and its log-probability undefined",
+                "use --set sampler.eta=1.0, as all released code does",
+            )
         if not bool((sigma > 0).all()):
             raise UsageError(
                 "this scheduler's last step has no noise",
@@ -114,8 +130,16 @@ class Schedule:
                     "use an epsilon-prediction model such as SD 1.5, or SD 2.1-base (not the 768-px SD 2.1)",
                 )
         keys = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
-        ddim = DDIMScheduler(**{key: config[key] for key in keys if config.get(key) is not None})
-        return cls(ddim.alphas_cumprod, steps, eta, int(config.get("steps_offset", 1)))
+        try:
+            ddim = DDIMScheduler(**{key: config[key] for key in keys if config.get(key) is not None})
+            offset = int(config.get("steps_offset", 1))
+        except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:  # whatever diffusers makes of it
+            raise UsageError(
+                "this model's scheduler config cannot be used",
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",
+                "compare its scheduler/scheduler_config.json with that of SD 1.5",
+            ) from error
+        return cls(ddim.alphas_cumprod, steps, eta, offset)
 
     def to(self, device: torch.device | str) -> Schedule:
         """Moves the tables to the device and returns the schedule itself."""

@@ -12,7 +12,7 @@ from benchbench.runtime.hashing import digest
 class EvalConditions(BaseModel):
     """Two tables with the same ``digest`` may be compared. Device and batch size are no part of the conditions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     model: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from benchbench.runtime.words import counted
+
 
 @dataclass
 class EvalCost:
@@ -29,8 +31,9 @@ class EvalCost:
     def __str__(self) -> str:
         images_rate, calls_rate = _rate(self.images, self.generating), _rate(self.reward_calls, self.scoring)
         return (
-            f"made {self.images} images ({images_rate:g} a second) with {self.unet_evals} UNet evaluations, "
-            f"and {self.reward_calls} reward calls ({calls_rate:g} a second)"
+            f"made {counted(self.images, 'image')} ({images_rate:g} a second) "
+            f"with {counted(self.unet_evals, 'UNet evaluation')}, "
+            f"and {counted(self.reward_calls, 'reward call')} ({calls_rate:g} a second)"
         )
 
 

@@ -25,6 +25,7 @@ from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.noise import Sample
 from benchbench.pairs.open import resolve_files
+from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.rewards.identity import key_of_reward
 from benchbench.runtime.files import Log, replacing, sweep
@@ -125,6 +126,7 @@ def make_pairs(
         raise UsageError("a pair needs two images", f"{images_per_prompt} a prompt were asked for", "give 2 or more")
     sampler = sampler or SamplerConfig()
     model, reward_class = models.find(model), lookup.as_class(reward)
+    check_vocabulary(prompts, model.name)
     key = _key(model, prompts, reward_class, images_per_prompt, seeds, sampler, device_and_dtype(device, dtype)[1])
     folder = out or store / "pairs" / f"{safe_name(prompts.name)}-{digest(key)}"
     with locked(folder.parent / f"{folder.name}.lock", log):

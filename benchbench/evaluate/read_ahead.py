@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchbench import reward_calls
 from benchbench.runtime.cores import cores
 from benchbench.types import PreparedReward, Reward
 
@@ -31,7 +33,7 @@ def read_ahead(
     """
     import torch
 
-    prepare = reward.prepare if isinstance(reward, PreparedReward) else None
+    prepare = partial(reward_calls.prepare, reward) if isinstance(reward, PreparedReward) else None
     threads = 1 if torch.device(device).type == "cpu" else min(MAX_THREADS, cores())
     torch_threads = torch.get_num_threads()
 

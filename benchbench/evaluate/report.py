@@ -17,6 +17,7 @@ from benchbench.report import curves, folder, grids
 from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
+from benchbench.runtime.words import counted
 from benchbench.store.runs import AdapterReference, find_adapter
 from benchbench.types import PromptSet, Reward
 
@@ -62,7 +63,8 @@ def evaluate(
     images = len(prompts) * conditions.images_per_prompt * len(conditions.eval_seeds)
     page = Page(
         title=f"{conditions.model} on {prompts.name}",
-        intro=f"{_row_names(len(adapters))}, {images} images each. In brackets are 95% intervals over prompts.",
+        intro=f"{_row_names(len(adapters))}, {counted(images, 'image')} each. "
+        "In brackets are 95% intervals over prompts.",
         sections=report_sections(measured, table),
         quick=quick,
     )

@@ -5,16 +5,15 @@ Imports torch only inside functions: wrong names on the command line must be rep
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchbench.errors import RunError
+from benchbench import reward_calls
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.read_ahead import read_ahead
@@ -97,7 +96,8 @@ def _mix(
     images = f"images of {base_label}"
     mix.log_statistics(ensemble.name, statistics, images, log)
     file = store / "scores" / generations[0].images.id / f"ensemble-{safe_name(ensemble.name)}.json"
-    mix.save_statistics(file, ensemble, statistics, images)
+    if mix.read_statistics(file, ensemble) != statistics:
+        mix.save_statistics(file, ensemble, statistics, images)
     member = next(iter(ensemble.reward_classes))
     return [
         frame[frame.reward == member]
@@ -129,7 +129,7 @@ class _LazyReward:
             if self.device == "cpu":
                 keep_freed_memory()
             exact_fp32()
-            self._reward = self.reward_class(self.device)
+            self._reward = reward_calls.load(self.reward_class, self.device)
         return self._reward
 
     def warn(self, prompts: Sequence[str]) -> None:
@@ -138,11 +138,16 @@ class _LazyReward:
             self.log(line)
         self._warned = True
 
-    def __call__(self, images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> list[float]:
-        """Returns the scores of images or of prepared images, computed in parts if memory is too small for all."""
+    def __call__(
+        self, images: Sequence[Image] | Tensor, prompts: Sequence[str], name: Callable[[int], str]
+    ) -> list[float]:
+        """Returns the scores of images or of prepared images, computed in parts if memory is too small for all.
+
+        Raises RunError, in which ``name`` describes the image of a row.
+        """
         if self._score is None:
             self._score = scoring(self.load(), self.log)
-        return list(self._score(images, prompts).tolist())
+        return list(self._score(images, prompts, name).tolist())
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[int, int, str]]:
@@ -190,7 +195,7 @@ def _score_missing(
         try:
             loaded = reward.load()
             reward.warn([sample.prompt for sample in generation.entries])
-            loaded.expect([sample.prompt for sample in unscored])
+            reward_calls.expect(loaded, [sample.prompt for sample in unscored])
             with closing(read_ahead(unscored, batch_size, generation.images.read, loaded, reward.device)) as batches:
                 for batch, images in batches:
                     rows += _score_batch(batch, images, generation, reward, bar)
@@ -214,35 +219,30 @@ def _score_batch(
     reward: _LazyReward,
     bar: Progress,
 ) -> list[dict[str, Any]]:
-    """Returns the score rows of a batch. Raises RunError for a wrong number of scores, or one that is not finite."""
-    values, reward_class = reward(images, [sample.prompt for sample in batch]), reward.reward_class
-    if len(values) != len(batch):
-        raise RunError(
-            f"reward {reward_class.name} is wrong",
-            f"it gave {len(values)} scores for {len(batch)} images",
-            f"bench check {reward_class.name}",
+    """Returns the score rows of a batch. Raises RunError for anything but a finite score for each image."""
+    reward_class = reward.reward_class
+
+    def name(row: int) -> str:
+        s = batch[row]
+        return (
+            f"prompt {s.index} {s.prompt!r}, sample {s.number}, seed {generation.seed}, "
+            f"image {generation.images.path(s)}"
         )
-    rows = []
-    for sample, value in zip(batch, values, strict=True):
-        if not math.isfinite(value):
-            raise RunError(
-                f"reward {reward_class.name} gave {value}",
-                f"prompt {sample.index} {sample.prompt!r}, sample {sample.number}, seed {generation.seed}, "
-                f"image {generation.images.path(sample)}",
-                f"look at the image, then bench check {reward_class.name}",
-            )
-        rows.append(
-            {
-                "prompt_index": sample.index,
-                "prompt": sample.prompt,
-                "sample": sample.number,
-                "eval_seed": generation.seed,
-                "reward": reward_class.name,
-                "version": reward_class.version,
-                "unit": reward_class.unit,
-                "score": value,
-                "image_sha256": generation.entries[sample].sha256,
-            }
-        )
+
+    values = reward(images, [sample.prompt for sample in batch], name)
+    rows = [
+        {
+            "prompt_index": sample.index,
+            "prompt": sample.prompt,
+            "sample": sample.number,
+            "eval_seed": generation.seed,
+            "reward": reward_class.name,
+            "version": reward_class.version,
+            "unit": reward_class.unit,
+            "score": value,
+            "image_sha256": generation.entries[sample].sha256,
+        }
+        for sample, value in zip(batch, values, strict=True)
+    ]
     bar.advance(len(batch), f"{reward_class.name} {sum(values) / len(values):.3g}")
     return rows

@@ -5,15 +5,15 @@ Imports torch only inside functions: wrong names on the command line must be rep
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from benchbench.errors import RunError, UsageError
+from benchbench import reward_calls
+from benchbench.errors import UsageError
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
@@ -37,8 +37,8 @@ def score_folder(
     """Returns a row per image and reward, with ``COLUMNS``. One reward is in memory at a time.
 
     ``log`` gets, once, what was done to images that are not 8-bit RGB (``runtime.pictures``). Raises CorruptError for a
-    file that cannot be read as an image, UsageError for an image that a reward cannot score, RunError for a score that
-    is not a finite number, MissingError.
+    file that cannot be read as an image, UsageError for an image that a reward cannot score, RunError for anything but
+    a finite score for each image, MissingError.
     """
     frames, changed = [], ChangedPictures()
     for reward_class in rewards:
@@ -73,32 +73,26 @@ def _scores(
     from benchbench.runtime.precision import exact_fp32
 
     exact_fp32()
-    reward = reward_class(device)
+    reward = reward_calls.load(reward_class, device)
     score, values = scoring(reward, log), list[float]()
     for line in reward.prompt_warnings(prompts):
         log(line)
-    reward.expect(prompts)
+    reward_calls.expect(reward, prompts)
     rows = list(zip(images, prompts, strict=True))
     with (
         progress(len(images), f"scoring with {reward_class.name}", "images", 0) as bar,
         closing(read_ahead(rows, BATCH, lambda row: _open(row[0], reward, changed), reward, device)) as batches,
     ):
         for batch, opened in batches:
-            scores = score(opened, [prompt for _, prompt in batch]).tolist()
-            if len(scores) != len(batch):
-                raise RunError(
-                    f"reward {reward_class.name} is wrong",
-                    f"it gave {len(scores)} scores for {len(batch)} images",
-                    f"bench check {reward_class.name}",
-                )
-            for (path, _), value in zip(batch, scores, strict=True):
-                if not math.isfinite(value):
-                    raise RunError(
-                        f"reward {reward_class.name} gave {value}", f"for {path}", "look at that image, or leave it out"
-                    )
+            scores = score(opened, [prompt for _, prompt in batch], _file_of(batch)).tolist()
             values += scores
             bar.advance(len(batch), f"{reward_class.name} {sum(scores) / len(scores):.3g}")
     return values
+
+
+def _file_of(batch: Sequence[tuple[Path, str]]) -> Callable[[int], str]:
+    """Returns the function that names the file of a row of the batch."""
+    return lambda row: str(batch[row][0])
 
 
 def _open(path: Path, reward: Reward, changed: ChangedPictures) -> Image:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchbench import defaults, prompts, registry
+from benchbench import defaults, prompts, registry, reward_calls
 from benchbench.defaults import split_model
 from benchbench.errors import BenchError, CorruptError, MissingError
 from benchbench.hub import assets, models, weights
@@ -105,7 +105,7 @@ def fetch_reward(name: str) -> str:
     for asset in reward_class.assets:
         if asset.missing():
             _fetch_asset(asset)
-    problem = reward_class.missing()
+    problem = reward_calls.missing(reward_class)
     if problem:
         raise MissingError(
             f"the reward {name!r} cannot be fetched", problem, f"get its weights: {reward_class.weights}"

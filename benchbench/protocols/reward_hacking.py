@@ -20,6 +20,7 @@ from benchbench.protocols.diversity import diversity
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
+from benchbench.runtime.words import counted
 from benchbench.stats import intervals, paired
 from benchbench.store import runs
 from benchbench.store.runs import AdapterReference
@@ -110,9 +111,9 @@ class RewardHacking(PaperProtocol[HackingSettings]):
             f"{style.about}"
             f"Means by training samples (columns) for the trained reward, rewards that it was not trained "
             f"on, and diversity (1 - mean cosine of CLIP features between images of a prompt); "
-            f"{settings.images_per_prompt} images a prompt. In brackets: {style.level:.0%} interval over prompts; SD: "
-            f"paired difference to 0 samples in standard deviations over images there. Each run is one training, "
-            f"which its rows describe."
+            f"{counted(settings.images_per_prompt, 'image')} a prompt. In brackets: {style.level:.0%} interval over "
+            f"prompts; SD: paired difference to 0 samples in standard deviations over images there. Each run is one "
+            f"training, which its rows describe."
         )
         return Table(
             name=style.name,

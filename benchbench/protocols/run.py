@@ -49,6 +49,7 @@ def parse_settings(protocol: PaperProtocol[Any], quick: bool, overrides: Sequenc
             errors.append(f"{text!r} is not of the form key=value")
     try:
         settings = protocol.Settings.model_validate(values)
+        errors += config.wrong_numbers("", values, settings)
     except ValidationError as error:
         errors += [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
     if errors:

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from benchbench import reward_calls
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
@@ -132,7 +133,7 @@ def open_probe(target: Target, seed: int) -> Probe:
     backbone = backbones.load(target.model, target.device, target.dtype)
     backbone = with_weights(backbone, target.adapter.weights if target.adapter else None)
     policy = make_policy(backbone, target.sampler.steps, target.sampler.eta, target.sampler.guidance_scale)
-    step_reward = StepReward(Decoder(backbone), target.reward(backbone.device), policy)
+    step_reward = StepReward(Decoder(backbone), reward_calls.load(target.reward, backbone.device), policy)
     return Probe(policy, step_reward, Noise(seed, REALM))
 
 

@@ -21,6 +21,7 @@ from benchbench.evaluate.measure import measure
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request, find_target
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
+from benchbench.runtime.words import counted
 from benchbench.stats import intervals
 from benchbench.stats.proportions import share, wilson
 from benchbench.store.runs import AdapterReference, find_adapter
@@ -110,9 +111,10 @@ class WinRate(PaperProtocol[WinSettings]):
         caption = (
             f"{style.about}"
             f"Shares of comparisons with {settings.baseline or 'the base model'} that are won, drawn "
-            f"(scores within {settings.tie:g}) and lost; compared are {units}; {settings.images_per_prompt} images a "
-            f"prompt, evaluation seeds {', '.join(map(str, settings.eval_seeds))}. In brackets: {style.level:.0%} "
-            f"interval clustered by prompt; Wilson: taking comparisons as independent."
+            f"(scores within {settings.tie:g}) and lost; compared are {units}; "
+            f"{counted(settings.images_per_prompt, 'image')} a prompt, "
+            f"evaluation seeds {', '.join(map(str, settings.eval_seeds))}. In brackets: {style.level:.0%} interval "
+            f"clustered by prompt; Wilson: taking comparisons as independent."
         )
         return Table(
             name=style.name,

@@ -11,7 +11,8 @@ from typing import Any
 
 from benchbench.errors import BenchError, UsageError
 
-from .entries import GROUPS, OURS, Entry, Kind, built_in, missing_attributes, nameless, plugins
+from .attributes import missing_attributes, wrong_attributes, wrong_kind
+from .entries import GROUPS, OURS, Entry, Kind, built_in, nameless, plugins
 
 __all__ = [
     "GROUPS",
@@ -45,12 +46,26 @@ def get(kind: Kind, name: str) -> Any:
     with another name or without an attribute that its kind needs.
     """
     loaded, entry = load(kind, name), _find(kind, name)
+    problem = wrong_kind(kind, loaded)
+    if problem:
+        raise UsageError(
+            f"the {SINGULAR[kind]} {name!r} cannot be used",
+            f"{entry}: {problem}",
+            f"repair {entry.file or 'the plug-in'}; `bench check {name}` checks the rest",
+        )
     absent = missing_attributes(kind, loaded)
     if absent:
         raise UsageError(
             f"the {SINGULAR[kind]} {name!r} lacks {', '.join(absent)}",
             f"{entry}: {'these class attributes are' if len(absent) > 1 else 'this class attribute is'} not set",
             f"set {' and '.join(absent)} in the class; `bench check {name}` checks the rest",
+        )
+    wrong = wrong_attributes(kind, loaded)
+    if wrong:
+        raise UsageError(
+            f"the {SINGULAR[kind]} {name!r} has wrong class attributes",
+            f"{entry}: {'; '.join(wrong)}",
+            f"correct them in the class; `bench check {name}` checks the rest",
         )
     if kind != "prompts" and loaded.name != name:  # scores and runs are filed under the class's own name
         raise UsageError(

@@ -22,12 +22,6 @@ GROUPS: tuple[Kind, ...] = ("methods", "rewards", "prompts")
 FOLDERS = {"methods": "benchbench.methods", "rewards": "benchbench.reward_models"}
 """The packages of built-in methods and rewards. Built-in prompt sets are listed in prompts/index.yaml."""
 OURS = "benchbench"
-NEEDED: dict[Kind, tuple[str, ...]] = {
-    "methods": ("name", "paper", "Config"),
-    "rewards": ("name", "version", "unit", "range", "differentiable", "weights"),
-    "prompts": (),
-}
-"""The class attributes that have no default in benchbench.api."""
 NAME_LINE = re.compile(r"""^    name(?:: ClassVar\[str\])? = (["'])(.+)\1""", re.MULTILINE)
 DOCSTRING = re.compile(r"""\A(?:\s|#.*\n)*[rR]?(\"{3}|'{3}|"|')\s*(.*?)\s*(?:\1|\n|\Z)""")
 
@@ -66,14 +60,12 @@ class Entry:
 
     def docstring(self) -> str:
         """Returns the first line of the module's docstring, or an empty string."""
-        source = _source(self.module)
-        first_line = DOCSTRING.match(source.read_text(encoding="utf-8")) if source else None
+        try:
+            source = _source(self.module)
+            first_line = DOCSTRING.match(source.read_text(encoding="utf-8")) if source else None
+        except (OSError, ValueError, ImportError):  # a plug-in's file may be unreadable, or no text
+            return ""
         return first_line[2] if first_line else ""
-
-
-def missing_attributes(kind: Kind, loaded: Any) -> list[str]:
-    """Returns the needed class attributes that neither a class nor a base class of it sets."""
-    return [attribute for attribute in NEEDED[kind] if not hasattr(loaded, attribute)]
 
 
 def built_in(kind: Kind) -> list[Entry]:

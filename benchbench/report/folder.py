@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from benchbench.errors import CorruptError, MissingError
+from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.report import grids, page
 from benchbench.report.latex import latex
 from benchbench.report.page_file import page_file
@@ -19,6 +19,7 @@ from benchbench.report.sections import GridSection, Page, RecordSection, TableSe
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.names import safe_name
+from benchbench.runtime.printable import printable
 
 PAGE_DATA = "page.json"
 
@@ -28,8 +29,13 @@ def write(store: Path, name: str, content: Page) -> Path:
     shown = [section.model_dump(mode="json") for section in content.sections if not isinstance(section, RecordSection)]
     stem = safe_name(f"{name}-QUICK" if content.quick else name, "-")
     folder = store / "reports" / f"{stem}-{digest([content.full_title, shown])}"
-    write_atomic(folder / PAGE_DATA, content.model_dump_json(indent=1).encode())
-    return render(folder)
+    try:
+        write_atomic(folder / PAGE_DATA, content.model_dump_json(indent=1).encode())
+        return render(folder)
+    except RunError:
+        if page_file(folder, content.quick).is_file():
+            return folder  # the same report, in a store that can only be read
+        raise
 
 
 def render(path: Path) -> Path:
@@ -71,4 +77,4 @@ def markdown(content: Page) -> str:
             parts += [f"## {section.title}", *section.paragraphs]
         elif isinstance(section, TableSection):
             parts += [f"## {section.title}", *(table.markdown().rstrip() for table in section.tables)]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts), keep="\n\t") + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from benchbench.report.table import Cell, Table, detail_lines, format_interval, format_number
+from benchbench.runtime.printable import printable
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -44,7 +45,7 @@ def latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Returns plain text as LaTeX that prints it."""
-    return SPECIAL.sub(lambda match: ESCAPES[match.group()], text)
+    return SPECIAL.sub(lambda match: ESCAPES[match.group()], printable(text, keep="\n"))
 
 
 def _cell(cell: Cell | None, best: bool) -> str:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from benchbench.report import grids, plots, table
 from benchbench.report.sections import CurveSection, Page, Panel, Section, StepPanel, StepSection
 from benchbench.runtime.files import write_atomic
+from benchbench.runtime.printable import printable
 
 
 def render(title: str, intro: str, sections: Sequence[Section], out: Path, quick: bool = False) -> Path:
@@ -39,7 +40,8 @@ def html(page: Page) -> str:
         "is_small": grids.is_small,
     }
     style = Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html.j2").render(page=page, style=style, **functions)
+    text = environment.get_template("page.html.j2").render(page=page, style=style, **functions)
+    return printable(text, keep="\n\t")
 
 
 def _draw(curves: CurveSection | StepSection, section: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from benchbench.runtime.names import safe_name
+from benchbench.runtime.printable import csv_text, printable
 from benchbench.stats.trainings import MOST_TRAININGS
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Table(_Model):
             for column in self.columns:
                 if cell := self.get(row, column.key):
                     numbers = [_csv_value(value) for value in cell.model_dump().values()]
-                    labels = [row, column.key, column.version, column.unit]
+                    labels = [csv_text(label) for label in (row, column.key, column.version, column.unit)]
                     writer.writerow([*labels, *numbers, self.protocol, _csv_value(self.quick)])
         return out.getvalue()
 
@@ -212,4 +213,4 @@ def _markdown_cell(cell: Cell | None, best: bool) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([|<>*_`\\])", r"\\\1", text.replace("\n", " "))
+    return re.sub(r"([|<>*_`\\])", r"\\\1", printable(text.replace("\n", " ")))

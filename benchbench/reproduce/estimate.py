@@ -64,8 +64,12 @@ def _training_evaluations(config: RunConfig) -> float:
 
 
 def _priced_settings(config: RunConfig) -> str:
-    """Returns the settings as JSON, without the seed and the samples, which do not change the price of an image."""
-    return config.model_copy(update={"seed": 0, "samples": 1}).model_dump_json()
+    """Returns the settings as JSON, without what does not change the price of an image: seed, samples, and names.
+
+    A table trains each method on each of its rewards, and one rollout tells the price for all of them.
+    """
+    same: dict[str, object] = {"seed": 0, "samples": 1, "reward": "any", "prompts": "any", "pairs": None}
+    return config.model_copy(update=same).model_dump_json()
 
 
 @cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from benchbench import prompts as prompt_sets
@@ -125,23 +125,27 @@ def make_plan(
     seeds: Sequence[int] = (0,),
     quick: bool = False,
     checkpoints: Mapping[str, str] | None = None,
+    samples: int | None = None,
+    overrides: Sequence[str] = (),
 ) -> Plan:
     """Returns the trainings and measurements of a table on one track. Rows that cannot be made are skipped.
 
     ``rewards`` are the columns that are wanted, all by default. ``checkpoints`` maps a row or a method to a run, an
-    adapter or a released checkpoint that replaces its trainings.
+    adapter or a released checkpoint that replaces its trainings. ``samples`` images a training and the settings
+    ``overrides`` make it smaller; like ``quick``, they mark the table.
     Errors: UsageError (unknown row or column, no seed, rows that are one training), and those of the configuration.
     """
+    if overrides:
+        track = track.model_copy(update={"set": {row: [*track.set.get(row, ()), *overrides] for row in spec.rows}})
     checkpoints = checkpoints or {}
-    _check_words(spec, track, rows or (), rewards or (), checkpoints)
+    _check_words(spec, track, rows or (), rewards or (), seeds, checkpoints)
     wanted = rows or (track.quick_rows if quick else ())
     included = tuple(row for row in spec.rows if not wanted or row in wanted or spec.rows[row].method is None)
     shared = _columns_share_trainings(spec, track)
     columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
     rewards = tuple(dict.fromkeys(rewards or (columns if quick else track.rewards)))
     used_seeds = tuple(seeds[:1] if quick else seeds)
-    if not used_seeds:
-        raise UsageError("no training seed", "--train-seeds is empty", "give at least one, as --train-seeds 0")
+    train = partial(_training, store=store, samples=samples)
     trainings: dict[Path, PlannedTraining] = {}
     measurements, skipped = [], []
     for group in ("",) if shared else rewards:
@@ -153,7 +157,7 @@ def make_plan(
             runs_of_row: list[str] = [checkpoint] if checkpoint else []
             if row.method and not checkpoint and spec.protocol != "cost":
                 reason = track.unavailable.get(name_of_row)
-                planned = [] if reason else [_training(name_of_row, row, track, reward, s, store) for s in used_seeds]
+                planned = [] if reason else [train(name_of_row, row, track, reward, seed) for seed in used_seeds]
                 reason = reason or _unsuitable_reward(planned[0].config)
                 if reason:
                     skipped.append(f"{name_of_row}{'' if shared else f' on {reward}'}: {reason}")
@@ -167,13 +171,21 @@ def make_plan(
             ]
         check_rows(spec, of_rows)
     parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
-    return Plan(spec, name, track, included, rewards, used_seeds, quick, *parts)
+    smaller = quick or samples is not None or bool(overrides)
+    return Plan(spec, name, track, included, rewards, used_seeds, smaller, *parts)
 
 
 def _check_words(
-    spec: Spec, track: Track, rows: Sequence[str], rewards: Sequence[str], checkpoints: Mapping[str, str]
+    spec: Spec,
+    track: Track,
+    rows: Sequence[str],
+    rewards: Sequence[str],
+    seeds: Sequence[int],
+    checkpoints: Mapping[str, str],
 ) -> None:
-    """Errors: UsageError for a name that is no row or column of the table, or neither a row nor a method of it."""
+    """Errors: UsageError for no seed, and for a name that is no row, column or method of the table."""
+    if not seeds:
+        raise UsageError("no training seed", "--train-seeds is empty", "give at least one, as --train-seeds 0")
     for row in rows:
         if row not in spec.rows:
             raise registry.unknown(f"row of {spec.id}", row, spec.rows, "leave --rows out for all of them")
@@ -202,8 +214,13 @@ def training_reward(row: Row, track: Track, group: str = "") -> str:
     return by_column.get(row.reward) or lookup.resolve(row.reward, track.model)[0]
 
 
-def _training(name: str, row: Row, track: Track, reward: str, seed: int, store: Path) -> PlannedTraining:
-    """Returns one training. An offline method learns from the track's pairs, with its preset's number of samples."""
+def _training(
+    name: str, row: Row, track: Track, reward: str, seed: int, store: Path, samples: int | None
+) -> PlannedTraining:
+    """Returns one training, of ``samples`` images or as many as its rollouts need beyond them.
+
+    An offline method learns from the track's pairs. None: the track's samples, or an offline method's preset's.
+    """
     overrides = (*row.set, *track.set.get(name, ()))
     method = row.method or ""
     offline = registry.get("methods", method).data == "offline"
@@ -213,11 +230,14 @@ def _training(name: str, row: Row, track: Track, reward: str, seed: int, store: 
         track.model,
         reward,
         track.train_prompts,
-        preset.get("samples", {}).get("value", track.samples) * row.times,
+        samples or preset.get("samples", {}).get("value", track.samples) * row.times,
         seed,
         overrides=overrides,
         pairs=track.pairs if offline else None,
     )
+    if samples:
+        images = config.method_class.images(config.method_config)
+        config = config.model_copy(update={"samples": -(-samples // images) * images})
     run_id = runs.run_id(method, track.model, reward, seed, config.identity)
     return PlannedTraining(name, config, overrides, store / "runs" / run_id)
 

@@ -32,13 +32,16 @@ def reproduce(
     dry_run: bool = False,
     jobs: int | None = None,
     dtype: str = "auto",
+    samples: int | None = None,
+    overrides: Sequence[str] = (),
     log: Log = print,
 ) -> Path | None:
     """Makes what is missing, writes the report and returns its folder; a dry run prints the plan and returns None.
 
     A run that was killed continues when it is started again. A part that fails is left out of the report, which says
     so, and RunError is raised once the report is written. ``dtype`` is the precision of the measurements; a training's
-    precision is one of its settings. Errors: those of training and of measuring.
+    precision is one of its settings. ``samples`` and ``overrides`` make the trainings smaller. Errors:
+    those of training and of measuring.
     """
     spec = load(table)
     plan = make_plan(
@@ -51,12 +54,14 @@ def reproduce(
         seeds=train_seeds,
         quick=quick,
         checkpoints=checkpoints,
+        samples=samples,
+        overrides=overrides,
     )
     plan = replace(plan, dtype=dtype)
     if not dry_run:
         models.pipeline_folder(plan.track.model)  # raises where the model is missing
     slots = 1 if spec.protocol == "cost" else jobs or _slots(plan)  # parallel jobs would distort the times
-    size = "QUICK (one seed, few columns): " if quick else ""
+    size = "QUICK (smaller than the paper's, never a result): " if plan.quick else ""
     log(f"{spec.title} on the {track} track; {size}results go to {store}")
     for line in estimate.describe(plan, slots):
         log(line)

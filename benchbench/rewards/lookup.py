@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchbench import defaults, registry
+from benchbench import defaults, registry, reward_calls
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import families
 
@@ -32,7 +32,7 @@ def require(name: str) -> type[Reward]:
     Raises UsageError, or MissingError with the command that fetches the weights.
     """
     reward_class = get(name)
-    missing = reward_class.missing()
+    missing = reward_calls.missing(reward_class)
     if missing:
         raise MissingError(
             f"the reward {name} has no weights on this machine", missing, f"bench fetch --rewards {name}"
@@ -75,12 +75,20 @@ def present() -> tuple[list[str], dict[str, str]]:
     skipped: dict[str, str] = {}
     for name in registry.names("rewards"):
         try:
-            missing = get(name).missing()
+            missing = reward_calls.missing(get(name))
         except BenchError as error:
             missing = error.cause
         if missing:
             skipped[name] = missing
     return [name for name in registry.names("rewards") if name not in skipped], skipped
+
+
+def fetchable(name: str) -> bool:
+    """Returns whether `bench fetch` can get what a reward lacks; it cannot help one that does not load."""
+    try:
+        return bool(get(name).assets)
+    except BenchError:
+        return False
 
 
 def fits(name: str, model: str) -> bool:

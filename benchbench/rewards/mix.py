@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from benchbench import registry
+from benchbench import registry, reward_calls
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
 from benchbench.rewards.scoring import scoring
@@ -97,13 +97,13 @@ class Ensemble(Reward):
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
-        self.members = {name: reward_class(device) for name, reward_class in self.reward_classes.items()}
+        self.members = {name: reward_calls.load(member, device) for name, member in self.reward_classes.items()}
         self.statistics: dict[str, Statistics] = {}
 
     @classmethod
     def missing(cls) -> str | None:
         """Returns a description of the members' missing files, or None."""
-        problems = [problem for member in cls.reward_classes.values() if (problem := member.missing())]
+        problems = [p for member in cls.reward_classes.values() if (p := reward_calls.missing(member))]
         return "; ".join(dict.fromkeys(problems)) or None
 
     @classmethod
@@ -128,7 +128,7 @@ class Ensemble(Reward):
     def expect(self, prompts: Sequence[str]) -> None:
         """Announces the prompts to every member."""
         for member in self.members.values():
-            member.expect(prompts)
+            reward_calls.expect(member, prompts)
 
     def refuses(self, width: int, height: int) -> str | None:
         """Returns why a member cannot score images of this size, or None."""
@@ -141,15 +141,15 @@ class Ensemble(Reward):
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         """Returns weighted sums for evaluation, float32 [N] on the CPU. Raises RunError before calibration."""
-        return self._combined({name: member.score(images, prompts) for name, member in self.members.items()})
+        scores = {name: reward_calls.score(member, images, prompts) for name, member in self.members.items()}
+        return self._combined(scores)
 
     def score_differentiable(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
         """Returns weighted sums [N] with a gradient, where every member has one. Raises RunError before calibration."""
         if not self.differentiable:
             return super().score_differentiable(images, prompts)
-        return self._combined(
-            {name: member.score_differentiable(images, prompts) for name, member in self.members.items()}
-        )
+        call = reward_calls.score_differentiable
+        return self._combined({name: call(member, images, prompts) for name, member in self.members.items()})
 
     def _combined(self, scores: Mapping[str, torch.Tensor]) -> torch.Tensor:
         if not self.statistics:

@@ -6,8 +6,9 @@ Imports torch only inside a function: the commands that list rewards must not lo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from benchbench import reward_calls
 from benchbench.runtime.memory import Splitter
 from benchbench.types import PreparedReward, Reward
 
@@ -15,19 +16,30 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-Score = Callable[["Sequence[Image] | Tensor", Sequence[str]], "Tensor"]
+
+class Score(Protocol):
+    """Scores N images, or a tensor [N, ...] from ``PreparedReward.prepare``: finite float32 [N] on the CPU."""
+
+    def __call__(
+        self, images: Sequence[Image] | Tensor, prompts: Sequence[str], name: Callable[[int], str] | None = None
+    ) -> Tensor:
+        """Raises RunError, in which ``name`` describes the image of a row, and NoMemoryError."""
 
 
 def scoring(reward: Reward, log: Callable[[str], Any] | None = None) -> Score:
-    """Returns a function that scores N images, float32 [N] on the CPU, and splits them where memory runs out.
+    """Returns a function that scores images, and splits them where memory runs out.
 
-    It takes images, or a tensor [N, ...] from ``PreparedReward.prepare``. It raises NoMemoryError where one image alone
-    does not fit.
+    It raises RunError for whatever the reward raises, and for anything but a finite number for each image, and
+    NoMemoryError where one image alone does not fit.
     """
     fits = Splitter(f"in the reward {reward.name}", row="image", log=log)
 
-    def score(images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> Tensor:
-        return fits(lambda rows: _scores(reward, images[rows], prompts[rows]), len(images))
+    def score(
+        images: Sequence[Image] | Tensor, prompts: Sequence[str], name: Callable[[int], str] | None = None
+    ) -> Tensor:
+        scores = fits(lambda rows: _scores(reward, images[rows], prompts[rows]), len(images))
+        reward_calls.require_finite(reward, scores, name or (lambda row: f"the prompt {prompts[row]!r}"))
+        return scores
 
     return score
 
@@ -37,5 +49,5 @@ def _scores(reward: Reward, images: Sequence[Image] | Tensor, prompts: Sequence[
     import torch
 
     if isinstance(reward, PreparedReward) and isinstance(images, torch.Tensor):
-        return reward.score_prepared(images, prompts)
-    return reward.score(cast("Sequence[Image]", images), prompts)
+        return reward_calls.score_prepared(reward, images, prompts)
+    return reward_calls.score(reward, cast("Sequence[Image]", images), prompts)

@@ -10,9 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchbench.errors import RunError
+from benchbench.errors import BenchError, RunError, UsageError
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+NAMES = {
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ENOTDIR: "one of its folders is a file: name another path",
+    errno.EISDIR: "it is a folder: name a file",
+    errno.ELOOP: "its links lead in a circle: name another path",
+}
+"""What is wrong with the words that a user gave, with the remedy."""
+SHOWN = 160  # characters of a path in a message
 
 
 @contextmanager
@@ -35,6 +43,23 @@ def writing(path: Path) -> Iterator[None]:
             os.strerror(number) if number else str(error),
             "choose another folder with --store or --out",
         ) from error
+
+
+def explained(error: OSError) -> BenchError | None:
+    """Returns a file-system error as an error for users: which path, what is wrong with it, and what helps.
+
+    None for an error that names neither a file nor a full disk.
+    """
+    if error.errno in DISK_FULL:
+        return RunError("the disk is full", str(error), "free some space and run the same command")
+    if error.errno is None or not error.filename:
+        return None
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    shown, why = path if len(path) <= SHOWN else f"{path[:SHOWN]}...", os.strerror(error.errno)
+    if error.errno in NAMES:
+        return UsageError(f"{shown} cannot be used as a file or folder", why, NAMES[error.errno])
+    remedy = "check that the path is right and that you may read and write there, then run the same command"
+    return RunError(f"{shown} could not be read or written", why, remedy)
 
 
 def _error_number(error: Exception) -> int | None:

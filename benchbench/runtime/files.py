@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchbench.runtime.file_errors import writing
@@ -79,7 +79,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 def sweep(folder: Path, name: str = "*") -> None:
     """Removes the temporary files and folders of killed writers; call it under the lock of ``name``."""
     for temporary in folder.glob(f".{name}.*.tmp"):
-        _remove(temporary)
+        with suppress(OSError):  # of another user, or on a read-only disk
+            _remove(temporary)
 
 
 def _beside(path: Path, word: str = "") -> Path:

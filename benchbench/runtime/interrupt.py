@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
-from benchbench.runtime import status
+from benchbench.runtime import output, status
 
 PARENT = "BENCH_PARENT_PID"  # variable in which a runner on this machine passes its process id
 PATIENCE = 5.0
@@ -47,6 +47,7 @@ class Interrupt:
                 return
             raise KeyboardInterrupt
         self.requested, self._requested_at = True, time.monotonic()
+        output.is_ending()
         self._log(self._message)
 
 

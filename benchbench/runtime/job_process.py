@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable
 
-from benchbench.errors import BenchError
 from benchbench.runtime.interrupt import signals_as_ctrl_c
+from benchbench.runtime.output import saving
+from benchbench.runtime.printable import printable
 from benchbench.runtime.status import report_error
+from benchbench.runtime.unexpected import as_bench_error
 
 
 def run_job(work: Callable[[], object]) -> int:
-    """Does the work and returns the exit status; prints an error and reports it to the runner of the job."""
+    """Does the work and returns the exit status; prints an error and reports it to the runner of the job.
+
+    The traceback of what nobody foresaw is in the job's log.
+    """
     try:
-        with signals_as_ctrl_c():
+        with signals_as_ctrl_c(), saving():
             work()
-    except BenchError as error:
+    except Exception as raised:
+        error = as_bench_error(raised)
+        if error is not raised or os.environ.get("BENCH_DEBUG"):
+            traceback.print_exc()
         report_error(error)
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error, keep=chr(10))}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
         return 130

@@ -15,6 +15,7 @@ from benchbench.errors import BenchError, RunError
 from benchbench.runtime.backends.base import Attempt, Backend, Job
 from benchbench.runtime.backends.local import LocalBackend
 from benchbench.runtime.interrupt import Interrupt
+from benchbench.runtime.output import write_line
 from benchbench.runtime.progress import Progress, progress
 
 __all__ = ["Failure", "Job", "LocalBackend", "run"]
@@ -71,7 +72,7 @@ class _Runner:
 
     def run(self, title: str) -> list[Failure]:
         total = max(1, round(sum(job.weight for job in self.jobs)))
-        interrupt = Interrupt(lambda line: print(f"\n{line}", file=sys.stderr, flush=True), message=MESSAGE)
+        interrupt = Interrupt(lambda line: write_line(f"\n{line}", sys.stderr), message=MESSAGE)
         with interrupt, progress(total, title, silent=not title) as bar:
             try:
                 while self.waiting or self.running:

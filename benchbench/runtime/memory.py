@@ -7,6 +7,7 @@ command line handles out-of-memory errors, and `bench --help` must not load torc
 
 from __future__ import annotations
 
+import errno
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -20,14 +21,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-# Messages of out-of-memory errors that have no class: of PyTorch on the CPU, and of CUDA and its libraries.
+# Messages of out-of-memory errors that have no class: of PyTorch and the C++ library on the CPU, and of CUDA.
 MESSAGES = (
     "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "Cannot allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "could not create a memory object",
+    "can't start new thread",
+    "Storage size calculation overflowed",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
 REMEDY = "free memory on the device, or use one that has more"
+FEWER = (
+    f"{REMEDY}, or take fewer images at a time (eval: --batch-size 1; train: --set train.batch and train.micro_batch)"
+)
 _inside_graph: ContextVar[bool] = ContextVar("inside_graph", default=False)
 
 
@@ -145,7 +156,10 @@ def out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")  # if torch was never imported, the error is not one of torch
     if isinstance(error, MemoryError | NoMemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    named = isinstance(error, RuntimeError | OSError | ImportError) or type(error).__name__ == "SafetensorError"
+    return named and any(message in str(error) for message in MESSAGES)
 
 
 def memory_error_cause(error: BaseException) -> str:

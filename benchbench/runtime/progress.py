@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from benchbench.runtime import status
+from benchbench.runtime.output import write_line
+from benchbench.runtime.printable import printable
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -65,7 +67,7 @@ def _bar(total: int, title: str, unit: str, done: int) -> Iterator[Progress]:
     from rich.progress import Progress as Rich
 
     columns = (
-        TextColumn(escape(title)),
+        TextColumn(escape(printable(title))),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(escape(unit)),
@@ -77,7 +79,7 @@ def _bar(total: int, title: str, unit: str, done: int) -> Iterator[Progress]:
 
         class Bar:
             def advance(self, n: int = 1, note: str = "") -> None:
-                rich.update(task, advance=n, note=escape(note))
+                rich.update(task, advance=n, note=escape(printable(note)))
 
         yield Bar()
 
@@ -110,7 +112,8 @@ class LineProgress:
         self.printed_at = time.monotonic()
         note = f", {self.note}" if self.note else ""
         unit = f" {self.unit}" if self.unit else ""
-        print(f"{self.title}: {self.finished}/{self.total}{unit}{timing}{note}", file=sys.stderr, flush=True)
+        line = f"{self.title}: {self.finished}/{self.total}{unit}{timing}{note}"
+        write_line(line, sys.stderr)
 
 
 def duration(seconds: float) -> str:

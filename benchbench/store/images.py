@@ -134,9 +134,9 @@ class ImageStore:
                     sound[sample] = result
                     index[self.path(sample).name] = [*unchecked[sample], *result]
         if unchecked or index_changed:
-            with suppress(RunError):  # it is a cache: what cannot be written is read again
+            with suppress(RunError):  # a cache: where it cannot be written, the images are checked again
                 write_sealed(self.folder / INDEX, index, indent=None)
-                self._written.clear()
+            self._written.clear()
         self._sha256 |= {self.path(sample).name: image.sha256 for sample, image in sound.items()}
         return sound
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchbench import defaults
+from benchbench import defaults, reward_calls
 from benchbench.diffusion.decode import to_pil
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import generate
@@ -37,7 +37,7 @@ class FixedEvaluation:
         self.rewards: dict[str, Reward] = {"reward": reward}
         gold = defaults.of(policy.backbone.name).gold_reward
         if gold is not None:
-            self.rewards["oracle"] = lookup.get(gold)(policy.backbone.device)
+            self.rewards["oracle"] = reward_calls.load(lookup.get(gold), policy.backbone.device)
         self.score = {name: scoring(member) for name, member in self.rewards.items()}
         self.splitter = Splitter("in the fixed evaluation", policy.backbone.batch_size, row="image")
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from benchbench import prompts as prompt_sets
 from benchbench.api import Method, MethodConfig
 from benchbench.config import RunConfig
-from benchbench.errors import UsageError
+from benchbench.diffusion.backbones import pick_device
+from benchbench.errors import MissingError, UsageError
 from benchbench.evaluate.make_pairs import PairsToMake, look_up_pairs
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.types import PromptSet, Reward, StepScorer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,40 @@ def look_up(
     pairs: str | PairsToMake | None = None
     if config.pairs is not None:
         pairs = look_up_pairs(config.pairs, {config.prompts: prompts}, {config.reward: reward_class})
+        if isinstance(pairs, PairsToMake):
+            check_vocabulary(pairs.prompts, config.model)
     return Inputs(method, cfg, reward_class, prompts, model, pairs)
+
+
+def check(config: RunConfig, device: str | None = None) -> list[str]:
+    """Raises UsageError for a run that cannot be trained; returns what is missing on this machine, with its remedy.
+
+    These are the checks of ``look_up``, without the files: a dry run plans for a machine that has them. A GPU
+    counts as a file.
+    """
+    if device is not None and not device.startswith("cuda"):
+        pick_device(device)
+    method, cfg = config.method_class, config.method_config
+    _check_reward(config, method, cfg, lookup.get(config.reward))
+    _check_samples(config, method, cfg)
+    missing: list[str] = []
+
+    def unless_missing(look_up: Callable[[], T]) -> T | None:
+        try:
+            return look_up()
+        except MissingError as error:
+            missing.append(f"{error.problem}: {error.remedy}")
+            return None
+
+    prompts = unless_missing(lambda: prompt_sets.load(config.prompts))
+    if prompts:
+        check_vocabulary(prompts, config.model)
+    unless_missing(lambda: lookup.require(config.reward))
+    named = config.pairs
+    pairs = unless_missing(lambda: look_up_pairs(named)) if named is not None else None
+    if isinstance(pairs, PairsToMake):
+        check_vocabulary(pairs.prompts, config.model)
+    return missing
 
 
 def _check_reward(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig, reward_class: type[Reward]) -> None:

@@ -10,6 +10,7 @@ from benchbench.api import Method, OfflineMethod
 from benchbench.diffusion.policy import Policy
 from benchbench.errors import RunError
 from benchbench.noise import Noise
+from benchbench.train import method_calls
 from benchbench.types import Batch, ImagePairs, Images, StepPairs, Transitions
 
 ROWS = 4  # rows checked; few are enough, since the check is about the network and not about the samples
@@ -58,7 +59,7 @@ def _check_images(policy: Policy, rows: ImagePairs | Images, method: Method[Any]
     expected = method.loss_at_start(cfg) if isinstance(method, OfflineMethod) else None
     if expected is None:
         return
-    loss = float(method.loss(policy, rows, cfg, noise)[0])
+    loss = float(method_calls.loss(method, policy, rows, cfg, noise)[0])
     if abs(loss - expected) > LOSS_TOLERANCE[policy.backbone.dtype]:
         _fail(
             f"the loss is {loss:.6g} before the first update",

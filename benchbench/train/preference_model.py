@@ -33,7 +33,7 @@ TIMES = 1000  # training timesteps of the base model
 class SPMConfig(BaseModel):
     """The settings. Defaults are those of the released code for SD 1.5, whose effective batch is ambiguous."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: int = Field(8000, ge=1, description="optimizer steps [code]")
     batch: int = Field(64, ge=1, description="pairs a step [code: 16 on each of 4 GPUs]")

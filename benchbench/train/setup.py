@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from benchbench import reward_calls
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
 from benchbench.config import RunConfig
 from benchbench.diffusion import backbones
@@ -22,6 +23,7 @@ from benchbench.prompts.words import too_long
 from benchbench.runtime.files import Log
 from benchbench.runtime.memory import recompute_activations
 from benchbench.store import root
+from benchbench.train import method_calls
 from benchbench.train.inputs import Inputs
 from benchbench.train.optimizer import make_optimizer
 from benchbench.train.pair_batches import Reader
@@ -76,14 +78,14 @@ def build(
     networks = [backbone.network, backbone.vae, *([policy.reference] if policy.reference is not None else [])]
     speed_up(networks, train.compile, train.channels_last)
     parameters = policy.parameters()
-    reward = inputs.reward_class(backbone.device)
+    reward = reward_calls.load(inputs.reward_class, backbone.device)
     for line in reward.prompt_warnings(prompts.prompts):
         log(line)
     step_reward = StepReward(policy.decoder, reward, policy, resolved.reward_dtype)
     policy.denoising.size, step_reward.guiding.size = resolved.walk_rows, resolved.guidance_rows
     if resolved.decode_rows:
         policy.decoder.splitter.size = step_reward.scoring.size = resolved.decode_rows
-    method, reader = inputs.method(), None
+    method, reader = method_calls.create(inputs.method), None
     if pairs is not None and isinstance(method, OfflineMethod) and isinstance(cfg, PairsConfig):
         reader = Reader(method, cfg, pairs, config.seed, backbone, log)
     return Parts(method, cfg, policy, step_reward, prompts, parameters, make_optimizer(train, parameters), reader)

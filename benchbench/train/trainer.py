@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from benchbench.runtime.progress import Progress, progress
 from benchbench.runtime.sealed import write_sealed
 from benchbench.store.metrics import MetricsWriter
 from benchbench.store.runs import KEPT_FILE, KEPT_FOLDER
-from benchbench.train import checkpoint
+from benchbench.train import checkpoint, method_calls
 from benchbench.train.evaluation import FixedEvaluation
 from benchbench.train.first_step import measure_rounding
 from benchbench.train.invariants import check_start
@@ -69,7 +70,7 @@ class Trainer:
         if saved:
             log(f"resuming after {saved.samples} of {config.samples} samples")
             parts.policy.cost = Cost(**saved.cost) if self.processes.is_main else Cost()
-            parts.method.load_state(saved.method)
+            method_calls.load_state(parts.method, saved.method)
             self.loss_scale.load_state(saved.loss_scale)
         self.last_save = time.monotonic()
         self.metrics: MetricsWriter | None = None
@@ -168,7 +169,8 @@ class Trainer:
         samples = self._samples()
         names = [f"prompt {s.prompt!r}, sample {s.number}, seed {self.config.seed}" for s in samples]
         sums: dict[str, list[float | Tensor]] = defaultdict(list)
-        batches, constant = self.collect(parts.policy, samples, parts.step_reward, parts.cfg, self.noise), 0
+        collect = partial(self.collect, parts.policy, samples, parts.step_reward, parts.cfg, self.noise)
+        batches, constant = method_calls.batches(parts.method, collect), 0
         while True:
             with self.processes.raise_on_all():
                 with torch.no_grad(), self.processes.sharded():
@@ -238,7 +240,7 @@ class Trainer:
         sums: dict[str, float | Tensor] = defaultdict(float)
         for i in range(local.start, local.stop, self.micro_batch):
             rows = batch[i : min(i + self.micro_batch, local.stop)]
-            loss, metrics = parts.method.loss(parts.policy, rows, parts.cfg, self.noise)
+            loss, metrics = method_calls.loss(parts.method, parts.policy, rows, parts.cfg, self.noise)
             share = len(rows) / n  # so that the shares add up to the mean over the batch, however it is split
             with parts.policy.arithmetic():
                 self.loss_scale(loss * share).backward()
@@ -261,7 +263,8 @@ class Trainer:
             raise RunError(
                 f"loss {float(sums['loss']):.3g} and gradient norm {float(norm):.3g} are not finite",
                 f"{where}; the step was not taken",
-                "lower train.lr, or use --set train.dtype=fp32; the last checkpoint is kept",
+                "lower train.lr, or use --set train.dtype=fp32; the last checkpoint is kept"
+                + method_calls.hint(parts.method),
             )
         if not self.loss_scale.accept(finite, where):
             return {"skipped_steps": 1.0, "loss_scale": self.loss_scale.scale}
@@ -296,7 +299,7 @@ class Trainer:
         self.processes.check_same_weights(parts.parameters)
         with self.processes.raise_on_all():
             if self.metrics:
-                state.metrics_bytes, state.method = self.metrics.bytes, parts.method.state()
+                state.metrics_bytes, state.method = self.metrics.bytes, method_calls.state(parts.method)
                 state.loss_scale = self.loss_scale.state()
                 state.cost = {name: int(n) for name, n in costs.items() if name != "nfe"}
                 checkpoint.write(self.out, state, parts.parameters, parts.optimizer)

@@ -15,6 +15,7 @@ ORDER = (
     "runtime",
     "hub",
     "types",
+    "reward_calls",
     "store stats",
     "shapes diffusion",
     "losses",

@@ -21,6 +21,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from benchbench.runtime.cores import cores
 from tests.bench.measure import Row, load, table
 from tests.bench.setting import Setting
 
@@ -79,7 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.bench.speed", description=__doc__)
     parser.add_argument("--only", default="", help=f"parts, separated by commas: {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, help="how often every case is measured: 3, on a GPU 1")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch on a CPU; all, if not said")
+    parser.add_argument("--threads", type=int, default=cores(), help="of torch on a CPU; all, if not said")
     parser.add_argument("--model", choices=("shapes", "sd15", "sdxl"), help="shapes on a CPU, sd15 on a GPU")
     parser.add_argument("--out", help="the record; the table lies beside it")
     parser.add_argument("--part", help=argparse.SUPPRESS)
@@ -96,7 +97,7 @@ def _about(args: argparse.Namespace) -> dict[str, Any]:
     gpu = torch.cuda.is_available()
     args.model = args.model or ("sd15" if gpu else "shapes")
     args.rounds = args.rounds or ROUNDS["cuda" if gpu else "cpu"]
-    device = torch.cuda.get_device_name() if gpu else f"CPU, {args.threads} of {os.cpu_count()} threads"
+    device = torch.cuda.get_device_name() if gpu else f"CPU, {args.threads} of {cores()} threads"
     origin = record({}, {}, "cuda" if gpu else "cpu")
     versions = {key: origin[key] for key in ("benchbench", "python", "system", "packages")}
     commit = (origin["git"] or {}).get("commit")

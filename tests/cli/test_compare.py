@@ -17,7 +17,7 @@ def test_a_run_beside_the_base(bench: Bench, tiny_sd: Path, tmp_path: Path) -> N
     ran = bench(*words, "--device", "cpu", "--rewards", "jpeg_compressibility")
     assert ran.code == 0, ran.err
     first = ran.out.splitlines()[0]
-    assert first.startswith(f"comparing ddpo with base on the model {tiny_sd} (as trained): 1 images a prompt of")
+    assert first.startswith(f"comparing ddpo with base on the model {tiny_sd} (as trained): 1 image a prompt of")
     assert re.search(
         r"  jpeg_compressibility: .*, p = (1\.0|0\.5)0+, (1\.0|0\.5)", ran.out
     )  # two prompts have 4 patterns

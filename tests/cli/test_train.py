@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.hub import models
+from benchbench.train import memory_table
 from tests.cli.conftest import Bench
 
 
@@ -201,3 +202,37 @@ def test_a_dry_run_of_an_unknown_model_or_setting_says_so(bench: Bench) -> None:
     assert bench("train", "--method", "ddpo", "--model", "nobody/nothing", "--dry-run").code == 3
     ran = bench("train", "--method", "ddpo", "--model", "sd15", "--set", "train.lrr=1", "--dry-run")
     assert ran.code == 2 and "train.lrr" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--method", "d3po", "--samples", "3"], "--samples 3 cannot be made by d3po"),
+        (["--method", "ddpo", "--reward", "shapes-oracle"], "gold reward"),
+        (["--method", "tailorpo-g", "--reward", "jpeg_compressibility"], "needs a differentiable reward"),
+        (["--method", "spo", "--reward", "shapes-colour"], "needs a step-aware reward"),
+        (["--method", "ddpo", "--prompts", "no-such-set"], "there is no prompt set 'no-such-set'"),
+        (["--method", "ddpo", "--prompts", "animals"], "the shapes model does not know the prompt set 'animals'"),
+        (["--method", "dspo", "--pairs", "made:animals:shapes-pref:2"], "does not know the prompt set 'animals'"),
+        (["--method", "dspo", "--pairs", "made:shapes-simple:shapes-pref:1"], "does not say which pairs to make"),
+        (["--method", "ddpo", "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["--method", "ddpo", "--out", "full"], "full already holds other files"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(
+    words: list[str], said: str, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    ran = bench("train", "--model", "shapes", *words)
+    dry = bench("train", "--model", "shapes", *words, "--dry-run")
+    assert (ran.code, dry.code) == (2, 2) and said in ran.err and said in dry.err
+
+
+def test_a_dry_run_names_what_the_run_would_miss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_table, "rows", lambda *_: [])
+    ran = bench("train", "--method", "ddpo", "--model", "sd15", "--prompts", "parti", "--dry-run")
+    assert ran.code == 0, ran.err
+    assert "missing: the reward aesthetic has no weights on this machine: bench fetch --rewards aesthetic" in ran.out
+    assert "missing: the prompt set 'parti' is not on this machine: bench fetch --prompts parti" in ran.out

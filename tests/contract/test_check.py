@@ -84,7 +84,7 @@ def test_built_in_rewards_keep_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", registry.names("methods"))
 def test_built_in_methods_keep_the_contract(name: str) -> None:
     kind, results = contract.run_checks(name)
-    assert kind == "method" and len(results) == (9 if registry.get("methods", name).data == "offline" else 8)
+    assert kind == "method" and len(results) == (10 if registry.get("methods", name).data == "offline" else 9)
     assert [result for result in results if result.outcome != "passed"] == []
 
 
@@ -109,7 +109,7 @@ def test_the_examples_of_contributing_keep_the_contract(
                 "settings without a description",
                 "take every random number from `noise`",
                 "not a mean over rows",
-                "3 of 8",
+                "3 of 9",
             ],
         ),
         ("words", ["its name is 'other'", "origin or licence is empty", "2 of 2"]),

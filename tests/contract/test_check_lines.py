@@ -72,3 +72,50 @@ def test_a_plug_in_needs_no_presets() -> None:
 
     with pytest.raises(NotRun):
         methods._check_presets("other", Other)
+
+
+RANDOM = '''
+import random
+
+import numpy as np
+import torch
+from pydantic import Field
+from benchbench.api import Method, MethodConfig, NoiseSource, Transitions, rollout
+
+class Config(MethodConfig):
+    source: str = Field("torch", description="[ours]")
+
+class Dice(Method):
+    """A loss that throws dice of its own."""
+
+    name, paper, Config = "dice", "none", Config
+
+    def collect(self, policy, samples, reward, cfg, noise):
+        prompts = [s.prompt for s in samples]
+        cond, source = policy.encode(prompts), NoiseSource(policy, noise, samples)
+        visits = list(rollout(policy, cond, source.start(), source.z))
+        visit, after, r = visits[0], visits[1], reward(visits[-1].x, prompts, "step 0")
+        k = torch.full((len(samples),), visit.k)
+        yield Transitions(visit.x, after.x, k, cond, visit.step.log_prob(after.x), r), {"reward": r.mean()}
+
+    def loss(self, policy, batch, cfg, noise):
+        dice = DICE
+        return -dice * policy.step(batch.x, batch.k, batch.cond).log_prob(batch.x_next).mean(), {}
+'''
+
+
+@pytest.mark.parametrize(
+    ("dice", "source"),
+    [("int(torch.randint(1, 7, ()))", "torch"), ("np.random.randint(1, 7)", "numpy"), ("random.random()", "random")],
+)
+def test_a_loss_that_draws_its_own_numbers_is_told_so(
+    dice: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, package = {"method.py": RANDOM.replace("DICE", dice)}, f"dice_{source}"
+    groups = {"benchbench.methods": {"dice": f"{package}.method:Dice"}}
+    monkeypatch.syspath_prepend(write_plugin(tmp_path / "site", package, files, groups))
+    assert main(["check", "dice"]) == 2
+    results = dict(line.split("\t") for line in capsys.readouterr().out.splitlines()[1:])
+    assert f"random numbers from {source}" in results["the same noise gives the same loss"]
+    assert "take every random number from `noise`" in results["the same noise gives the same loss"]
+    assert results["the loss is a mean over rows, however they are split"].startswith("not run: ")

@@ -126,3 +126,43 @@ def test_eta_zero_has_no_log_prob() -> None:
     """C7."""
     with pytest.raises(UsageError, match="eta"):
         Schedule.from_config(SD15, 20, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "steps", "first"),
+    [
+        ({}, 1000, 1000),
+        ({}, 1001, None),
+        ({"num_train_timesteps": 100}, 100, 100),
+        ({"num_train_timesteps": 100}, 101, None),
+        ({"steps_offset": 50}, 20, 1000),
+        ({"steps_offset": -1}, 20, 949),
+    ],
+)
+def test_more_steps_than_the_schedule_has_are_refused(config: dict[str, int], steps: int, first: int | None) -> None:
+    with pytest.raises(UsageError, match=f"a sampler of {steps} steps does not fit") as error:
+        Schedule.from_config(SD15 | config, steps, 1.0)
+    timesteps = (SD15 | config)["num_train_timesteps"]
+    said = f"it has {timesteps} timesteps" if first is None else f"would start at {first}"
+    assert error.value.cause.endswith(said)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 333, 500, 501, 999])
+def test_every_number_of_steps_below_the_schedule_s_is_taken(steps: int) -> None:
+    """The timesteps fall by one stride from the first one to 1."""
+    tau = Schedule.from_config(SD15, steps, 1.0).timesteps
+    assert len(tau) == steps + 1 and tau[0] == 0
+    assert list(tau[1:]) == [1 + k * (1000 // steps) for k in range(steps)] and tau[-1] <= 999
+
+
+@pytest.mark.parametrize(
+    "config", [{"beta_schedule": "cosine-ish"}, {"steps_offset": "one"}, {"num_train_timesteps": -3}, {"beta_end": "x"}]
+)
+def test_a_scheduler_config_that_diffusers_does_not_read_is_named(config: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="scheduler config cannot be used"):
+        Schedule.from_config(SD15 | config, 20, 1.0)
+
+
+def test_a_noise_that_float32_rounds_to_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"sampler\.eta=1e-60 is not possible"):
+        Schedule.from_config(SD15, 20, 1e-60)

@@ -100,7 +100,7 @@ def test_as_many_scores_as_images(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match="square is wrong") as raised:
         scored(run(Generator(), tmp_path), tmp_path, Square)
-    assert "16 scores for 4 images" in raised.value.cause
+    assert "shape [16]" in raised.value.problem and "4 images" in raised.value.cause
 
 
 def test_a_damaged_image_is_never_scored(tmp_path: Path) -> None:

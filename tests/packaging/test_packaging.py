@@ -65,7 +65,7 @@ def check_use(bench: list[object], folder: Path) -> None:
     assert "here\tyes" in run(*bench, "show", "model", "shapes", cwd=folder)
     published = "from benchbench.reproduce import spec; print(len(spec.load('tailorpo:2').published_lines()))"
     assert run(Path(str(bench[0])).parent / "python", "-c", published, cwd=folder) == "28\n"
-    assert "every plug-in loads" in run(*bench, "doctor", cwd=folder)
+    assert "every method, reward and prompt set loads" in run(*bench, "doctor", cwd=folder)
 
 
 def package_files(tree: Path) -> set[str]:

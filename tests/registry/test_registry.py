@@ -175,12 +175,19 @@ def test_what_an_earlier_version_lists_of_itself_is_passed_over(
     assert "old" not in registry.names("methods") and registry.shadowed() == []
 
 
-def test_a_plugin_that_ends_the_process_is_only_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_ends_the_process_is_only_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     code = {"reward.py": "import sys\nsys.exit('bye')\n"}
     write_plugin(tmp_path, "quitter", code, {"benchbench.rewards": {"quit": "quitter.reward:Quit"}})
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match="SystemExit: bye"):
         registry.get("rewards", "quit")
+    for words in (["list", "rewards"], ["doctor"]):
+        assert main(words) == 0
+        assert "SystemExit: bye" in capsys.readouterr().out
+    assert main(["show", "reward", "quit"]) == UsageError.code
+    assert "'quit' does not load" in capsys.readouterr().err
 
 
 def test_a_prompt_set_of_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,3 +271,111 @@ def test_a_file_of_ours_that_does_not_load_is_to_be_repaired(monkeypatch: pytest
     with pytest.raises(UsageError, match="No module named") as error:
         registry.get("methods", "gone")
     assert error.value.remedy.startswith("repair methods/gone.py; ")
+
+
+WORDS = """
+import sys
+from benchbench.api import PromptSet
+
+def given(name, prompts):
+    return lambda: PromptSet(name, prompts, "here", "CC0")
+
+number, text, none, blank = given("number", ("sun", 3)), given("text", "sun"), given("none", ()), given("blank", (" ",))
+twice, unread = given("twice", ("sun", "rain", "sun")), given("unread", None)
+
+def fails():
+    return 1 / 0
+
+def leaves():
+    sys.exit(1)
+
+some = PromptSet("some", ("sun",), "here", "CC0")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("number", "prompt 2 is 3, a int and not a string"),
+        ("text", "its prompts are a str"),
+        ("unread", "its prompts are a NoneType"),
+        ("none", "it has no prompts"),
+        ("blank", "prompt 1 is empty"),
+        ("twice", "prompts 1 and 3 are the same: 'sun'"),
+        ("fails", "ZeroDivisionError: division by zero ("),
+        ("leaves", "SystemExit: 1 ("),
+        ("some", "it is a PromptSet, and no function"),
+    ],
+)
+def test_a_prompt_set_that_cannot_be_used_is_refused(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(
+        write_plugin(
+            tmp_path, f"words_{name}", {"words.py": WORDS}, {"benchbench.prompts": {name: f"words_{name}.words:{name}"}}
+        )
+    )
+    with pytest.raises(UsageError) as error:
+        prompts.load(name)
+    assert said in error.value.cause and f"bench check {name}" in error.value.remedy
+    assert [row[:2] for row in doctor_checks.plugins()] == [("prompt set", name)]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("version = 2", "version is 2 and no text"),
+        ("version = ' '", "version is ' ' and no text"),
+        ("unit = None", "unit is None and no text"),
+        ("range = (1.0, 0.0)", "range is (1.0, 0.0) and no pair"),
+        ("range = (0.0, float('inf'))", "range is (0.0, inf) and no pair"),
+        ("differentiable = 'no'", "differentiable is 'no', neither True nor False"),
+        ("trainable = 1", "trainable is 1, neither True nor False"),
+    ],
+)
+def test_class_attributes_of_a_wrong_type_are_refused(
+    line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = REWARD.replace("    def score", f"    {line}\n\n    def score")
+    package = f"odd_{abs(hash(line))}"
+    groups = {"benchbench.rewards": {"bright": f"{package}.reward:Bright"}}
+    monkeypatch.syspath_prepend(write_plugin(tmp_path, package, {"reward.py": text}, groups))
+    with pytest.raises(UsageError, match="has wrong class attributes") as error:
+        registry.get("rewards", "bright")
+    assert said in error.value.cause and "bench check bright" in error.value.remedy
+
+
+def test_what_is_no_class_of_its_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "class Plain:\n    name = 'plain'\n\ndef function():\n    return 0\n"
+    names = {"plain": "loose.reward:Plain", "function": "loose.reward:function"}
+    groups = {"benchbench.rewards": names, "benchbench.methods": names}
+    monkeypatch.syspath_prepend(write_plugin(tmp_path, "loose", {"reward.py": code}, groups))
+    for kind, base in (("rewards", "Reward"), ("methods", "Method")):
+        for name in names:
+            with pytest.raises(UsageError, match="cannot be used") as error:
+                registry.get(kind, name)  # type: ignore[arg-type]
+            assert f"no subclass of benchbench.api.{base}" in error.value.cause
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("Config = dict", "Config is <class 'dict'> and no subclass"),
+        ("Config = MethodConfig()", "Config is MethodConfig()"),
+        ("Config, data = MethodConfig, 'both'", "data is 'both', neither 'online' nor 'offline'"),
+        ("Config, paper = MethodConfig, ''", "paper is '' and no text"),
+    ],
+)
+def test_class_attributes_of_a_method_are_looked_at_too(
+    lines: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from benchbench.api import Method, MethodConfig\n\nclass Plain(Method):\n    name, paper = 'plain', 'none'\n"
+    )
+    package = f"odd_{abs(hash(lines))}"
+    groups = {"benchbench.methods": {"plain": f"{package}.method:Plain"}}
+    files = {"method.py": f"{code}    {lines}\n"}
+    monkeypatch.syspath_prepend(write_plugin(tmp_path, package, files, groups))
+    with pytest.raises(UsageError, match="has wrong class attributes") as error:
+        registry.get("methods", "plain")
+    assert said in error.value.cause

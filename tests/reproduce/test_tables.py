@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchbench import prompts, registry
+from benchbench.config import RunConfig
 from benchbench.reproduce import estimate, spec
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.missing import missing
 from benchbench.reproduce.plan import Plan, make_plan, training_reward
 from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs
+from benchbench.train.cost_estimate import RolloutCost, fixed_evaluations, rollout_cost
 
 TRACKS = [(name, track) for name in spec.names() for track in spec.load(name).tracks]
 CHEAP = {("tailorpo:1", "shapes"), ("tailorpo:6", "sd15"), ("spo:3", "shapes"), ("dspo:3", "sd15"), ("dspo:5", "sd15")}
@@ -110,3 +112,44 @@ def test_quick_is_a_few_rows_where_the_table_says_so(tmp_path: Path) -> None:
     assert [training.row for training in quick.trainings] == ["ddpo", "d3po", "tailorpo", "tailorpo-g"]
     assert make_plan(found, "shapes", track, tmp_path, rows=["spo"], quick=True).rows == ("base", "spo")
     assert "spo" in make_plan(found, "shapes", track, tmp_path).rows
+
+
+@pytest.mark.parametrize("name", ["spo:6", "spo:1"])
+def test_any_table_can_be_made_smaller_and_is_then_no_result(name: str, tmp_path: Path) -> None:
+    """Samples are rounded up to whole rollouts; a smaller training is another run, with its settings in its command."""
+    found = spec.load(name)
+    whole = make_plan(found, "sdxl", found.tracks["sdxl"], tmp_path)
+    small = make_plan(
+        found, "sdxl", found.tracks["sdxl"], tmp_path, samples=5, overrides=["sampler.steps=8", "train.lora_rank=2"]
+    )
+    assert len(small.trainings) == len(whole.trainings) and small.quick and not whole.quick
+    for training, large in zip(small.trainings, whole.trainings, strict=True):
+        images = training.config.method_class.images(training.config.method_config)
+        assert training.config.samples == -(-5 // images) * images < large.config.samples
+        assert training.config.sampler.steps == 8 and training.config.train.lora_rank == 2
+        assert training.out != large.out
+    for job, training in zip(training_jobs(small, tmp_path), small.trainings, strict=True):
+        assert "sampler.steps=8" in job.command and str(training.config.samples) in job.command
+    assert make_plan(found, "sdxl", found.tracks["sdxl"], tmp_path, samples=6).quick
+
+
+def test_one_rollout_tells_the_price_of_a_method_on_every_reward(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trainings that differ in reward, prompts, seed and number of images alone cost the same per image."""
+    priced: list[str] = []
+
+    def count(config: RunConfig) -> RolloutCost:
+        priced.append(config.method)
+        return rollout_cost(config)
+
+    monkeypatch.setattr(estimate, "rollout_cost", count)
+    estimate._price.cache_clear()
+    plan = make("tailorpo:2", "shapes", tmp_path)
+    found = [estimate.training_seconds(training.config) for training in plan.trainings]
+    assert len(priced) == len({(t.config.method, str(t.config.settings), t.config.train) for t in plan.trainings})
+    assert len(priced) <= len(plan.trainings) / (len(plan.rewards) - 1)
+    last = plan.trainings[-1].config
+    rollout = rollout_cost(last)
+    seconds = (rollout.nfe * last.samples + fixed_evaluations(last, rollout)) * 0.0037
+    assert found[-1] == pytest.approx(seconds)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import weakref
 
+import numpy as np
 import pytest
 import torch
 
-from benchbench.errors import NoMemoryError
+from benchbench.cli import listing
+from benchbench.cli.main import main
+from benchbench.errors import NoMemoryError, RunError
+from benchbench.runtime.job_process import run_job
 from benchbench.runtime.memory import Splitter, out_of_memory
+from benchbench.runtime.unexpected import as_bench_error
 from tests.runtime.full import CPU, no_room
 
 
@@ -172,3 +178,75 @@ def test_the_next_attempt_begins_when_the_failed_ones_tensors_are_gone() -> None
         assert len(Splitter("here")(run, 2)) == 2
     finally:
         gc.enable()
+
+
+class SafetensorError(Exception):
+    """Named as safetensors' own, which says what happened in its message alone."""
+
+
+def too_large_for_numpy() -> Exception:
+    try:
+        np.zeros((2**40, 2**20), np.uint8)
+    except MemoryError as error:
+        return error
+    raise AssertionError("this machine has an exabyte")
+
+
+ON_THE_CPU = [
+    MemoryError(),
+    too_large_for_numpy(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried"),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("bad allocation"),
+    RuntimeError("could not create a memory object"),
+    RuntimeError("can't start new thread"),
+    RuntimeError("unable to mmap 400 bytes from file </x>: Cannot allocate memory (12)"),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    SafetensorError("I/O error: Cannot allocate memory (os error 12)"),
+    ImportError("libx.so: failed to map segment from shared object: Cannot allocate memory"),
+]
+
+
+@pytest.mark.parametrize("raised", ON_THE_CPU, ids=lambda error: f"{type(error).__name__}: {error}"[:60])
+def test_every_way_to_run_out_of_memory_on_the_cpu_is_halved_and_then_named(
+    raised: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def run(rows: slice) -> torch.Tensor:
+        tried.append(rows.stop - rows.start)
+        if tried[-1] > 1:
+            raise raised
+        return torch.arange(4)[rows]
+
+    assert Splitter("here")(run, 4).tolist() == [0, 1, 2, 3]
+    assert tried == [4, 2, 1, 1, 1, 1]
+    assert isinstance(as_bench_error(raised), NoMemoryError)
+
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(listing, "table", fail)
+    assert main(["list", "methods"]) == NoMemoryError.code
+    err = capsys.readouterr().err
+    assert err.startswith("error: out of memory\n  why: ") and "--batch-size 1" in err and len(err.splitlines()) == 3
+    assert run_job(fail) == NoMemoryError.code
+    assert "error: out of memory\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("shapes do not match"), OSError(errno.ENOENT, "no file"), ValueError("bad_alloc")]
+)
+def test_other_errors_are_no_lack_of_memory(raised: Exception) -> None:
+    assert not out_of_memory(raised)
+
+
+def test_a_job_reports_what_nobody_foresaw_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    assert run_job(fail) == RunError.code
+    err = capsys.readouterr().err
+    assert "Traceback" in err and err.endswith("put the traceback into the report\n")
+    assert "error: internal error (please report it)\n  why: ZeroDivisionError: a fault of ours\n" in err

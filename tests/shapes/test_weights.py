@@ -1,6 +1,7 @@
 """What is shipped: it loads in plain diffusers, it is what the record says, and it follows prompts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +76,12 @@ def test_samples_follow_their_prompts(pipe) -> None:  # type: ignore[no-untyped-
     ).images
     rates = oracle.agreement((images * 255).round().astype(np.uint8), prompts)
     assert rates["colour"] > 0.7 and rates["shape"] > 0.4
+
+
+def test_the_readmes_say_how_many_parameters_it_has(pipe) -> None:  # type: ignore[no-untyped-def]
+    """3,305,979 of the whole pipeline, 2,414,308 of them the UNet's."""
+    parts = [sum(p.numel() for p in part.parameters()) for part in (pipe.unet, pipe.vae, pipe.text_encoder)]
+    whole, unet = sum(parts) / 1e6, parts[0] / 1e6
+    for name in ("README.md", "benchbench/shapes/README.md"):
+        text = " ".join((Path(__file__).parents[2] / name).read_text(encoding="utf-8").split())
+        assert f"{whole:.1f} million parameters (its UNet {unet:.1f})" in text, name

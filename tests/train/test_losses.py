@@ -109,3 +109,35 @@ def test_clamping_the_log_ratio_is_clamping_the_ratio_and_does_not_overflow() ->
 def test_without_clip_the_paper_s_equation() -> None:
     """With beta = 1, log-ratios 0.5 and -0.5 give log(1 + e^-1) = 0.313262."""
     assert float(pair_dpo(value(0.5), value(-0.5), 1.0, None, ONE)) == pytest.approx(0.3132617, abs=1e-6)
+
+
+@pytest.mark.parametrize("clip", [1e-4, 0.2, None])
+def test_ppo_is_finite_however_large_the_ratio(clip: float | None) -> None:
+    """A ratio of e^200 is infinite in float32. A clipped row (A > 0) has its clipped value and no gradient."""
+    x = torch.tensor([200.0, 200.0, 200.0, -200.0, -200.0], requires_grad=True)
+    advantage = torch.tensor([2.0, 0.0, -2.0, 2.0, -2.0])
+    loss = ppo_clip(x, advantage, clip)
+    loss.sum().backward()
+    assert x.grad is not None and bool(x.grad.isfinite().all()) and bool(loss.isfinite().all())
+    assert float(loss[1].detach()) == 0 and float(x.grad[1]) == 0
+    assert float(x.grad[2]) > 1e30  # away from what was bad, as far as float32 can say
+    if clip is not None:
+        assert float(loss[0].detach()) == pytest.approx(-2 * (1 + clip)) and float(x.grad[0]) == 0
+        assert float(loss[4].detach()) == pytest.approx(2 * (1 - clip)) and float(x.grad[4]) == 0
+
+
+def test_ppo_moves_no_bit_of_a_ratio_that_is_finite() -> None:
+    """Loss and gradient equal the formula as it is written, to the bit."""
+    generator = torch.Generator().manual_seed(0)
+    log_ratio = torch.cat([torch.randn(500, generator=generator) * scale for scale in (1e-5, 1e-3, 0.1, 10)])
+    advantage = torch.randn(len(log_ratio), generator=generator)
+    for clip in (1e-4, 0.2, None):
+        ours, plain = (log_ratio.clone().requires_grad_() for _ in range(2))
+        rho = plain.exp()
+        written = -advantage * rho
+        if clip is not None:
+            written = torch.maximum(written, -advantage * rho.clamp(1 - clip, 1 + clip))
+        loss = ppo_clip(ours, advantage, clip)
+        assert torch.equal(loss, written)
+        loss.sum().backward(), written.sum().backward()
+        assert ours.grad is not None and plain.grad is not None and torch.equal(ours.grad, plain.grad)
