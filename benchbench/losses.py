@@ -23,8 +23,8 @@ from torch import Tensor
 def ppo_clip(log_ratio: Tensor, advantage: Tensor, clip: float | None) -> Tensor:
     """Returns max(-A rho, -A clamp(rho, 1-clip, 1+clip)), rho = exp(log_ratio), all [N]. DDPO (arXiv:2305.13301) eq. 4.
 
-    Without ``clip`` it returns the importance-weighted policy gradient -A rho. A log-ratio that exp cannot hold counts as
-    the largest one that it can, with the same gradient: an infinite rho would turn the gradient of a clipped row, 0,
+    Without ``clip`` it returns the importance-weighted policy gradient -A rho. A log-ratio that exp cannot hold counts
+    as the largest one that it can, with the same gradient: an infinite rho would turn the gradient of a clipped row, 0,
     into NaN.
     """
     largest = math.log(torch.finfo(log_ratio.dtype).max) - 8  # 80.7 in float32: room for the advantage

@@ -48,12 +48,12 @@ def _progress(path: Path, config: dict[str, Any]) -> str:
 
 
 def _table_row(name: str, track: str, seeds: list[int], store: Path) -> list[object]:
-    from benchbench.reproduce import estimate
+    from benchbench.reproduce import training_cost
 
     spec = load(name)
     plan = make_plan(spec, track, track_of(spec, track), store, seeds=seeds)
     done = sum(training.done for training in plan.trainings)
-    images = sum(measurement.images for measurement in estimate.distinct_images(plan.measurements))
-    seconds = sum(estimate.training_seconds(training.config) for training in plan.trainings if not training.done)
+    images = sum(measurement.images for measurement in training_cost.distinct_images(plan.measurements))
+    seconds = sum(training_cost.training_seconds(training.config) for training in plan.trainings if not training.done)
     time = f"{duration(seconds)} of training" if seconds else "no training left" if done else "no figures"
     return [name, len(plan.trainings), done, len(plan.trainings) - done, images, time]

@@ -17,6 +17,7 @@ from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.json_files import read_object
+from benchbench.runtime.memory import out_of_memory
 from benchbench.runtime.precision import exact_fp32
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -159,6 +160,8 @@ def _load_network(network_class: Any, folder: Path, dtype: torch.dtype, model: s
             raise ValueError(f"{len(missing)} weights are not in the file and would stay random, first {missing[0]}")
         return network
     except Exception as error:  # of safetensors, OSError, ValueError, KeyError
+        if out_of_memory(error):
+            raise
         raise CorruptError(
             f"the {folder.name} of {model} cannot be loaded from {folder}",
             str(error).strip().splitlines()[0],
@@ -172,6 +175,8 @@ def _load_tokenizer(root: Path, subfolder: str, model: str | LocalModel) -> Any:
     try:
         return CLIPTokenizer.from_pretrained(root, subfolder=subfolder, local_files_only=True)
     except Exception as error:
+        if out_of_memory(error):
+            raise
         cause = str(error).strip().splitlines()[0]
         raise CorruptError(f"the {subfolder} of {model} cannot be loaded", cause, "fetch the model again") from error
 

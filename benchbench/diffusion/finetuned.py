@@ -16,6 +16,7 @@ from benchbench.diffusion.policy import Policy
 from benchbench.errors import CorruptError
 from benchbench.hub import models
 from benchbench.runtime.files import replacing_folder, sweep
+from benchbench.runtime.memory import out_of_memory
 
 FOLDER = "unet"
 
@@ -71,6 +72,8 @@ def load_unet(folder: Path, backbone: Backbone) -> Any:
         if bad:
             raise ValueError(f"{bad} holds values that are not finite")
     except Exception as error:  # library errors have no common class; each means a file with wrong content
+        if out_of_memory(error):
+            raise
         raise CorruptError(
             f"the UNet in {folder} cannot be loaded",
             str(error).strip().splitlines()[0],

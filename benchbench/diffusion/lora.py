@@ -20,6 +20,7 @@ from benchbench.errors import CorruptError
 from benchbench.noise import hash64
 from benchbench.runtime.files import replacing, sweep
 from benchbench.runtime.json_files import parse_object
+from benchbench.runtime.memory import out_of_memory
 
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 ADAPTER = lora_half.ADAPTER
@@ -96,6 +97,8 @@ def load_adapter(unet: Any, path: Path) -> None:
         unet.load_lora_adapter(state, prefix="unet", metadata=metadata, adapter_name=ADAPTER)
         _check_loaded(unet, adapter)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        if out_of_memory(error):
+            raise
         if ADAPTER in getattr(unet, "peft_config", {}):
             unet.delete_adapters(ADAPTER)
         raise CorruptError(

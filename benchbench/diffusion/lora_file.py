@@ -21,6 +21,7 @@ from benchbench.diffusion import lora_names
 from benchbench.diffusion.lora_names import DORA, LYCORIS, TEXT_ENCODER
 from benchbench.errors import CorruptError
 from benchbench.runtime.json_files import parse_object, read_object
+from benchbench.runtime.memory import out_of_memory
 
 METADATA = "lora_adapter_metadata"
 CONFIG = "adapter_config.json"
@@ -136,6 +137,8 @@ def _open(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
             text = (opened.metadata() or {}).get(METADATA)
         settings = parse_object(text) if text else {}
     except Exception as error:  # the readers of the two formats raise about ten classes of errors on damaged files
+        if out_of_memory(error):
+            raise
         raise CorruptError(
             f"the adapter {file} is damaged",
             (str(error).strip() or type(error).__name__).splitlines()[0],

@@ -64,8 +64,8 @@ def parse(name: str) -> TensorName | None:
 
 def resolver(unet: Any) -> Callable[[str], str]:
     """Returns a function from a layer as a file writes it to the UNet's module name; unknown layers keep theirs."""
-    modules = [name for name, _ in unet.named_modules() if name]
-    kohya = {name.replace(".", "_"): name for name in modules}
+    modules: list[str] = [name for name, _ in unet.named_modules() if name]
+    kohya: dict[str, str] = {name.replace(".", "_"): name for name in modules}
     blocks = unet.config.layers_per_block
     if isinstance(blocks, int):
         kohya |= {_stability(name, blocks + 1, modules): name for name in modules}

@@ -33,8 +33,9 @@ def find_images(folder: Path) -> FolderImages:
     visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
     visible.sort(key=lambda path: natural_order(path.name))
     images = [path for path in visible if path.suffix.lower() in ENDINGS and path.is_file()]
-    others = [path for path in visible if path.is_file() and path.suffix.lower() not in ENDINGS]
-    left_out = [path.name for path in others if path.suffix.lower() in UNREAD or is_picture(path)]
+    read = set(images)
+    others = [path for path in visible if not path.is_dir() and path not in read]  # broken links and pipes, too
+    left_out = [path.name for path in others if path.suffix.lower() in (*UNREAD, *ENDINGS) or _hides_a_picture(path)]
     folders = [f"{path.name}/" for path in visible if path.is_dir() and any(_is_image(file) for file in path.glob("*"))]
     if not images:
         cause = "it holds none" if folder.is_dir() else "there is no such folder"
@@ -46,7 +47,7 @@ def find_images(folder: Path) -> FolderImages:
         )
     notes = [
         *(
-            [f"left out, as their names do not end in one of {', '.join(ENDINGS)}: {_listed(left_out)}"]
+            [f"left out, as they are no files that end in one of {', '.join(ENDINGS)}: {_listed(left_out)}"]
             if left_out
             else []
         ),
@@ -92,6 +93,10 @@ def _match_names(images: Sequence[Path], by_image: Mapping[str, str], title: str
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+
+
+def _hides_a_picture(path: Path) -> bool:
+    return path.is_file() and is_picture(path)  # opening a pipe would wait for its writer
 
 
 def _composed(name: str) -> str:

@@ -117,7 +117,7 @@ class PairFiles:
         data = {side: _read_picture(file, place, side, value) for side, value in sides.items()}
         pictures = {side: decode_picture(place, side, value) for side, value in data.items()}
         for side, picture in pictures.items():
-            self.changed.add(picture.changes, (global_row, side), f"{place}, {side}")
+            self.changed.add(picture.changes, (global_row, side), f"{place} ({side})")
         return RawPair(caption, pictures["winner"].image, pictures["loser"].image, swapped, tie)
 
     def captions(self) -> Iterator[str]:

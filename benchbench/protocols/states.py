@@ -109,10 +109,11 @@ class StateProtocol(PaperProtocol[S]):
 
             def measure_part(start: int, stop: int) -> pd.DataFrame:
                 part = samples[start:stop]
-                rows = self.measure_states(probe, part, settings)
                 names = [f"prompt {s.prompt!r}, sample {s.number}, seed {settings.seed}" for s in part]
-                probe.step_reward.check(names)
-                return rows
+                try:
+                    return self.measure_states(probe, part, settings)
+                finally:  # a score that is not finite may be why the protocol failed
+                    probe.step_reward.check(names)
 
             return measure_part
 

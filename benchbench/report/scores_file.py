@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchbench.errors import RunError
 from benchbench.store.parts import ParquetParts
 
 NAME = "scores"
@@ -27,5 +28,9 @@ def write_scores(folder: Path, tables: Mapping[str, Frames]) -> None:
     if not frames:
         return
     scores = pd.concat(frames, ignore_index=True)
-    first = ["table", "row"]
-    ParquetParts(folder).write(NAME, scores[[*first, *(column for column in scores.columns if column not in first)]])
+    first, parts = ["table", "row"], ParquetParts(folder)
+    try:
+        parts.write(NAME, scores[[*first, *(column for column in scores.columns if column not in first)]])
+    except RunError:
+        if not parts.path(NAME).is_file():  # else the folder is that of the same report, in a store that is only read
+            raise

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-
 from benchbench import defaults
-from benchbench.config import RunConfig
 from benchbench.protocols import PROTOCOLS
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement
+from benchbench.reproduce.training_cost import distinct_images, training_evaluations, training_seconds
 from benchbench.runtime.progress import duration
-from benchbench.train.cost_estimate import RolloutCost, fixed_evaluations, rollout_cost
-
-
-def training_seconds(config: RunConfig) -> float:
-    """Returns the seconds that a training takes on one core; 0 for a model whose speed is not known."""
-    return _training_evaluations(config) * (defaults.of(config.model).seconds_per_evaluation or 0.0)
 
 
 def seconds(plan: Plan) -> float:
@@ -29,14 +20,9 @@ def seconds(plan: Plan) -> float:
     return train + unet_evaluations(plan)[1] * per_evaluation
 
 
-def distinct_images(measurements: Sequence[PlannedMeasurement]) -> list[PlannedMeasurement]:
-    """Returns one measurement for each set of images; several rewards share the same images."""
-    return list({(m.runs, m.prompts, m.block.images): m for m in measurements}.values())
-
-
 def unet_evaluations(plan: Plan) -> tuple[int, int]:
     """Returns the guided UNet evaluations of trainings and of measurements; gradients count as in ``Price.nfe``."""
-    train = sum(_training_evaluations(t.config) for t in plan.trainings)
+    train = sum(training_evaluations(t.config) for t in plan.trainings)
     table_steps = (plan.track.sampler or {}).get("steps")
     training_steps = {str(t.out): t.config.sampler.steps for t in plan.trainings}
 
@@ -55,26 +41,6 @@ def _protocol_evaluations(plan: Plan, measurement: PlannedMeasurement, steps: in
     spec = measurement_spec(plan, measurement, {measurement.row: list(measurement.runs)}, list(measurement.rewards))
     cost = PROTOCOLS[plan.spec.protocol].cost(spec.protocol_settings(), steps)
     return cost.nfe * len(measurement.rewards) * max(1, len(measurement.runs))
-
-
-def _training_evaluations(config: RunConfig) -> float:
-    """Returns the guided UNet evaluations of a training and of its fixed evaluations."""
-    rollout = _price(_priced_settings(config))
-    return rollout.nfe * config.samples + fixed_evaluations(config, rollout)
-
-
-def _priced_settings(config: RunConfig) -> str:
-    """Returns the settings as JSON, without what does not change the price of an image: seed, samples, and names.
-
-    A table trains each method on each of its rewards, and one rollout tells the price for all of them.
-    """
-    same: dict[str, object] = {"seed": 0, "samples": 1, "reward": "any", "prompts": "any", "pairs": None}
-    return config.model_copy(update=same).model_dump_json()
-
-
-@cache
-def _price(config: str) -> RolloutCost:
-    return rollout_cost(RunConfig.model_validate_json(config))
 
 
 def describe(plan: Plan, jobs: int) -> list[str]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchbench.reproduce import estimate
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement, PlannedTraining
 from benchbench.reproduce.train_command import train_command, training_log
+from benchbench.reproduce.training_cost import training_seconds
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.jobs import Failure, Job
 
@@ -22,7 +22,7 @@ def training_jobs(plan: Plan, store: Path) -> list[Job]:
 def _training_job(training: PlannedTraining, store: Path) -> Job:
     config = training.config
     name = f"{training.row} on {config.reward}, seed {config.seed}"
-    weight = estimate.training_seconds(config) or float(config.samples)
+    weight = training_seconds(config) or float(config.samples)
     command = train_command(config, training.overrides, training.out, store)
     return Job(name, command, training_log(training.out, store), weight)
 

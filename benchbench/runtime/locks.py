@@ -41,7 +41,7 @@ def locked(path: Path, log: Log) -> Iterator[None]:
 
 
 def holder(path: Path) -> str:
-    """Returns `` (71: python -m benchbench train ...)`` of the process that holds a lock; empty where that is unknown."""
+    """Returns `` (71: python -m benchbench train ...)`` of the process that holds a lock; empty where unknown."""
     try:
         inode = str(path.stat().st_ino)
         fields = [line.split() for line in LOCKS.read_text(encoding="utf-8").splitlines()]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from benchbench.errors import CorruptError
 
@@ -130,7 +130,7 @@ def _quieten_pillow() -> None:
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return f"it is damaged, or not one of {', '.join(_formats())}"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS} pixels"
@@ -225,7 +225,7 @@ def _white(image: Image.Image, values: np.ndarray, tags: Any) -> int:
     """Returns the value that is white. Errors: _Refused."""
     if image.mode.startswith("I;16"):
         bits = tags.get(_BITS, (16,))
-        return 2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1
+        return (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
     if image.mode == "I" and image.format in ("PNG", "PPM"):
         return 65535
     low, high = float(values.min()), float(values.max())

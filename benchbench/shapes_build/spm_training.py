@@ -8,7 +8,7 @@ import torch
 
 from benchbench.diffusion import backbones
 from benchbench.evaluate.make_pairs import find_or_make
-from benchbench.pairs.open import open_pairs
+from benchbench.pairs.open import open_pairs, require_usable
 from benchbench.runtime.files import Log
 from benchbench.shapes import WEIGHTS
 from benchbench.shapes_build import spm
@@ -39,6 +39,7 @@ def train_on_pairs(
         count = pairs
     else:
         pair_set = open_pairs(find_or_make(pairs, store, log=log), ties=True, skip_bad=skip_bad)
+        require_usable(pair_set)
     torch.manual_seed(seed)
     backbone = backbones.load("shapes", "cpu")
     facts = spm.make(out, backbone, WEIGHTS / "pref", config, count, held_out, seed, False, log, pair_set)

@@ -170,7 +170,7 @@ def stored_sha256(path: Path, sample: Sample, seed: int) -> str | None:
 def _read(path: Path, expected: Mapping[str, Any]) -> tuple[Image.Image, CheckedImage]:
     """Returns an RGB image and its hash. Raises DamagedImage unless it carries this description and its own hash."""
     try:
-        image: Image.Image = Image.open(io.BytesIO(path.read_bytes()))
+        image: Image.Image = Image.open(io.BytesIO(path.read_bytes()), formats=("WEBP",))
         description = parse(image.getexif()[DESCRIPTION])
         image = image.convert("RGB")
     except UNREADABLE as error:

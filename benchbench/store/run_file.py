@@ -35,9 +35,9 @@ def read_run_file(folder: Path) -> dict[str, Any]:
     """
     file = folder / RUN
     run = read_sealed(file, REMEDY)
-    settings = run.get("config")
-    recorded = isinstance(settings, dict) and "schema" in settings and "digest" in run
-    if recorded and not _has_digest(settings, run["digest"]):
+    settings: Any = run.get("config")
+    known = "digest" in run and isinstance(settings, dict) and "schema" in settings  # not so in earlier versions
+    if known and not _has_digest(settings, run["digest"]):
         raise CorruptError(f"{file} is damaged", "its settings are not those that its digest was made of", REMEDY)
     return run
 

@@ -23,7 +23,7 @@ from benchbench.runtime.hashing import digest
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.sealed import read_sealed
-from benchbench.store.run_file import DONE, RUN, read_run_file
+from benchbench.store.run_file import DONE, REMEDY, RUN, read_run_file
 
 KEPT_FOLDER = "kept"
 KEPT_FILE = "weights.json"
@@ -176,7 +176,7 @@ def _kept_adapter(folder: Path) -> Adapter:
     if weights is None:
         raise CorruptError(f"{folder} holds no weights", "its run was interrupted there", "resume the run")
     if not run.config:
-        raise CorruptError(f"the run {run.id} is damaged", run.note, REBUILD)
+        raise CorruptError(f"the run {run.id} is damaged", run.note, REMEDY)
     content_hash = weights.hash
     recorded, again = folder / KEPT_FILE, "train the run again into another folder"
     if recorded.is_file() and read_sealed(recorded, again).get("sha256") != content_hash:
@@ -196,5 +196,5 @@ def _finished_adapter(run: Run) -> Adapter:
         )
     weights = None if run.state == "damaged" else layouts.find(run.path)
     if weights is None:
-        raise CorruptError(f"the run {run.id} is damaged", run.note, REBUILD)
+        raise CorruptError(f"the run {run.id} is damaged", run.note, REBUILD if run.config else REMEDY)
     return Adapter(run.id, weights, weights.hash, run.config.get("model_hash"), run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,11 +91,16 @@ class FixedEvaluation:
             part = samples[rows]
             with self.policy.attempt():
                 images = to_pil(self.policy.decoder(generate(self.policy, part, Noise(0, "eval"))))
-                columns = [score(images, [s.prompt for s in part]).float() for score in self.score.values()]
+                prompts = [s.prompt for s in part]
+                columns = [score(images, prompts, partial(_name, part)).float() for score in self.score.values()]
             columns.append(torch.tensor([float(np.ptp(np.asarray(image)) < 2) for image in images]))
             return torch.stack(columns, 1)
 
         return self.splitter(score_rows, len(samples))
+
+
+def _name(samples: Sequence[Sample], row: int) -> str:
+    return f"prompt {samples[row].prompt!r}, sample {samples[row].number}, in the evaluation on fixed noise"
 
 
 def win_rate(scores: torch.Tensor, base: torch.Tensor) -> float:

@@ -83,8 +83,8 @@ def check(config: RunConfig, device: str | None = None) -> list[str]:
     if prompts:
         check_vocabulary(prompts, config.model)
     unless_missing(lambda: lookup.require(config.reward))
-    named = config.pairs
-    pairs = unless_missing(lambda: look_up_pairs(named)) if named is not None else None
+    reference = config.pairs
+    pairs = unless_missing(lambda: look_up_pairs(reference)) if reference is not None else None
     if isinstance(pairs, PairsToMake):
         check_vocabulary(pairs.prompts, config.model)
     return missing

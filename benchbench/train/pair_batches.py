@@ -123,7 +123,7 @@ class Reader:
         if not self.warned and len(bad) > max(1, WARNED_SHARE * self.drawn):
             self.warned = True
             self.log(
-                f"warning: {len(bad)} of the first {self.drawn} pairs drawn cannot be used; others take their place: "
+                f"warning: {len(bad)} rows drawn for {self.drawn} pairs cannot be used; others take their place: "
                 f"{bad[0].place}: {bad[0].why}; `bench pairs check` lists them all"
             )
 

@@ -173,9 +173,11 @@ class Trainer:
         batches, constant = method_calls.batches(parts.method, collect), 0
         while True:
             with self.processes.raise_on_all():
-                with torch.no_grad(), self.processes.sharded():
-                    item = next(batches, None)
-                constant += parts.step_reward.check(names)
+                try:
+                    with torch.no_grad(), self.processes.sharded():
+                        item = next(batches, None)
+                finally:  # a score that is not finite may be why the method failed
+                    constant += parts.step_reward.check(names)
             if item and state.samples == 0 and not sums:
                 sums.update({name: [value] for name, value in self._check_first_batch(item[0]).items()})
             if item is None:

@@ -111,16 +111,22 @@ def test_help_needs_no_torch(words: tuple[str, ...]) -> None:
 def test_a_file_where_a_folder_is_needed_and_names_that_are_too_long(bench: Bench, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
+    rewards = ("--rewards", "shapes-colour")
     for words in (
         ("pairs", "make", "--model", "shapes", "--out", file),
         ("train", "--method", "ddpo", "--model", "shapes", "--out", file, "--samples", 8),
         ("pairs", "check", "x" * 5000),
         ("pairs", "check", tmp_path / ("x" * 300)),
         ("train", "--method", "sft", "--model", "shapes", "--pairs", "x" * 300 + ".parquet"),
-        ("eval", "--model", "shapes+vae=../x"),
+        ("eval", "--model", "shapes+vae=../x", "--prompts", "shapes-simple", *rewards),
         ("train", "--method", "ddpo", "--model", "shapes+vae=../x"),
         ("fetch", "--models", "shapes+vae=../x"),
-        ("eval", "--model", "x" * 300),
+        ("eval", "--model", "x" * 300, "--prompts", "shapes-simple", *rewards),
+        ("eval", "--prompts", "x" * 300, "--model", "shapes", *rewards),
+        ("eval", "--model", "shapes", "--prompts", "shapes-simple", *rewards, "--checkpoint", "x" * 300),
+        ("show", "model", "shapes+vae=../x"),
+        ("measure", "jensen-gap", "--model", "shapes+vae=../x"),
+        ("score", "--images", tmp_path / ("x" * 300), "--prompts", "shapes-simple", *rewards),
     ):
         ran = bench(*words)
         assert ran.code == 2 and len(ran.err.splitlines()) == 3, ran.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -109,21 +110,23 @@ def test_pictures_are_taken_in_natural_order(bench: Bench, tmp_path: Path) -> No
 
 
 def test_hidden_files_never_count_and_what_is_left_out_is_named(bench: Bench, tmp_path: Path) -> None:
-    """AppleDouble files, .DS_Store and Thumbs.db are silent; a GIF counts; a HEIC file, a PNG without ending and a
-    folder with a picture are named.
+    """AppleDouble files, .DS_Store and Thumbs.db are silent; a GIF counts; a HEIC file, a broken link, a PNG without
+    ending and a folder with a picture are named.
     """
     folder = write_colours(tmp_path / "i", {"0.png": "red", "1.gif": "green", "2.png": "blue"})
     write_colours(folder / "more", {"3.png": "red"})
     for name in ("._0.png", ".DS_Store", "Thumbs.db", "notes.txt", "4.heic"):
         (folder / name).write_bytes(b"\0\5\x16\7" * 9)
     (folder / "0.png").rename(folder / "0.PNG")
+    (folder / "5.png").symlink_to(tmp_path / "nothing.png")
+    os.mkfifo(folder / "pipe")
     (folder / "extra").write_bytes((folder / "2.png").read_bytes())
     (tmp_path / "p.txt").write_text("a\nb\nc\n")
     ran = bench("score", "--images", folder, "--prompts", tmp_path / "p.txt", "--rewards", "shapes-colour")
     assert ran.code == 0, ran.err
     assert [row["image"] for row in rows(ran.out)] == ["0.PNG", "1.gif", "2.png"]
     said = [line for line in ran.err.splitlines() if line.startswith("left out")]
-    assert [line.rpartition(": ")[2] for line in said] == ["4.heic, extra", "more/"]
+    assert [line.rpartition(": ")[2] for line in said] == ["4.heic, 5.png, extra", "more/"]
     for path in folder.glob("*.*"):
         path.unlink()
     none = bench("score", "--images", folder, "--prompts", tmp_path / "p.txt", "--rewards", "shapes-colour")

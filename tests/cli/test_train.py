@@ -185,7 +185,7 @@ def test_a_default_reward_that_is_not_here_is_one_message(bench: Bench, tiny_sd:
 
 
 def test_a_dry_run_says_how_the_run_is_cut_and_makes_nothing(bench: Bench, tiny_sd: Path, tmp_path: Path) -> None:
-    argv = ["--model", tiny_sd, "--reward", "jpeg_compressibility", "--prompts", "animals", "--dry-run"]
+    argv = ["--model", tiny_sd, "--reward", "shapes-colour", "--prompts", "animals", "--dry-run"]
     ran = bench("train", "--method", "tailorpo-g", "--set", "train.batch=4", *argv)
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from benchbench.runtime.hashing import file_sha256
 from tests.cli.conftest import Bench
 from tests.pairs.pair_folders import rows, write_parquet
+from tests.runtime.picture_files import saved
 
 
 @pytest.mark.slow
@@ -31,9 +33,10 @@ def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_
 
 @pytest.mark.slow
 def test_any_set_of_pairs_can_be_learned_from(bench: Bench, tmp_path: Path) -> None:
-    """One of 6 pairs has a broken picture: the command refuses it, or skips it and says so. The record names it."""
+    """Of 6 pairs one is broken: it is refused, or skipped and said. One is transparent. The record names the set."""
     made = [{**row, "caption": "red circle"} for row in rows(6)]
     made[2]["winner"] = b"no picture"
+    made[4]["loser"] = saved(Image.new("RGBA", (8, 8), (0, 0, 0, 99)))
     path, out = write_parquet(tmp_path / "mine.parquet", made), tmp_path / "spm"
     words = ("train-spm", "--pairs", path, "--steps", 2, "--batch", 6, "--held-out", 10, "--out", out)
     refused = bench(*words)
@@ -41,6 +44,7 @@ def test_any_set_of_pairs_can_be_learned_from(bench: Bench, tmp_path: Path) -> N
     ran = bench(*words, "--bad-rows", "skip")
     assert ran.code == 0, ran.err
     assert "skipped: mine.parquet, row 2: the winner is not a readable picture" in ran.out
+    assert "1 picture was laid on white because of transparency: mine.parquet, row 4 (loser)" in ran.out
     record = json.loads((out / "record.json").read_text())
     assert record["pairs"] == 6 and record["pairs_from"]["name"] == "mine"
     assert bench("train-spm", "--pairs", 1, "--out", tmp_path / "other").code == 2

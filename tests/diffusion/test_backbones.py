@@ -159,3 +159,18 @@ def test_the_same_adapter_is_the_same_file(tiny_sd: Path, tmp_path: Path) -> Non
     small = backbones.load(str(tiny_sd), "cpu")
     add_lora(small.network, 2, 2.0, seed=0)
     assert len({save_adapter(small.network, tmp_path).read_bytes() for _ in range(8)}) == 1
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_part_without_one_of_its_weights_is_refused(part: str, tmp_path: Path) -> None:
+    """The libraries would draw it at random, other at each start."""
+    from safetensors.torch import load_file, save_file
+
+    (file,) = (write_tiny_sd(tmp_path / "sd") / part).glob("*.safetensors")
+    state = load_file(file)
+    gone = next(name for name in state if name.endswith(".weight"))
+    del state[gone]
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(CorruptError, match=f"the {part} of") as error:
+        backbones.load(str(tmp_path / "sd"), "cpu")
+    assert "would stay random" in error.value.cause and gone in error.value.cause

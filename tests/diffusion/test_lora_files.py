@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -25,9 +26,14 @@ ENDS = (".to_q", ".to_k", ".to_v", ".to_out.0")
 Pair = tuple[Tensor, Tensor]
 
 
-@pytest.fixture
-def unet(tiny_sd: Path) -> Any:
+@pytest.fixture(scope="module")
+def plain(tiny_sd: Path) -> Any:
     return backbones.load(str(tiny_sd), "cpu").network
+
+
+@pytest.fixture
+def unet(plain: Any) -> Any:
+    return copy.deepcopy(plain)
 
 
 def adapted(unet: Any, ranks: Callable[[int], int] = lambda _: 2) -> dict[str, Pair]:
@@ -47,9 +53,9 @@ def predicted(unet: Any) -> Tensor:
         return unet(X, 500, TEXT).sample
 
 
-def by_hand(tiny_sd: Path, layers: dict[str, Pair], scales: Callable[[int], float]) -> Tensor:
+def by_hand(plain: Any, layers: dict[str, Pair], scales: Callable[[int], float]) -> Tensor:
     """The prediction with W + s B A in place of each W."""
-    unet = backbones.load(str(tiny_sd), "cpu").network
+    unet = copy.deepcopy(plain)
     with torch.no_grad():
         for number, (name, (A, B)) in enumerate(layers.items()):
             unet.get_submodule(name).weight += scales(number) * (B @ A).reshape(unet.get_submodule(name).weight.shape)
@@ -83,7 +89,7 @@ def named(layers: dict[str, Pair], prefix: str = "unet.", suffix: str = "") -> d
     }
 
 
-def test_kohya_with_an_alpha_of_each_layer(unet: Any, tiny_sd: Path, tmp_path: Path) -> None:
+def test_kohya_with_an_alpha_of_each_layer(unet: Any, plain: Any, tmp_path: Path) -> None:
     """Ranks 1 and 3, alphas 2 and 5, and every fourth layer without alpha, whose scale is 1."""
     layers = adapted(unet, lambda i: 1 + 2 * (i % 2))
 
@@ -91,18 +97,18 @@ def test_kohya_with_an_alpha_of_each_layer(unet: Any, tiny_sd: Path, tmp_path: P
         return None if number % 4 == 3 else (2.0, 5.0)[number % 3 == 0]
 
     load_adapter(unet, written(tmp_path, kohya(layers, alpha)))
-    wanted = by_hand(tiny_sd, layers, lambda i: 1.0 if alpha(i) is None else alpha(i) / (1 + 2 * (i % 2)))
+    wanted = by_hand(plain, layers, lambda i: 1.0 if alpha(i) is None else alpha(i) / (1 + 2 * (i % 2)))
     torch.testing.assert_close(predicted(unet), wanted, rtol=1e-3, atol=1e-3)
 
 
-def test_alpha_beside_the_names_of_diffusers(unet: Any, tiny_sd: Path, tmp_path: Path) -> None:
+def test_alpha_beside_the_names_of_diffusers(unet: Any, plain: Any, tmp_path: Path) -> None:
     layers = adapted(unet)
     state = named(layers) | {f"unet.{name}.alpha": torch.tensor(3.0) for name in layers}
     load_adapter(unet, written(tmp_path, state))
-    torch.testing.assert_close(predicted(unet), by_hand(tiny_sd, layers, lambda _: 1.5), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(predicted(unet), by_hand(plain, layers, lambda _: 1.5), rtol=1e-3, atol=1e-3)
 
 
-def test_patterns_and_rslora_of_peft(unet: Any, tiny_sd: Path, tmp_path: Path) -> None:
+def test_patterns_and_rslora_of_peft(unet: Any, plain: Any, tmp_path: Path) -> None:
     """Rank 4 and alpha 6 but for the queries, of rank 9 and alpha 12; the scale is alpha / √r."""
     names = list(adapted(unet))
     queries = [name.endswith("to_q") for name in names]
@@ -110,24 +116,24 @@ def test_patterns_and_rslora_of_peft(unet: Any, tiny_sd: Path, tmp_path: Path) -
     config = {"r": 4, "lora_alpha": 6, "use_rslora": True}
     config |= {"rank_pattern": {"to_q": 9}, "alpha_pattern": {"to_q": 12}}
     load_adapter(unet, written(tmp_path, named(layers, "base_model.model."), config))
-    wanted = by_hand(tiny_sd, layers, lambda i: 12 / 3 if queries[i] else 6 / 2)
+    wanted = by_hand(plain, layers, lambda i: 12 / 3 if queries[i] else 6 / 2)
     torch.testing.assert_close(predicted(unet), wanted, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("adapter", ["default", "default_0", "my-style"])
-def test_an_adapter_s_name_inside_the_keys_is_stripped(adapter: str, unet: Any, tiny_sd: Path, tmp_path: Path) -> None:
+def test_an_adapter_s_name_inside_the_keys_is_stripped(adapter: str, unet: Any, plain: Any, tmp_path: Path) -> None:
     layers = adapted(unet)
     load_adapter(unet, written(tmp_path, named(layers, "base_model.model.", f".{adapter}")))
-    torch.testing.assert_close(predicted(unet), by_hand(tiny_sd, layers, lambda _: 1.0), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(predicted(unet), by_hand(plain, layers, lambda _: 1.0), rtol=1e-3, atol=1e-3)
 
 
-def test_convolutions_of_kohya(unet: Any, tiny_sd: Path, tmp_path: Path) -> None:
+def test_convolutions_of_kohya(unet: Any, plain: Any, tmp_path: Path) -> None:
     """A of a convolution is [r, in, 3, 3] and B [out, r, 1, 1]: their product is a 3x3 kernel."""
     weight = unet.get_submodule("down_blocks.0.resnets.0.conv1").weight
     A, B = torch.randn(2, *weight.shape[1:]), torch.randn(len(weight), 2, 1, 1)
     load_adapter(unet, written(tmp_path, kohya({"down_blocks.0.resnets.0.conv1": (A, B)}, lambda _: 1.0)))
     flat = {"down_blocks.0.resnets.0.conv1": (A.flatten(1), B.flatten(1))}
-    torch.testing.assert_close(predicted(unet), by_hand(tiny_sd, flat, lambda _: 0.5), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(predicted(unet), by_hand(plain, flat, lambda _: 0.5), rtol=1e-3, atol=1e-3)
 
 
 def test_stability_s_names_of_sdxl_s_blocks(tmp_path: Path) -> None:
@@ -282,11 +288,11 @@ def test_a_loaded_adapter_is_compared_with_its_file(unet: Any, tmp_path: Path, m
     load_adapter(unet, file)
 
 
-def test_one_adapter_after_another_on_one_network(unet: Any, tiny_sd: Path, tmp_path: Path) -> None:
+def test_one_adapter_after_another_on_one_network(unet: Any, plain: Any, tmp_path: Path) -> None:
     """The rows of a table share the base network: peft's wrappers stay in it when an adapter is taken off."""
     layers = adapted(unet)
     files = written(tmp_path / "a", named(layers)), written(tmp_path / "b", kohya(layers, lambda _: 4.0))
-    wanted = by_hand(tiny_sd, layers, lambda _: 1.0), by_hand(tiny_sd, layers, lambda _: 2.0)
+    wanted = by_hand(plain, layers, lambda _: 1.0), by_hand(plain, layers, lambda _: 2.0)
     for file, expected in zip(files, wanted, strict=True):
         load_adapter(unet, file)
         torch.testing.assert_close(predicted(unet), expected, rtol=1e-3, atol=1e-3)

@@ -158,6 +158,17 @@ def test_weights_that_do_not_fill_the_network(base: Path, tuned: Path, tmp_path:
         assert next(iter(change)) in error.value.cause
 
 
+def test_a_unet_whose_training_diverged(base: Path, tuned: Path, tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_text((tuned / "unet" / "config.json").read_text())
+    state = load_file(tuned / "unet" / WEIGHTS)
+    state["conv_in.weight"][0, 0, 0, 0] = float("nan")
+    save_file(state, tmp_path / "unet" / WEIGHTS, metadata={"format": "pt"})
+    with pytest.raises(CorruptError, match="cannot be loaded") as error:
+        drawn(base, tmp_path, tmp_path)
+    assert error.value.cause == "conv_in.weight holds values that are not finite"
+
+
 def test_a_pickle_only_where_its_hash_was_recorded(base: Path, tuned: Path, tmp_path: Path) -> None:
     old = write_lora(base, tmp_path / "lora", "processor", "")
     safe = old / "pytorch_lora_weights.safetensors"

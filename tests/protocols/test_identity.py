@@ -15,7 +15,7 @@ from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError
 from benchbench.evaluate.make_pairs import PairsToMake, made_from
 from benchbench.hub import models
-from benchbench.protocols.base import ProtocolSettings, Target, find_target
+from benchbench.protocols.base import ProtocolSettings, Request, Target, find_target
 from benchbench.rewards.identity import key_of_reward
 from benchbench.rewards.mix import mix_class
 from benchbench.runtime.hashing import digest
@@ -100,7 +100,7 @@ def test_a_run_on_another_vae_can_be_measured_with_it_and_only_with_it(tmp_path:
 
     def find(name: str) -> Target:
         settings = ProtocolSettings.model_validate({})
-        return find_target(name, "ddpo-1", PROMPTS, One, settings, tmp_path, "cpu", "fp32", print)
+        return find_target(Request(name, "ddpo-1", PROMPTS, One, settings, tmp_path, "cpu", "fp32", print))
 
     target = find(named)
     assert target.model_hash == models.model_hash(named)

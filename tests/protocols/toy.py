@@ -73,7 +73,7 @@ class Judge(StepReward):
     """A reward of the latents themselves, by a formula and without pictures."""
 
     def __init__(self, formula: Callable[[Tensor], Tensor], policy: Policy) -> None:
-        reward: Any = SimpleNamespace(name="formula", differentiable=True)
+        reward: Any = SimpleNamespace(name="formula", differentiable=True, assume_unit_range=lambda: None)
         super().__init__(Decoder(policy.backbone), reward, policy)
         self.formula, self.calls = formula, 0
 

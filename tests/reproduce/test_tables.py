@@ -9,7 +9,7 @@ import pytest
 
 from benchbench import prompts, registry
 from benchbench.config import RunConfig
-from benchbench.reproduce import estimate, spec
+from benchbench.reproduce import estimate, spec, training_cost
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.missing import missing
 from benchbench.reproduce.plan import Plan, make_plan, training_reward
@@ -143,10 +143,10 @@ def test_one_rollout_tells_the_price_of_a_method_on_every_reward(
         priced.append(config.method)
         return rollout_cost(config)
 
-    monkeypatch.setattr(estimate, "rollout_cost", count)
-    estimate._price.cache_clear()
+    monkeypatch.setattr(training_cost, "rollout_cost", count)
+    training_cost._price.cache_clear()
     plan = make("tailorpo:2", "shapes", tmp_path)
-    found = [estimate.training_seconds(training.config) for training in plan.trainings]
+    found = [training_cost.training_seconds(training.config) for training in plan.trainings]
     assert len(priced) == len({(t.config.method, str(t.config.settings), t.config.train) for t in plan.trainings})
     assert len(priced) <= len(plan.trainings) / (len(plan.rewards) - 1)
     last = plan.trainings[-1].config

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from benchbench.errors import CorruptError
+from benchbench.reward_models import shapes_clip
 from benchbench.reward_models.shapes_pref import ShapesPref
 from benchbench.reward_models.shapes_spm import ShapesSPM
 from benchbench.runtime.hashing import file_sha256
@@ -53,3 +58,15 @@ def test_the_record_is_of_the_shipped_file_and_says_what_it_gained() -> None:
     noisy = record["at_t_of_500_and_more"]
     assert noisy["gain"] == pytest.approx(noisy["step_aware"] - noisy["plain"])
     assert noisy["gain"] > 2 * noisy["standard_error"]
+
+
+def test_a_clip_without_one_of_its_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stay random, other at each start."""
+    shutil.copytree(WEIGHTS / "pref", tmp_path / "pref")
+    state = load_file(tmp_path / "pref" / "model.safetensors")
+    del state["text_projection.weight"]
+    save_file(state, tmp_path / "pref" / "model.safetensors", metadata={"format": "pt"})
+    monkeypatch.setattr(shapes_clip, "WEIGHTS", tmp_path)
+    with pytest.raises(CorruptError, match="not a whole CLIP") as error:
+        ShapesPref()
+    assert "text_projection.weight" in error.value.cause

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from benchbench.cli import choice
+from benchbench.cli.main import main
 from benchbench.config import load
 from benchbench.errors import MissingError, UsageError
 from benchbench.hub.families import family
@@ -15,8 +17,17 @@ from benchbench.reproduce import spec
 from benchbench.reproduce.plan import make_plan
 from benchbench.rewards import lookup
 from benchbench.train import inputs
-from tests.tiny import write_tiny_sd
-from tests.tiny_xl import write_tiny_sdxl
+
+PLAIN, XL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
+WIDTHS = (768, 1024, 16)
+
+
+def write_folder(folder: Path, pipeline: str, width: int) -> Path:
+    """A folder of a pipeline that says its class and the width of its text conditioning."""
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+    (folder / "unet" / "config.json").write_text(json.dumps({"cross_attention_dim": width}))
+    return folder
 
 
 def test_the_family_of_a_model_by_name_and_by_its_files(tmp_path: Path) -> None:
@@ -32,15 +43,14 @@ def test_the_family_of_a_model_by_name_and_by_its_files(tmp_path: Path) -> None:
         "nobody/nothing": "",
     }
     assert {name: family(name) for name in names} == names
-    xl, tiny = write_tiny_sdxl(tmp_path / "xl"), write_tiny_sd(tmp_path / "tiny")
-    wide = write_tiny_sd(tmp_path / "wide", cross_dim=768)
-    assert [family(str(folder)) for folder in (xl, tiny, wide)] == ["sdxl", "", "sd15"]
+    folders = [write_folder(tmp_path / "xl", XL, 2048), *(write_folder(tmp_path / str(n), PLAIN, n) for n in WIDTHS)]
+    assert [family(str(folder)) for folder in folders] == ["sdxl", "sd15", "sd21", ""]
 
 
 def test_spo_s_judge_is_the_one_of_its_base_model(tmp_path: Path) -> None:
     judges = {"sd15": "spm", "sd14": "spm", "sdxl": "spm-sdxl", "shapes": "shapes-spm"}
     judges["stabilityai/stable-diffusion-xl-base-1.0"] = "spm-sdxl"
-    judges[str(write_tiny_sdxl(tmp_path / "xl"))] = "spm-sdxl"
+    judges[str(write_folder(tmp_path / "xl", XL, 2048))] = "spm-sdxl"
     assert {model: choice.choose_reward(None, model, "spo").names[0] for model in judges} == judges
     assert lookup.get("spm").assets[0].files != lookup.get("spm-sdxl").assets[0].files
     assert lookup.get("spm").assets[0].repos == lookup.get("spm-sdxl").assets[0].repos
@@ -79,3 +89,8 @@ def test_the_tables_on_sdxl_are_judged_by_sdxl_s_model(table: str, tmp_path: Pat
         plan = make_plan(read, track, spec.track_of(read, track), tmp_path)
         judged = {training.config.reward for training in plan.trainings if training.config.method == "spo"}
         assert judged == {judge} and not plan.skipped
+
+
+def test_a_dry_run_refuses_another_base_model_s_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--method", "spo", "--model", "sdxl", "--reward", "spm", "--dry-run"]) == 2
+    assert "use --reward spm-sdxl" in capsys.readouterr().err

@@ -144,3 +144,15 @@ def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[
     again = capsys.readouterr().out
     told = [[line for line in text.splitlines() if not line.startswith("made ")] for text in (out, again)]
     assert told[0] == told[1] and "made 0 images" in again
+
+
+def test_a_mix_reads_refuses_and_warns_as_its_members_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads prompts where a member does; JPEG refuses a side of 70,000 pixels; a member's prompts are cut."""
+    assert not lookup.get(MIX).reads_prompt and lookup.get("shapes-colour=1,shapes-oracle=1").reads_prompt
+    assert lookup.get("pickscore=1,aesthetic=1").notes[-1].startswith("pickscore: It reads the first 77 tokens")
+    made = lookup.get(MIX)()
+    assert (made.refuses(70_000, 2) or "").startswith("jpeg_compressibility: ") and made.refuses(700, 2) is None
+    assert made.prompt_warnings(["a", "b"]) == []
+    monkeypatch.setattr(lookup.get("shapes-colour"), "cut", lambda self, prompts: (1, 7))
+    [line] = made.prompt_warnings(["a", "b"])
+    assert "shapes-colour reads the first 7 tokens" in line and "1 of 2 different prompts" in line

@@ -12,10 +12,12 @@ import torch
 
 from benchbench.cli import listing
 from benchbench.cli.main import main
+from benchbench.diffusion import backbones
 from benchbench.errors import NoMemoryError, RunError
 from benchbench.runtime.job_process import run_job
 from benchbench.runtime.memory import Splitter, out_of_memory
 from benchbench.runtime.unexpected import as_bench_error
+from benchbench.shapes import MODEL
 from tests.runtime.full import CPU, no_room
 
 
@@ -200,11 +202,12 @@ ON_THE_CPU = [
     RuntimeError("std::bad_alloc"),
     RuntimeError("bad allocation"),
     RuntimeError("could not create a memory object"),
+    RuntimeError("could not create a primitive"),
     RuntimeError("can't start new thread"),
     RuntimeError("unable to mmap 400 bytes from file </x>: Cannot allocate memory (12)"),
     OSError(errno.ENOMEM, "Cannot allocate memory"),
     SafetensorError("I/O error: Cannot allocate memory (os error 12)"),
-    ImportError("libx.so: failed to map segment from shared object: Cannot allocate memory"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
 ]
 
 
@@ -250,3 +253,14 @@ def test_a_job_reports_what_nobody_foresaw_with_its_traceback(capsys: pytest.Cap
     err = capsys.readouterr().err
     assert "Traceback" in err and err.endswith("put the traceback into the report\n")
     assert "error: internal error (please report it)\n  why: ZeroDivisionError: a fault of ours\n" in err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+def test_a_model_that_does_not_fit_is_not_called_damaged(error: Exception) -> None:
+    class Network:
+        @staticmethod
+        def from_pretrained(*_: object, **__: object) -> None:
+            raise error
+
+    with pytest.raises(type(error)):
+        backbones._load_network(Network, MODEL / "unet", torch.float32, "shapes")

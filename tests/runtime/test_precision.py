@@ -86,6 +86,9 @@ class Seen:
         self.there: list[tuple[bool, bool]] = []
         self.back: list[tuple[bool, bool]] = []
 
+    def assume_unit_range(self) -> None:
+        """The images of the decoder are taken as they are."""
+
     def score_differentiable(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         self.there.append(flags())
         if images.requires_grad:

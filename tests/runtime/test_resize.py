@@ -70,3 +70,20 @@ def test_todays_pillow_gives_the_same_bits(mode: str) -> None:
         for size in ((side, side), (max(1, int(width * scale)), max(1, int(height * scale)))):
             for filter in (BICUBIC, Image.Resampling.BILINEAR):
                 assert resize(image, size, filter).tobytes() == image.resize(size, filter).tobytes(), (image.size, size)
+
+
+@pytest.mark.parametrize(("size", "steps"), [((28, 84), [(31, 84), (28, 84)]), ((62, 186), [(62, 93), (62, 186)])])
+def test_pillow_is_asked_for_one_pass_at_a_time(
+    size: tuple[int, int], steps: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no version of Pillow chooses the order: of a tall image that shrinks, and of one that grows."""
+    asked, original = [], Image.Image.resize
+
+    def watch(self: Image.Image, size: tuple[int, int], *words: object) -> Image.Image:
+        asked.append(size)
+        return original(self, size, *words)  # type: ignore[arg-type]
+
+    image = noise(31, 93)
+    monkeypatch.setattr(Image.Image, "resize", watch)
+    resize(image, size, BICUBIC)
+    assert asked == steps

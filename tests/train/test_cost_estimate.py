@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import astuple
 
 import pytest
+import torch
+from diffusers import DDIMScheduler
 
 from benchbench.config import load
+from benchbench.train import cost_estimate
 from benchbench.train.cost_estimate import RolloutCost, fixed_evaluations, rollout_cost
 
 
@@ -61,3 +64,9 @@ def test_fixed_evaluations(method: str, words: list[str], looks: int) -> None:
     """
     config = load(method, "shapes", "shapes-colour", "shapes-simple", 400, 0, "released", words)
     assert fixed_evaluations(config, rollout_cost(config)) == looks * 45 * 20
+
+
+def test_its_noise_schedule_is_that_of_diffusers() -> None:
+    """It is computed without diffusers, which takes seconds to import."""
+    theirs = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
+    assert torch.equal(cost_estimate._alphas_cumprod(), theirs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 
 from benchbench.config import RunConfig
 from benchbench.errors import RunError, UsageError
+from benchbench.rewards import lookup
 from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
 from benchbench.train.trainer import Trainer
@@ -204,8 +206,25 @@ def test_a_reward_that_is_not_finite_stops_the_run(configure, tmp_path: Path, mo
 
     monkeypatch.setattr(ShapesColour, "score_differentiable", score)
     with pytest.raises(RunError, match=r"shapes-colour gave nan at step 19 for prompt '\w+', sample 1, seed 0"):
-        train(configure("tailorpo"), tmp_path / "run", log=lambda _: None)
+        train(configure("tailorpo", "train.eval_every=0"), tmp_path / "run", log=lambda _: None)
     assert not (tmp_path / "run" / ADAPTER).exists()
+    with pytest.raises(RunError, match="reward shapes-colour gave nan") as error:
+        train(configure("tailorpo"), tmp_path / "other", log=lambda _: None)
+    assert re.match(r"for prompt '\w+', sample 0, in the evaluation on fixed noise, one of", error.value.cause)
+
+
+@pytest.mark.parametrize("method", ["ddpo", "d3po"])
+def test_the_score_is_named_where_the_method_stumbles_over_it(
+    method: str, configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DDPO's statistics raise an AttributeError for NaN: the reward is at fault, and not the method."""
+    from benchbench.reward_models.shapes_colour import ShapesColour
+
+    monkeypatch.setattr(ShapesColour, "score_differentiable", lambda self, images, prompts: images.mean((1, 2, 3)) / 0)
+    monkeypatch.setattr(ShapesColour, "score", lambda self, images, prompts: torch.full((len(images),), float("nan")))
+    with pytest.raises(RunError, match=r"shapes-colour gave (nan|inf) at step 0 for prompt '\w+', sample 0") as error:
+        train(configure(method, "train.eval_every=0"), tmp_path / "run", log=lambda _: None)
+    assert "bench check shapes-colour" in error.value.remedy
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,3 +322,11 @@ def test_refusals_before_anything_is_loaded(configure, tmp_path: Path) -> None:
         train(configure("tailorpo", "method.same_input=false", samples=33), tmp_path / "a", log=lambda _: None)
     assert "--samples 34" in error.value.remedy
     assert not (tmp_path / "a").exists()
+
+
+def test_prompts_that_the_reward_cuts_are_said_once(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup.get("shapes-colour"), "cut", lambda self, prompts: (len(prompts) - 1, 7))
+    messages: list[str] = []
+    train(configure("ddpo", "train.eval_every=0", samples=16), tmp_path / "run", log=messages.append)
+    [line] = [line for line in messages if "tokens" in line]
+    assert "44 of 45 different prompts are longer" in line

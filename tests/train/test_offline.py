@@ -233,4 +233,4 @@ def test_what_was_done_to_pictures_is_said_once(tiny_sd: Path, pairs: Path, tmp_
     said: list[str] = []
     train(config, tmp_path / "run", device="cpu", log=said.append)
     [line] = [line for line in said if "EXIF" in line]
-    assert "pictures were turned by EXIF orientation: pairs.jsonl, line " in line and ", winner" in line
+    assert "pictures were turned by EXIF orientation: pairs.jsonl, line " in line and "(winner)" in line
