@@ -17,6 +17,7 @@ from pydantic import Field
 from benchbench.errors import BenchError, CorruptError, MissingError, RunError, UsageError
 from benchbench.hub.assets import Asset
 from benchbench.noise import Noise, Sample, copy_to_device
+from benchbench.runtime.memory import out_of_memory
 from benchbench.types import (
     Batch,
     Cond,
@@ -107,6 +108,7 @@ __all__ = [
     "mapo",
     "mse",
     "noised",
+    "out_of_memory",
     "pair_dpo",
     "pair_logit",
     "pair_metrics",

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from benchbench.api import CorruptError
+from benchbench.api import CorruptError, out_of_memory
 
 State = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
@@ -29,6 +29,8 @@ def read(path: Path) -> State:
         state = state.get("state_dict", state)
         return {name: value for name, value in state.items() if isinstance(value, Tensor)}
     except Exception as error:  # the readers of the two formats raise about ten classes of errors on damaged files
+        if out_of_memory(error):
+            raise
         raise _corrupt(path, (str(error).strip() or type(error).__name__).splitlines()[0]) from error
 
 
@@ -47,6 +49,8 @@ def fill(make: Callable[[], Module], state: Mapping[str, Tensor], path: Path) ->
     try:
         module.load_state_dict({name: value.float() for name, value in state.items()}, strict=True, assign=True)
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         raise _corrupt(path, " ".join(str(error).split())[:400]) from error
     return module.requires_grad_(False).eval()
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from benchbench.errors import CorruptError
 from benchbench.runtime.files import Log, replacing_folder, sweep
 from benchbench.runtime.hashing import file_sha256
+from benchbench.runtime.memory import out_of_memory
 from benchbench.runtime.sealed import parse_sealed, write_sealed
 from benchbench.store.run_file import DONE
 from benchbench.train.identity import differences
@@ -118,6 +119,8 @@ def find_latest(
         try:
             state = _read_state(folder)
         except Exception as error:  # an OSError, invalid JSON or safetensors: the checkpoint is damaged
+            if out_of_memory(error):
+                raise
             log(f"checkpoint {folder.name} is damaged and not used ({error})")
             continue
         if state.run != expected:
