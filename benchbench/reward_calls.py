@@ -10,13 +10,11 @@ Imports torch only inside functions, and the types for type checkers only: the c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchbench.errors import BenchError, RunError
-from benchbench.runtime.memory import out_of_memory
-from benchbench.runtime.raised_at import described
+from benchbench.errors import RunError
+from benchbench.runtime.raised_at import explained
 from benchbench.runtime.words import counted
 
 if TYPE_CHECKING:
@@ -29,25 +27,25 @@ if TYPE_CHECKING:
 
 def load(reward_class: type[Reward], device: torch.device | str) -> Reward:
     """Returns a reward with its weights on the device. Raises RunError for whatever its constructor raises."""
-    with _explained(reward_class, "when it is loaded"):
+    with explained("reward", reward_class, "when it is loaded"):
         return reward_class(device)
 
 
 def missing(reward_class: type[Reward]) -> str | None:
     """Returns the description of the files that a reward lacks, or None. Raises RunError for whatever it raises."""
-    with _explained(reward_class, "when it is asked for its files"):
+    with explained("reward", reward_class, "when it is asked for its files"):
         return reward_class.missing()
 
 
 def expect(reward: Reward, prompts: Sequence[str]) -> None:
     """Announces the prompts of later calls."""
-    with _explained(reward, _of(prompts, len(prompts), "prompt")):
+    with explained("reward", reward, _of(prompts, len(prompts), "prompt")):
         reward.expect(prompts)
 
 
 def prepare(reward: PreparedReward, images: Sequence[Image]) -> Tensor:
     """Returns the prepared images, [N, ...] on the host."""
-    with _explained(reward, f"as it prepared {counted(len(images), 'image')}"):
+    with explained("reward", reward, f"as it prepared {counted(len(images), 'image')}"):
         prepared = reward.prepare(images)
     return _rows(reward, prepared, len(images), (), one_number=False)
 
@@ -64,14 +62,14 @@ def score_prepared(reward: PreparedReward, prepared: Tensor, prompts: Sequence[s
 
 def score_differentiable(reward: Reward, images: Tensor, prompts: Sequence[str]) -> Tensor:
     """Returns scores for training, float32 [N] on the images' device, with a gradient where the images have one."""
-    with _explained(reward, _of(prompts, len(images), "image")):
+    with explained("reward", reward, _of(prompts, len(images), "image")):
         scores = reward.score_differentiable(images, prompts)
     return _for_training(reward, scores, images, prompts)
 
 
 def score_at(reward: StepScorer, images: Tensor, prompts: Sequence[str], tau: Tensor) -> Tensor:
     """Returns scores for training of predictions at the timesteps ``tau``, as ``score_differentiable``."""
-    with _explained(reward, _of(prompts, len(images), "image")):
+    with explained("reward", reward, _of(prompts, len(images), "image")):
         scores = reward.score_at(images, prompts, tau)
     return _for_training(reward, scores, images, prompts)
 
@@ -88,7 +86,7 @@ def require_finite(reward: Reward, scores: Tensor, name: Callable[[int], str]) -
 
 
 def _evaluated(reward: Reward, call: Callable[..., Any], images: Any, prompts: Sequence[str]) -> Tensor:
-    with _explained(reward, _of(prompts, len(images), "image")):
+    with explained("reward", reward, _of(prompts, len(images), "image")):
         scores = call(images, prompts)
     return _rows(reward, scores, len(images), prompts).detach().float().cpu()
 
@@ -121,21 +119,6 @@ def _wrong(reward: Reward, given: str, count: int, prompts: Sequence[str]) -> Ru
         f"one number for each image is needed, float32 [{count}]; it was called {_of(prompts, count, 'image')}",
         f"bench check {reward.name}",
     )
-
-
-@contextmanager
-def _explained(reward: Reward | type[Reward], when: str) -> Iterator[None]:
-    """Turns whatever a reward raises into a RunError; our own errors and out of memory pass."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        if out_of_memory(error):
-            raise  # a splitter uses fewer rows
-        raise RunError(
-            f"reward {reward.name} failed {when}", described(error, reward), f"bench check {reward.name}"
-        ) from error
 
 
 def _of(prompts: Sequence[str], count: int, row: str) -> str:

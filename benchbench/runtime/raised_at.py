@@ -1,11 +1,16 @@
-"""Says where in a plug-in's own code an error was raised."""
+"""Turns whatever a plug-in raises into an error of ours that says where in its own code it was raised."""
 
 from __future__ import annotations
 
 import inspect
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from benchbench.errors import BenchError, RunError
+from benchbench.runtime.memory import out_of_memory
 
 
 def raised_at(error: BaseException, plugin: Any) -> str:
@@ -26,3 +31,21 @@ def described(error: BaseException, plugin: Any) -> str:
     """Returns the class and first line of an error, and where in the plug-in it was raised."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}{raised_at(error, plugin)}"
+
+
+@contextmanager
+def explained(kind: str, plugin: Any, when: str) -> Iterator[None]:
+    """Turns whatever a plug-in raises into a RunError; our own errors and out of memory pass.
+
+    ``kind`` is ``reward`` or ``method``; ``when`` says what was called.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        if out_of_memory(error):
+            raise  # a splitter uses fewer rows
+        raise RunError(
+            f"{kind} {plugin.name} failed {when}", described(error, plugin), f"bench check {plugin.name}"
+        ) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,9 @@ from torch import Tensor
 
 from benchbench.api import Method
 from benchbench.diffusion.policy import Policy
-from benchbench.errors import BenchError, RunError
+from benchbench.errors import RunError
 from benchbench.noise import Noise
-from benchbench.runtime.memory import out_of_memory
-from benchbench.runtime.raised_at import described
+from benchbench.runtime.raised_at import explained
 from benchbench.types import Batch, Metrics
 
 
@@ -28,10 +26,10 @@ def batches(
     method: Method[Any], collect: Callable[[], Iterator[tuple[Batch, Metrics]]]
 ) -> Iterator[tuple[Batch, Metrics]]:
     """Yields what a call of ``collect`` yields, each Batch with its metrics. Raises RunError."""
-    with _explained(method, "collect"):
+    with explained("method", method, "in collect()"):
         items = collect()
     while True:
-        with _explained(method, "collect"):
+        with explained("method", method, "in collect()"):
             item = next(items, None)
         if item is None:
             return
@@ -45,13 +43,13 @@ def batches(
 
 def create(method_class: type[Method[Any]]) -> Method[Any]:
     """Returns an instance of a method. Raises RunError."""
-    with _explained(method_class, "__init__"):
+    with explained("method", method_class, "in __init__()"):
         return method_class()
 
 
 def state(method: Method[Any]) -> dict[str, Any]:
     """Returns a method's running statistics, which a checkpoint keeps as JSON. Raises RunError."""
-    with _explained(method, "state"):
+    with explained("method", method, "in state()"):
         found = method.state()
         json.dumps(found, allow_nan=False)
     if not isinstance(found, dict):
@@ -61,7 +59,7 @@ def state(method: Method[Any]) -> dict[str, Any]:
 
 def load_state(method: Method[Any], saved: dict[str, Any]) -> None:
     """Gives a method the statistics of its checkpoint. Raises RunError."""
-    with _explained(method, "load_state"):
+    with explained("method", method, "in load_state()"):
         method.load_state(saved)
 
 
@@ -73,7 +71,7 @@ def hint(method: Method[Any]) -> str:
 
 def loss(method: Method[Any], policy: Policy, batch: Any, cfg: Any, noise: Noise) -> tuple[Tensor, Metrics]:
     """Returns the mean loss over the rows of ``batch``, a scalar, and its metrics. Raises RunError."""
-    with _explained(method, "loss"):
+    with explained("method", method, "in loss()"):
         result = method.loss(policy, batch, cfg, noise)
     needed = "it has to return (loss, metrics), where the loss is a scalar tensor: the mean over the rows"
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Tensor):
@@ -109,18 +107,3 @@ def _kind(value: Any) -> str:
 
 def _wrong(method: Method[Any], problem: str, cause: str) -> RunError:
     return RunError(f"method {method.name} is wrong: {problem}", cause, f"bench check {method.name}")
-
-
-@contextmanager
-def _explained(method: Method[Any] | type[Method[Any]], call: str) -> Iterator[None]:
-    """Turns whatever a method raises into a RunError; our own errors and out of memory pass."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        if out_of_memory(error):
-            raise  # a splitter uses fewer rows
-        raise RunError(
-            f"method {method.name} failed in {call}()", described(error, method), f"bench check {method.name}"
-        ) from error
