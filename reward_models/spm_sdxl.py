@@ -13,7 +13,7 @@ FILE = "sdxl_step-aware_preference_model.bin"
 
 
 class SPMForSDXL(SPM):
-    """As spm, with the weights that were trained on SDXL's predictions."""
+    """Scores like spm, with the weights that were trained on SDXL's predictions."""
 
     name: ClassVar[str] = "spm-sdxl"
     version: ClassVar[str] = "sdxl"

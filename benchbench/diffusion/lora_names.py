@@ -1,4 +1,4 @@
-"""From the name of a tensor in a LoRA file to the UNet's layer that it changes, for every trainer's naming.
+"""Maps the name of a tensor in a LoRA file to the UNet's layer that it changes, for every trainer's naming.
 
 | writer | name of the tensor A of a layer |
 |---|---|

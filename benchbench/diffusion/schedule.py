@@ -133,7 +133,8 @@ class Schedule:
         try:
             ddim = DDIMScheduler(**{key: config[key] for key in keys if config.get(key) is not None})
             offset = int(config.get("steps_offset", 1))
-        except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:  # whatever diffusers makes of it
+        except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            # diffusers raises the first for an unknown beta_schedule, and the others for values of a wrong kind
             raise UsageError(
                 "this model's scheduler config cannot be used",
                 f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",

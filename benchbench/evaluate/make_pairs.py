@@ -125,7 +125,9 @@ def make_pairs(
     if images_per_prompt < 2:
         raise UsageError("a pair needs two images", f"{images_per_prompt} a prompt were asked for", "give 2 or more")
     sampler = sampler or SamplerConfig()
-    model, reward_class = models.find(model), lookup.as_class(reward)
+    reward_class = lookup.as_class(reward)
+    lookup.check_base(reward_class, model)
+    model = models.find(model)
     check_vocabulary(prompts, model.name)
     key = _key(model, prompts, reward_class, images_per_prompt, seeds, sampler, device_and_dtype(device, dtype)[1])
     folder = out or store / "pairs" / f"{safe_name(prompts.name)}-{digest(key)}"

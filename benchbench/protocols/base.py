@@ -66,7 +66,7 @@ class ProtocolCost:
 
 @dataclass(frozen=True)
 class Request(Generic[S]):
-    """What is to be measured, and where: the arguments of ``PaperProtocol.measure``."""
+    """Holds the arguments of ``PaperProtocol.measure``."""
 
     model: str | LocalModel
     run: AdapterReference | None

@@ -31,7 +31,7 @@ class ValueRow:
 
 @dataclass(frozen=True)
 class TableStyle:
-    """How a protocol's table is named and shown.
+    """Holds the name of a protocol's table and the choices of how it is shown.
 
     ``about`` is the first sentence of its caption with a space behind it, or empty; ``published`` values stand beside
     ours; ``level`` is that of the intervals.

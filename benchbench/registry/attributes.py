@@ -1,4 +1,4 @@
-"""What a class must be and say of itself before it is used: its base class, and the type of each class attribute."""
+"""Checks a class before it is used: its base class, and the type of each class attribute."""
 
 from __future__ import annotations
 

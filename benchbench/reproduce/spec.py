@@ -88,7 +88,7 @@ class Track(_Model):
 
 
 class Ablation(_Model):
-    """What an ablation varies: every row but ``of`` equals it in all settings except those that ``varies`` names."""
+    """Says what an ablation varies: each row but ``of`` equals it in all settings but those that ``varies`` names."""
 
     of: str
     """The row that the others are compared with."""
@@ -110,7 +110,7 @@ class Spec(_Model):
     rows: dict[str, Row]
     tracks: dict[str, Track]
     ablation: Ablation | None = None
-    """What the rows vary, where the table is an ablation."""
+    """The settings that the rows vary, where the table is an ablation."""
     notes: list[str] = []
 
     @field_validator("rows", mode="before")

@@ -1,4 +1,4 @@
-"""What stands for a reward in the key of measurements and made pairs."""
+"""Computes the part of a key that stands for a reward, for measurements and made pairs."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ NAMES = {
     errno.EISDIR: "it is a folder: name a file",
     errno.ELOOP: "its links lead in a circle: name another path",
 }
-"""What is wrong with the words that a user gave, with the remedy."""
+"""The errors that come from the words of a user, with what is wrong and the remedy."""
 SHOWN = 160  # characters of a path in a message
 
 

@@ -46,7 +46,7 @@ CHANGES = {
     "cmyk": "converted from CMYK without a colour profile",
     "first": "taken as the first of several in a file",
 }
-"""What may be done to a picture on reading, with words for a message on several of them."""
+"""The changes that reading may make to a picture, with words for a message on several pictures."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -1,4 +1,4 @@
-"""What nobody foresaw, as an error of three lines: too little memory, a path that cannot be used, a fault of ours."""
+"""Turns an unforeseen error into three lines: too little memory, a path that cannot be used, a fault of ours."""
 
 from __future__ import annotations
 

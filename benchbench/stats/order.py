@@ -1,4 +1,4 @@
-"""Which rows of a table are told apart from each other: a paired test of each two rows, corrected for all of them."""
+"""Tests each two rows of a table against each other, paired, and corrects for all of these tests."""
 
 from __future__ import annotations
 

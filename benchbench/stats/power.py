@@ -1,4 +1,4 @@
-"""How many trainings a row needs before a true difference of half a standard deviation is probably told apart.
+"""Computes how many trainings a row needs to tell a true difference of half a standard deviation apart.
 
 The question is answered for the test of stats/two_level.py itself, by drawing experiments of each size. The variances
 of seeds, prompts and single cells come from the analysis of variance of the differences that were measured.

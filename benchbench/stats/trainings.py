@@ -1,4 +1,4 @@
-"""How many trainings a verdict needs. This file imports nothing: commands name the numbers without loading pandas."""
+"""Holds the numbers of trainings that a verdict needs, and imports nothing: commands use them without pandas."""
 
 FEWEST_TRAININGS = 5
 """Below this number of trainings of a row no verdict is given: its numbers describe these trainings."""

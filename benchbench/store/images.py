@@ -42,7 +42,7 @@ UNREADABLE = (
     struct.error,
     Image.DecompressionBombError,
 )
-"""What Pillow and the parser of the description raise on damaged files."""
+"""The errors that Pillow and the parser of the description raise on damaged files."""
 BLACK = 4  # an image is black if its brightest value, of 255, is at most this
 
 

@@ -27,7 +27,7 @@ from benchbench.store.run_file import DONE, REMEDY, RUN, read_run_file
 
 KEPT_FOLDER = "kept"
 KEPT_FILE = "weights.json"
-"""It holds the sha256 of the kept weights beside it."""
+"""The file that holds the sha256 of the kept weights beside it."""
 REBUILD = "run the same bench train command again: it makes them again from the last checkpoint"
 State = Literal["complete", "resumable", "damaged"]
 

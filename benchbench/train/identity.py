@@ -1,4 +1,4 @@
-"""What a run is trained on: a hash or version of each input whose content decides the result.
+"""Computes what a run is trained on: a hash or version of each input whose content decides the result.
 
 run.json and every checkpoint hold these parts. A run is continued, and counts as complete, only for equal parts, so
 that a changed file of prompts or pairs, or another version of a plug-in, is never taken for the one before.

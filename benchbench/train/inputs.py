@@ -56,6 +56,7 @@ def look_up(
         pairs = look_up_pairs(config.pairs, {config.prompts: prompts}, {config.reward: reward_class})
         if isinstance(pairs, PairsToMake):
             check_vocabulary(pairs.prompts, config.model)
+            lookup.check_base(pairs.reward, config.model)
     return Inputs(method, cfg, reward_class, prompts, model, pairs)
 
 
@@ -87,6 +88,7 @@ def check(config: RunConfig, device: str | None = None) -> list[str]:
     pairs = unless_missing(lambda: look_up_pairs(reference)) if reference is not None else None
     if isinstance(pairs, PairsToMake):
         check_vocabulary(pairs.prompts, config.model)
+        lookup.check_base(pairs.reward, config.model)
     return missing
 
 

@@ -45,7 +45,7 @@ class Parts:
     reader: Reader | None = None
     """The source of an offline method's batches; None for an online method."""
     identity: dict[str, str] = field(default_factory=dict)
-    """What the run is trained on, by part (``train.identity``); empty where nothing is compared."""
+    """The hashes and versions of the run's inputs, by part (``train.identity``); empty where nothing is compared."""
 
 
 def build(

@@ -134,7 +134,7 @@ def test_hidden_files_never_count_and_what_is_left_out_is_named(bench: Bench, tm
 
 
 def test_prompts_may_name_their_picture(bench: Bench, tmp_path: Path) -> None:
-    """In any order, with a path before the name, as CSV and as JSONL; an accent that macOS writes as two characters."""
+    """Rows come in any order, with a path before the name, as CSV and JSONL; an accent may be two characters."""
     folder = write_colours(tmp_path / "i", {"b.png": "green", "a.png": "red", "caf\u0065\u0301.png": "blue"})
     csv_file, jsonl = tmp_path / "p.csv", tmp_path / "p.jsonl"
     csv_file.write_text('prompt,image\n"second, b",out/b.png\nfirst,a.png\nthird,caf\u00e9.png\n', encoding="utf-8")

@@ -33,7 +33,7 @@ def test_a_small_training_leaves_weights_and_an_honest_record(bench: Bench, tmp_
 
 @pytest.mark.slow
 def test_any_set_of_pairs_can_be_learned_from(bench: Bench, tmp_path: Path) -> None:
-    """Of 6 pairs one is broken: it is refused, or skipped and said. One is transparent. The record names the set."""
+    """One of 6 pairs is broken: it is refused, or skipped and said. One is transparent. The record names the set."""
     made = [{**row, "caption": "red circle"} for row in rows(6)]
     made[2]["winner"] = b"no picture"
     made[4]["loser"] = saved(Image.new("RGBA", (8, 8), (0, 0, 0, 99)))

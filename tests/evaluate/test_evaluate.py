@@ -125,7 +125,7 @@ def test_nothing_to_evaluate_is_said(model: str, tmp_path: Path) -> None:
 def test_an_image_that_rotted_is_made_again_in_the_same_command(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its size and times are those of the index, so that only reading it for a new reward finds it."""
+    """The image's size and times are those of the index, so that only reading it for a new reward finds it."""
     options: dict[str, Any] = {"store": tmp_path, "images_per_prompt": 1, "device": "cpu"}
     first = measure(model, {"base": []}, PROMPTS, [REWARD], log=lambda _: None, **options)
     monkeypatch.setattr("benchbench.store.images._state", lambda path: [path.stat().st_size, 1, 1])

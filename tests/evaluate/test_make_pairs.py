@@ -177,7 +177,7 @@ def test_pairs_by_other_weights_are_made_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_pairs_are_made_of_words_that_the_model_knows(tmp_path: Path) -> None:
-    """As for a training or an evaluation, before anything is made."""
+    """Unknown words are refused before anything is made, as for a training or an evaluation."""
     with pytest.raises(UsageError, match="the shapes model does not know the prompt set 'animals'"):
         find_or_make("made:animals:shapes-pref:2", tmp_path)
     assert list(tmp_path.iterdir()) == []

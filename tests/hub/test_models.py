@@ -1,4 +1,4 @@
-"""Which weights a model is: one hash with the replaced VAE in it, and no pickle of unknown origin."""
+"""A model is known by its weights: one hash with the replaced VAE in it, and no pickle of unknown origin."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_pickle_that_was_fetched_is_read(tiny_sd: Path, tmp_path: Path) -> Non
 
 
 def test_one_answer_to_which_weights_a_model_is(tiny_sd: Path, tmp_path: Path) -> None:
-    """By name, looked up and loaded; another VAE, and an equal one in its place, is another model."""
+    """The hash is one by name, looked up and loaded; another VAE, and an equal one in its place, is another model."""
     other = write_tiny_sd(tmp_path / "other", seed=1)
     names = [str(tiny_sd), f"{tiny_sd}+vae={other}", f"{tiny_sd}+vae={tiny_sd}"]
     hashes = [models.find(name).hash for name in names]

@@ -135,7 +135,7 @@ def test_rows_left_out_are_counted_by_their_reason(tmp_path: Path) -> None:
 
 
 def test_one_pair_a_caption_keeps_one_that_can_be_read(tmp_path: Path) -> None:
-    """Of 6 rows a caption, all but one are broken: that one is read. Where all are broken, the first one's error is."""
+    """Each caption has 6 rows, and all but one are broken: that one is read. Where all are broken, the first one's error is."""
     made = [{**row, "caption": f"caption {i % 3}"} for i, row in enumerate(rows(18))]
     for i, row in enumerate(made):
         if i not in {4, 9}:  # of captions 1 and 0; none of caption 2
@@ -196,7 +196,7 @@ def test_two_columns_of_one_name_and_text_that_is_none(tmp_path: Path) -> None:
 
 
 def test_hidden_files_are_no_pairs(tmp_path: Path) -> None:
-    """As the files that other systems leave beside copies."""
+    """Other systems leave such files beside copies."""
     write_parquet(tmp_path / "a.parquet", rows(2))
     (tmp_path / "._a.parquet").write_bytes(b"resource fork")
     assert len(open_pairs(str(tmp_path))) == 2

@@ -48,7 +48,7 @@ def test_only_the_row_with_the_adapter_trains_one(track: str, tmp_path: Path) ->
 
 
 def test_one_training_in_two_rows_is_refused(tmp_path: Path) -> None:
-    """As a row named LoRA whose preset trains all weights, beside the row that does so by its name."""
+    """The row is named LoRA, and its preset trains all weights, beside the row that does so by its name."""
     table = spec.load("dspo:6")
     same = table.model_copy(update={"rows": {**table.rows, "dspo-lora": Row(method="dspo")}})
     with pytest.raises(UsageError, match="compares what it does not say") as error:

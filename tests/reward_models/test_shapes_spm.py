@@ -61,7 +61,7 @@ def test_the_record_is_of_the_shipped_file_and_says_what_it_gained() -> None:
 
 
 def test_a_clip_without_one_of_its_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would stay random, other at each start."""
+    """The missing tensor would stay random, other at each start."""
     shutil.copytree(WEIGHTS / "pref", tmp_path / "pref")
     state = load_file(tmp_path / "pref" / "model.safetensors")
     del state["text_projection.weight"]

@@ -12,11 +12,13 @@ from benchbench.cli import choice
 from benchbench.cli.main import main
 from benchbench.config import load
 from benchbench.errors import MissingError, UsageError
+from benchbench.evaluate import make_pairs
 from benchbench.hub.families import family
 from benchbench.reproduce import spec
 from benchbench.reproduce.plan import make_plan
 from benchbench.rewards import lookup
 from benchbench.train import inputs
+from benchbench.types import PromptSet
 
 PLAIN, XL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 WIDTHS = (768, 1024, 16)
@@ -61,7 +63,7 @@ def test_spo_s_judge_is_the_one_of_its_base_model(tmp_path: Path) -> None:
     [("spm", "sdxl"), ("spm", "sd21"), ("spm-sdxl", "sd15"), ("shapes-spm", "sd15"), ("spm=0.5,aesthetic=0.5", "sdxl")],
 )
 def test_another_base_model_s_judge_is_refused(reward: str, model: str) -> None:
-    """By every command that knows its model, before weights are looked for, and by a training from Python."""
+    """Every command that knows its model refuses it, before weights are looked for, and by a training from Python."""
     run = load("spo", model, reward, "animals", 8, 0)
     everywhere = SimpleNamespace(names=[reward], notes=[])
     for refused in (
@@ -72,6 +74,18 @@ def test_another_base_model_s_judge_is_refused(reward: str, model: str) -> None:
             refused()
         assert "were made for" in error.value.cause and "cannot judge" in error.value.problem
     assert not lookup.fits(reward, model)
+
+
+def test_pairs_are_labelled_by_a_judge_of_their_model(tmp_path: Path) -> None:
+    """Also from Python and for ``made:`` pairs, and before anything is looked for or written."""
+    prompts = PromptSet("two", ("a red circle", "a blue square"), "made here", "none")
+    for pairs in (
+        lambda: make_pairs.make_pairs("sd15", prompts, "shapes-spm", tmp_path, 2),
+        lambda: make_pairs.find_or_make("made:shapes-simple:shapes-spm:2", tmp_path, model="sd15"),
+    ):
+        with pytest.raises(UsageError, match="cannot judge"):
+            pairs()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_fitting_judge_is_only_missing() -> None:

@@ -147,7 +147,7 @@ def test_trained_on_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_mix_reads_refuses_and_warns_as_its_members_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reads prompts where a member does; JPEG refuses a side of 70,000 pixels; a member's prompts are cut."""
+    """A mix reads prompts where a member does; JPEG refuses a side of 70,000 pixels; a member's prompts are cut."""
     assert not lookup.get(MIX).reads_prompt and lookup.get("shapes-colour=1,shapes-oracle=1").reads_prompt
     assert lookup.get("pickscore=1,aesthetic=1").notes[-1].startswith("pickscore: It reads the first 77 tokens")
     made = lookup.get(MIX)()

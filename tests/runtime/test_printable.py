@@ -41,7 +41,7 @@ def test_a_tab_or_return_before_a_formula_does_not_help_it() -> None:
 
 
 def evil_table() -> Table:
-    """Of names that pydantic takes as text."""
+    """Returns a table of hostile names, all of which pydantic takes as text."""
     cell = Cell(value=-1.5, images=3, prompts=3)
     columns = (Column(key=NAME, unit="-", version="@1"),)
     return Table(

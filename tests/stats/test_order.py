@@ -1,4 +1,4 @@
-"""Which rows are told apart: paired tests of each two rows."""
+"""Paired tests of each two rows tell rows apart, from five trainings on."""
 
 from __future__ import annotations
 

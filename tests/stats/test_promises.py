@@ -1,4 +1,4 @@
-"""What the statistics promise, at the levels that tables use: false positives of a family, and coverage.
+"""The statistics keep their promises at the levels that tables use: false positives of a family, and coverage.
 
 A family of 48 tests errs where its smallest p lies below 0.05 / 48, which is Holm's first step.
 """
@@ -47,6 +47,6 @@ def test_intervals_cover_what_they_promise(seeds: int, deviation: float, alpha: 
 
 
 def test_one_training_says_nothing_of_another() -> None:
-    """Why one training gets no star: where trainings differ by 0.4 SD, its interval misses the method's value often."""
+    """One training gets no star, since its interval often misses the method's value where trainings differ by 0.4 SD."""
     drawn = tables(np.random.default_rng(0), 100, FAMILY, 1, 45, 5, 0.4)
     assert coverage(drawn, 0.05) < 0.6

@@ -67,6 +67,6 @@ def test_fixed_evaluations(method: str, words: list[str], looks: int) -> None:
 
 
 def test_its_noise_schedule_is_that_of_diffusers() -> None:
-    """It is computed without diffusers, which takes seconds to import."""
+    """The estimate is computed without diffusers, which takes seconds to import."""
     theirs = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
     assert torch.equal(cost_estimate._alphas_cumprod(), theirs)

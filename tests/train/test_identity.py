@@ -209,7 +209,7 @@ def test_a_checkpoint_names_the_input_where_run_json_is_lost(trained: Trained) -
 
 
 def test_a_run_of_an_earlier_version_says_what_cannot_be_compared(trained: Trained) -> None:
-    """Its run.json has the hashes of model and pairs alone, and no checksum."""
+    """The run.json of an earlier version has the hashes of model and pairs alone, and no checksum."""
     file = trained.out / "run.json"
     before = file.read_bytes()
     write_json(file, {name: value for name, value in json.loads(before).items() if name not in ("inputs", FIELD)})
@@ -228,7 +228,7 @@ def test_a_run_of_an_earlier_version_says_what_cannot_be_compared(trained: Train
 
 
 def test_settings_that_were_edited_are_refused(trained: Trained) -> None:
-    """With a new checksum, too: the digest of the settings is not theirs."""
+    """A new checksum does not help: the digest is not that of the settings."""
     file = trained.out / "run.json"
     before = file.read_bytes()
     run = read_sealed(file, "")
