@@ -135,7 +135,7 @@ def test_rows_left_out_are_counted_by_their_reason(tmp_path: Path) -> None:
 
 
 def test_one_pair_a_caption_keeps_one_that_can_be_read(tmp_path: Path) -> None:
-    """Each caption has 6 rows, and all but one are broken: that one is read. Where all are broken, the first one's error is."""
+    """Each caption has 6 rows, all broken but one, which is read. Where all are broken, the first error is raised."""
     made = [{**row, "caption": f"caption {i % 3}"} for i, row in enumerate(rows(18))]
     for i, row in enumerate(made):
         if i not in {4, 9}:  # of captions 1 and 0; none of caption 2

@@ -1,4 +1,4 @@
-"""Every input that decides a measurement or made pairs is in their key: change one input, and they are measured or made anew."""
+"""Every input that decides a measurement or made pairs is in their key: with another one they are made anew."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_a_plain_clip_and_another_size_are_refused() -> None:
 
 
 def test_a_partial_checkpoint_is_refused_and_the_added_layers_alone_need_a_clip() -> None:
-    """A missing tensor would stay random: it is refused, unless the caller says that the CLIP has its weights already."""
+    """A missing tensor would stay random: it is refused, unless the caller says that the CLIP has its weights."""
     source, model = perturbed(StepAwareCLIP(clip(5))), StepAwareCLIP(clip(0))
     partial = source.state_dict()
     del partial["model.text_projection.weight"]

@@ -47,6 +47,6 @@ def test_intervals_cover_what_they_promise(seeds: int, deviation: float, alpha: 
 
 
 def test_one_training_says_nothing_of_another() -> None:
-    """One training gets no star, since its interval often misses the method's value where trainings differ by 0.4 SD."""
+    """One training gets no star: where trainings differ by 0.4 SD, its interval often misses the method's value."""
     drawn = tables(np.random.default_rng(0), 100, FAMILY, 1, 45, 5, 0.4)
     assert coverage(drawn, 0.05) < 0.6
