@@ -17,6 +17,7 @@ from benchbench.errors import UsageError
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.output import write_line
 from benchbench.runtime.printable import csv_text
+from benchbench.runtime.words import counted
 from benchbench.types import PromptSet, Reward
 
 
@@ -62,7 +63,8 @@ def score(
     device_name = str(pick_device(device))
     target = str(out) if out else "standard output"
     names = ", ".join(reward_classes)
-    _log_to_stderr(f"scoring {len(files)} images of {images} with {names} on {device_name}; CSV into {target}")
+    count = counted(len(files), "image")
+    _log_to_stderr(f"scoring {count} of {images} with {names} on {device_name}; CSV into {target}")
     scores = score_folder.score_folder(
         files, texts, list(reward_classes.values()), device=device_name, log=_log_to_stderr
     )
