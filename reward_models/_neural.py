@@ -36,6 +36,8 @@ class NeuralReward(PreparedReward):
     """Memory of one image's activations where a gradient is needed."""
     transform: ClassVar[Literal["torchvision", "transformers", "letterbox"]] = "torchvision"
     """The authors' resize and crop, a key of ``_preprocess.TRANSFORMS``."""
+    own_asset: ClassVar[int] = 0
+    """The place in ``assets`` of the file that a ``reward.yaml`` replaces by weights of the user's own."""
     side: int
 
     def __init__(self, device: torch.device | str = "cpu") -> None:

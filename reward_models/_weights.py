@@ -18,20 +18,26 @@ Module = TypeVar("Module", bound=nn.Module)
 def read(path: Path) -> State:
     """Returns the tensors of a safetensors file, or of a pickle that holds only tensors, on the CPU.
 
-    The tensors may be under the key ``state_dict``, as in training checkpoints. Raises CorruptError.
+    The tensors may be under the key ``state_dict``, and their names may begin with ``module.``, as in checkpoints of
+    training on several GPUs. Raises CorruptError.
     """
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
+            return _plain(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
-        return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        return _plain({name: value for name, value in state.items() if isinstance(value, Tensor)})
     except Exception as error:  # the readers of the two formats raise about ten classes of errors on damaged files
         if out_of_memory(error):
             raise
         raise _corrupt(path, (str(error).strip() or type(error).__name__).splitlines()[0]) from error
+
+
+def _plain(state: State) -> State:
+    """Returns the tensors by the network's own names: torch's DistributedDataParallel writes ``module.`` before all."""
+    return part(state, "module.") if state and all(name.startswith("module.") for name in state) else state
 
 
 def fill(make: Callable[[], Module], state: Mapping[str, Tensor], path: Path) -> Module:

@@ -37,6 +37,7 @@ class Aesthetic(NeuralReward):
     )
     megabytes: ClassVar[int] = 420
     transform = "torchvision"
+    own_asset: ClassVar[int] = 1
     assets: ClassVar[tuple[Asset, ...]] = (
         L14,
         Asset(

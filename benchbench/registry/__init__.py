@@ -13,6 +13,7 @@ from benchbench.errors import BenchError, UsageError
 
 from .attributes import missing_attributes, wrong_attributes, wrong_kind
 from .entries import GROUPS, OURS, Entry, Kind, built_in, nameless, plugins
+from .own_weights import own_weights
 
 __all__ = [
     "GROUPS",
@@ -35,7 +36,7 @@ VERSIONS = {"hpsv2": ("hpsv2.0", "hpsv2.1"), "clip": ("clip_h14", "clip_l14")}
 
 
 def names(kind: Kind) -> list[str]:
-    """Returns the names of one kind, built-ins before plug-ins."""
+    """Returns the names of one kind: built-ins, plug-ins, and rewards with weights of the user's own."""
     return list(_entries(kind))
 
 
@@ -142,9 +143,9 @@ def unknown(title: str, name: str, known: Iterable[str], remedy: str) -> UsageEr
 
 
 def _entries(kind: Kind) -> dict[str, list[Entry]]:
-    """Returns the entries of one kind by name, built-ins before plug-ins."""
+    """Returns the entries of one kind by name: built-ins, plug-ins, and rewards with weights of the user's own."""
     by_name: dict[str, list[Entry]] = {}
-    for entry in (*built_in(kind), *plugins(kind)):
+    for entry in (*built_in(kind), *plugins(kind), *(own_weights() if kind == "rewards" else ())):
         by_name.setdefault(entry.name, []).append(entry)
     return by_name
 

@@ -41,14 +41,14 @@ class RewardMemory:
 def reward_memory(reward_class: type[Reward]) -> RewardMemory:
     """Returns a reward's memory in fp32; an ensemble's is the sum of its members'.
 
-    The weights of a reward that ``PARAMETERS`` does not know, such as a plug-in's, count as large as its files.
+    A reward with other weights of a known architecture is as large as that. The weights of a reward that ``PARAMETERS``
+    does not know, such as a plug-in's, count as large as its files.
     """
     if issubclass(reward_class, mix.Ensemble):
         members = [reward_memory(member) for member in reward_class.reward_classes.values()]
         return RewardMemory(*(sum(getattr(m, f) for m in members) for f in ("weights", "gradient", "plain")))
-    name = reward_class.name
-    known = name in PARAMETERS
-    weights = 4_000_000 * PARAMETERS[name] if known else sum(_bytes(asset.size) for asset in reward_class.assets)
+    known = next((PARAMETERS[n] for base in reward_class.__mro__ if (n := vars(base).get("name")) in PARAMETERS), None)
+    weights = 4_000_000 * known if known else sum(_bytes(asset.size) for asset in reward_class.assets)
     if not weights:
         return RewardMemory(0, 0, 0)
     gradient = 1_000_000 * getattr(reward_class, "megabytes", GRADIENT)

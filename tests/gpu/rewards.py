@@ -22,7 +22,7 @@ from tests.bench import rewards as released
 from tests.gpu.context import StepContext
 from tests.reward_models import checkpoints
 
-LEARNED = ("aesthetic", "imagereward", "hpsv2.1", "pickscore", "clip_h14", "clip_l14", "spm")
+LEARNED = ("aesthetic", "imagereward", "hpsv2.1", "pickscore", "clip_h14", "clip_l14", "spm", "spm-sdxl")
 LARGEST = 0.02  # standard deviation of a weight; with 0.08, as in small checkpoints, large towers saturate
 
 

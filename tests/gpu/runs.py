@@ -12,6 +12,7 @@ import torch
 
 from benchbench.config import load
 from benchbench.noise import Noise, Sample
+from benchbench.rewards import lookup
 from benchbench.train import resolved as resolved_as
 from benchbench.train import setup
 from benchbench.train.inputs import look_up
@@ -28,9 +29,9 @@ PAIRS = 16
 ROWS = {"sd15": 8, "sdxl": 2}
 
 
-def reward_name(method: str) -> str:
-    """Returns the name of the reward to train on: SPO's own scorer for SPO, else the aesthetic predictor."""
-    return "spm" if method == "spo" else "aesthetic"
+def reward_name(method: str, model: str = "sd15") -> str:
+    """Returns the name of the reward to train on: for SPO the model's own scorer, else the aesthetic predictor."""
+    return lookup.step_reward(model) if method == "spo" else "aesthetic"
 
 
 def small_settings(method: str, images: int) -> list[str]:
@@ -62,7 +63,7 @@ def trainer(
     pairs = str(picture_pairs(context, model)) if method in OFFLINE else None
     settings = [f"train.dtype={dtype}", *overrides]
     folder = str(models.folder(context, model))
-    config = load(method, folder, reward_name(method), "animals", SAMPLES, 0, "released", settings, pairs)
+    config = load(method, folder, reward_name(method, model), "animals", SAMPLES, 0, "released", settings, pairs)
     device, out = torch.device(context.device), context.fresh(name)
     fixed = mock.patch.object(resolved_as, "plans_in_child", lambda *_: [MemoryPlan(ROWS[model], False)])
     with nullcontext() if planned else fixed:

@@ -101,3 +101,11 @@ def test_generate(run: Run) -> None:
 @pytest.mark.slow
 def test_iteration(run: Run) -> None:
     assert run("iteration")["tailorpo"]["straightforward_over_ours"] > 0
+
+
+@pytest.mark.parametrize("model", ["sd15", "sdxl"])
+def test_spo_is_set_up_with_the_models_own_scorer(run: Run, work: Path, model: str) -> None:
+    context = StepContext("cpu", "tiny", work, work / f"{model}-spo.jsonl")
+    trainer = runs.trainer(context, "spo", *runs.small_settings("spo", 2), model=model)
+    assert trainer.config.reward == {"sd15": "spm", "sdxl": "spm-sdxl"}[model]
+    runs.close(trainer)
