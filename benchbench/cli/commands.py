@@ -26,6 +26,7 @@ COMMANDS = {
     "train-spm": Command("train_spm:train_spm", "Train the step-aware preference model of the shapes world."),
     "eval": Command("evaluation:evaluate", "Generate and score images of a model and its checkpoints."),
     "compare": Command("compare:compare", "Compare two runs, or a run and the base model."),
+    "grid": Command("grid:grid", "Show pictures of several models with the same prompts and noise."),
     "score": Command("score:score", "Score a folder of images and print a CSV."),
     "measure": Command("measure:measure", "Measure a protocol of the papers on a model and its runs."),
     "reproduce": Command("reproduce:reproduce", "Reproduce a published table."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,18 @@ def generate(
     made_on: Mapping[str, Any],
     log: Log,
     cost: EvalCost | None = None,
+    only: Container[int] | None = None,
 ) -> list[Generation]:
     """Returns one Generation per evaluation seed. The model is loaded only if an image is missing.
+
+    ``only`` limits them to the prompts of these indices, whose images are the same as those of the whole set.
 
     After an interruption, the next call makes the images that are missing; on as many threads they have the same bits.
     ``made_on`` goes into record.json; what is computed is added to ``cost``. Raises RunError (disk full, too little
     memory).
     """
     samples = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
+    wanted = [sample for sample in samples if only is None or sample.index in only]
     generator: ImageGenerator | None = None
     generations = []
     for seed in eval_seeds:
@@ -63,20 +67,20 @@ def generate(
         images = ImageStore(store, key)
         with locked(images.lock, log):
             sweep(images.folder)
-            entries = images.scan(samples, log)
-            missing = {sample for sample in samples if sample not in entries}
+            entries = images.scan(wanted, log)
+            missing = {sample for sample in wanted if sample not in entries}
             if missing:
                 images.begin(made_on)
                 generator = generator or model.open()
                 started = time.monotonic()
-                with progress(len(samples), f"generating {model.label}", "images", len(entries)) as bar:
+                with progress(len(wanted), f"generating {model.label}", "images", len(entries)) as bar:
                     drawn = draw_missing(images, samples, missing, generator, Noise(seed, "eval"), batch_size, bar, log)
                 if cost is not None:
                     cost.images += len(missing)
                     cost.unet_evals += drawn * int(sampler["steps"])  # one evaluation per step
                     cost.generating += time.monotonic() - started
                 entries |= images.scan(missing, log)
-        generations.append(Generation(model.label, seed, images, {sample: entries[sample] for sample in samples}))
+        generations.append(Generation(model.label, seed, images, {sample: entries[sample] for sample in wanted}))
         _warn_of_blank(generations[-1], log)
     return generations
 

@@ -52,6 +52,54 @@ def measure(
     rewards: Sequence[str | type[Reward]],
     *,
     store: Path,
+    log: Log = print,
+    **options: Any,
+) -> Measured:
+    """Returns scores and images of every row; computes only what the store lacks, and loads weights only for that.
+
+    ``rows`` maps a label to the trainings of a row; a row without trainings is the base model. ``options`` are more
+    arguments of ``prepare``: ``sampler`` is by default that of the trainings; a mapping changes some of its settings.
+    ``batch_size`` depends by default on the size of the images. ``compiled`` and ``channels_last`` are faster on a GPU
+    and change only rounding, so they do not change under which key images are stored. Raises UsageError, MissingError,
+    RunError and CorruptError (a damaged adapter, or one of another model).
+    """
+    reward_classes = [lookup.as_class(reward) for reward in dict.fromkeys(rewards)]
+    _check_sizes({"rewards": len(reward_classes)})
+    prepared = prepare(model, rows, prompts, reward_classes, store=store, log=log, **options)
+    scoring = partial(score, rewards=reward_classes, device=prepared.device, **prepared.storing)
+    generations, scored = _make_and_score(prepared.make, scoring, log)
+    frames = _by_row(rows, generations, scored)
+    cost = prepared.storing["cost"]
+    log(str(cost))
+    return Measured(
+        frames=frames,
+        generations={label: [g for (row, _), gs in generations.items() if row == label for g in gs] for label in rows},
+        runs=prepared.runs,
+        conditions=prepared.conditions,
+        record=prepared.made_on | {"spent": cost.json()},
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows that were looked up and checked. ``make(only=...)`` returns their images, of all prompts or of some."""
+
+    conditions: EvalConditions
+    runs: list[Run]
+    device: str
+    made_on: dict[str, Any]
+    storing: dict[str, Any]
+    """Arguments that generating and scoring share."""
+    make: Callable[..., Generations]
+
+
+def prepare(
+    model: str | LocalModel,
+    rows: Mapping[str, Sequence[AdapterReference]],
+    prompts: PromptSet,
+    rewards: Sequence[type[Reward]],
+    *,
+    store: Path,
     images_per_prompt: int = 5,
     eval_seeds: Sequence[int] = (0,),
     sampler: SamplerConfig | Mapping[str, float] | None = None,
@@ -61,17 +109,9 @@ def measure(
     compiled: bool = False,
     channels_last: bool = False,
     log: Log = print,
-) -> Measured:
-    """Returns scores and images of every row; computes only what the store lacks, and loads weights only for that.
-
-    ``rows`` maps a label to the trainings of a row; a row without trainings is the base model. ``sampler`` is by
-    default that of the trainings; a mapping changes some of its settings. ``batch_size`` depends by default on the
-    size of the images. ``compiled`` and ``channels_last`` are faster on a GPU and change only rounding, so they do not
-    change under which key images are stored. Raises UsageError, MissingError, RunError and CorruptError (a damaged
-    adapter, or one of another model).
-    """
-    reward_classes = [lookup.as_class(reward) for reward in dict.fromkeys(rewards)]
-    sizes = {"prompts": len(prompts), "rewards": len(reward_classes), "images per prompt": images_per_prompt}
+) -> Prepared:
+    """Checks all that ``measure`` checks before it makes images; takes its options and raises its errors."""
+    sizes = {"prompts": len(prompts), "images per prompt": images_per_prompt}
     _check_sizes(sizes | {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1})
     device, dtype = device_and_dtype(device, dtype)
     trainings = resolve_rows(rows, store)
@@ -81,23 +121,13 @@ def measure(
     model = models.find(model)
     batch_size = batch_size or models.batch_size(model.root)
     check_model(adapters, model, model.hash, log)
-    conditions = _conditions(model, sampler, dtype, prompts, images_per_prompt, eval_seeds, reward_classes)
+    conditions = _conditions(model, sampler, dtype, prompts, images_per_prompt, eval_seeds, rewards)
     weights = {conditions.model: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
-    made_on, cost = record(conditions.model_dump(mode="json"), weights, device), EvalCost()
-
-    storing: dict[str, Any] = {"store": store, "batch_size": batch_size, "log": log, "cost": cost}
+    made_on = record(conditions.model_dump(mode="json"), weights, device)
+    storing: dict[str, Any] = {"store": store, "batch_size": batch_size, "log": log, "cost": EvalCost()}
     speed_options = {"compiled": compiled, "channels_last": channels_last}
     make = partial(_generate, model, trainings, prompts, conditions, device, speed_options, made_on=made_on, **storing)
-    generations, scored = _make_and_score(make, partial(score, rewards=reward_classes, device=device, **storing), log)
-    frames = _by_row(rows, generations, scored)
-    log(str(cost))
-    return Measured(
-        frames=frames,
-        generations={label: [g for (row, _), gs in generations.items() if row == label for g in gs] for label in rows},
-        runs=[adapter.run for adapter in adapters if adapter.run],
-        conditions=conditions,
-        record=made_on | {"spent": cost.json()},
-    )
+    return Prepared(conditions, [adapter.run for adapter in adapters if adapter.run], device, made_on, storing, make)
 
 
 def _make_and_score(

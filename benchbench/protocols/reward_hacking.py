@@ -13,8 +13,9 @@ import pandas as pd
 from pydantic import Field
 
 from benchbench import defaults
-from benchbench.errors import MissingError, UsageError
+from benchbench.errors import UsageError
 from benchbench.evaluate.measure import measure
+from benchbench.evaluate.over_training import rows_over_training
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request, find_target
 from benchbench.protocols.diversity import diversity
 from benchbench.protocols.step_table import TableStyle
@@ -22,8 +23,6 @@ from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
 from benchbench.runtime.words import counted
 from benchbench.stats import intervals, paired
-from benchbench.store import runs
-from benchbench.store.runs import AdapterReference
 
 
 class HackingSettings(ProtocolSettings):
@@ -54,15 +53,7 @@ class RewardHacking(PaperProtocol[HackingSettings]):
             raise UsageError("the base model was not trained", "the panel shows rewards over a training", "name a run")
         target = find_target(asked)
         assert target.adapter is not None
-        if target.adapter.run is None or not (folders := runs.kept_weights(target.adapter.run)):
-            raise MissingError(
-                f"{target.adapter.label} kept no adapter on its way",
-                f"its folder holds no {runs.KEPT_FOLDER}/",
-                "train with --set train.keep_every=96, then measure that run",
-            )
-        rows: dict[str, list[AdapterReference]] = {"0": []}
-        rows |= {str(samples): [folder] for samples, folder in folders.items()}
-        rows[str(target.adapter.run.done.get("samples", max(folders)))] = [target.adapter]
+        rows = rows_over_training(target.adapter)
         model_defaults = defaults.of(target.model.name)
         names = settings.rewards or model_defaults.hacking_rewards or tuple(lookup.present()[0])
         measured = measure(

@@ -136,14 +136,15 @@ class SideBySideSection(_Model):
 
 
 class GridRow(_Model):
-    """The images of one model as data URIs, one per prompt."""
+    """The images of one row as data URIs, one per column, each with a note under it if there are ``notes``."""
 
     label: str
     images: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class GridSection(_Model):
-    """One row of images per model, with the same prompts, sample numbers and seeds. ``size`` is their width in px."""
+    """Rows of images; ``prompts`` are the headings of the columns, and ``size`` is the images' width in px."""
 
     kind: Literal["grid"] = "grid"
     title: str
