@@ -17,6 +17,7 @@ from pydantic import Field
 from benchbench.errors import BenchError, CorruptError, MissingError, RunError, UsageError
 from benchbench.hub.assets import Asset
 from benchbench.noise import Noise, Sample, copy_to_device
+from benchbench.prompt_set import Prompt, PromptSet, metadata
 from benchbench.runtime.memory import out_of_memory
 from benchbench.types import (
     Batch,
@@ -25,7 +26,6 @@ from benchbench.types import (
     Images,
     Metrics,
     PreparedReward,
-    PromptSet,
     Reward,
     Settings,
     StepPairs,
@@ -83,6 +83,7 @@ __all__ = [
     "Precision",
     "Predictions",
     "PreparedReward",
+    "Prompt",
     "PromptSet",
     "Reward",
     "RunError",
@@ -106,6 +107,7 @@ __all__ = [
     "kto",
     "look_ahead",
     "mapo",
+    "metadata",
     "mse",
     "noised",
     "out_of_memory",

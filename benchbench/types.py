@@ -12,14 +12,31 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from benchbench.errors import UsageError
+from benchbench.prompt_set import Prompt, PromptSet
 from benchbench.runtime.code import code_sha256
-from benchbench.runtime.hashing import HashCache, bytes_sha256, canonical, text_sha256
+from benchbench.runtime.hashing import HashCache, canonical, text_sha256
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
     from benchbench.hub.assets import Asset
+
+__all__ = [
+    "Batch",
+    "Cond",
+    "ImagePairs",
+    "Images",
+    "Metrics",
+    "PreparedReward",
+    "Prompt",
+    "PromptSet",
+    "Reward",
+    "Settings",
+    "StepPairs",
+    "StepScorer",
+    "Transitions",
+]
 
 Metrics = Mapping[str, "float | torch.Tensor"]
 UNIT_RANGE = (-0.01, 1.01)
@@ -48,6 +65,8 @@ class Reward(ABC):
     trainable: ClassVar[bool] = True  # False: a gold reward that no method may be trained on
     base: ClassVar[str] = ""  # the base model whose images the weights are for, as sd15 or sdxl; empty: any
     reads_prompt: ClassVar[bool] = True  # False: a score depends on the image alone
+    needs: ClassVar[tuple[str, ...]] = ()  # fields that every prompt's metadata must have; see ``metadata`` in the API
+    max_batch: ClassVar[int | None] = None  # images of one call of ``score`` at most, where evaluations must know it
     notes: ClassVar[tuple[str, ...]] = ()  # what `bench show reward` says besides: other scales, limits
     assets: ClassVar[tuple[Asset, ...]] = ()  # files that `bench fetch` downloads
     _unit_range: bool = False  # whether the images of this object are known to lie in [0, 1]
@@ -178,30 +197,6 @@ class StepScorer(Reward):
         ``tau`` is the training timestep of the samples that the images were predicted from, int64 [] or [N]; 0 is a
         finished image.
         """
-
-
-@dataclass(frozen=True)
-class PromptSet:
-    """Named prompts. ``origin`` and ``licence`` are for readers; the hash of the texts is part of every image key."""
-
-    name: str
-    prompts: tuple[str, ...]
-    origin: str
-    licence: str
-
-    @property
-    def hash(self) -> str:
-        """The sha256 of the texts in order, so that two splits are never mixed under one name.
-
-        Prompts without line breaks are joined by line breaks, which is unambiguous. Any other set, and an empty one, is
-        written as JSON after the byte 255, which no text in UTF-8 has, so that no two sets have one hash.
-        """
-        if not self.prompts or any("\n" in prompt for prompt in self.prompts):
-            return bytes_sha256([b"\xff", canonical(list(self.prompts)).encode()])
-        return text_sha256("\n".join(self.prompts))
-
-    def __len__(self) -> int:
-        return len(self.prompts)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchbench.api import Prompt
 from benchbench.errors import UsageError
+from benchbench.runtime.hashing import canonical
 from benchbench.runtime.json_files import parse
 
 FIELDS = ("prompt", "caption")
@@ -19,7 +21,10 @@ MAX_BYTES = 2**28
 
 
 def read(path: Path) -> tuple[str, ...]:
-    """Returns the prompts of a .txt, .jsonl or .csv file, at least one. Raises UsageError, which names the line."""
+    """Returns the prompts of a .txt, .jsonl or .csv file, at least one. Raises UsageError, which names the line.
+
+    The further columns of a .jsonl file are the metadata of its prompts.
+    """
     return tuple(prompt for _, prompt, _ in _checked(path))
 
 
@@ -61,10 +66,30 @@ def _checked(path: Path) -> list[tuple[int, str, Mapping[str, Any]]]:
             raise _bad(path, f"line {line} holds no prompt", "remove the line; the empty prompt cannot be trained on")
         if any("\ud800" <= sign <= "\udfff" for sign in prompt):
             raise _bad(path, f"line {line} holds half of a character (a surrogate)", "write the character whole")
-        rows.append((line, prompt.strip(), row))
+        text = prompt.strip()
+        rows.append((line, Prompt(text, metadata) if (metadata := _metadata(path, row)) else text, row))
     if not rows:
         raise _bad(path, "it holds no prompt", "write one prompt a line")
     return rows
+
+
+def _metadata(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the columns of a JSON line beside its prompt and its image.
+
+    A value that no JSON text holds (NaN, infinity, half of a character) counts as missing: it could not be hashed.
+    """
+    if path.suffix != ".jsonl":
+        return {}
+    prompt = next(field for field in FIELDS if field in row)
+    return {name: row[name] for name in row if name not in (prompt, *IMAGE_FIELDS) and _is_json([name, row[name]])}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        canonical(value).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _text(path: Path) -> str:

@@ -13,10 +13,12 @@ from benchbench import defaults, presets, registry
 from benchbench import prompts as prompt_sets
 from benchbench.cli.options import split_rewards
 from benchbench.cli.ui import all_at_once
+from benchbench.errors import UsageError
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
+from benchbench.rewards.http_address import SUFFIX, is_address
 from benchbench.types import PromptSet, Reward
 
 T = TypeVar("T")
@@ -118,11 +120,23 @@ def choose_rewards(text: str, model_name: str) -> RewardNames:
         unfit = {name: why for name in present if (why := lookup.unfit(lookup.get(name), model_name))}
         skipped = [f"skipped {name}: {reason}" for name, reason in (missing | unfit).items()]
         return RewardNames([name for name in present if name not in unfit], skipped)
-    choices: list[RewardNames] = all_at_once(
-        *(lambda word=word: choose_reward(word, model_name) for word in split_rewards(text))
-    )
+    words = list(dict.fromkeys(split_rewards(text)))
+    choices: list[RewardNames] = all_at_once(*(lambda word=word: choose_reward(word, model_name) for word in words))
+    _refuse_twins([choice for word, choice in zip(words, choices, strict=True) if is_address(word)])
     names = dict.fromkeys(name for choice in choices for name in choice.names)
-    return RewardNames(list(names), [note for choice in choices for note in choice.notes])
+    return RewardNames(list(names), list(dict.fromkeys(note for choice in choices for note in choice.notes)))
+
+
+def _refuse_twins(asked: Sequence[RewardNames]) -> None:
+    """Raises UsageError where two servers state one name: their scores would be filed as one reward's."""
+    names = [name for choice in asked for name in choice.names]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UsageError(
+            f"two of the reward servers state the name {twice.removesuffix(SUFFIX)}",
+            "; ".join(note for choice in asked for note in choice.notes),
+            "name one of them, or let each state a name of its own",
+        )
 
 
 def default_comparison_rewards(model_name: str, trained_on: Sequence[str]) -> RewardNames:

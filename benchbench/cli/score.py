@@ -38,11 +38,12 @@ def score(
 ) -> None:
     """Score a folder of images and print a CSV. It has the units and versions of the rewards."""
     from benchbench.evaluate import folder_images, score_folder
+    from benchbench.rewards.needs import check_needs
 
     def look_up_rewards() -> tuple[dict[str, type[Reward]], Sequence[str]]:
         named = choice.choose_rewards(rewards, "")
         classes = choice.reward_classes(named.names)
-        reading = [name for name, reward_class in classes.items() if reward_class.reads_prompt]
+        reading = [name for name, reward_class in classes.items() if reward_class.reads_prompt or reward_class.needs]
         if prompts is None and reading:
             raise UsageError(
                 f"the scores of {', '.join(reading)} depend on prompts",
@@ -57,6 +58,7 @@ def score(
     for note in (*notes, *left_out):
         _log_to_stderr(note)
     texts = folder_images.match_prompts(files, prompt_set, by_image) if prompt_set else [""] * len(files)
+    check_needs(prompt_set.name if prompt_set else "", texts, reward_classes.values())
 
     from benchbench.diffusion.backbones import pick_device
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from benchbench.cli.ui import log, table
 from benchbench.config import RunConfig
 from benchbench.errors import MissingError
 from benchbench.hub import models
+from benchbench.prompt_set import metadata
 from benchbench.rewards import lookup
 from benchbench.store import root, runs
 from benchbench.store.metrics import last_metrics
@@ -66,20 +68,25 @@ def _method(name: str) -> None:
 
 def _reward(name: str) -> None:
     reward_class = lookup.get(name)
-    low, high = reward_class.range
     log(f"{name}\n\n{inspect.cleandoc(reward_class.__doc__ or '')}\n")
     rows = [
         ["version", reward_class.version],
         ["unit", reward_class.unit],
-        ["usual range", f"{low:g} to {high:g}"],
+        ["usual range", _range(reward_class.range)],
         ["differentiable", "yes" if reward_class.differentiable else "no"],
         ["may be trained on", "yes" if reward_class.trainable else "no, it is for evaluation only"],
         ["reads the prompt", "yes" if reward_class.reads_prompt else "no, the score is of the image alone"],
+        ["needs of each prompt", ", ".join(reward_class.needs) or "no metadata"],
         ["weights", reward_class.weights],
         ["here", reward_calls.missing(reward_class) or "yes"],
         *(["note", note] for note in reward_class.notes),
     ]
     table(["fact", "value"], rows)
+
+
+def _range(ends: tuple[float, float]) -> str:
+    low, high = ends
+    return f"{low:g} to {high:g}" if math.isfinite(high - low) else "not stated"
 
 
 def _prompts(name: str) -> None:
@@ -89,6 +96,8 @@ def _prompts(name: str) -> None:
         prompt_set = prompts.load(name)
         facts = [["name", prompt_set.name], ["prompts", len(prompt_set)]]
         facts += [["origin", prompt_set.origin], ["licence", prompt_set.licence], ["sha256", prompt_set.hash]]
+        fields = dict.fromkeys(field for row in metadata(prompt_set.prompts) for field in row)
+        facts += [["metadata", ", ".join(fields)]] if fields else []
         facts += [["", text] for text in prompt_set.prompts[:5]]
     except MissingError as error:
         if entry is None:

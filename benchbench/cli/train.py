@@ -17,6 +17,7 @@ from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, R
 from benchbench.cli.ui import log, resumable, table
 from benchbench.config import RunConfig
 from benchbench.errors import UsageError
+from benchbench.rewards.http_address import has_address
 from benchbench.runtime import launch
 from benchbench.runtime.deterministic import use_deterministic_kernels
 from benchbench.runtime.words import counted
@@ -107,7 +108,7 @@ def train(
     with resumable("--resume"), runs.hold_run_folder(out, log):
         loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, looked_up)
     if place.rank == 0:
-        _conclude(run, out)
+        _conclude(run, out, reward)
 
 
 def _folder(run: RunConfig, store: Path | None) -> Path:
@@ -129,11 +130,14 @@ def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Seq
         log(note)
 
 
-def _conclude(run: RunConfig, out: Path) -> None:
-    """Prints of how many images the shown reward is the mean, and the command that evaluates the run."""
+def _conclude(run: RunConfig, out: Path, reward: str | None) -> None:
+    """Prints of how many images the shown reward is the mean, and the command that evaluates the run.
+
+    ``reward`` is what the user named; of a reward that a server computes, only its address can be asked again.
+    """
     trained = [row for row in read_metrics(out, log) if "images_per_second" in row]  # the others are evaluations
     words = ["bench", "eval", "--model", run.model, "--checkpoint", str(out)]
-    words += ["--prompts", run.prompts, "--rewards", run.reward]
+    words += ["--prompts", run.prompts, "--rewards", reward if reward and has_address(reward) else run.reward]
     line = f"evaluate it next: {shlex.join(words)}"
     if trained and "reward" in trained[-1]:
         images = trained[-1]["samples"] - (trained[-2]["samples"] if len(trained) > 1 else 0)

@@ -12,22 +12,33 @@ from typing import Any
 from benchbench import registry
 from benchbench.contract.base import CheckResult, ContractError, NotRun
 from benchbench.errors import BenchError, UsageError
+from benchbench.prompt_set import PromptSet
+from benchbench.rewards import lookup
+from benchbench.rewards.http_address import has_address
 from benchbench.runtime.raised_at import raised_at
 
 
-def run_checks(name: str) -> tuple[str, list[CheckResult]]:
+def run_checks(name: str, prompts: PromptSet | None = None) -> tuple[str, list[CheckResult]]:
     """Runs every check of the plug-in's contract; returns its kind, such as "method", and the results.
+
+    The address of a reward server is checked as a reward. ``prompts`` are for rewards that need metadata.
 
     Errors: UsageError for an unknown name, and for a plug-in that does not load.
     """
+    if has_address(name):
+        reward = lookup.get(name)
+        return "reward", _results("rewards", reward.name, reward, prompts)
     groups = [group for group in registry.GROUPS if name in registry.names(group)]
     if not groups:
         known = [known for group in registry.GROUPS for known in registry.names(group)]
         raise registry.unknown("method, reward or prompt set", name, known, "`bench list KIND` shows every name")
-    plugin = registry.load(groups[0], name)
-    contract = importlib.import_module(f"benchbench.contract.{groups[0]}")
-    results = [_run(title, test, plugin) for title, test in contract.checks(name, plugin)]
-    return registry.SINGULAR[groups[0]], results
+    return registry.SINGULAR[groups[0]], _results(groups[0], name, registry.load(groups[0], name), prompts)
+
+
+def _results(group: registry.Kind, name: str, plugin: Any, prompts: PromptSet | None) -> list[CheckResult]:
+    contract = importlib.import_module(f"benchbench.contract.{group}")
+    options = {"prompts": prompts.prompts} if prompts and group == "rewards" else {}
+    return [_run(title, test, plugin) for title, test in contract.checks(name, plugin, **options)]
 
 
 def require_no_failure(kind: str, name: str, results: Sequence[CheckResult]) -> None:

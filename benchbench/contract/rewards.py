@@ -1,25 +1,33 @@
-"""Checks of a reward's contract, on three small images. torch is imported only where a check needs it."""
+"""Checks of a reward's contract, on three small images. torch is imported only where a check needs it.
+
+A reward that needs metadata is checked on the first three prompts of a set that the user names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchbench import registry
 from benchbench.contract.base import Check, ContractError, NotRun, expect
+from benchbench.prompt_set import Prompt, metadata
 from benchbench.types import Reward, StepScorer
 
 PROMPTS = ("a red circle", "a blue square", "a green ring")
 SIZE = 32
 
 
-def checks(name: str, cls: Any) -> Iterator[Check]:
+def checks(name: str, cls: Any, prompts: Sequence[str] = PROMPTS) -> Iterator[Check]:
     """Yields the checks of the reward ``name``, to be run in this order: the first loads what the others score with."""
+    prompts = [prompts[row % len(prompts)] for row in range(3)]
     loaded: list[Reward] = []
 
     def reward() -> Reward:
         if not loaded or registry.missing_attributes("rewards", cls):
             raise NotRun("it needs the class attributes and the weights")
+        lacking = [field for field in cls.needs if not all(field in row for row in metadata(prompts))]
+        if lacking:
+            raise NotRun(f"it needs the metadata {', '.join(lacking)}: name a set that has it with --prompts")
         return loaded[0]
 
     def check_loading() -> None:
@@ -31,13 +39,13 @@ def checks(name: str, cls: Any) -> Iterator[Check]:
 
     yield "class attributes", lambda: _check_attributes(name, cls)
     yield "weights are present and load", check_loading
-    yield "N images give N scores, whatever the batch and the order", lambda: _check_scores(reward())
+    yield "N images give N scores, whatever the batch and the order", lambda: _check_scores(reward(), prompts)
     yield "no images give no scores", lambda: _check_no_images(reward())
     if _is_reward(cls) and not cls.reads_prompt:
-        yield "scores that depend on the image alone, as it declares", lambda: _check_no_prompt(reward())
-    yield "a gradient, or a TypeError where it has none", lambda: _check_gradient(reward())
+        yield "scores that depend on the image alone, as it declares", lambda: _check_no_prompt(reward(), prompts)
+    yield "a gradient, or a TypeError where it has none", lambda: _check_gradient(reward(), prompts)
     if _is_reward(cls) and issubclass(cls, StepScorer):
-        yield "one timestep for all rows equals one per row", lambda: _check_timesteps(reward())
+        yield "one timestep for all rows equals one per row", lambda: _check_timesteps(reward(), prompts)
 
 
 def _is_reward(cls: Any) -> bool:
@@ -50,12 +58,14 @@ def _check_attributes(name: str, cls: Any) -> None:
     expect(not absent, f"class attributes are missing: {', '.join(absent)}")
     expect(cls.name == name, f"its name is {cls.name!r}, its entry point's {name!r}")
     expect(cls.range[0] < cls.range[1], f"its range {cls.range} is empty")
+    are_names = isinstance(cls.needs, tuple) and all(isinstance(field, str) and field for field in cls.needs)
+    expect(are_names, f"needs is {cls.needs!r:.80} and no tuple of names of fields")
 
 
-def _check_scores(reward: Reward) -> None:
+def _check_scores(reward: Reward, prompts: Sequence[str]) -> None:
     import torch
 
-    images, prompts = _images()
+    images = _images()
     scores = reward.score(images, prompts)
     expect(
         isinstance(scores, torch.Tensor) and scores.shape == (3,),
@@ -84,20 +94,22 @@ def _check_no_images(reward: Reward) -> None:
     expect(shape == (0,), f"score([], []) gives shape {list(shape)}, not [0]")
 
 
-def _check_no_prompt(reward: Reward) -> None:
+def _check_no_prompt(reward: Reward, prompts: Sequence[str]) -> None:
     import torch
 
-    images, prompts = _images()
+    images = _images()
     expect(
-        torch.equal(reward.score(images, prompts), reward.score(images, [""] * len(images))),
+        torch.equal(
+            reward.score(images, prompts), reward.score(images, [Prompt("", row) for row in metadata(prompts)])
+        ),
         "it declares that it reads no prompt, but other prompts give other scores",
     )
 
 
-def _check_gradient(reward: Reward) -> None:
+def _check_gradient(reward: Reward, prompts: Sequence[str]) -> None:
     import torch
 
-    images, prompts = _images()
+    images = _images()
     pixels = _tensor(images).requires_grad_()
     if not reward.differentiable:
         try:
@@ -118,12 +130,12 @@ def _check_gradient(reward: Reward) -> None:
     expect(float(gradient[[0, 2]].abs().sum()) == 0, "the gradient of one score reaches another image")
 
 
-def _check_timesteps(reward: Reward) -> None:
+def _check_timesteps(reward: Reward, prompts: Sequence[str]) -> None:
     import torch
 
     assert isinstance(reward, StepScorer)
 
-    images, prompts = _images()
+    images = _images()
     with torch.no_grad():
         shared = reward.score_at(_tensor(images), prompts, torch.tensor(500))
         per_row = reward.score_at(_tensor(images), prompts, torch.full((3,), 500))
@@ -133,16 +145,16 @@ def _check_timesteps(reward: Reward) -> None:
     )
 
 
-def _images() -> tuple[list[Any], list[str]]:
-    """Returns three RGB images with colours, edges and noise, and their prompts."""
+def _images() -> list[Any]:
+    """Returns three RGB images with colours, edges and noise."""
     import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    arrays = [rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8) // 4 for _ in PROMPTS]
+    arrays = [rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8) // 4 for _ in range(3)]
     for channel, array in enumerate(arrays):
         array[8:24, 8:24, channel] += 180
-    return [Image.fromarray(array) for array in arrays], list(PROMPTS)
+    return [Image.fromarray(array) for array in arrays]
 
 
 def _tensor(images: list[Any]) -> Any:

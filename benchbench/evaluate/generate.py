@@ -17,7 +17,7 @@ from benchbench.runtime.locks import locked
 from benchbench.runtime.progress import progress
 from benchbench.store.images import CheckedImage, ImageStore
 from benchbench.store.keys import GenerationKey
-from benchbench.types import PromptSet
+from benchbench.types import PromptSet, Reward
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Generation:
     def blank(self) -> int:
         """The number of images that are black or of one colour."""
         return sum(bool(entry.blank) for entry in self.entries.values())
+
+    def metadata_hash(self, reward: type[Reward]) -> str:
+        """Returns the hash of the prompts with the metadata that a reward needs; empty where it needs none."""
+        prompts = {sample.index: sample.prompt for sample in self.entries}
+        return PromptSet("", tuple(prompts.values()), "", "").hash_for(reward.needs) if reward.needs else ""
 
 
 def generate(
@@ -63,7 +68,9 @@ def generate(
     generator: ImageGenerator | None = None
     generations = []
     for seed in eval_seeds:
-        key = GenerationKey(model.model_hash, model.adapter_hash, sampler, dtype, prompts.name, prompts.hash, seed)
+        key = GenerationKey(
+            model.model_hash, model.adapter_hash, sampler, dtype, prompts.name, prompts.hash_for(), seed
+        )
         images = ImageStore(store, key)
         with locked(images.lock, log):
             sweep(images.folder)

@@ -92,6 +92,12 @@ def find_or_make(
 
 def _parse(reference: str) -> tuple[str, str, int]:
     """Returns prompts, reward and images per prompt of ``made:PROMPTS:REWARD:IMAGES``. Raises UsageError."""
+    if "://" in reference:
+        raise UsageError(
+            "pairs cannot be made from a reference that holds the address of a server",
+            "the reference is part of a run's settings, and no address is",
+            "make them first: bench pairs make --reward http://HOST:PORT, then --pairs with the folder that it names",
+        )
     words = reference.removeprefix(MADE_PREFIX).rsplit(":", 2)
     if len(words) != 3 or not words[2].isdecimal() or int(words[2]) < 2:
         raise UsageError(
@@ -177,7 +183,7 @@ def _key(
         "model": model.hash,
         "sampler": sampler.model_dump(mode="json"),
         "dtype": dtype,
-        "prompts": [prompts.name, prompts.hash],
+        "prompts": [prompts.name, prompts.hash_for(reward.needs)],
         "reward": key_of_reward(reward),
         "images_per_prompt": images,
         "seeds": list(seeds),

@@ -24,6 +24,7 @@ from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import too_long
 from benchbench.rewards import lookup
+from benchbench.rewards.needs import check_needs
 from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
 from benchbench.store.images import DamagedImage
@@ -113,6 +114,7 @@ def prepare(
     """Checks all that ``measure`` checks before it makes images; takes its options and raises its errors."""
     sizes = {"prompts": len(prompts), "images per prompt": images_per_prompt}
     _check_sizes(sizes | {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1})
+    check_needs(prompts.name, prompts.prompts, reward_classes)
     device, dtype = device_and_dtype(device, dtype)
     trainings = resolve_rows(rows, store)
     adapters = [adapter for by_seed in trainings.values() for adapter in by_seed.values() if adapter]
@@ -208,7 +210,7 @@ def _conditions(
         sampler=sampler.model_dump(mode="json"),
         dtype=dtype,
         prompts=prompts.name,
-        prompts_hash=prompts.hash,
+        prompts_hash=prompts.hash_for({field for reward_class in rewards for field in reward_class.needs}),
         prompt_count=len(prompts),
         images_per_prompt=images_per_prompt,
         eval_seeds=tuple(eval_seeds),

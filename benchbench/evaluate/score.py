@@ -20,7 +20,7 @@ from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.noise import Sample
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
-from benchbench.rewards.scoring import Score, scoring
+from benchbench.rewards.scoring import Score, at_a_time, scoring
 from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
@@ -65,7 +65,7 @@ def score(
             continue
         reward = _LazyReward(reward_class, device, log)
         for generation, frames in zip(generations, frames_by_generation, strict=True):
-            scores = ScoreStore(store, generation.images.id, reward_class)
+            scores = ScoreStore(store, generation.images.id, reward_class, generation.metadata_hash(reward_class))
             with locked(scores.lock, log):
                 sweep(scores.path.parent, scores.path.name)
                 known = _current(scores.read(log), generation)
@@ -196,7 +196,9 @@ def _score_missing(
             loaded = reward.load()
             reward.warn([sample.prompt for sample in generation.entries])
             reward_calls.expect(loaded, [sample.prompt for sample in unscored])
-            with closing(read_ahead(unscored, batch_size, generation.images.read, loaded, reward.device)) as batches:
+            with closing(
+                read_ahead(unscored, at_a_time(loaded, batch_size), generation.images.read, loaded, reward.device)
+            ) as batches:
                 for batch, images in batches:
                     rows += _score_batch(batch, images, generation, reward, bar)
                     if time.monotonic() - saved > SAVE_EVERY:

@@ -17,7 +17,7 @@ from benchbench.errors import UsageError
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
-from benchbench.rewards.scoring import scoring
+from benchbench.rewards.scoring import at_a_time, scoring
 from benchbench.runtime.changed_pictures import ChangedPictures
 from benchbench.runtime.files import Log
 from benchbench.runtime.pictures import read_picture
@@ -81,7 +81,9 @@ def _scores(
     rows = list(zip(images, prompts, strict=True))
     with (
         progress(len(images), f"scoring with {reward_class.name}", "images", 0) as bar,
-        closing(read_ahead(rows, BATCH, lambda row: _open(row[0], reward, changed), reward, device)) as batches,
+        closing(
+            read_ahead(rows, at_a_time(reward, BATCH), lambda row: _open(row[0], reward, changed), reward, device)
+        ) as batches,
     ):
         for batch, opened in batches:
             scores = score(opened, [prompt for _, prompt in batch], _file_of(batch)).tolist()

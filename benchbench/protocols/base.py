@@ -24,6 +24,7 @@ from benchbench.report.table import Table
 from benchbench.rewards import lookup
 from benchbench.rewards.identity import key_of_reward
 from benchbench.rewards.mix import Ensemble
+from benchbench.rewards.needs import check_needs
 from benchbench.runtime.files import Log
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.runs import Adapter, AdapterReference, find_adapter
@@ -180,7 +181,7 @@ class Target:
             "adapter": self.adapter.hash if self.adapter else None,
             "sampler": self.sampler.model_dump(mode="json"),
             "dtype": self.dtype,
-            "prompts": self.prompts.hash,
+            "prompts": self.prompts.hash_for(self.reward.needs),
             "reward": key_of_reward(self.reward),
         }
 
@@ -202,6 +203,7 @@ def find_target(asked: Request[Any]) -> Target:
             "a mix of rewards has no scale of its own until it is normalised on a table's first row",
             "measure each of its rewards by itself",
         )
+    check_needs(asked.prompts.name, asked.prompts.prompts, [reward_class])
     adapter = find_adapter(asked.store, asked.run) if asked.run is not None else None
     model = models.find(asked.model)
     if adapter:

@@ -33,6 +33,7 @@ from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSetti
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
+from benchbench.rewards.http_address import is_served
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.job_process import run_job
@@ -89,6 +90,12 @@ class TrainingCost(PaperProtocol[CostSettings]):
         settings = asked.settings
         if asked.run is not None:
             raise UsageError("the cost of a run cannot be measured", "it was trained already", "see its done.json")
+        if is_served(getattr(asked.reward, "name", str(asked.reward))):
+            raise UsageError(
+                "the cost of a reward that a server computes cannot be measured here",
+                "its memory and most of its time are the server's",
+                "measure with a reward that is computed here: bench list rewards",
+            )
         picked_device, model = device_and_dtype(asked.device, "auto")[0], models.find(asked.model)
         reward_class = lookup.as_class(asked.reward)
         run_config = self._config(model.name, asked.prompts, reward_class.name, settings, asked.dtype)

@@ -48,6 +48,8 @@ def wrong_attributes(kind: Kind, loaded: Any) -> list[str]:
         wrong += [f"{name} is {values[name]!r}, neither True nor False" for name in flags]
         if not _is_range(loaded.range):
             wrong.append(f"range is {loaded.range!r} and no pair (low, high) of numbers")
+        if not (isinstance(loaded.needs, tuple) and all(isinstance(field, str) and field for field in loaded.needs)):
+            wrong.append(f"needs is {loaded.needs!r:.80} and no tuple of names of fields")
         return wrong
     if not _has_base(loaded.Config, ("MethodConfig", "benchbench.api")):
         wrong.append(f"Config is {loaded.Config!r:.80} and no subclass of benchbench.api.MethodConfig")

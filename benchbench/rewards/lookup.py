@@ -1,6 +1,6 @@
-"""Looks up a reward's class by name: a registered reward, a weighted mix, or a base model's stand-in.
+"""Looks up a reward's class by name: a registered reward, a weighted mix, a base model's stand-in, a server's address.
 
-``mix`` is imported only inside functions: it loads pydantic, which ``bench --help`` must not load.
+``mix`` and ``http_reward`` are imported only inside functions: they load pydantic, which ``bench --help`` may not do.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchbench import defaults, registry, reward_calls
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import families
+from benchbench.rewards.http_address import has_address, is_served
 
 if TYPE_CHECKING:
     from benchbench.hub.models import LocalModel
@@ -17,13 +18,30 @@ if TYPE_CHECKING:
 
 
 def get(name: str) -> type[Reward]:
-    """Returns the class of a reward or of a mix such as ``pickscore=0.5,aesthetic=0.3``. Raises UsageError."""
+    """Returns the class of a reward or of a mix such as ``pickscore=0.5,aesthetic=0.3``; asks servers that it names.
+
+    Raises UsageError, and RunError for a server that does not answer.
+    """
+    name, _ = _ask_servers(name)
     if "=" in name:
         from benchbench.rewards import mix
 
         return mix.mix_class(name)
+    if is_served(name):
+        from benchbench.rewards import http_reward
+
+        return http_reward.find(name)
     reward_class: type[Reward] = registry.get("rewards", name)
     return reward_class
+
+
+def _ask_servers(name: str) -> tuple[str, list[str]]:
+    """Returns a name with each address in it replaced by the name that its server states, and notes on these."""
+    if not has_address(name):
+        return name, []
+    from benchbench.rewards import http_reward
+
+    return http_reward.ask_names(name)
 
 
 def require(name: str) -> type[Reward]:
@@ -49,8 +67,10 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
     """Returns the registered name of a reward for a base model, and a message where that differs from ``name``.
 
     A base model may have stand-ins for rewards: on shapes, ``aesthetic`` means ``shapes-aesthetic``. ``step-aware`` is
-    the base model's own step-aware preference model. Raises UsageError.
+    the base model's own step-aware preference model. An address becomes the name that its server states.
+    Raises UsageError, and RunError for a server that does not answer.
     """
+    name, told = _ask_servers(name)
     if name == defaults.STEP_AWARE:
         return step_reward(model), None
     if "=" in name:
@@ -58,10 +78,12 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
 
         weights = mix.weights(mix.canonical(name))
         members = [(resolve(member, model), weight) for member, weight in weights.items()]
-        notes = [note for (_, note), _ in members if note]
+        notes = told + [note for (_, note), _ in members if note]
         return mix.canonical(",".join(f"{registered}={weight}" for (registered, _), weight in members)), "; ".join(
             notes
         ) or None
+    if is_served(name):
+        return name, "; ".join(told) or None
     prefix = defaults.of(model).reward_prefix
     stand_in = f"{prefix}{name}"
     if prefix and stand_in in registry.names("rewards"):

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from benchbench import registry, reward_calls
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
+from benchbench.rewards import http_reward
+from benchbench.rewards.http_address import is_served
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import Log
 from benchbench.runtime.sealed import find_sealed, write_sealed
@@ -63,12 +65,15 @@ def weights(name: str) -> dict[str, float]:
     return {member: float(value) for member, _, value in (part.partition("=") for part in name.split(","))}
 
 
-@functools.lru_cache(maxsize=32)
 def mix_class(text: str) -> type[Ensemble]:
     """Returns the reward class of a mix. Raises UsageError for a member that does not exist."""
     mix = canonical(text)
-    members: dict[str, type[Reward]] = {name: registry.get("rewards", name) for name in weights(mix)}
-    classes = members.values()
+    return _mix_class(mix, *(http_reward.find(n) if is_served(n) else registry.get("rewards", n) for n in weights(mix)))
+
+
+@functools.lru_cache(maxsize=32)
+def _mix_class(mix: str, *classes: type[Reward]) -> type[Ensemble]:
+    members = {member.name: member for member in classes}
     all_assets: list[Asset] = []
     for member in classes:
         all_assets += [asset for asset in member.assets if asset not in all_assets]
@@ -79,6 +84,7 @@ def mix_class(text: str) -> type[Ensemble]:
         differentiable = all(member.differentiable for member in classes)
         trainable = all(member.trainable for member in classes)
         reads_prompt = any(member.reads_prompt for member in classes)
+        needs = tuple(dict.fromkeys(field for member in classes for field in member.needs))
         notes = tuple(f"{name}: {note}" for name, member in members.items() for note in member.notes)
         weights = "; ".join(dict.fromkeys(member.weights for member in classes))
         assets = tuple(all_assets)

@@ -44,6 +44,11 @@ def scoring(reward: Reward, log: Callable[[str], Any] | None = None) -> Score:
     return score
 
 
+def at_a_time(reward: Reward, images: int) -> int:
+    """Returns the size of a batch, whose scores are kept together: ``images``, or what the reward takes at once."""
+    return min(images, reward.max_batch or images)
+
+
 def _scores(reward: Reward, images: Sequence[Image] | Tensor, prompts: Sequence[str]) -> Tensor:
     """Returns scores, float32 [N] on the CPU, of N images or of a tensor from ``PreparedReward.prepare``."""
     import torch

@@ -1,5 +1,6 @@
 """Scores on disk: one parquet file per generation and reward, ``scores/<generation id>/<reward>-<version>.parquet``.
 
+Where the reward reads metadata of the prompts, their hash is in the name, too: ``<reward>-<version>-<hash>.parquet``.
 The file names the weights of the reward and the code of a plug-in: other weights or other code score again.
 """
 
@@ -39,11 +40,11 @@ def made_by(reward: type[Reward]) -> str:
 
 
 class ScoreStore:
-    """The scores of one generation by one version of one reward."""
+    """The scores of one generation by one version of one reward, ``on`` metadata with this hash if it needs any."""
 
-    def __init__(self, store: Path, generation_id: str, reward: type[Reward]) -> None:
+    def __init__(self, store: Path, generation_id: str, reward: type[Reward], on: str = "") -> None:
         self.parts = ParquetParts(store / "scores" / generation_id, COLUMNS, made_by(reward))
-        self.name = safe_name(f"{reward.name}-{reward.version}")
+        self.name = safe_name(f"{reward.name}-{reward.version}{f'-{on[:12]}' if on else ''}")
         self.path = self.parts.path(self.name)
         self.lock = self.path.with_suffix(".lock")
         self.reward = reward

@@ -26,7 +26,8 @@ def identify(inputs: Inputs, pairs_hash: str | None = None) -> dict[str, str]:
 
     Where it is None, pairs in files are opened and hashed; of pairs that are to be made only the request is known.
     """
-    parts = {"model": inputs.model.hash, "prompts": inputs.prompts.hash, **inputs.reward_class.identity()}
+    prompts = inputs.prompts.hash_for(inputs.reward_class.needs)
+    parts = {"model": inputs.model.hash, "prompts": prompts, **inputs.reward_class.identity()}
     version = getattr(inputs.method, "version", None)
     if version is not None:
         parts[f"version of the method {inputs.method.name}"] = str(version)

@@ -16,6 +16,7 @@ from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
+from benchbench.rewards.needs import check_needs
 from benchbench.types import PromptSet, Reward, StepScorer
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ def look_up(
     _check_samples(config, method, cfg)
     prompts = prompts or prompt_sets.load(config.prompts)
     check_vocabulary(prompts, config.model)
+    check_needs(config.prompts, prompts.prompts, [reward_class or lookup.get(config.reward)])
     model, reward_class = model or models.find(config.model), reward_class or lookup.require(config.reward)
     pairs: str | PairsToMake | None = None
     if config.pairs is not None:
@@ -57,6 +59,7 @@ def look_up(
         if isinstance(pairs, PairsToMake):
             check_vocabulary(pairs.prompts, config.model)
             lookup.check_base(pairs.reward, config.model)
+            check_needs(pairs.prompts.name, pairs.prompts.prompts, [pairs.reward])
     return Inputs(method, cfg, reward_class, prompts, model, pairs)
 
 
@@ -83,6 +86,7 @@ def check(config: RunConfig, device: str | None = None) -> list[str]:
     prompts = unless_missing(lambda: prompt_sets.load(config.prompts))
     if prompts:
         check_vocabulary(prompts, config.model)
+        check_needs(config.prompts, prompts.prompts, [lookup.get(config.reward)])
     unless_missing(lambda: lookup.require(config.reward))
     reference = config.pairs
     pairs = unless_missing(lambda: look_up_pairs(reference)) if reference is not None else None

@@ -17,10 +17,9 @@ from benchbench.config import RunConfig
 from benchbench.diffusion.decode import MAX_IMAGES
 from benchbench.diffusion.fake_cuda import LiveMemory, fake_cuda
 from benchbench.diffusion.fake_models import part_configs
-from benchbench.rewards import lookup
 from benchbench.train.cost_estimate import Sizes, sizes
 from benchbench.train.fake_run import FakeRun
-from benchbench.train.reward_memory import RewardMemory, reward_memory
+from benchbench.train.reward_memory import RewardMemory, memory_of
 
 Part = Literal["train", "denoise", "score", "guide"]
 SETTINGS_THAT_MATTER = ("lora_rank", "lora_alpha", "optimizer", "finetune", "channels_last", "batch", "micro_batch")
@@ -139,7 +138,7 @@ class Estimate:
     @property
     def reward(self) -> RewardMemory:
         """The memory of the run's reward, which an offline method loads as well, for its evaluations."""
-        return reward_memory(lookup.get(self.config.reward))
+        return memory_of(self.config.reward)
 
 
 def _keys(config: RunConfig, dtype: str) -> tuple[str, str]:

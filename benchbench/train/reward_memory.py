@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from benchbench.rewards import mix
+from benchbench.rewards import lookup, mix
+from benchbench.rewards.http_address import is_served
 from benchbench.types import Reward, StepScorer
 
 PARAMETERS = {
@@ -38,6 +39,13 @@ class RewardMemory:
     plain: int
 
 
+def memory_of(name: str) -> RewardMemory:
+    """Returns the memory of a reward or a mix by its name. What a server computes takes none here, and is not asked."""
+    members = mix.weights(name) if mix.is_mix(name) else (name,)
+    parts = [reward_memory(lookup.get(member)) for member in members if not is_served(member)]
+    return _sum(parts)
+
+
 def reward_memory(reward_class: type[Reward]) -> RewardMemory:
     """Returns a reward's memory in fp32; an ensemble's is the sum of its members'.
 
@@ -45,14 +53,17 @@ def reward_memory(reward_class: type[Reward]) -> RewardMemory:
     does not know, such as a plug-in's, count as large as its files.
     """
     if issubclass(reward_class, mix.Ensemble):
-        members = [reward_memory(member) for member in reward_class.reward_classes.values()]
-        return RewardMemory(*(sum(getattr(m, f) for m in members) for f in ("weights", "gradient", "plain")))
+        return _sum([reward_memory(member) for member in reward_class.reward_classes.values()])
     known = next((PARAMETERS[n] for base in reward_class.__mro__ if (n := vars(base).get("name")) in PARAMETERS), None)
     weights = 4_000_000 * known if known else sum(_bytes(asset.size) for asset in reward_class.assets)
     if not weights:
         return RewardMemory(0, 0, 0)
     gradient = 1_000_000 * getattr(reward_class, "megabytes", GRADIENT)
     return RewardMemory(weights, gradient, gradient // WITHOUT)
+
+
+def _sum(parts: Sequence[RewardMemory]) -> RewardMemory:
+    return RewardMemory(*(sum(getattr(part, f) for part in parts) for f in ("weights", "gradient", "plain")))
 
 
 def _bytes(size: str) -> int:

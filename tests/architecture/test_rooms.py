@@ -13,7 +13,7 @@ LINKED = ("methods", "reward_models", "prompts")  # folders of the repository th
 ORDER = (
     "errors noise defaults version",
     "runtime",
-    "hub",
+    "hub prompt_set",
     "types",
     "reward_calls",
     "store stats",
