@@ -12,12 +12,13 @@ import typer
 from benchbench import prompts as prompt_sets
 from benchbench.cli import choice
 from benchbench.cli.options import Device
-from benchbench.cli.ui import all_at_once
+from benchbench.cli.ui import all_at_once, resumable
 from benchbench.errors import UsageError
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.output import write_line
 from benchbench.runtime.printable import csv_text
 from benchbench.runtime.words import counted
+from benchbench.store import root
 from benchbench.types import PromptSet, Reward
 
 
@@ -67,9 +68,10 @@ def score(
     names = ", ".join(reward_classes)
     count = counted(len(files), "image")
     _log_to_stderr(f"scoring {count} of {images} with {names} on {device_name}; CSV into {target}")
-    scores = score_folder.score_folder(
-        files, texts, list(reward_classes.values()), device=device_name, log=_log_to_stderr
-    )
+    with resumable():
+        scores = score_folder.score_folder(
+            files, texts, list(reward_classes.values()), store=root(), device=device_name, log=_log_to_stderr
+        )
     texts_escaped = {name: scores[name].map(csv_text) for name in ("image", "prompt", "reward", "version", "unit")}
     csv = scores.assign(**texts_escaped).to_csv(index=False)
     if out:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from benchbench import reward_calls
-from benchbench.errors import UsageError
+from benchbench.errors import BenchError, UsageError
+from benchbench.evaluate.kept_scores import KeptScores
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
@@ -22,6 +23,7 @@ from benchbench.runtime.changed_pictures import ChangedPictures
 from benchbench.runtime.files import Log
 from benchbench.runtime.pictures import read_picture
 from benchbench.runtime.progress import progress
+from benchbench.runtime.words import counted
 from benchbench.types import Reward
 
 if TYPE_CHECKING:
@@ -32,69 +34,96 @@ COLUMNS = ["image", "prompt", "reward", "version", "unit", "score"]
 
 
 def score_folder(
-    images: Sequence[Path], prompts: Sequence[str], rewards: Sequence[type[Reward]], *, device: str, log: Log
+    images: Sequence[Path],
+    prompts: Sequence[str],
+    rewards: Sequence[type[Reward]],
+    *,
+    store: Path,
+    device: str,
+    log: Log,
 ) -> pd.DataFrame:
     """Returns a row per image and reward, with ``COLUMNS``. One reward is in memory at a time.
 
-    ``log`` gets, once, what was done to images that are not 8-bit RGB (``runtime.pictures``). Raises CorruptError for a
-    file that cannot be read as an image, UsageError for an image that a reward cannot score, RunError for anything but
-    a finite score for each image, MissingError.
+    ``log`` gets, once, what was done to images that are not 8-bit RGB (``runtime.pictures``). Where an error or Ctrl-C
+    breaks this off, the scores so far are kept in ``store``, and the same call goes on from them. Raises CorruptError
+    for a file that cannot be read as an image, UsageError for an image that a reward cannot score, RunError for
+    anything but a finite score for each image, MissingError.
     """
-    frames, changed = [], ChangedPictures()
-    for reward_class in rewards:
-        if issubclass(reward_class, Ensemble):
-            members = {
-                name: _scores(images, prompts, member, device, log, changed)
-                for name, member in reward_class.reward_classes.items()
-            }
-            statistics = mix.member_statistics(members)
-            mix.log_statistics(reward_class.name, statistics, "images given", log)
-            series = {name: pd.Series(values) for name, values in members.items()}
-            values = reward_class.combine(series, statistics).tolist()
-        else:
-            values = _scores(images, prompts, reward_class, device, log, changed)
-        names = [path.name for path in images]
-        frame = pd.DataFrame({"image": names, "prompt": list(prompts), "score": values})
-        frame = frame.assign(reward=reward_class.name, version=reward_class.version, unit=reward_class.unit)
-        frames.append(frame[COLUMNS])
+    frames, changed, kept = [], ChangedPictures(), list[KeptScores]()
+
+    def scores_of(member: type[Reward]) -> list[float]:
+        kept.append(KeptScores(store, images, prompts, member))
+        return _scores(images, prompts, member, kept[-1], device, log, changed)
+
+    try:
+        for reward_class in rewards:
+            if issubclass(reward_class, Ensemble):
+                members = {name: scores_of(member) for name, member in reward_class.reward_classes.items()}
+                statistics = mix.member_statistics(members)
+                mix.log_statistics(reward_class.name, statistics, "images given", log)
+                series = {name: pd.Series(values) for name, values in members.items()}
+                values = reward_class.combine(series, statistics).tolist()
+            else:
+                values = scores_of(reward_class)
+            names = [path.name for path in images]
+            frame = pd.DataFrame({"image": names, "prompt": list(prompts), "score": values})
+            frame = frame.assign(reward=reward_class.name, version=reward_class.version, unit=reward_class.unit)
+            frames.append(frame[COLUMNS])
+    except BaseException:
+        _keep(kept, log)
+        raise
+    for scores in kept:
+        scores.remove()
     for line in changed.lines():
         log(line)
     return pd.concat(frames, ignore_index=True)
+
+
+def _keep(kept: Sequence[KeptScores], log: Log) -> None:
+    """Writes the scores so far. Where that fails, it logs so: the error that broke the command off is told as well."""
+    try:
+        for scores in kept:
+            scores.save()
+    except BenchError as error:
+        log(f"warning: the scores so far cannot be kept: {error.problem} ({error.cause})")
 
 
 def _scores(
     images: Sequence[Path],
     prompts: Sequence[str],
     reward_class: type[Reward],
+    kept: KeptScores,
     device: str,
     log: Log,
     changed: ChangedPictures,
 ) -> list[float]:
+    """Returns the scores of all images, after computing and keeping those that are missing."""
     from benchbench.runtime.precision import exact_fp32
 
+    missing = kept.missing()
+    if len(missing) < len(images):
+        log(f"{len(images) - len(missing)} of {counted(len(images), 'score')} by {reward_class.name} were made before")
     exact_fp32()
     reward = reward_calls.load(reward_class, device)
-    score, values = scoring(reward, log), list[float]()
+    score = scoring(reward, log)
     for line in reward.prompt_warnings(prompts):
         log(line)
     reward_calls.expect(reward, prompts)
-    rows = list(zip(images, prompts, strict=True))
+    size = at_a_time(reward, BATCH)
     with (
-        progress(len(images), f"scoring with {reward_class.name}", "images", 0) as bar,
-        closing(
-            read_ahead(rows, at_a_time(reward, BATCH), lambda row: _open(row[0], reward, changed), reward, device)
-        ) as batches,
+        progress(len(images), f"scoring with {reward_class.name}", "images", len(images) - len(missing)) as bar,
+        closing(read_ahead(missing, size, lambda row: _open(images[row], reward, changed), reward, device)) as batches,
     ):
-        for batch, opened in batches:
-            scores = score(opened, [prompt for _, prompt in batch], _file_of(batch)).tolist()
-            values += scores
-            bar.advance(len(batch), f"{reward_class.name} {sum(scores) / len(scores):.3g}")
-    return values
+        for rows, opened in batches:
+            scores = score(opened, [prompts[row] for row in rows], _file_of([images[row] for row in rows])).tolist()
+            kept.add(rows, scores)
+            bar.advance(len(rows), f"{reward_class.name} {sum(scores) / len(scores):.3g}")
+    return kept.values()
 
 
-def _file_of(batch: Sequence[tuple[Path, str]]) -> Callable[[int], str]:
+def _file_of(batch: Sequence[Path]) -> Callable[[int], str]:
     """Returns the function that names the file of a row of the batch."""
-    return lambda row: str(batch[row][0])
+    return lambda row: str(batch[row])
 
 
 def _open(path: Path, reward: Reward, changed: ChangedPictures) -> Image:

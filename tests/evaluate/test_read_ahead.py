@@ -138,10 +138,12 @@ def test_a_folder_is_scored_as_before(tmp_path: Path, monkeypatch: pytest.Monkey
     for i, path in enumerate(paths):
         natural(i, 20, 24).convert("L" if i % 3 == 0 else "RGB").save(path)
     kind = lookup.get("shapes-aesthetic")
-    frame = score_folder.score_folder(paths, [f"p{i}" for i in range(10)], [kind], device="cpu", log=pytest.fail)
+    frame = score_folder.score_folder(
+        paths, [f"p{i}" for i in range(10)], [kind], store=tmp_path, device="cpu", log=pytest.fail
+    )
     opened = [read_picture(path, path.name).image for path in paths]
     expected = [float(kind().score([image], ["p"])) for image in opened]
     pd.testing.assert_series_equal(frame.score, pd.Series(expected), check_names=False, rtol=1e-6)
     paths[5].write_bytes(b"not an image")
     with pytest.raises(CorruptError, match=r"5\.png"):
-        score_folder.score_folder(paths, ["p"] * 10, [kind], device="cpu", log=pytest.fail)
+        score_folder.score_folder(paths, ["p"] * 10, [kind], store=tmp_path, device="cpu", log=pytest.fail)

@@ -89,7 +89,7 @@ def test_a_folder_is_scored_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def scored(said: list[str]) -> pd.DataFrame:
         kinds = [lookup.get("shapes-colour")]
-        return score_folder(paths, ["red circle"] * 5, kinds, device="cpu", log=said.append)
+        return score_folder(paths, ["red circle"] * 5, kinds, store=tmp_path, device="cpu", log=said.append)
 
     said = list[str]()
     expected = scored(said)
