@@ -44,12 +44,12 @@ def _problem(text: str) -> str:
         return "its address holds a user's name or a password, which would stand in records"
     if "?" in text or "#" in text:
         return "its address holds a query or a fragment, which would stand in records"
+    if not text.isascii() or not text.isprintable() or any(sign in text for sign in " \\,="):
+        return f"{text!r:.100} holds a sign that no address has"
     try:
         parts, port = urlsplit(text), urlsplit(text).port
     except ValueError as error:  # a port that is no number, or an unfinished IPv6 address
         return f"{text!r:.100} is no address: {error}"
-    if not text.isascii() or not text.isprintable() or any(sign in text for sign in " \\,="):
-        return f"{text!r:.100} holds a sign that no address has"
     if not parts.hostname or port == 0:
         return f"{text!r:.100} names no host, or port 0"
     return ""

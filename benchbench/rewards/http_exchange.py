@@ -6,8 +6,8 @@ Imports httpx2 only inside functions: the commands that list rewards must not lo
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchbench.errors import RunError
@@ -77,7 +77,7 @@ class Exchange:
                 write_line(
                     f"{self.address}: {error}; trying again in {pause:g} s ({failed} of {len(PAUSES)})", sys.stderr
                 )
-            time.sleep(pause)
+            sleep(pause)
 
     def close(self) -> None:
         """Closes the connection; the next request opens another."""
@@ -115,13 +115,13 @@ class Exchange:
             headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
             self._client = httpx2.Client(timeout=timeout, headers=headers, trust_env=False, follow_redirects=False)
         method, kind = ("GET", {}) if content is None else ("POST", {"Content-Type": "application/json"})
-        started, parts, size = time.monotonic(), [], 0
+        started, parts, size = monotonic(), [], 0
         with self._client.stream(method, f"{self.address}{path}", content=content, headers=kind) as response:
             for part in response.iter_raw():
                 size += len(part)
                 if size > largest:
                     raise Nonsense(f"it is longer than {largest} bytes")
-                if time.monotonic() - started > ANSWER:
+                if monotonic() - started > ANSWER:
                     raise httpx2.ReadTimeout("")
                 parts.append(part)
             return _Reply(response.status_code, dict(response.headers), b"".join(parts))

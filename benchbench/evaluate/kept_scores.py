@@ -1,0 +1,64 @@
+"""Scores of a folder of images that an interrupted command had made: the same command goes on from them.
+
+    unfinished/<digest of folder and reward>.json     scores by the digest of an image's file, prompt and metadata
+
+A command that ends removes its files, and one that ends within ``SAVE_EVERY`` seconds writes none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchbench.prompt_set import metadata
+from benchbench.runtime.hashing import digest
+from benchbench.runtime.sealed import find_sealed, write_sealed
+from benchbench.types import Reward
+
+SAVE_EVERY = 30.0  # seconds of scoring that a kill can lose
+
+
+class KeptScores:
+    """The scores of one reward, by its identity. A row is an image's file, told by size and time, and its prompt."""
+
+    def __init__(self, store: Path, images: Sequence[Path], prompts: Sequence[str], reward: type[Reward]) -> None:
+        folders = sorted({str(path.parent.resolve()) for path in images})
+        self.path = store / "unfinished" / f"{digest([folders, reward.name, reward.identity()])}.json"
+        self._keys = [
+            _key(path, prompt, fields)
+            for path, prompt, fields in zip(images, prompts, metadata(prompts, reward.needs), strict=True)
+        ]
+        found = find_sealed(self.path) or {}
+        scores = found.get("scores")
+        self._scores: dict[str, float] = scores if isinstance(scores, dict) else {}
+        self._saved = time.monotonic()
+
+    def missing(self) -> list[int]:
+        """Returns the rows that have no score yet."""
+        return [row for row, key in enumerate(self._keys) if key not in self._scores]
+
+    def add(self, rows: Sequence[int], scores: Sequence[float]) -> None:
+        """Takes the scores of some rows, and writes the file every ``SAVE_EVERY`` seconds."""
+        self._scores.update((self._keys[row], score) for row, score in zip(rows, scores, strict=True))
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Writes the file, unless there is nothing to keep. Raises RunError where it cannot be written."""
+        if self._scores:
+            write_sealed(self.path, {"scores": self._scores}, indent=None)
+        self._saved = time.monotonic()
+
+    def values(self) -> list[float]:
+        """Returns the scores of all rows, once none is missing."""
+        return [self._scores[key] for key in self._keys]
+
+    def remove(self) -> None:
+        """Removes the file, whose scores are in the result now."""
+        self.path.unlink(missing_ok=True)
+
+
+def _key(path: Path, prompt: str, fields: dict[str, object]) -> str:
+    stat = path.stat()
+    return digest([path.name, stat.st_size, stat.st_mtime_ns, prompt, fields])
