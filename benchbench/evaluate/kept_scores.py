@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from benchbench.prompt_set import metadata
@@ -55,8 +56,10 @@ class KeptScores:
         return [self._scores[key] for key in self._keys]
 
     def remove(self) -> None:
-        """Removes the file, whose scores are in the result now."""
+        """Removes the file, whose scores are in the result now, and its folder once that is empty."""
         self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds files of other commands, or was never made
+            self.path.parent.rmdir()
 
 
 def _key(path: Path, prompt: str, fields: dict[str, object]) -> str:

@@ -10,9 +10,12 @@ from benchbench.types import Reward
 
 
 def check_needs(title: str, prompts: Sequence[str], rewards: Iterable[type[Reward]]) -> None:
-    """Raises UsageError for the first reward that needs a field which a prompt of the set ``title`` lacks."""
+    """Raises UsageError for the first reward, or member of a mix, that needs a field which a prompt of a set lacks.
+
+    ``title`` is the set's name in the message.
+    """
     rows = metadata(prompts)
-    for reward in rewards:
+    for reward in (member for each in rewards for member in getattr(each, "reward_classes", {"": each}).values()):
         lacking = [
             (n, missing) for n, row in enumerate(rows, 1) if (missing := [f for f in reward.needs if f not in row])
         ]
