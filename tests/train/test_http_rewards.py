@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from benchbench import prompts
 from benchbench.config import RunConfig
 from benchbench.errors import RunError, UsageError
+from benchbench.noise import Noise
 from benchbench.rewards import http_exchange, lookup
 from benchbench.store.metrics import read_metrics
 from benchbench.train.inputs import look_up
@@ -68,7 +70,11 @@ def test_every_row_comes_with_its_own_metadata(configure, method: str, words: li
         config = configure(method, *settings, reward=name).model_copy(update={"prompts": str(file), "samples": 32})
         run(config, tmp_path / "run")
         seen = [(t, m["tag"]) for r in told.requests for t, m in zip(r["prompts"], r["metadata"], strict=True)]
-    assert set(seen) == {(row["prompt"], row["tag"]) for row in ROWS}
+    samples = 32 // config.method_class.images(config.method_config)
+    drawn = [Noise(0, "train").integer(len(ROWS), "prompt", i) for i in range(samples)]
+    times = len(seen) // samples
+    assert Counter(seen) == Counter({(ROWS[i]["prompt"], i): times * n for i, n in Counter(drawn).items()})
+    assert {0, 3} <= set(drawn) and times >= 1
 
 
 def test_the_fixed_evaluation_has_the_rows_in_their_order(configure, tmp_path: Path) -> None:
