@@ -63,15 +63,21 @@ def is_higher_better(answer: Mapping[str, Any]) -> bool:
     return _flag(answer, "higher_is_better", None)
 
 
-def read_scores(answer: Mapping[str, Any], count: int) -> tuple[str, str | None, list[float]]:
-    """Returns the version, the name (None where it is left out) and the scores of ``count`` images. Raises Nonsense."""
+def read_scores(answer: Mapping[str, Any], count: int, fractions: bool = False) -> tuple[str, str | None, list[float]]:
+    """Returns the version, the name (None where it is left out) and the scores of ``count`` images.
+
+    Raises Nonsense, also for a score outside [0, 1] where they are ``fractions``: tables compute their intervals so.
+    """
     name = _text(answer, "name") if "name" in answer else None
     scores = answer.get("scores")
     if not isinstance(scores, list):
         raise Nonsense("scores is no list")
     if len(scores) != count:
         raise Nonsense(f"it holds {len(scores)} scores for {count} images")
-    return _text(answer, "version"), name, [_number(score, f"score {row}") for row, score in enumerate(scores)]
+    numbers = [_number(score, f"score {row}") for row, score in enumerate(scores)]
+    if fractions and not all(0 <= number <= 1 for number in numbers):
+        raise Nonsense("a score is outside 0 to 1, though the unit says that they are fractions")
+    return _text(answer, "version"), name, numbers
 
 
 def _text(answer: Mapping[str, Any], field: str, empty: bool = False) -> str:

@@ -66,7 +66,7 @@ class ServedReward(Reward):
         try:
             body = json.dumps(request).encode()
             answer = self._ask("/v1/score", body, LARGEST + BYTES_OF_A_SCORE * len(images))
-            version, name, scores = read_scores(answer, len(images))
+            version, name, scores = read_scores(answer, len(images), self.unit.startswith("fraction"))
         except Nonsense as error:
             raise RunError(
                 f"the reward server {self.address} gave no scores that can be used",

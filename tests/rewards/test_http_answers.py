@@ -99,6 +99,14 @@ def test_wrong_scores_are_named(answer: dict[str, Any], said: str) -> None:
         read_scores(answer, 2)
 
 
+def test_fractions_lie_between_0_and_1() -> None:
+    for scores in ([0, 1.01], [-0.01, 1]):
+        assert read_scores({"version": "1", "scores": scores}, 2)[2] == scores
+        with pytest.raises(Nonsense, match="outside 0 to 1"):
+            read_scores({"version": "1", "scores": scores}, 2, fractions=True)
+    assert read_scores({"version": "1", "scores": [0, 1]}, 2, fractions=True)[2] == [0.0, 1.0]
+
+
 @given(st.dictionaries(st.sampled_from([*INFO, "range", "licence", "scores"]), JSON))
 def test_no_answer_raises_anything_else(answer: dict[str, Any]) -> None:
     for read in (read_info, is_higher_better, lambda a: read_scores(a, 2)):
