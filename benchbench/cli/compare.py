@@ -33,7 +33,10 @@ def compare(
     run_b: Annotated[str, typer.Argument(help="The run to compare it with, or base.")],
     rewards: Annotated[
         str | None,
-        typer.Option(help="Names separated by commas, or all. Default: those trained on and those that fit the model."),
+        typer.Option(
+            help="Names or servers' addresses separated by commas, or all. Default: those trained on and those that "
+            "fit the model."
+        ),
     ] = None,
     prompts: PromptsName = None,
     model: ModelName = None,

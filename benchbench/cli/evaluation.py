@@ -50,7 +50,9 @@ ChannelsLast = Annotated[
 
 def evaluate(
     prompts: Annotated[str, typer.Option(help="A prompt set (bench list prompts) or a file.")],
-    rewards: Annotated[str, typer.Option(help="Names separated by commas, or all that are here.")],
+    rewards: Annotated[
+        str, typer.Option(help="Names or servers' addresses separated by commas, or all that are here.")
+    ],
     model: ModelName = None,
     checkpoint: Checkpoints = None,
     adapter: HiddenAlias = None,

@@ -32,7 +32,12 @@ ModelName = Annotated[
     typer.Option("--model", help="shapes, sd15, sd21, sdxl, a folder or hub id. Default: sd15 on CUDA, or shapes."),
 ]
 RewardName = Annotated[
-    str | None, typer.Option("--reward", autocompletion=_complete("rewards"), help="The reward (bench list rewards).")
+    str | None,
+    typer.Option(
+        "--reward",
+        autocompletion=_complete("rewards"),
+        help="The reward (bench list rewards), or the address of a server that computes one, as http://host:8000.",
+    ),
 ]
 PromptsName = Annotated[
     str | None,

@@ -26,7 +26,9 @@ def score(
     images: Annotated[
         Path, typer.Option(help="Folder of image files, taken in the order of their names: 2.png before 10.png.")
     ],
-    rewards: Annotated[str, typer.Option(help="Names separated by commas, or all that are here.")],
+    rewards: Annotated[
+        str, typer.Option(help="Names or servers' addresses separated by commas, or all that are here.")
+    ],
     prompts: Annotated[
         str | None,
         typer.Option(

@@ -26,7 +26,8 @@ def get(name: str) -> type[Reward]:
     if "=" in name:
         from benchbench.rewards import mix
 
-        return mix.mix_class(name)
+        members = mix.weights(mix.canonical(name))
+        return mix.mix_class(name, *(get(member) for member in members if is_served(member)))
     if is_served(name):
         from benchbench.rewards import http_reward
 

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from benchbench import registry, reward_calls
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
-from benchbench.rewards import http_reward
-from benchbench.rewards.http_address import is_served
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import Log
 from benchbench.runtime.sealed import find_sealed, write_sealed
@@ -65,15 +63,17 @@ def weights(name: str) -> dict[str, float]:
     return {member: float(value) for member, _, value in (part.partition("=") for part in name.split(","))}
 
 
-def mix_class(text: str) -> type[Ensemble]:
-    """Returns the reward class of a mix. Raises UsageError for a member that does not exist."""
-    mix = canonical(text)
-    return _mix_class(mix, *(http_reward.find(n) if is_served(n) else registry.get("rewards", n) for n in weights(mix)))
-
-
 @functools.lru_cache(maxsize=32)
-def _mix_class(mix: str, *classes: type[Reward]) -> type[Ensemble]:
-    members = {member.name: member for member in classes}
+def mix_class(text: str, *served: type[Reward]) -> type[Ensemble]:
+    """Returns the reward class of a mix, whose members are registered or ``served``, that is, computed by a server.
+
+    Raises UsageError for a member that does not exist.
+    """
+    mix, by_name = canonical(text), {member.name: member for member in served}
+    members: dict[str, type[Reward]] = {
+        name: by_name.get(name) or registry.get("rewards", name) for name in weights(mix)
+    }
+    classes = members.values()
     all_assets: list[Asset] = []
     for member in classes:
         all_assets += [asset for asset in member.assets if asset not in all_assets]

@@ -22,10 +22,9 @@ from tests.evaluate.fakes import PROMPTS, Generator, picture
 
 
 def run(made: Generator, store: Path, **options: Any) -> list[Generation]:
-    settings = {"images_per_prompt": 2, "eval_seeds": [0], "batch_size": 4, "log": lambda _: None} | options
-    return generate(
-        made.evaluated_model(), PROMPTS, sampler={"steps": 2}, dtype="fp32", store=store, made_on={}, **settings
-    )
+    settings: dict[str, Any] = {"prompts": PROMPTS, "images_per_prompt": 2, "eval_seeds": [0], "batch_size": 4}
+    settings |= {"log": lambda _: None} | options
+    return generate(made.evaluated_model(), sampler={"steps": 2}, dtype="fp32", store=store, made_on={}, **settings)
 
 
 def times(store: Path) -> dict[str, int]:

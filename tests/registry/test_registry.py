@@ -331,6 +331,8 @@ def test_a_prompt_set_that_cannot_be_used_is_refused(
         ("range = (0.0, float('inf'))", "range is (0.0, inf) and no pair"),
         ("differentiable = 'no'", "differentiable is 'no', neither True nor False"),
         ("trainable = 1", "trainable is 1, neither True nor False"),
+        ("needs = 'tag'", "needs is 'tag' and no tuple of names"),
+        ("needs = (1,)", "needs is (1,) and no tuple of names"),
     ],
 )
 def test_class_attributes_of_a_wrong_type_are_refused(

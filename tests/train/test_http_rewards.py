@@ -43,10 +43,10 @@ def colours(images: Any, texts: Any, metadata: Any) -> list[float]:
 def test_the_run_is_that_of_the_local_reward(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same metrics and the same weights, to the bit; the local reward scores PIL images, as a server does."""
     monkeypatch.setattr(lookup.get("shapes-colour"), "differentiable", False)
-    local = run(configure("ddpo", samples=16), tmp_path / "local")
+    local = run(configure("ddpo", *TWO_STEPS, samples=16), tmp_path / "local")
     with reference(colours, name="colour", max_batch=3) as address:
         name, _ = lookup.resolve(address, "shapes")
-        served = run(configure("ddpo", samples=16, reward=name), tmp_path / "served")
+        served = run(configure("ddpo", *TWO_STEPS, samples=16, reward=name), tmp_path / "served")
     assert served == local and len(served) > 2
     weights = [(tmp_path / n / "pytorch_lora_weights.safetensors").read_bytes() for n in ("local", "served")]
     assert weights[0] == weights[1]
