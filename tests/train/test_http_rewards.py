@@ -108,6 +108,7 @@ def test_other_metadata_are_another_run(configure, tmp_path: Path) -> None:
     assert prompts.load(str(file)).prompts == ("a cat",)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_the_server_is_back_and_not_on_another_version(configure, tmp_path: Path) -> None:
     """The server fails in the third rollout; the resumed run has the metrics of one that was never broken off."""
 
