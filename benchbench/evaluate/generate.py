@@ -27,6 +27,7 @@ class Generation:
     label: str
     seed: int
     images: ImageStore
+    prompts: PromptSet
     entries: dict[Sample, CheckedImage]
 
     @property
@@ -36,8 +37,7 @@ class Generation:
 
     def metadata_hash(self, reward: type[Reward]) -> str:
         """Returns the hash of the prompts with the metadata that a reward needs; empty where it needs none."""
-        prompts = {sample.index: sample.prompt for sample in self.entries}
-        return PromptSet("", tuple(prompts.values()), "", "").hash_for(reward.needs) if reward.needs else ""
+        return self.prompts.hash_for(reward.needs) if reward.needs else ""
 
 
 def generate(
@@ -87,7 +87,7 @@ def generate(
                     cost.unet_evals += drawn * int(sampler["steps"])  # one evaluation per step
                     cost.generating += time.monotonic() - started
                 entries |= images.scan(missing, log)
-        generations.append(Generation(model.label, seed, images, {sample: entries[sample] for sample in wanted}))
+        generations.append(Generation(model.label, seed, images, prompts, {s: entries[s] for s in wanted}))
         _warn_of_blank(generations[-1], log)
     return generations
 

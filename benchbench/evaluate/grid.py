@@ -136,7 +136,7 @@ def _choose(
     if rule == "all" or (rule == "random" and count >= total):
         return Choice(tuple(range(total)), "All prompts are shown.")
     if rule == "random":
-        drawn = Noise(0, "grid").permutation(total, "prompts", prompts.hash)[:count]
+        drawn = Noise(0, "grid").permutation(total, "prompts", prompts.hash_for())[:count]
         return Choice(tuple(sorted(drawn)), f"{count} of the {total} prompts of {prompts.name} were drawn at random.")
     if len(rows) < 2 or not rewards:
         raise UsageError(

@@ -114,7 +114,7 @@ def prepare(
     """Checks all that ``measure`` checks before it makes images; takes its options and raises its errors."""
     sizes = {"prompts": len(prompts), "images per prompt": images_per_prompt}
     _check_sizes(sizes | {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1})
-    check_needs(prompts.name, prompts.prompts, reward_classes)
+    check_needs(prompts.name, prompts.prompts, rewards)
     device, dtype = device_and_dtype(device, dtype)
     trainings = resolve_rows(rows, store)
     adapters = [adapter for by_seed in trainings.values() for adapter in by_seed.values() if adapter]
