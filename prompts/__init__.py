@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from benchbench import registry
-from benchbench.api import PromptSet
+from benchbench.api import PromptSet, metadata
 from benchbench.errors import BenchError, CorruptError, MissingError, UsageError
 from benchbench.runtime.files import cache_folder
 from benchbench.runtime.raised_at import described
 from benchbench.runtime.yaml_files import read_yaml
 
-from .files import SUFFIXES, read, read_by_image
+from .files import SUFFIXES, is_json, read, read_by_image
 
 __all__ = ["Entry", "Fetch", "by_image", "find", "index", "load", "missing", "names"]
 
@@ -148,6 +148,8 @@ def _problem(name: str, prompt_set: Any) -> str | None:
             return f"prompt {number} is {prompt!r:.80}, a {type(prompt).__name__} and not a string"
         if not prompt.strip():
             return f"prompt {number} is empty"
+        if not is_json(metadata([prompt])):
+            return f"the metadata of prompt {number} cannot be written as JSON"
         if seen.setdefault(prompt, number) != number:
             return f"prompts {seen[prompt]} and {number} are the same: {prompt!r:.80}"
     return None

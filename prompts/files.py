@@ -81,13 +81,14 @@ def _metadata(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     if path.suffix != ".jsonl":
         return {}
     prompt = next(field for field in FIELDS if field in row)
-    return {name: row[name] for name in row if name not in (prompt, *IMAGE_FIELDS) and _is_json([name, row[name]])}
+    return {name: row[name] for name in row if name not in (prompt, *IMAGE_FIELDS) and is_json([name, row[name]])}
 
 
-def _is_json(value: Any) -> bool:
+def is_json(value: Any) -> bool:
+    """Returns whether a value can be written as JSON in UTF-8, and so be hashed."""
     try:
         canonical(value).encode()
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return False
     return True
 

@@ -275,13 +275,14 @@ def test_a_file_of_ours_that_does_not_load_is_to_be_repaired(monkeypatch: pytest
 
 WORDS = """
 import sys
-from benchbench.api import PromptSet
+from benchbench.api import Prompt, PromptSet
 
 def given(name, prompts):
     return lambda: PromptSet(name, prompts, "here", "CC0")
 
 number, text, none, blank = given("number", ("sun", 3)), given("text", "sun"), given("none", ()), given("blank", (" ",))
 twice, unread = given("twice", ("sun", "rain", "sun")), given("unread", None)
+odd = given("odd", ("sun", Prompt("rain", {"drops": {1, 2}})))
 
 def fails():
     return 1 / 0
@@ -302,6 +303,7 @@ some = PromptSet("some", ("sun",), "here", "CC0")
         ("none", "it has no prompts"),
         ("blank", "prompt 1 is empty"),
         ("twice", "prompts 1 and 3 are the same: 'sun'"),
+        ("odd", "the metadata of prompt 2 cannot be written as JSON"),
         ("fails", "ZeroDivisionError: division by zero ("),
         ("leaves", "SystemExit: 1 ("),
         ("some", "it is a PromptSet, and no function"),
