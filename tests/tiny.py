@@ -8,9 +8,17 @@ import torch
 
 
 def write_tiny_sd(
-    folder: Path, seed: int = 0, prediction_type: str = "epsilon", cross_dim: int = 16, dtype: torch.dtype | None = None
+    folder: Path,
+    seed: int = 0,
+    prediction_type: str = "epsilon",
+    cross_dim: int = 16,
+    dtype: torch.dtype | None = None,
+    linear: bool = False,
 ) -> Path:
-    """A StableDiffusionPipeline of a few thousand random weights: 16x16 px, 8x8x4 latents, tokenizer of 26 letters."""
+    """A StableDiffusionPipeline of a few thousand random weights: 16x16 px, 8x8x4 latents, tokenizer of 26 letters.
+
+    ``linear`` projections around the attentions are those of SD 2.x; SD 1.x has convolutions there.
+    """
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -48,6 +56,7 @@ def write_tiny_sd(
         cross_attention_dim=cross_dim,
         attention_head_dim=2,
         norm_num_groups=4,
+        use_linear_projection=linear,
     )
     scheduler = DDIMScheduler(
         beta_start=0.00085,

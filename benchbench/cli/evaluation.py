@@ -40,6 +40,13 @@ GuidanceScale = Annotated[
         min=0, callback=finite, help="Scale of classifier-free guidance. Default: that of the trainings, or 5."
     ),
 ]
+OfAuthors = Annotated[
+    bool,
+    typer.Option(
+        "--authors-sampler",
+        help="Sample every row with the steps and guidance of a released checkpoint's authors.",
+    ),
+]
 Compiled = Annotated[
     bool, typer.Option("--compile", help="Compile the UNet's blocks: faster on GPUs, changes rounding.")
 ]
@@ -60,6 +67,7 @@ def evaluate(
     eval_seeds: EvalSeeds = "0",
     steps: Steps = None,
     guidance_scale: GuidanceScale = None,
+    authors_sampler: OfAuthors = False,
     batch_size: BatchSize = None,
     compiled: Compiled = False,
     channels_last: ChannelsLast = False,
@@ -95,6 +103,7 @@ def evaluate(
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
             sampler={name: value for name, value in sampler.items() if value is not None},
+            authors_sampler=authors_sampler,
             device=device,
             dtype=dtype,
             batch_size=batch_size,

@@ -11,7 +11,7 @@ import typer
 from benchbench import defaults
 from benchbench import prompts as prompt_sets
 from benchbench.cli import choice
-from benchbench.cli.evaluation import GuidanceScale, Steps
+from benchbench.cli.evaluation import GuidanceScale, OfAuthors, Steps
 from benchbench.cli.options import BatchSize, Device, Dtype, EvalSeeds, ModelName, Store, integers
 from benchbench.cli.ui import log, resumable
 from benchbench.errors import UsageError
@@ -52,6 +52,7 @@ def grid(
     model: ModelName = None,
     steps: Steps = None,
     guidance_scale: GuidanceScale = None,
+    authors_sampler: OfAuthors = False,
     batch_size: BatchSize = None,
     dtype: Dtype = "auto",
     store: Store = None,
@@ -70,6 +71,7 @@ def grid(
         "seeds": seed_list,
         "store": root(store),
         "sampler": {name: value for name, value in sampler.items() if value is not None},
+        "authors_sampler": authors_sampler,
         "device": device,
         "dtype": dtype,
         "batch_size": batch_size,

@@ -43,7 +43,7 @@ def checkpoints() -> Rows:
     rows: Rows = []
     for name, entry in RELEASED.items():
         here = weights.missing(name) or "yes"
-        rows.append([name, entry.method, entry.base, here, entry.layout, entry.licence, entry.sampler, entry.repo])
+        rows.append([name, entry.method, entry.base, here, entry.layout, entry.licence, str(entry.sampler), entry.repo])
     return rows
 
 

@@ -97,7 +97,7 @@ def load(
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    _silence_libraries()
+    silence_libraries()
     local = models.find(model)
     root = local.root
     models.check_pipeline_class(root)
@@ -135,7 +135,8 @@ def load(
     return backbone
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
+    """Switches off the progress bars and warnings of diffusers and transformers: our own errors say what is wrong."""
     import diffusers.utils.logging as diffusers_log
     import transformers.utils.logging as transformers_log
 

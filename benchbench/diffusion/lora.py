@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchbench.diffusion import lora_file, lora_half
 from benchbench.diffusion.lora_file import LoraFile
+from benchbench.diffusion.lora_merge import merged_network
 from benchbench.errors import CorruptError
 from benchbench.noise import hash64
 from benchbench.runtime.files import replacing, sweep
@@ -79,11 +80,12 @@ def _sort_metadata(file: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + file[end:]
 
 
-def load_adapter(unet: Any, path: Path) -> None:
-    """Puts a saved adapter on a network without adapter, for inference.
+def load_adapter(unet: Any, path: Path) -> Any:
+    """Puts a saved adapter on a network without adapter, for inference, and returns the network that computes with it.
 
-    ``path`` is the file or its folder. Raises CorruptError for a damaged file, for an adapter of another model, and for
-    a file that would not be loaded wholly; the network is then as it was.
+    A LoRA is put on ``unet`` itself. DoRA and convolutions of three matrices are merged into another network, and
+    ``unet`` stays as it is. ``path`` is the file or its folder. Raises CorruptError for a damaged file, for an adapter
+    of another model, and for a file that would not be loaded wholly; the network is then as it was.
     """
     file = path / WEIGHT_NAME if path.is_dir() else path
     if not file.is_file():
@@ -91,6 +93,8 @@ def load_adapter(unet: Any, path: Path) -> None:
             f"{path} holds no adapter", f"there is no {file.name} in it", "name a finished run: bench list runs"
         )
     adapter = lora_file.read(file, unet)
+    if not adapter.plain:
+        return merged_network(unet, adapter, file)
     state = {f"unet.{name}": tensor for name, tensor in adapter.state().items()}
     metadata = {f"unet.{name}": value for name, value in adapter.config().items()}
     try:
@@ -106,6 +110,7 @@ def load_adapter(unet: Any, path: Path) -> None:
         ) from error
     unet.requires_grad_(False)
     lora_half.install(unet)
+    return unet
 
 
 def _check_loaded(unet: Any, adapter: LoraFile) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +18,32 @@ from safetensors import safe_open
 from torch import Tensor
 
 from benchbench.diffusion import lora_names
-from benchbench.diffusion.lora_names import DORA, LYCORIS, TEXT_ENCODER
+from benchbench.diffusion.lora_checks import MERGE, SAVE_AGAIN, Parts, check_config, check_kind, check_layers
 from benchbench.errors import CorruptError
 from benchbench.runtime.json_files import parse_object, read_object
 from benchbench.runtime.memory import out_of_memory
 
 METADATA = "lora_adapter_metadata"
 CONFIG = "adapter_config.json"
-PLAIN_INITS = (True, False, None, "gaussian", "eva", "orthogonal")
-"""The initialisations of peft that leave the base model's weights as they are."""
-NOT_PLAIN = (
-    *("use_qalora", "alora_invocation_tokens", "layer_replication", "target_parameters", "trainable_token_indices"),
-    *("modules_to_save", "velora_config", "monteclora_config", "use_bdlora", "arrow_config", "kasa_config"),
-)
-"""The settings of peft that make an adapter something else than W + s B A."""
-MERGE = "merge it into the model in its trainer, and evaluate the merged folder: --checkpoint FOLDER"
-SAVE_AGAIN = "save or fetch it again"
+EPSILON = torch.finfo(torch.float32).eps
+"""What LyCORIS adds to the norm by which DoRA divides; peft adds nothing."""
 
 
 @dataclass
 class Layer:
-    """The adapter of one layer: W + scale B A, with A [r, in] and B [out, r]; a convolution's have two axes more."""
+    """The adapter of one layer: W + scale B A, with A [r, in] and B [out, r]; a convolution's have two axes more.
+
+    ``mid`` [r, r, k, k] stands between A and B in a convolution of LyCORIS (Tucker decomposition). ``magnitude`` is
+    DoRA's, to which the changed weight is rescaled: [out, 1, ...] or [1, in, ...]. ``epsilon`` is added to its norm.
+    """
 
     A: Tensor
     B: Tensor
     alpha: float
     bias: Tensor | None = None
+    mid: Tensor | None = None
+    magnitude: Tensor | None = None
+    epsilon: float = 0.0
 
     @property
     def rank(self) -> int:
@@ -58,6 +58,11 @@ class LoraFile:
     layers: dict[str, Layer]
     rank_stabilized: bool = False
     dropout: float = 0.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether every layer is W + scale B A and nothing else; peft computes B A beside the weights."""
+        return all(layer.mid is None and layer.magnitude is None for layer in self.layers.values())
 
     def scale(self, layer: Layer) -> float:
         """Returns alpha / r, or alpha / √r for rsLoRA."""
@@ -87,14 +92,6 @@ class LoraFile:
         return state
 
 
-@dataclass
-class _Parts:
-    """The tensors of one layer, by role, and the layer's name in the file."""
-
-    name: str
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-
-
 def read(file: Path, unet: Any) -> LoraFile:
     """Returns the content of a LoRA file for this UNet. Raises CorruptError, which names the cause.
 
@@ -104,24 +101,32 @@ def read(file: Path, unet: Any) -> LoraFile:
     config = config if config is not None else _adapter_config(file)
     parts = _parts(file, tensors, unet)
     # peft leaves its wrappers in a network when an adapter is taken off
-    _check_layers(file, parts, {name: getattr(m, "base_layer", m) for name, m in unet.named_modules()})
-    _check_config(file, config or {})
-    layers = {}
-    for name, part in parts.items():
-        A, B = part.tensors["A"], part.tensors["B"]
-        rank, alpha = _rank_and_alpha(file, config, name, len(A))
-        if rank != len(A):
-            raise CorruptError(
-                f"the adapter {file} contradicts itself",
-                f"its settings say rank {rank} for {name}, its tensors have rank {len(A)}",
-                f"{SAVE_AGAIN}, with the {CONFIG} that belongs to it",
-            )
-        if "alpha" in part.tensors:
-            alpha = float(part.tensors["alpha"])
-        layers[name] = Layer(A, B, alpha, part.tensors.get("bias"))
+    modules = {name: getattr(module, "base_layer", module) for name, module in unet.named_modules()}
+    check_layers(file, parts, modules)
     settings = config or {}
+    check_config(file, settings, parts)
+    layers = {name: _layer(file, config, name, part, modules[name].weight.ndim) for name, part in parts.items()}
     dropout = settings.get("lora_dropout", 0.0)
     return LoraFile(layers, bool(settings.get("use_rslora")), dropout if isinstance(dropout, float) else 0.0)
+
+
+def _layer(file: Path, config: Mapping[str, Any] | None, name: str, part: Parts, axes: int) -> Layer:
+    """Returns the adapter of one layer, whose weight has this number of axes."""
+    tensors = part.tensors
+    A, magnitude, epsilon = tensors["A"], tensors.get("dora_scale"), EPSILON
+    rank, alpha = _rank_and_alpha(file, config, name, len(A))
+    if rank != len(A):
+        raise CorruptError(
+            f"the adapter {file} contradicts itself",
+            f"its settings say rank {rank} for {name}, its tensors have rank {len(A)}",
+            f"{SAVE_AGAIN}, with the {CONFIG} that belongs to it",
+        )
+    if "alpha" in tensors:
+        alpha = float(tensors["alpha"])
+    if "magnitude" in tensors:
+        # peft's is [out], or [1, out, 1, 1] for a convolution
+        magnitude, epsilon = tensors["magnitude"].reshape(-1, *(1,) * (axes - 1)), 0.0
+    return Layer(A, tensors["B"], alpha, tensors.get("bias"), tensors.get("mid"), magnitude, epsilon)
 
 
 def _open(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
@@ -154,10 +159,10 @@ def _adapter_config(file: Path) -> dict[str, Any] | None:
     return read_object(path, "fetch the adapter again") if path.is_file() else None
 
 
-def _parts(file: Path, tensors: Mapping[str, Tensor], unet: Any) -> dict[str, _Parts]:
+def _parts(file: Path, tensors: Mapping[str, Tensor], unet: Any) -> dict[str, Parts]:
     """Returns the tensors by the UNet's layer and role. Raises CorruptError for a tensor of another kind."""
-    _check_kind(file, list(tensors))
-    resolve, parts = lora_names.resolver(unet), dict[str, _Parts]()
+    check_kind(file, list(tensors))
+    resolve, parts = lora_names.resolver(unet), dict[str, Parts]()
     adapters = set()
     for name, tensor in tensors.items():
         parsed = lora_names.parse(name)
@@ -172,7 +177,7 @@ def _parts(file: Path, tensors: Mapping[str, Tensor], unet: Any) -> dict[str, _P
                 f"the adapter {file} is no plain LoRA", f"its tensor {name} is no part of a LoRA of a UNet", MERGE
             )
         adapters |= {parsed.adapter} if parsed.role != "alpha" else set()
-        part = parts.setdefault(resolve(parsed.layer), _Parts(parsed.layer))
+        part = parts.setdefault(resolve(parsed.layer), Parts(parsed.layer))
         if parsed.role in part.tensors and len(adapters) == 1:
             raise CorruptError(f"the adapter {file} is ambiguous", f"{name} is there under two names", SAVE_AGAIN)
         part.tensors[parsed.role] = tensor
@@ -186,76 +191,6 @@ def _parts(file: Path, tensors: Mapping[str, Tensor], unet: Any) -> dict[str, _P
     if not parts:
         raise CorruptError(f"the adapter {file} is empty", "it holds no tensors", SAVE_AGAIN)
     return parts
-
-
-def _check_kind(file: Path, names: list[str]) -> None:
-    """Raises CorruptError for tensors that need other mathematics, or another network, than a LoRA on the UNet."""
-
-    def refuse(problem: str, found: list[str], cause: str, remedy: str) -> None:
-        if found:
-            raise CorruptError(problem, f"{len(found)} of its {len(names)} tensors {cause}, such as {found[0]}", remedy)
-
-    plain = f"the adapter {file} is no plain LoRA"
-    found = [name for name in names if LYCORIS.search(name)]
-    refuse(plain, found, "are of a LyCORIS method (LoHa, LoKr, OFT, full differences), which is not supported", MERGE)
-    found = [name for name in names if any(mark in name for mark in DORA)]
-    refuse(plain, found, "are magnitudes of DoRA, which is not supported and without which it is another model", MERGE)
-    found = [name for name in names if name.startswith(TEXT_ENCODER)]
-    remedy = "train or save it for the UNet alone (sd-scripts: --network_train_unet_only)"
-    changes = f"the adapter {file} changes the text encoder, too"
-    refuse(changes, found, "are for the text encoder, which is not supported", remedy)
-
-
-def _check_layers(file: Path, parts: Mapping[str, _Parts], modules: Mapping[str, Any]) -> None:
-    """Raises CorruptError for layers that the UNet lacks, halves of layers, other shapes and values not finite."""
-    other = f"the adapter {file} belongs to another model"
-    remedy = "evaluate it with the model that it was trained on (for a run of ours, `bench show run` names it)"
-    adapted = (torch.nn.Linear, torch.nn.Conv2d)
-    unknown = [part.name for name, part in parts.items() if not isinstance(modules.get(name), adapted)]
-    if unknown:
-        cause = f"{len(unknown)} of its {len(parts)} layers are not in this model, such as {unknown[0]}"
-        raise CorruptError(other, cause, remedy)
-    halves = [part for part in parts.values() if not {"A", "B"} <= set(part.tensors)]
-    if halves:
-        absent = "A (down)" if "A" not in halves[0].tensors else "B (up)"
-        cause = f"{len(halves)} of its {len(parts)} layers are not whole: {halves[0].name} has no {absent}"
-        raise CorruptError(f"the adapter {file} is incomplete", cause, SAVE_AGAIN)
-    biases = [part for part in parts.values() if "bias" not in part.tensors]
-    if biases and len(biases) < len(parts):
-        cause = f"{len(biases)} of its {len(parts)} layers have no bias of B, such as {biases[0].name}"
-        raise CorruptError(f"the adapter {file} is incomplete", cause, SAVE_AGAIN)
-    for name, part in parts.items():
-        tensors, weight = part.tensors, modules[name].weight.shape
-        A, B, rank = tensors["A"].shape, tensors["B"].shape, len(tensors["A"]) if tensors["A"].ndim else 0
-        wanted_A, wanted_B = (rank, *weight[1:]), (weight[0], rank, *(1 for _ in weight[2:]))
-        if tuple(A) != wanted_A or tuple(B) != wanted_B or not rank:
-            shapes = f"A {tuple(A)} and B {tuple(B)} where this model's weight is {tuple(weight)}"
-            raise CorruptError(other, f"{part.name} has another shape: {shapes}", remedy)
-        if tensors.get("alpha", torch.zeros(1)).numel() != 1:
-            raise CorruptError(f"the adapter {file} is damaged", f"the alpha of {part.name} is no number", SAVE_AGAIN)
-        if not all(tensor.isfinite().all() for tensor in tensors.values()):
-            raise CorruptError(
-                f"the adapter {file} holds values that are not finite",
-                f"there are some in {part.name}: its training diverged, or the file is damaged",
-                "fetch it again, or take an earlier checkpoint of its training",
-            )
-
-
-def _check_config(file: Path, config: Mapping[str, Any]) -> None:
-    """Raises CorruptError for settings of peft with which the file is no W + s B A on the base model's weights."""
-    plain = f"the adapter {file} is no plain LoRA"
-    kind = str(config.get("peft_type") or "LORA").upper().removeprefix("PEFTTYPE.")
-    if kind != "LORA":
-        raise CorruptError(plain, f"its settings say that it is {kind}", MERGE)
-    if config.get("use_dora"):
-        raise CorruptError(plain, "its settings say DoRA, and its magnitudes are missing", SAVE_AGAIN)
-    special = [key for key in NOT_PLAIN if config.get(key)]
-    if special or config.get("bias", "none") not in ("none", None):
-        raise CorruptError(plain, f"its settings say {', '.join(special or ['bias'])}, which is not supported", MERGE)
-    init = config.get("init_lora_weights", True)
-    if init not in PLAIN_INITS:
-        cause = f"it was initialised by {init}, which changes the weights of the base model"
-        raise CorruptError(plain, cause, "let peft convert it into a plain LoRA when it is saved")
 
 
 def _rank_and_alpha(file: Path, config: Mapping[str, Any] | None, layer: str, rank: int) -> tuple[int, float]:

@@ -5,7 +5,10 @@
 | peft | ``base_model.model.X.to_q.lora_A.weight``, or with the adapter's name: ``X.to_q.lora_A.default.weight`` |
 | diffusers | ``unet.X.to_q.lora_A.weight`` or ``unet.X.to_q.lora.down.weight`` |
 | diffusers up to 0.17 (DDPO, D3PO) | ``X.processor.to_q_lora.down.weight`` |
-| kohya's sd-scripts | ``lora_unet_X_to_q.lora_down.weight``; for SDXL, X is Stability AI's name of the block |
+| kohya's sd-scripts, LyCORIS | ``lora_unet_X_to_q.lora_down.weight``; for SDXL, X is Stability AI's name of the block |
+
+The magnitudes of DoRA are called ``X.lora_magnitude_vector`` by peft, with or without the adapter's name and
+``.weight``, and ``X.dora_scale`` by LyCORIS. The two differ in shape, so they are two roles.
 """
 
 from __future__ import annotations
@@ -15,18 +18,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Role = Literal["A", "B", "bias", "alpha"]
+Role = Literal["A", "B", "mid", "bias", "alpha", "magnitude", "dora_scale"]
 MATRIX = re.compile(
     r"(?P<layer>.+?)[._](?P<matrix>lora_A|lora_B|lora\.down|lora\.up|lora_down|lora_up)"
     r"(?:\.(?P<adapter>(?!(?:weight|bias)$)[^.]+))?\.(?P<kind>weight|bias)"
 )
+MAGNITUDE = re.compile(r"(?P<layer>.+?)\.lora_magnitude_vector(?:\.(?P<adapter>(?!weight$)[^.]+))?(?:\.weight)?")
+OF_LYCORIS: dict[str, Role] = {".dora_scale": "dora_scale", ".lora_mid.weight": "mid"}
 ALPHA = re.compile(r"(?P<layer>.+?)(?:[._]lora)?\.alpha")
 KOHYA = "lora_unet_"
 PREFIXES = ("base_model.model.", "unet.")
 TEXT_ENCODER = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "base_model.model.text_model.", "text_model.")
-DORA = ("dora_scale", "lora_magnitude_vector")
 LYCORIS = re.compile(
-    r"\.(hada_|lokr_|oft_|boft_|glora_|ia3_|vera_lambda|lora_mid)"
+    r"\.(hada_|lokr_|oft_|boft_|glora_|ia3_|vera_lambda)"
     r"|\.(diff|diff_b|on_input|w_norm|b_norm|[ab][12]\.weight)$"
 )
 RESNET = {"conv1": "in_layers_2", "conv2": "out_layers_3", "time_emb_proj": "emb_layers_1"}
@@ -51,15 +55,17 @@ class TensorName:
 
 
 def parse(name: str) -> TensorName | None:
-    """Returns the parts of a tensor's name, or None for one that is no part of a plain LoRA."""
+    """Returns the parts of a tensor's name, or None for one that is no part of a LoRA or DoRA."""
     if match := MATRIX.fullmatch(name):
         side: Role = "A" if match["matrix"].endswith(("A", "down")) else "B"
         if match["kind"] == "bias":
             return TensorName(match["layer"], "bias", match["adapter"] or "") if side == "B" else None
         return TensorName(match["layer"], side, match["adapter"] or "")
+    if match := MAGNITUDE.fullmatch(name):
+        return TensorName(match["layer"], "magnitude", match["adapter"] or "")
     if match := ALPHA.fullmatch(name):
         return TensorName(match["layer"], "alpha")
-    return None
+    return next((TensorName(name[: -len(end)], role) for end, role in OF_LYCORIS.items() if name.endswith(end)), None)
 
 
 def resolver(unet: Any) -> Callable[[str], str]:

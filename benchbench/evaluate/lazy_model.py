@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from benchbench.diffusion import backbones
+from benchbench.diffusion import backbones, single_file
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.compile import speed_up
 from benchbench.diffusion.load_finetuned import with_weights
@@ -43,6 +43,11 @@ class LazyModel:
     def with_adapter(self, label: str, adapter: Adapter | None) -> EvaluatedModel:
         """Returns the base model (no adapter) or a fine-tuned one. Only the one that was opened last may be used."""
         return EvaluatedModel(label, self.model.hash, adapter.hash if adapter else None, lambda: self._open(adapter))
+
+    def check(self, adapter: Adapter | None) -> None:
+        """Raises CorruptError for a single file whose tensors do not fit; no image has been made by then."""
+        if adapter and adapter.weights.kind == "single-file":
+            single_file.check(adapter.weights.path, self.model)
 
     def close(self) -> None:
         """Releases the weights, so that rewards have the memory."""

@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
+from benchbench.evaluate import authors_sampler as authors
 from benchbench.evaluate.conditions import EvalConditions
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation, generate
@@ -59,10 +60,11 @@ def measure(
     """Returns scores and images of every row; computes only what the store lacks, and loads weights only for that.
 
     ``rows`` maps a label to the trainings of a row; a row without trainings is the base model. ``options`` are more
-    arguments of ``prepare``: ``sampler`` is by default that of the trainings; a mapping changes some of its settings.
-    ``batch_size`` depends by default on the size of the images. ``compiled`` and ``channels_last`` are faster on a GPU
-    and change only rounding, so they do not change under which key images are stored. Raises UsageError, MissingError,
-    RunError and CorruptError (a damaged adapter, or one of another model).
+    arguments of ``prepare``: ``sampler`` is by default that of the trainings, or with ``authors_sampler`` that of the
+    authors of released checkpoints; a mapping changes some of its settings. ``batch_size`` depends by default on the
+    size of the images. ``compiled`` and ``channels_last`` are faster on a GPU and change only rounding, so they do not
+    change under which key images are stored. Raises UsageError, MissingError, RunError and CorruptError (a damaged
+    adapter, or one of another model).
     """
     reward_classes = [lookup.as_class(reward) for reward in dict.fromkeys(rewards)]
     _check_sizes({"rewards": len(reward_classes)})
@@ -104,6 +106,7 @@ def prepare(
     images_per_prompt: int = 5,
     eval_seeds: Sequence[int] = (0,),
     sampler: SamplerConfig | Mapping[str, float] | None = None,
+    authors_sampler: bool = False,
     device: str | None = None,
     dtype: str = "auto",
     batch_size: int | None = None,
@@ -119,8 +122,11 @@ def prepare(
     trainings = resolve_rows(rows, store)
     adapters = [adapter for by_seed in trainings.values() for adapter in by_seed.values() if adapter]
     if not isinstance(sampler, SamplerConfig):
-        sampler = common_sampler(adapters, sampler)
+        theirs = authors.common_settings(adapters) if authors_sampler else {}
+        sampler = common_sampler(adapters, {**theirs, **(sampler or {})})
     model = models.find(model)
+    for line in authors.notes(adapters, sampler, model):
+        log(line)
     batch_size = batch_size or models.batch_size(model.root)
     check_model(adapters, model, model.hash, log)
     conditions = _conditions(model, sampler, dtype, prompts, images_per_prompt, eval_seeds, rewards)
@@ -172,6 +178,8 @@ def _generate(
 
     warn = partial(_warn_of_long_prompts, prompts, log)
     lazy_model = LazyModel(model, conditions.sampler, device, conditions.dtype, warn, **speed_options)
+    for adapter in (adapter for by_seed in trainings.values() for adapter in by_seed.values()):
+        lazy_model.check(adapter)
     generations: Generations = {}
     for label, by_seed in trainings.items():
         for seed, adapter in by_seed.items():

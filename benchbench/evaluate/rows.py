@@ -7,7 +7,8 @@ from pathlib import Path
 
 from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError, UsageError
-from benchbench.hub.models import LocalModel
+from benchbench.hub.models import LocalModel, find
+from benchbench.hub.single_file import described, read
 from benchbench.hub.weights import check_fit
 from benchbench.runtime.files import Log
 from benchbench.store.runs import Adapter, AdapterReference, find_adapter
@@ -70,6 +71,8 @@ def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash
                 origin = f"it was made from {adapter.base}" if adapter.base else "its base model is not known"
                 log(f"{adapter.label}: no run of ours made it; {origin}")
             check_fit(adapter.weights, adapter.label, model)
+            if adapter.weights.kind == "single-file":
+                log(f"{adapter.label}: {described(read(adapter.weights.path), find(model))}")
         elif adapter.model_hash != model_hash:
             trained_on = adapter.settings.get("model", "another model")
             remedy = f"evaluate it with the model that it was trained on: --model {trained_on}"

@@ -124,6 +124,12 @@ def pipeline_folder(model: str) -> Path:
             )
         return embedded
     path = Path(model).expanduser()
+    if path.is_file():
+        raise UsageError(
+            f"{model} is one file, and a model is a folder",
+            "tokenizer, noise schedule and settings are in no single file; they come from its base model",
+            f"evaluate it: bench eval --model sd15 (or sd21, sdxl) --checkpoint {model}; to train, see docs/models.md",
+        )
     if path.is_dir():
         if not (path / "model_index.json").is_file():
             raise UsageError(

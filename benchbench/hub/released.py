@@ -24,6 +24,33 @@ PIPELINE = (
 
 
 @dataclass(frozen=True)
+class AuthorsSampler:
+    """How the authors of a checkpoint sample in their own examples; no file records it."""
+
+    guidance_scale: float
+    steps: int | None = None
+    """None: they do not state it."""
+    name: str = ""
+    """The sampler, such as DDIM; empty: they do not state it, or take the pipeline's own."""
+    vae: str = ""
+    """The hub id of a VAE that they use in place of the base model's."""
+    of_training: bool = False
+    """True where only the sampler of their training is known."""
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """What they state, by the names of our own sampler's settings."""
+        steps = {} if self.steps is None else {"steps": self.steps}
+        return {**steps, "guidance_scale": self.guidance_scale}
+
+    def __str__(self) -> str:
+        steps = [f"{self.steps} {f'{self.name} ' if self.name else ''}steps"] if self.steps else []
+        vae = [f"VAE {self.vae}"] if self.vae else []
+        words = ", ".join([*steps, f"guidance {self.guidance_scale:g}", *vae])
+        return f"{words} (its training)" if self.of_training else words
+
+
+@dataclass(frozen=True)
 class Released:
     """A released checkpoint. ``files`` are patterns of the files to fetch; ``base`` is the fine-tuned model."""
 
@@ -33,12 +60,11 @@ class Released:
     files: tuple[str, ...]
     layout: str
     licence: str
-    sampler: str
-    """The steps and guidance scale of the authors' own examples; none of the files records them."""
+    sampler: AuthorsSampler
 
 
 def _ddpo(reward: str, layout: str = "pipeline", licence: str = "not stated") -> Released:
-    sampler = "50 steps, guidance 5 (its training)"
+    sampler = AuthorsSampler(5, steps=50, name="DDIM", of_training=True)
     return Released("ddpo", "sd14", f"kvablack/ddpo-{reward}", PIPELINE, layout, licence, sampler)
 
 
@@ -50,7 +76,7 @@ RELEASED: dict[str, Released] = {
         UNET,
         "UNet in a subfolder, 3.4 GB",
         "openrail++",
-        "50 steps, guidance 7.5",
+        AuthorsSampler(7.5, steps=50),
     ),
     "diffusion-dpo-sdxl": Released(
         "diffusion-dpo",
@@ -59,7 +85,7 @@ RELEASED: dict[str, Released] = {
         UNET,
         "UNet in a subfolder, 10.3 GB",
         "openrail++",
-        "50 steps, guidance 5",
+        AuthorsSampler(5, steps=50),
     ),
     "spo-sd15": Released(
         "spo",
@@ -68,7 +94,7 @@ RELEASED: dict[str, Released] = {
         ("spo-sd-v1-5_4k-p_10ep_lora_diffusers.safetensors",),
         "LoRA, 3.2 MB",
         "Apache-2.0",
-        "guidance 7.5",
+        AuthorsSampler(7.5),
     ),
     "spo-sd15-merged": Released(
         "spo",
@@ -77,7 +103,7 @@ RELEASED: dict[str, Released] = {
         PIPELINE,
         "merged pipeline",
         "Apache-2.0",
-        "guidance 7.5",
+        AuthorsSampler(7.5),
     ),
     "spo-sdxl": Released(
         "spo",
@@ -86,7 +112,7 @@ RELEASED: dict[str, Released] = {
         ("spo_sdxl_10ep_4k-data_lora_diffusers.safetensors",),
         "LoRA, 372 MB",
         "Apache-2.0",
-        "guidance 5",
+        AuthorsSampler(5),
     ),
     "spo-sdxl-merged": Released(
         "spo",
@@ -95,7 +121,7 @@ RELEASED: dict[str, Released] = {
         PIPELINE,
         "merged pipeline",
         "Apache-2.0",
-        "guidance 5",
+        AuthorsSampler(5),
     ),
     "diffusion-kto-sd15": Released(
         "diffusion-kto",
@@ -104,7 +130,7 @@ RELEASED: dict[str, Released] = {
         UNET,
         "UNet in a subfolder, 1.7 GB in fp16",
         "not stated",
-        "50 steps, guidance 7",
+        AuthorsSampler(7, steps=50),
     ),
     "mapo-sdxl": Released(
         "mapo",
@@ -113,7 +139,7 @@ RELEASED: dict[str, Released] = {
         ROOT,
         "UNet at the root, 10.3 GB",
         "openrail++",
-        "30 steps, guidance 5, VAE madebyollin/sdxl-vae-fp16-fix",
+        AuthorsSampler(5, steps=30, vae="madebyollin/sdxl-vae-fp16-fix"),
     ),
     "ddpo-aesthetic-sd14": _ddpo("aesthetic"),
     "ddpo-compressibility-sd14": _ddpo("compressibility"),

@@ -5,6 +5,7 @@
 | ``lora`` | a LoRA file, alone or in a folder (``pytorch_lora_weights.safetensors``, or the only LoRA file) |
 | ``unet`` | a whole UNet, in the subfolder ``unet`` or at the root (``config.json`` of a UNet2DConditionModel) |
 | ``pipeline`` | a whole pipeline with the weights merged in (``model_index.json``) |
+| ``single-file`` | a UNet, or a whole model, in one safetensors file, alone or the only one in a folder |
 
 Imports no torch, and parts of huggingface_hub only inside a function, because they load an HTTP client.
 """
@@ -17,15 +18,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, UsageError
-from benchbench.hub import hf_cache, lock, models
+from benchbench.hub import hf_cache, lock, models, single_file
 from benchbench.hub.models import LocalModel
 from benchbench.hub.released import RELEASED
+from benchbench.hub.tensor_header import read_header
 from benchbench.runtime.hashing import cached_sha256, text_sha256
-from benchbench.runtime.json_files import find_object, parse_object
+from benchbench.runtime.json_files import find_object
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 OLD_ADAPTER = "pytorch_lora_weights.bin"
-Kind = Literal["lora", "unet", "pipeline"]
+PICKLES = {".ckpt", ".pt", ".pth"}
+Kind = Literal["lora", "unet", "pipeline", "single-file"]
 SHAPE_KEYS = (
     *("in_channels", "out_channels", "sample_size", "block_out_channels", "layers_per_block", "down_block_types"),
     *("up_block_types", "cross_attention_dim", "attention_head_dim", "transformer_layers_per_block"),
@@ -36,7 +39,7 @@ SHAPE_KEYS = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Fine-tuned weights. ``path`` is a LoRA file, the folder of a UNet's config.json, or of a model_index.json."""
+    """Fine-tuned weights. ``path`` is a LoRA or single file, or the folder of a config.json or a model_index.json."""
 
     kind: Kind
     path: Path
@@ -44,7 +47,7 @@ class Weights:
     @property
     def files(self) -> list[Path]:
         """The files that hold the weights."""
-        if self.kind == "lora":
+        if self.kind in ("lora", "single-file"):
             return [self.path]
         if self.kind == "unet":
             return models.part_weights(self.path)
@@ -52,8 +55,8 @@ class Weights:
 
     @property
     def hash(self) -> str:
-        """The sha256 of the LoRA file, or over names and contents of all files that define the network."""
-        if self.kind == "lora":
+        """The sha256 of the LoRA or single file, or over names and contents of all files that define the network."""
+        if self.kind in ("lora", "single-file"):
             return cached_sha256(self.path)
         if self.kind == "pipeline":
             return models.content_hash(self.path)
@@ -64,7 +67,7 @@ class Weights:
 def find(path: Path) -> Weights | None:
     """Returns the weights in a folder or file, or None where there are none.
 
-    Raises UsageError for several LoRA files of which none is preferred, CorruptError for a pickle that was not fetched.
+    Raises UsageError for several files of which none is preferred, CorruptError for a pickle that was not fetched.
     """
     weights = _find(path)
     for file in weights.files if weights else ():
@@ -75,7 +78,8 @@ def find(path: Path) -> Weights | None:
 def _find(path: Path) -> Weights | None:
     """Returns the weights in a folder or file, or None; reads no weights. Raises UsageError."""
     if path.is_file():
-        return Weights("lora", path) if path.suffix in {".safetensors", ".bin"} else None
+        _refuse_pickle(path)
+        return _by_names(path) or (Weights("lora", path) if path.suffix in {".safetensors", ".bin"} else None)
     for name in (ADAPTER, OLD_ADAPTER):
         if (path / name).is_file():
             return Weights("lora", path / name)
@@ -84,30 +88,42 @@ def _find(path: Path) -> Weights | None:
     for folder in (path / "unet", path):
         if _config(folder).get("_class_name") == "UNet2DConditionModel" and models.part_weights(folder):
             return Weights("unet", folder)
-    loras = [file for file in sorted(path.glob("[!.]*.safetensors")) if _is_lora(file)]
-    for_diffusers = [file for file in loras if "diffusers" in file.name]  # others are copies for other programs
-    candidates = for_diffusers if len(for_diffusers) == 1 else loras
+    files = [found for file in sorted(path.glob("[!.]*.safetensors")) if (found := _by_names(file))]
+    loras = [found for found in files if found.kind == "lora"]
+    for_diffusers = [found for found in loras if "diffusers" in found.path.name]  # others are for other programs
+    candidates = for_diffusers if len(for_diffusers) == 1 else loras or files
     if len(candidates) > 1:
         raise UsageError(
-            f"{path} holds {len(candidates)} LoRA files",
-            ", ".join(file.name for file in candidates),
+            f"{path} holds {len(candidates)} {'LoRA files' if loras else 'single-file checkpoints'}",
+            ", ".join(found.path.name for found in candidates),
             "name the file itself",
         )
-    return Weights("lora", candidates[0]) if candidates else None
+    if not candidates:
+        for file in sorted(path.glob("*.ckpt")):
+            _refuse_pickle(file)
+    return candidates[0] if candidates else None
+
+
+def _by_names(file: Path) -> Weights | None:
+    """Returns the weights in a safetensors file whose tensors are named like those of a LoRA or UNet, or None."""
+    header = read_header(file) if file.suffix == ".safetensors" else None
+    if header and single_file.is_single_file(header):
+        return Weights("single-file", file)
+    return Weights("lora", file) if header and any("lora" in name.lower() for name in header.shapes) else None
+
+
+def _refuse_pickle(file: Path) -> None:
+    """Raises CorruptError for a checkpoint that is a pickle; people share the same as safetensors."""
+    if file.suffix in PICKLES:
+        raise CorruptError(
+            f"{file} is a pickle",
+            f"reading a {file.suffix} file can run code that is in it",
+            "convert it to safetensors (docs/models.md says how), or take its author's safetensors file",
+        )
 
 
 def _config(folder: Path) -> dict[str, Any]:
     return find_object(folder / "config.json") or {}
-
-
-def _is_lora(file: Path) -> bool:
-    """Returns whether tensors of a safetensors file are named lora; its header is JSON after eight bytes of length."""
-    try:
-        with file.open("rb") as handle:
-            header = parse_object(handle.read(int.from_bytes(handle.read(8), "little")))
-    except (OSError, ValueError, MemoryError, OverflowError):
-        return False
-    return any("lora" in name.lower() for name in header)
 
 
 def resolve(reference: str | Path) -> tuple[Weights, str, str] | None:
@@ -164,8 +180,11 @@ def check_fit(weights: Weights, label: str, model: str | LocalModel) -> None:
     """Raises UsageError where the UNet's architecture is not the model's. A LoRA is checked when it is loaded."""
     if weights.kind == "lora":
         return
-    folder = weights.path / "unet" if weights.kind == "pipeline" else weights.path
-    tuned, base = _config(folder), _config(models.find(model).root / "unet")
+    base = _config(models.find(model).root / "unet")
+    if weights.kind == "single-file":
+        single_file.check_fit(single_file.read(weights.path), label, str(model), base)
+        return
+    tuned = _config(weights.path / "unet" if weights.kind == "pipeline" else weights.path)
     common = [key for key in SHAPE_KEYS if key in tuned and key in base]
     differences = [f"{key} {tuned[key]} instead of {base[key]}" for key in common if tuned[key] != base[key]]
     if differences:

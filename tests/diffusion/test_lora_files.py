@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
 from benchbench.diffusion import backbones
+from benchbench.diffusion.fill import empty
 from benchbench.diffusion.lora import load_adapter
 from benchbench.diffusion.lora_names import resolver
 from benchbench.errors import CorruptError
+from benchbench.hub.known_configs import KNOWN
+from tests.ldm_names import unet_blocks, unet_name
 from tests.tiny_xl import write_tiny_sdxl
 
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -167,6 +171,21 @@ def test_stability_s_names_of_sdxl_s_blocks(tmp_path: Path) -> None:
     assert resolve("lora_unet_input_blocks_9_9_nothing") == "lora_unet_input_blocks_9_9_nothing"
 
 
+@pytest.mark.parametrize("kind", ["sd15", "sd21", "sdxl"])
+def test_both_namings_of_kohya_at_real_size(kind: str) -> None:
+    """Every layer that an adapter can change, by diffusers' names and by Stability AI's.
+
+    sd-scripts says that it makes 192 modules for the attentions of SD 1.x and 2.x, and 722 for those of SDXL.
+    """
+    unet = empty(lambda: UNet2DConditionModel(**KNOWN[kind]["unet"]))
+    resolve, blocks = resolver(unet), unet_blocks(unet.config)
+    layers = [name for name, module in unet.named_modules() if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)]
+    assert sum(".attentions." in name for name in layers) == {"sd15": 192, "sd21": 192, "sdxl": 722}[kind]
+    for name in layers:
+        for written in (name, unet_name(name, blocks)):
+            assert resolve(f"lora_unet_{written.replace('.', '_')}") == name
+
+
 def half(state: dict[str, Tensor], end: str) -> dict[str, Tensor]:
     gone = next(name for name in state if name.endswith(end))
     return {name: tensor for name, tensor in state.items() if name != gone}
@@ -193,15 +212,39 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Pair]], dict[str, Tensor]], str, st
     "LoHa": (lambda _: {"lora_unet_conv_in.hada_w1_a": torch.zeros(2, 2)}, "no plain LoRA", "LyCORIS"),
     "LoKr": (lambda _: {"unet.conv_in.lokr_w1": torch.zeros(2, 2)}, "no plain LoRA", "LyCORIS"),
     "full differences": (lambda _: {"lora_unet_conv_in.diff": torch.zeros(2, 2)}, "no plain LoRA", "LyCORIS"),
-    "DoRA of kohya": (
-        lambda made: kohya(made, lambda _: 1.0) | {"lora_unet_conv_in.dora_scale": torch.ones(8, 1)},
-        "no plain LoRA",
-        "DoRA",
+    "magnitudes alone": (
+        lambda made: kohya(made, lambda _: 1.0) | {"lora_unet_conv_in.dora_scale": torch.ones(8, 1, 1, 1)},
+        "is incomplete",
+        "conv_in has no A",
     ),
-    "DoRA of peft": (
-        lambda made: named(made) | {"unet.conv_in.lora_magnitude_vector.weight": torch.ones(8)},
+    "magnitudes of another shape": (
+        lambda made: named(made) | {f"unet.{next(iter(made))}.lora_magnitude_vector": torch.ones(3)},
+        "belongs to another model",
+        "magnitude [3]",
+    ),
+    "magnitudes under two names": (
+        lambda made: (
+            named(made)
+            | {f"unet.{next(iter(made))}.lora_magnitude_vector": torch.ones(len(next(iter(made.values()))[1]))}
+            | {f"unet.{next(iter(made))}.dora_scale": torch.ones(len(next(iter(made.values()))[1]), 1)}
+        ),
+        "is ambiguous",
+        "twice",
+    ),
+    "magnitudes of the difference": (
+        lambda made: (
+            kohya(made, lambda _: 1.0) | {f"lora_unet_{next(iter(made)).replace('.', '_')}.wd_for_diff": torch.ones(1)}
+        ),
         "no plain LoRA",
-        "DoRA",
+        "wd_for_diff",
+    ),
+    "a middle matrix in a linear layer": (
+        lambda made: (
+            kohya(made, lambda _: 1.0)
+            | {f"lora_unet_{next(iter(made)).replace('.', '_')}.lora_mid.weight": torch.ones(2, 2)}
+        ),
+        "belongs to another model",
+        "mid [2, 2]",
     ),
     "a stray tensor": (lambda made: named(made) | {"unet.conv_in.weight": torch.ones(1)}, "no plain LoRA", "conv_in"),
     "two adapters": (
@@ -230,6 +273,11 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Pair]], dict[str, Tensor]], str, st
         "values that are not finite",
         "diverged",
     ),
+    "whole numbers": (
+        lambda made: named({name: (A.to(torch.int8), B) for name, (A, B) in made.items()}),
+        "is quantised",
+        "torch.int8",
+    ),
     "an infinite alpha": (
         lambda made: kohya(made, lambda _: float("inf")),
         "values that are not finite",
@@ -256,7 +304,7 @@ def test_what_cannot_be_loaded_wholly_is_refused_by_its_own_reason(case: str, un
     ("config", "problem", "cause"),
     [
         ({"peft_type": "LOHA", "r": 2}, "no plain LoRA", "LOHA"),
-        ({"r": 2, "lora_alpha": 2, "use_dora": True}, "no plain LoRA", "DoRA"),
+        ({"r": 2, "lora_alpha": 2, "use_dora": True}, "is incomplete", "have no magnitudes"),
         ({"r": 2, "lora_alpha": 2, "init_lora_weights": "pissa"}, "no plain LoRA", "pissa"),
         ({"r": 8, "lora_alpha": 2}, "contradicts itself", "rank 8"),
         ({"r": 2, "lora_alpha": "much"}, "settings of the adapter", "much"),
