@@ -18,7 +18,7 @@ from .shapes_pref import ShapesPref
 if TYPE_CHECKING:
     import torch
 
-FILE = "spm.safetensors"
+    from ._adaln import StepAwareCLIP
 
 
 class ShapesSPM(ShapesPref, StepScorer):
@@ -26,27 +26,34 @@ class ShapesSPM(ShapesPref, StepScorer):
 
     name: ClassVar[str] = "shapes-spm"
     base: ClassVar[str] = "shapes"
+    trained: ClassVar[str] = "spm/spm.safetensors"
+    """The file of the parameters that were trained on noisy predictions; all others are those of shapes-pref."""
 
     @classmethod
     def missing(cls) -> str | None:
-        """Returns which weights are missing, of the preference score or of the added layers, or None."""
-        if not (WEIGHTS / "spm" / FILE).is_file():
-            return f"spm/{FILE} of the shapes world is not in {WEIGHTS}"
+        """Returns which weights are missing, of the preference score or of those trained on predictions, or None."""
+        if not (WEIGHTS / cls.trained).is_file():
+            return f"{cls.trained} of the shapes world is not in {WEIGHTS}"
         return super().missing()
 
     @classmethod
     def weight_files(cls) -> list[Path]:
-        """Returns the files of the preference score and of the added layers."""
-        return [*super().weight_files(), WEIGHTS / "spm" / FILE]
+        """Returns the files of the preference score and of the parameters trained on predictions."""
+        return [*super().weight_files(), WEIGHTS / cls.trained]
+
+    @classmethod
+    def network_class(cls) -> type[StepAwareCLIP]:
+        """Returns the class of the network."""
+        from ._adaln import StepAwareCLIP
+
+        return StepAwareCLIP
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
         from safetensors.torch import load_file
 
-        from ._adaln import StepAwareCLIP
-
-        self.network = StepAwareCLIP(self.model)
-        file = WEIGHTS / "spm" / FILE
+        self.network = self.network_class()(self.model)
+        file = WEIGHTS / self.trained
         self.network.load({name: value.float() for name, value in load_file(file).items()}, str(file), added_only=True)
         self.network.requires_grad_(False).eval().to(device)
 

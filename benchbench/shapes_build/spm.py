@@ -1,7 +1,8 @@
 """Stage: trains the step-aware preference scorer as SPO's (arXiv:2406.04314), on predictions of the shipped model.
 
-Only the layers that a plain CLIP does not have are trained and shipped; the image tower stays that of shapes-pref. On
-held-out pairs, the scorer is compared with shapes-pref on the same predictions.
+Only the layers that a plain CLIP does not have are trained and shipped; the image tower stays that of shapes-pref. The
+step-agnostic scorer has no such layers, and its image tower is trained. On held-out pairs, each is compared with
+shapes-pref on the same predictions.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import Backbone
 from benchbench.pairs.dataset import PairSet
 from benchbench.reward_models._adaln import StepAwareCLIP
+from benchbench.reward_models._agnostic import StepAgnosticCLIP
 from benchbench.runtime.files import Log, replacing
 from benchbench.runtime.hashing import file_sha256
 from benchbench.runtime.json_files import write_json
@@ -28,13 +30,15 @@ from benchbench.train.preference_model import PicturePairs, SPMConfig, compare, 
 TAUS = (51, 251, 501, 701, 951)
 """The timesteps of the comparison, those of the released code but for 51, which is 0 there."""
 NOISY = 500  # timesteps from here on count as noisy
+NETWORKS = {"spm": (StepAwareCLIP, 1e-3), "step-agnostic": (StepAgnosticCLIP, 1e-4)}
+"""By folder, the network and its learning rate."""
 
 
 class Scorer:
-    """Scores pictures with a step-aware CLIP, which scores like a plain one until its added layers are trained."""
+    """Scores pictures with a step-aware CLIP, which scores like a plain one until it is trained."""
 
-    def __init__(self, clip: CLIPModel) -> None:
-        self.network = StepAwareCLIP(clip)
+    def __init__(self, clip: CLIPModel, network: type[StepAwareCLIP] = StepAwareCLIP) -> None:
+        self.network = network(clip)
         self.tokenizer = tokenizer.make()
 
     def score_at(self, images: Tensor, prompts: Sequence[str], tau: Tensor) -> Tensor:
@@ -60,10 +64,12 @@ def make(
     quick: bool,
     log: Log,
     pairs: PairSet | None = None,
+    network: type[StepAwareCLIP] = StepAwareCLIP,
 ) -> Facts:
     """Trains on ``count`` fresh pairs of the annotators, or on ``pairs`` if given; writes ``folder``, returns facts.
 
-    The comparison with the plain CLIP in ``pref`` is on ``held_out`` other pairs of the annotators.
+    The comparison with the plain CLIP in ``pref`` is on ``held_out`` other pairs of the annotators. ``network`` may be
+    the step-agnostic one, which is then compared as ``step_agnostic``.
     """
     # the pairs come before the network, since drawing and loading both use torch's global generator
     training_pairs: PicturePairs | PairSet
@@ -72,7 +78,7 @@ def make(
         training_pairs = PicturePairs(prompts, first, second, label)
     else:
         training_pairs, count = pairs, len(pairs)
-    scorer = Scorer(load(pref))
+    scorer = Scorer(load(pref), network)
     loss = train_spm(scorer, scorer.network, backbone, training_pairs, config, seed, log)
 
     added = {name: p.detach().half().contiguous() for name, p in scorer.network.added_parameters().items()}
@@ -83,7 +89,8 @@ def make(
     plain = Scorer(load(pref))
     prompts, (first, second), utilities, label = annotated_pairs(backbone.vae, held_out, seed + 1)
     held_out_pairs = PicturePairs(prompts, first, second, label)
-    scorers = {"step_aware": scorer.score_at, "plain": plain.score_at}
+    name = "step_aware" if network is StepAwareCLIP else "step_agnostic"
+    scorers = {name: scorer.score_at, "plain": plain.score_at}
     difference = utilities[0] - utilities[1]
     correct = compare(scorers, backbone, held_out_pairs, difference, TAUS, config.guidance_scale, seed + 2)
     facts: Facts = {"config": config.model_dump(), "loss": loss, "pairs": count, "pairs_held_out": len(held_out_pairs)}
@@ -95,31 +102,52 @@ def make(
     }
     facts["at_t_of_500_and_more"] = noisy_accuracy(correct)
     record = {"seed": seed, "quick": quick, "torch": torch.__version__} | facts
-    record["files"] = {"spm/spm.safetensors": file_sha256(file)}
+    record["files"] = {f"{folder.name}/{file.name}": file_sha256(file)}
     write_json(folder / "record.json", record, indent=2)
     return facts
 
 
 def run(stage: Stage) -> Facts:
-    """Trains on the shipped half-precision model and preference scorer, which the reward uses; returns the facts."""
+    """Trains on the shipped half-precision model and preference scorer, which the rewards use; returns the facts.
+
+    The step-agnostic scorer learns from the same predictions, which the seed decides.
+    """
     shipped = stage.of("ship")
-    steps, warm_up = stage.scale(500, 5), stage.scale(50, 2)
-    config = SPMConfig(steps=steps, batch=24, lr=1e-3, weight_decay=0.01, warm_up=warm_up, parts="added")
-    count, held_out = stage.scale(8000, 60), stage.scale(600, 20)
     backbone = backbones.load(str(shipped / "model"), "cpu")
-    return make(
-        stage.folder / "spm", backbone, shipped / "pref", config, count, held_out, stage.seed, stage.quick, stage.log
-    )
+    facts = {}
+    for name, (network, lr) in NETWORKS.items():
+        config = SPMConfig(
+            steps=stage.scale(500, 5),
+            batch=24,
+            lr=lr,
+            weight_decay=0.01,
+            warm_up=stage.scale(50, 2),
+            parts="added",
+        )
+        facts[name] = make(
+            stage.folder / name,
+            backbone,
+            shipped / "pref",
+            config,
+            stage.scale(8000, 60),
+            stage.scale(600, 20),
+            stage.seed,
+            stage.quick,
+            stage.log,
+            network=network,
+        )
+    return facts["spm"] | {"step_agnostic": facts["step-agnostic"]}
 
 
 def noisy_accuracy(correct: dict[str, dict[str, list[bool]]]) -> Facts:
     """Returns mean accuracies at timesteps of 500 and more, their difference, and its standard error over pairs."""
     gains = []
     means = {}
+    trained = next(name for name in correct if name != "plain")
     taus = [t for t in next(iter(correct.values())) if int(t) >= NOISY]
     for name, by_tau in correct.items():
         means[name] = fmean(fmean(by_tau[t]) for t in taus)
     for pair in range(len(correct["plain"][taus[0]])):
-        gains.append(fmean(correct["step_aware"][t][pair] - correct["plain"][t][pair] for t in taus))
+        gains.append(fmean(correct[trained][t][pair] - correct["plain"][t][pair] for t in taus))
     error = (fmean((gain - fmean(gains)) ** 2 for gain in gains) / len(gains)) ** 0.5
     return means | {"gain": fmean(gains), "standard_error": error}

@@ -14,6 +14,7 @@ from benchbench.errors import CorruptError
 from benchbench.reward_models import shapes_clip
 from benchbench.reward_models.shapes_pref import ShapesPref
 from benchbench.reward_models.shapes_spm import ShapesSPM
+from benchbench.reward_models.shapes_step_agnostic import ShapesStepAgnostic
 from benchbench.runtime.hashing import file_sha256
 from benchbench.shapes import WEIGHTS
 
@@ -70,3 +71,28 @@ def test_a_clip_without_one_of_its_weights_is_refused(tmp_path: Path, monkeypatc
     with pytest.raises(CorruptError, match="not a whole CLIP") as error:
         ShapesPref()
     assert "text_projection.weight" in error.value.cause
+
+
+def test_the_step_agnostic_one_is_not_told_the_timestep(pictures: torch.Tensor) -> None:
+    """It differs from shapes-pref, scores alike at every timestep, and has no layers beside the plain CLIP's."""
+    agnostic, pref = ShapesStepAgnostic(), ShapesPref()
+    assert dict(agnostic.network.model.named_parameters()).keys() == dict(pref.model.named_parameters()).keys()
+    with torch.no_grad():
+        early, late = (agnostic.score_at(pictures, PROMPTS, torch.tensor(tau)) for tau in (951, 51))
+        assert torch.equal(early, late) and torch.equal(late, agnostic.score_differentiable(pictures, PROMPTS))
+        assert not torch.allclose(late, pref.score_differentiable(pictures, PROMPTS), atol=1e-2)
+
+
+def test_the_step_agnostic_record_is_of_the_shipped_file() -> None:
+    """It learned from the pairs of shapes-spm and gained on shapes-pref by more than two standard errors."""
+    records = [json.loads((WEIGHTS / name / "record.json").read_text()) for name in ("spm", "step-agnostic")]
+    file = "step-agnostic/spm.safetensors"
+    assert records[1]["files"] == {file: file_sha256(WEIGHTS / file)}
+    assert records[0]["seed"] == records[1]["seed"] and not records[1]["quick"]
+    assert records[0]["config"] | {"lr": records[1]["config"]["lr"]} == records[1]["config"]
+    tried = records[1]["learning_rates_tried_on_other_pairs"]
+    assert max(tried, key=lambda rate: tried[rate]["step_agnostic"]) == f"{records[1]['config']['lr']:.0e}".replace(
+        "e-0", "e-"
+    )
+    noisy = records[1]["at_t_of_500_and_more"]
+    assert noisy["gain"] > 2 * noisy["standard_error"]
