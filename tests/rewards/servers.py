@@ -33,20 +33,31 @@ INFO: dict[str, Any] = {
 
 def reward_protocol() -> ModuleType:
     """Returns the protocol's file of the example, which lies in no package."""
-    if "reward_protocol" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("reward_protocol", FOLDER / "reward_protocol.py")
+    return example("reward_protocol")
+
+
+def example(name: str) -> ModuleType:
+    """Returns a file of the example by its name."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
         assert spec is not None and spec.loader is not None
-        sys.modules["reward_protocol"] = module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    return sys.modules["reward_protocol"]
+    return sys.modules[name]
 
 
 @contextmanager
 def reference(score: Callable[..., Any], **info: Any) -> Iterator[str]:
     """Serves a function with the reference server in a thread; yields its address."""
-    protocol = reward_protocol()
     facts = {"name": "ruler", "version": "1", "unit": "signs", **info}
-    config = uvicorn.Config(protocol.make_app(score, protocol.Info(**facts)), port=0, log_level="error", lifespan="off")
+    with serving(score, reward_protocol().Info(**facts)) as address:
+        yield address
+
+
+@contextmanager
+def serving(score: Callable[..., Any], info: Any) -> Iterator[str]:
+    """Serves a function as the reward that ``info`` describes; yields its address."""
+    config = uvicorn.Config(reward_protocol().make_app(score, info), port=0, log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
