@@ -24,7 +24,7 @@ class KeptScores:
     """The scores of one reward, by its identity. A row is an image's file, told by size and time, and its prompt."""
 
     def __init__(self, store: Path, images: Sequence[Path], prompts: Sequence[str], reward: type[Reward]) -> None:
-        folders = sorted({str(path.parent.resolve()) for path in images})
+        folders = sorted({ascii(path.parent.resolve()) for path in images})
         self.path = store / "unfinished" / f"{digest([folders, reward.name, reward.identity()])}.json"
         self._keys = [
             _key(path, prompt, fields)
@@ -64,4 +64,4 @@ class KeptScores:
 
 def _key(path: Path, prompt: str, fields: dict[str, object]) -> str:
     stat = path.stat()
-    return digest([path.name, stat.st_size, stat.st_mtime_ns, prompt, fields])
+    return digest([ascii(path.name), stat.st_size, stat.st_mtime_ns, prompt, fields])

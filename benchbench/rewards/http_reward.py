@@ -36,6 +36,7 @@ class ServedReward(Reward):
     """A reward whose scores a server computes; it has no gradient, and takes no memory here."""
 
     differentiable = False
+    max_batch: ClassVar[int]
     address: ClassVar[str]
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -52,8 +53,8 @@ class ServedReward(Reward):
 
         check_needs("of these images", prompts, [type(self)])
         scores: list[float] = []
-        for start in range(0, len(images), self.max_batch or len(images)):
-            rows = slice(start, start + (self.max_batch or len(images)))
+        for start in range(0, len(images), self.max_batch):
+            rows = slice(start, start + self.max_batch)
             scores += self._scores(images[rows], prompts[rows])
         return torch.tensor(scores, dtype=torch.float32)
 
