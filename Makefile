@@ -1,7 +1,7 @@
 # Every target works on a fresh clone with nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-FAST := not slow and not long and not gpu and not browser
+FAST := not slow and not long and not gpu and not browser and not parity
 # The Python of make gpu, the folder of its records, and the steps to be repeated, as ONLY=3,memory.
 GPU_PYTHON ?= $(BIN)/python
 GPU_OUT ?= results/gpu
@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 # Makes the kernels of a processor with AVX2 and without AVX-512 run on any x86 machine, as on AMD's Zen 2 and Zen 3.
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: install quickstart test smoke test-browser test-slow test-long test-cpus check bench bench-rewards gpu gpu-more
+.PHONY: install quickstart test smoke test-browser test-slow test-long test-parity test-cpus check bench bench-rewards gpu gpu-more
 
 install: .venv/installed
 
@@ -47,6 +47,11 @@ test-slow: install
 test-long: install
 	$(BIN)/python -m pytest -n 2 -m 'long'
 
+# Our rewards beside the authors' packages, at their real sizes with random weights: installs 6 GB, needs a Python 3.10 and
+# 16 GB of memory, and takes an hour or more (docs/parity.md).
+test-parity: install
+	$(BIN)/python -m pytest -m 'parity'
+
 # The fast and slow tests with the kernels of other processors, with one and with two threads. Hours: each of the ten
 # combinations takes as long as test and test-slow together. All of them run, also after a failure, which fails the target.
 test-cpus: install
@@ -54,7 +59,7 @@ test-cpus: install
 	for kernels in "ATEN_CPU_CAPABILITY=default" "ATEN_CPU_CAPABILITY=avx2" "ONEDNN_MAX_CPU_ISA=AVX2" "$(AVX2)" "MKL_CBWR=COMPATIBLE"; do \
 	    for threads in 1 2; do \
 	        echo "== $$kernels OMP_NUM_THREADS=$$threads"; \
-	        env $$kernels OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -n 2 -m 'not long and not gpu and not browser' \
+	        env $$kernels OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -n 2 -m 'not long and not gpu and not browser and not parity' \
 	            --ignore=tests/packaging || failed="$$failed$$kernels OMP_NUM_THREADS=$$threads\n"; \
 	    done; \
 	done; \

@@ -35,6 +35,7 @@ COMMANDS = {
     "show": Command("show:show", "Show one method, reward, prompt set, model, run or preset."),
     "status": Command("status:status", "Show what a store holds, or what a table still needs."),
     "check": Command("check:check", "Check that a method, reward or prompt set keeps its contract."),
+    "parity": Command("parity:parity", "Compare our rewards with the authors' packages."),
     "doctor": Command("doctor:doctor", "Check this machine."),
     "fetch": Command("fetch:fetch", "Download models, prompts, rewards, checkpoints and pairs."),
     "pairs": Command("pairs:app", "Make and check preference pairs."),

@@ -29,7 +29,7 @@ ORDER = (
     "evaluate",
     "train",
     "protocols",
-    "contract reproduce shapes_build fetch",
+    "contract parity reproduce shapes_build fetch",
     "cli",
     "__main__",
 )
