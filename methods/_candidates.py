@@ -23,6 +23,18 @@ def rank(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return rows + torch.where(zero_wins, 0, n), rows + torch.where(zero_wins, n, 0), (r_0 != r_1).float()
 
 
+def rank_by_dominance(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns what ``rank`` returns, from the scores [2N, M] of M rewards.
+
+    A candidate wins that is at least as good in every reward and better in one (released D3PO, ``compare``). Where
+    neither is, nothing is learned from the pair.
+    """
+    s_0, s_1 = scores.chunk(2)
+    zero_wins = (s_0 >= s_1).all(1) & (s_0 > s_1).any(1)
+    one_wins = (s_1 >= s_0).all(1) & (s_1 > s_0).any(1)
+    return rank(torch.cat([zero_wins, one_wins]).float())
+
+
 @overload
 def select_rows(mask: Tensor, a: Tensor, b: Tensor) -> Tensor: ...
 @overload

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from benchbench.api import (
     Method,
@@ -27,7 +28,7 @@ from benchbench.api import (
     rollout,
 )
 
-from ._candidates import rank
+from ._candidates import rank, rank_by_dominance
 from ._step_pairs import LogProb, step_pair_loss
 from ._steps import Steps, minibatches, trained_steps
 from ._votes import Vote, Votes
@@ -48,6 +49,23 @@ class D3POConfig(MethodConfig):
     votes: Votes = Field(
         (), description="file of people's votes on evaluation images of the base model; none: the reward"
     )
+    dominance: bool = Field(
+        False,
+        description="of a mix: an image wins that is at least as good in every reward and better in one "
+        "[code: compare]; false: the weighted sum",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out ``dominance`` where it is false, so that runs have the ids that they always had."""
+        return {name: value for name, value in dump(self).items() if value is not False or name != "dominance"}
+
+    @field_validator("dominance")
+    @classmethod
+    def _votes_or_dominance(cls, value: bool, others: ValidationInfo) -> bool:
+        if value and others.data.get("votes"):
+            raise ValueError("people's votes are labels already: leave method.dominance or method.votes out")
+        return value
 
 
 class D3PO(Method[D3POConfig]):
@@ -77,7 +95,7 @@ class D3PO(Method[D3POConfig]):
             with policy.adapter_off():  # people saw images of the base model
                 visits = _rollout_of_votes(policy, votes)
             preferred = [(float(v.winner == v.i), float(v.winner == v.j)) for v in votes]
-            r = torch.tensor(preferred, device=visits[-1].x.device).T.reshape(-1)
+            r = scores = torch.tensor(preferred, device=visits[-1].x.device).T.reshape(-1)
             metrics: dict[str, float | torch.Tensor] = {}
         else:
             prompts = [s.prompt for s in samples]
@@ -88,10 +106,13 @@ class D3PO(Method[D3POConfig]):
 
             x_T = draws.start()
             visits = list(rollout(policy, cond.repeat(2), torch.cat([x_T, x_T]), draw))
-            r = reward(visits[-1].x, prompts * 2, "step 0")
+            if cfg.dominance:
+                r, scores = reward.separate(visits[-1].x, prompts * 2, "step 0")
+            else:
+                r = scores = reward(visits[-1].x, prompts * 2, "step 0")
             metrics = {"reward": r.mean(), "reward_gap": (r[:n] - r[n:]).abs().mean()}
 
-        win, lose, weight = rank(r)
+        win, lose, weight = rank_by_dominance(scores) if cfg.dominance else rank(scores)
         steps = []
         for visit, after in itertools.pairwise(visits):
             if visit.k in ks:
@@ -119,9 +140,9 @@ def _votes_for(votes: Sequence[Vote], samples: Sequence[Sample], noise: Noise) -
 
 def _rollout_of_votes(policy: Policy, votes: Sequence[Vote]) -> list[Visit]:
     """Returns the rollouts of image i of every vote, then of image j, from the noise that ``bench eval`` used."""
-    images = [(v.seed, Sample(v.prompt, v.i, v.index)) for v in votes]
-    images += [(v.seed, Sample(v.prompt, v.j, v.index)) for v in votes]
-    sources = [NoiseSource(policy, Noise(seed, "eval"), [image]) for seed, image in images]
+    images = [(v, Sample(v.prompt, v.i, v.index)) for v in votes]
+    images += [(v, Sample(v.prompt, v.j, v.index)) for v in votes]
+    sources = [NoiseSource(policy, Noise(v.seed, "eval"), [image], v.shared_start is True) for v, image in images]
     cond = policy.encode([image.prompt for _, image in images])
     x_T = torch.cat([source.start() for source in sources])
     return list(rollout(policy, cond, x_T, lambda k: torch.cat([source.z(k) for source in sources])))

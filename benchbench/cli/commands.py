@@ -38,6 +38,7 @@ COMMANDS = {
     "parity": Command("parity:parity", "Compare our rewards with the authors' packages."),
     "doctor": Command("doctor:doctor", "Check this machine."),
     "fetch": Command("fetch:fetch", "Download models, prompts, rewards, checkpoints and pairs."),
+    "study": Command("study:app", "Ask people which pictures they prefer: a blind study in the browser."),
     "pairs": Command("pairs:app", "Make and check preference pairs."),
     "shapes": Command("shapes:app", "Build the shapes world."),
 }

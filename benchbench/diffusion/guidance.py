@@ -61,11 +61,43 @@ class StepReward:
         images = quantise(self.decoder(x0))
 
         r = self.scoring(lambda rows: self._score(images[rows], prompts[rows], _rows_of(tau, rows)), len(images))
-        self.policy.cost.reward_calls += len(x0)
+        self._note(images, r, step_name)
+        return r
+
+    def separate(self, x0: Tensor, prompts: Sequence[str], step_name: str) -> tuple[Tensor, Tensor]:
+        """Returns rewards [N] as a call does, and the scores [N, M] of the M members of a mix, larger being better.
+
+        A reward that is no mix is its own only member.
+        """
+        members = len(getattr(self.reward, "members", "1"))
+        if self.policy.processes.sharding:
+
+            def share(rows: slice) -> Tensor:
+                r, scores = self.separate(x0[rows], prompts[rows], step_name)
+                return torch.cat([r[:, None], scores], 1)
+
+            joined = self.policy.processes.sharded_rows(len(x0), (1 + members,), share)
+            return joined[:, 0], joined[:, 1:]
+        images = quantise(self.decoder(x0))
+        joined = self.scoring(lambda rows: self._separate(images[rows], prompts[rows]), len(images))
+        self._note(images, joined[:, 0], step_name)
+        return joined[:, 0], joined[:, 1:]
+
+    def _separate(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Returns rewards and the scores of the members, [N, 1 + M]."""
+        separate = getattr(self.reward, "separate", None)
+        if separate is None:
+            return self._score(images, prompts, None)[:, None].repeat(1, 2)
+        with arithmetic(self.precision, images.device):
+            scored: Tensor = separate(images if self.reward.differentiable else to_pil(images), prompts)
+        return scored.to(images.device)
+
+    def _note(self, images: Tensor, r: Tensor, step_name: str) -> None:
+        """Counts reward calls and constant images, and keeps the rewards for ``check``."""
+        self.policy.cost.reward_calls += len(images)
         flat = images.detach().flatten(1)
         self._constant = self._constant + (flat.amax(1) - flat.amin(1) < CONSTANT).sum()
         self._unchecked.append((step_name, self.policy.processes.first_row, r.detach()))
-        return r
 
     def _score(self, images: Tensor, prompts: Sequence[str], tau: Tensor | None) -> Tensor:
         with arithmetic(self.precision, images.device):

@@ -51,15 +51,19 @@ def rollout(
 
 
 class NoiseSource:
-    """The noise of one batch of samples: the start x_T, and z for each step and named branch of a rollout."""
+    """The noise of one batch of samples: the start x_T, and z for each step and named branch of a rollout.
 
-    def __init__(self, policy: Policy, noise: Noise, samples: Sequence[Sample]) -> None:
+    With ``shared_start`` every sample of a prompt starts from the x_T of its sample 0.
+    """
+
+    def __init__(self, policy: Policy, noise: Noise, samples: Sequence[Sample], shared_start: bool = False) -> None:
         self.shape, self.device = policy.backbone.latent_shape, policy.backbone.device
         self.noise, self.samples = noise, samples
+        self.starts = [sample._replace(number=0) for sample in samples] if shared_start else samples
 
     def start(self) -> Tensor:
         """Returns x_T [N, C, h, w], the same for every branch."""
-        return self.noise.normal(self.samples, "x_T", shape=self.shape, device=self.device)
+        return self.noise.normal(self.starts, "x_T", shape=self.shape, device=self.device)
 
     def z(self, k: int, branch: str = "") -> Tensor:
         """Returns the noise z [N, C, h, w] of step k in a branch."""
@@ -67,9 +71,9 @@ class NoiseSource:
 
 
 @torch.no_grad()
-def walk(policy: Policy, samples: Sequence[Sample], noise: Noise) -> Tensor:
+def walk(policy: Policy, samples: Sequence[Sample], noise: Noise, shared_start: bool = False) -> Tensor:
     """Returns the final latents [N, C, h, w] of a rollout in which every step is drawn; evaluations use it."""
-    cond, source = policy.encode([s.prompt for s in samples]), NoiseSource(policy, noise, samples)
+    cond, source = policy.encode([s.prompt for s in samples]), NoiseSource(policy, noise, samples, shared_start)
     x = source.start()
     for visit in rollout(policy, cond, x, source.z):
         x = visit.x

@@ -14,6 +14,9 @@ from benchbench.noise import Noise, Sample
 
 
 @torch.no_grad()
-def sample(policy: Policy, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
-    """Returns uint8 [N, H, W, 3]; each image depends on the seed and its sample alone, not on the batch."""
-    return to_uint8(policy.decoder(walk(policy, samples, noise)))
+def sample(policy: Policy, samples: Sequence[Sample], noise: Noise, shared_start: bool = False) -> np.ndarray:
+    """Returns uint8 [N, H, W, 3]; each image depends on the seed and its sample alone, not on the batch.
+
+    With ``shared_start`` the images of one prompt start from one x_T.
+    """
+    return to_uint8(policy.decoder(walk(policy, samples, noise, shared_start)))

@@ -54,14 +54,15 @@ def generate(
     log: Log,
     cost: EvalCost | None = None,
     only: Container[int] | None = None,
+    shared_start: bool = False,
 ) -> list[Generation]:
     """Returns one Generation per evaluation seed. The model is loaded only if an image is missing.
 
     ``only`` limits them to the prompts of these indices, whose images are the same as those of the whole set.
 
     After an interruption, the next call makes the images that are missing; on as many threads they have the same bits.
-    ``made_on`` goes into record.json; what is computed is added to ``cost``. Raises RunError (disk full, too little
-    memory).
+    ``made_on`` goes into record.json; what is computed is added to ``cost``. ``shared_start`` is a part of the key, and
+    the model must generate so. Raises RunError (disk full, too little memory).
     """
     samples = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
     wanted = [sample for sample in samples if only is None or sample.index in only]
@@ -69,7 +70,7 @@ def generate(
     generations = []
     for seed in eval_seeds:
         key = GenerationKey(
-            model.model_hash, model.adapter_hash, sampler, dtype, prompts.name, prompts.hash_for(), seed
+            model.model_hash, model.adapter_hash, sampler, dtype, prompts.name, prompts.hash_for(), seed, shared_start
         )
         images = ImageStore(store, key)
         with locked(images.lock, log):

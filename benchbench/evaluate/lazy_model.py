@@ -34,10 +34,11 @@ class LazyModel:
         *,
         compiled: bool = False,
         channels_last: bool = False,
+        shared_start: bool = False,
     ) -> None:
         self.model, self.sampler, self.device, self.dtype = models.find(model), sampler, device, dtype
         self.on_load = on_load
-        self.compiled, self.channels_last = compiled, channels_last
+        self.compiled, self.channels_last, self.shared_start = compiled, channels_last, shared_start
         self._backbone: Backbone | None = None
 
     def with_adapter(self, label: str, adapter: Adapter | None) -> EvaluatedModel:
@@ -66,4 +67,4 @@ class LazyModel:
             del base
             self.close()  # the pipeline replaces the base model, and memory may not hold both
         policy = make_policy(backbone, **self.sampler)
-        return ImageGenerator(partial(sample, policy), policy.threads)
+        return ImageGenerator(partial(sample, policy, shared_start=self.shared_start), policy.threads)

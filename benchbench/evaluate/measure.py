@@ -112,9 +112,13 @@ def prepare(
     batch_size: int | None = None,
     compiled: bool = False,
     channels_last: bool = False,
+    shared_start: bool = False,
     log: Log = print,
 ) -> Prepared:
-    """Checks all that ``measure`` checks before it makes images; takes its options and raises its errors."""
+    """Checks all that ``measure`` checks before it makes images; takes its options and raises its errors.
+
+    With ``shared_start`` the images of one prompt start from one x_T; they have keys of their own in the store.
+    """
     sizes = {"prompts": len(prompts), "images per prompt": images_per_prompt}
     _check_sizes(sizes | {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1})
     check_needs(prompts.name, prompts.prompts, rewards)
@@ -133,8 +137,8 @@ def prepare(
     weights = {conditions.model: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
     made_on = record(conditions.model_dump(mode="json"), weights, device)
     storing: dict[str, Any] = {"store": store, "batch_size": batch_size, "log": log, "cost": EvalCost()}
-    speed_options = {"compiled": compiled, "channels_last": channels_last}
-    make = partial(_generate, model, trainings, prompts, conditions, device, speed_options, made_on=made_on, **storing)
+    loading = {"compiled": compiled, "channels_last": channels_last, "shared_start": shared_start}
+    make = partial(_generate, model, trainings, prompts, conditions, device, loading, made_on=made_on, **storing)
     return Prepared(conditions, [adapter.run for adapter in adapters if adapter.run], device, made_on, storing, make)
 
 
@@ -168,16 +172,19 @@ def _generate(
     prompts: PromptSet,
     conditions: EvalConditions,
     device: str,
-    speed_options: Mapping[str, bool],
+    loading: Mapping[str, bool],
     *,
     log: Log,
     **options: Any,
 ) -> Generations:
-    """Returns the generations of every training; ``options`` are more arguments of ``generate``."""
+    """Returns the generations of every training.
+
+    ``loading`` are options of LazyModel, and ``options`` more arguments of ``generate``.
+    """
     from benchbench.evaluate.lazy_model import LazyModel
 
     warn = partial(_warn_of_long_prompts, prompts, log)
-    lazy_model = LazyModel(model, conditions.sampler, device, conditions.dtype, warn, **speed_options)
+    lazy_model = LazyModel(model, conditions.sampler, device, conditions.dtype, warn, **loading)
     for adapter in (adapter for by_seed in trainings.values() for adapter in by_seed.values()):
         lazy_model.check(adapter)
     generations: Generations = {}
@@ -190,6 +197,7 @@ def _generate(
                 dtype=conditions.dtype,
                 images_per_prompt=conditions.images_per_prompt,
                 eval_seeds=conditions.eval_seeds,
+                shared_start=loading["shared_start"],
                 log=log,
                 **options,
             )

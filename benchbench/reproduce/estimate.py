@@ -31,7 +31,7 @@ def unet_evaluations(plan: Plan) -> tuple[int, int]:
 
     if plan.spec.protocol == "curve":
         return round(train), 0
-    if plan.spec.protocol in IMAGE_PROTOCOLS:
+    if plan.spec.protocol in (*IMAGE_PROTOCOLS, "study"):
         return round(train), sum(m.images * steps_of(m) for m in distinct_images(plan.measurements))
     return round(train), round(sum(_protocol_evaluations(plan, m, steps_of(m)) for m in plan.measurements))
 
@@ -50,7 +50,7 @@ def describe(plan: Plan, jobs: int) -> list[str]:
     samples = sum(t.config.samples for t in plan.trainings)
     measured = 0 if plan.spec.protocol == "curve" else len(plan.measurements)  # trainings log the curves
     images = ""
-    if plan.spec.protocol in IMAGE_PROTOCOLS:
+    if plan.spec.protocol in (*IMAGE_PROTOCOLS, "study"):
         images = f", {sum(m.images for m in distinct_images(plan.measurements)):,} evaluated images"
     time = seconds(plan)
     total_time = f", about {duration(time / jobs)} in all" if time else ""

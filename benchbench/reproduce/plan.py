@@ -144,7 +144,7 @@ def make_plan(
     shared = _columns_share_trainings(spec, track)
     columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
     rewards = tuple(dict.fromkeys(rewards or (columns if quick else track.rewards)))
-    used_seeds = tuple(seeds[:1] if quick else seeds)
+    used_seeds = tuple(seeds[:1] if quick or spec.protocol == "study" else seeds)  # a study shows one training a row
     train = partial(_training, store=store, samples=samples)
     trainings: dict[Path, PlannedTraining] = {}
     measurements, skipped = [], []

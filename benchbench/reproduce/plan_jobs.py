@@ -36,8 +36,11 @@ def measurement_jobs(plan: Plan, store: Path) -> list[Job]:
 
 
 def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
-    """Returns the measurements of each job; those of the same images under several rewards share a job."""
-    if plan.spec.protocol == "curve":
+    """Returns the measurements of each job; those of the same images under several rewards share a job.
+
+    Curves are logged by trainings, and a study makes its images itself.
+    """
+    if plan.spec.protocol in ("curve", "study"):
         return []
     grouped: dict[tuple[str, ...], list[PlannedMeasurement]] = {}
     for measurement in plan.measurements:

@@ -16,7 +16,7 @@ from benchbench.report.page_file import page_file
 from benchbench.report.scores_file import Frames, write_scores
 from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
-from benchbench.reproduce import curve, page_sections, protocol_tables
+from benchbench.reproduce import curve, page_sections, protocol_tables, study
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.order import compare_with_paper
@@ -58,7 +58,7 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
         content.curves += part.curves
         content.scores |= part.scores
         content.measured |= part.measured
-    if not content.tables:
+    if not content.tables and not content.curves:
         reason = "; ".join(absent) or "nothing was measured"
         raise RunError(f"there is no table of {spec.id}", reason, "run the command again")
     page = _page(plan, content, absent)
@@ -77,7 +77,7 @@ def _page(plan: Plan, content: BlockReport, absent: Sequence[str]) -> Page:
     """Returns the page: tables, what is absent, the comparison with the paper, the published tables, then the rest."""
     spec = plan.spec
     title = f"{spec.title}, on {plan.track.model}"
-    sections: list[Section] = [TableSection(title=title, tables=tuple(content.tables))]
+    sections: list[Section] = [TableSection(title=title, tables=tuple(content.tables))] if content.tables else []
     if absent:
         sections.append(TextSection(title="Not in the table", paragraphs=tuple(absent)))
     if content.comparison or spec.notes:
@@ -99,6 +99,9 @@ def _block_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
     if plan.spec.protocol == "curve":
         tables, curves = curve.tables(plan)
         return BlockReport(tables, curves=curves)
+    if plan.spec.protocol == "study":
+        found = study.study_report(plan, block, store, log)
+        return BlockReport(found.tables, curves=found.sections)
     tables, curves, scores = protocol_tables.tables(plan, block, store, log)
     return BlockReport(tables, curves=curves, scores=dict(scores))
 

@@ -27,6 +27,7 @@ ProtocolName = Literal[
     "preference-order",
     "cost",
     "curve",
+    "study",
 ]
 
 

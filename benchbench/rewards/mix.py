@@ -157,6 +157,19 @@ class Ensemble(Reward):
         call = reward_calls.score_differentiable
         return self._combined({name: call(member, images, prompts) for name, member in self.members.items()})
 
+    def separate(self, images: torch.Tensor | Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
+        """Returns the weighted sum and, after it, each member's score, [N, 1 + M], by one call of each member.
+
+        A member whose weight is negative has its sign turned, so that larger is better. Images are a tensor
+        [N, 3, H, W] in 0..1, or PIL images. Raises RunError before calibration.
+        """
+        import torch
+
+        call: Any = reward_calls.score_differentiable if isinstance(images, torch.Tensor) else reward_calls.score
+        scores = {name: call(member, images, prompts) for name, member in self.members.items()}
+        signed = [scores[name] if weight > 0 else -scores[name] for name, weight in weights(self.name).items()]
+        return torch.stack([self._combined(scores), *signed], 1)
+
     def _combined(self, scores: Mapping[str, torch.Tensor]) -> torch.Tensor:
         if not self.statistics:
             raise RunError(

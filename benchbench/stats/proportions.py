@@ -42,7 +42,7 @@ def wilson(successes: float, trials: int, level: float = LEVEL) -> tuple[float, 
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials")
-    return _wilson_interval(successes / trials, trials, float(stats.norm.ppf((1 + level) / 2)))
+    return wilson_interval(successes / trials, trials, float(stats.norm.ppf((1 + level) / 2)))
 
 
 def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
@@ -67,11 +67,12 @@ def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
         else:
             trials = float(found.prompts)
             quantile = float(stats.t.ppf((1 + level) / 2, max(found.prompts, found.seeds) - 1))
-        low, high = _wilson_interval(found.value, trials, quantile)
+        low, high = wilson_interval(found.value, trials, quantile)
     return Interval(found.value, low, high, matrix.images, found.prompts, found.seeds)
 
 
-def _wilson_interval(value: float, trials: float, quantile: float) -> tuple[float, float]:
+def wilson_interval(value: float, trials: float, quantile: float) -> tuple[float, float]:
+    """Returns Wilson's interval of a proportion ``value`` of ``trials``, which need not be whole numbers."""
     shrink = 1 + quantile**2 / trials
     centre = (value + quantile**2 / (2 * trials)) / shrink
     half_width = quantile / shrink * np.sqrt(value * (1 - value) / trials + quantile**2 / (4 * trials**2))

@@ -25,10 +25,15 @@ class GenerationKey:
     prompts_name: str
     prompts_hash: str
     eval_seed: int
+    shared_start: bool = False
+    """True where the images of one prompt start from one x_T. It is left out of the fields where it is False."""
 
     def fields(self) -> dict[str, Any]:
         """Returns the key and its schema as JSON-able values."""
-        return {"schema": SCHEMA, **vars(self), "sampler": dict(self.sampler)}
+        fields = {"schema": SCHEMA, **vars(self), "sampler": dict(self.sampler)}
+        if not self.shared_start:
+            del fields["shared_start"]
+        return fields
 
     @property
     def id(self) -> str:

@@ -25,10 +25,13 @@ def check_votes(
 ) -> None:
     """Raises UsageError for votes on other images than the run would walk to; logs what the votes do not say.
 
-    A prompt of the set must have its index there. Steps and guidance must be the run's. An image of the store with the
-    hash that a vote gives must be one of this base model, sampler, prompt, index, number and seed.
+    A prompt of the set must have its index there, unless the vote says that it is of another set. Steps, guidance and
+    eta must be the run's, and so must the base model; images of fine-tuned weights are refused, since the run walks
+    with the base model. An image of the store with the hash that a vote gives must be one of this base model, sampler,
+    prompt, index, number and seed.
     """
-    wrong = [*_wrong_indices(votes, prompts), *_wrong_samplers(votes, sampler)]
+    of_this_set = [vote for vote in votes if vote.prompts_hash in (None, prompts.hash)]
+    wrong = [*_wrong_models(votes, model_hash), *_wrong_indices(of_this_set, prompts), *_wrong_samplers(votes, sampler)]
     hashes = {sha256 for vote in votes for sha256 in (vote.sha256_i, vote.sha256_j) if sha256}
     if hashes:
         expected = {"model_hash": model_hash, "adapter_hash": None, "sampler": sampler.model_dump(mode="json")}
@@ -38,7 +41,8 @@ def check_votes(
         raise UsageError(
             "the votes are on other images than this run would learn from",
             "; ".join(wrong[:MAX_SHOWN]) + more,
-            "give the prompts, the model and the sampler that the images were made with, or correct the votes",
+            "give the prompts, the model and the sampler that the images were made with (--model, --set "
+            "sampler.steps=50 sampler.guidance_scale=7.5), or correct the votes",
         )
     silent = sum(vote.steps is None or vote.guidance_scale is None for vote in votes if vote.sha256_i is None)
     if silent:
@@ -60,6 +64,16 @@ def _wrong_indices(votes: Iterable[Vote], prompts: PromptSet) -> list[str]:
     ]
 
 
+def _wrong_models(votes: Iterable[Vote], model_hash: str) -> list[str]:
+    """Returns a phrase for each other base model, and for each fine-tuned one, that votes name."""
+    models = sorted({vote.model_hash for vote in votes if vote.model_hash not in (None, model_hash)}, key=str)
+    adapters = sorted({vote.adapter_hash for vote in votes if vote.adapter_hash is not None})
+    wrong = [f"images of the model {str(name)[:12]}, not {model_hash[:12]}" for name in models]
+    return wrong + [
+        f"images of fine-tuned weights ({name[:12]}), and D3PO walks again with the base model" for name in adapters
+    ]
+
+
 def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig) -> list[str]:
     """Returns a phrase for each other sampler that votes name."""
     named = {
@@ -69,10 +83,11 @@ def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig) -> list[str]:
         )
         for vote in votes
     }
+    etas = {vote.eta for vote in votes if vote.eta is not None} - {sampler.eta}
     return [
         f"images of {steps} steps and guidance {scale:g}, not {sampler.steps} and {sampler.guidance_scale:g}"
         for steps, scale in sorted(named - {(sampler.steps, sampler.guidance_scale)})
-    ]
+    ] + [f"images of eta {eta:g}, not {sampler.eta:g}" for eta in sorted(etas)]
 
 
 def _generations(store: Path) -> list[tuple[Path, Mapping[str, Any]]]:
@@ -91,7 +106,12 @@ def _wrong_images(
     ours = [(folder, key) for folder, key in generations if all(key.get(name) == expected[name] for name in expected)]
     wrong = []
     for vote in votes:
-        folders = [folder for folder, key in ours if key.get("eval_seed") == vote.seed]
+        shared = vote.shared_start is True
+        folders = [
+            folder
+            for folder, key in ours
+            if key.get("eval_seed") == vote.seed and bool(key.get("shared_start")) == shared
+        ]
         for number, sha256 in ((vote.i, vote.sha256_i), (vote.j, vote.sha256_j)):
             sample = Sample(vote.prompt, number, vote.index)
             found = {stored_sha256(folder / file_name(sample), sample, vote.seed) for folder in folders} - {None}

@@ -27,6 +27,7 @@ ORDER = (
     "pairs",
     "report",
     "evaluate",
+    "study",
     "train",
     "protocols",
     "contract parity reproduce shapes_build fetch",

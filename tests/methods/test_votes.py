@@ -118,6 +118,21 @@ def test_the_images_are_those_that_were_voted_on(tuned: Policy) -> None:
     assert tuned.cost.reward_calls == 0
 
 
+def test_images_with_a_shared_start_are_walked_to_from_one_x_T(tuned: Policy) -> None:
+    """Without the word of the votes the walk starts elsewhere and ends at other images."""
+    votes = tuple(vote.model_copy(update={"shared_start": True}) for vote in VOTES)
+    shared, apart = (collect(tuned, D3POConfig(votes=v, minibatch=2, steps=(20, 1)))[0] for v in (votes, VOTES))
+    assert torch.equal(shared[shared.k == 20].x_w, shared[shared.k == 20].x_l)
+    assert not torch.equal(apart[apart.k == 20].x_w, apart[apart.k == 20].x_l)
+    last = shared[shared.k == 1]
+    ends = [(Decoder(tuned.backbone)(x) * 255).round() for x in (last.next_w, last.next_l)]
+    with tuned.adapter_off():
+        for vote in votes:
+            winner = Sample(vote.prompt, vote.winner or 0, vote.index)
+            image = torch.from_numpy(sample(tuned, [winner], Noise(vote.seed, "eval"), shared_start=True)[0])
+            assert any(float((end.permute(1, 2, 0) - image).abs().max()) <= 1 for end in ends[0])
+
+
 def test_every_vote_is_seen_once_a_pass(tuned: Policy) -> None:
     """Samples 0 and 1 get one vote each, so do 2 and 3, and sample 4 gets either.
 

@@ -1,0 +1,95 @@
+"""The results of a blind study, as TailorPO's Figure 8 and SPO's Figure 5 report them, with what they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchbench.diffusion.backbones import pick_device
+from benchbench.evaluate.score_folder import score_folder
+from benchbench.protocols.study_agreement import agreement_table, reward_agreement
+from benchbench.protocols.study_outcomes import outcome_bars, outcome_tables, strength_table
+from benchbench.protocols.study_style import Style
+from benchbench.protocols.study_template import template
+from benchbench.report import folder as report_folder
+from benchbench.report.sections import Page, RecordSection, Section, TableSection
+from benchbench.report.table import Table
+from benchbench.runtime.files import Log
+from benchbench.runtime.words import counted
+from benchbench.study.design import Study
+from benchbench.study.folder import read_study
+from benchbench.study.outcomes import outcomes
+from benchbench.study.pictures import FOLDER
+from benchbench.study.progress import progress_rows
+from benchbench.study.vote_store import StoredVote, read_votes
+from benchbench.types import Reward
+
+Scores = Mapping[str, Sequence[float]]
+"""Scores by reward, one for each picture of the study."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """The page of a study and its tables, those of the raters that the rule keeps first."""
+
+    page: Page
+    tables: tuple[Table, ...]
+
+
+def score_pictures(
+    folder: Path, study: Study, rewards: Sequence[type[Reward]], device: str | None = None, log: Log = print
+) -> Scores:
+    """Returns the scores of the study's pictures under each reward. Errors: those of ``score_folder``."""
+    if not rewards:
+        return {}
+    paths = [folder / FOLDER / picture.file for picture in study.pictures]
+    prompts = [study.prompts[picture.prompt] for picture in study.pictures]
+    frame: pd.DataFrame = score_folder(paths, prompts, rewards, device=str(pick_device(device)), log=log)
+    return {reward.name: frame.score[frame.reward == reward.name].tolist() for reward in rewards}
+
+
+def analyse(study: Study, votes: Sequence[StoredVote], scores: Scores) -> StudyResult:
+    """Returns the results: of raters that the study's rule keeps, and of all raters where it excludes some."""
+    rows = progress_rows(study, votes)
+    excluded = frozenset(row.slot for row in rows if row.excluded_by(study))
+    taken_part = sum(row.votes > 0 for row in rows)
+    kept = taken_part - sum(row.votes > 0 and row.slot in excluded for row in rows)
+    unfinished = any(row.votes < row.wanted for row in rows)
+    parts: list[Section] = []
+    tables: list[Table] = []
+    groups = [("kept", excluded, f"votes of the {counted(kept, 'rater')} that the rule keeps")] if kept else []
+    if kept < taken_part:
+        groups.append(("all", frozenset(), f"votes of all {counted(taken_part, 'rater')}"))
+    for word, left_out, who in groups:
+        style = Style(word, who, quick=study.simulated or unfinished)
+        found = outcomes(study, votes, left_out)
+        of_group = [*outcome_tables(study, found, style), strength_table(study, found, style)]
+        of_group += [agreement_table(study, found, style), reward_agreement(study, found, scores, style)]
+        shown = tuple(table for table in of_group if table is not None)
+        title = "Results" if word == "kept" else "Without the rule: all raters"
+        parts.append(TableSection(title=title, tables=shown))
+        if study.between_runs:
+            parts.insert(len(parts) - 1, outcome_bars(study, found, style))
+        tables += shown
+    page = Page(
+        title=f"Study {study.name}{', answered by a simulated panel' if study.simulated else ''}",
+        intro=f"{len(votes):,} of {sum(row.wanted for row in rows):,} votes of {counted(taken_part, 'rater')} on "
+        f"{counted(len(study.comparisons), 'pair')}. {study.exclusion.describe()}"
+        + (" The study is not finished, so this is no result yet." if unfinished else ""),
+        sections=(*parts, template(study, rows, votes), RecordSection(records={"the study's images": study.made_on})),
+        quick=study.simulated or unfinished,
+    )
+    return StudyResult(page, tuple(tables))
+
+
+def results(
+    folder: Path, rewards: Sequence[type[Reward]], device: str | None = None, log: Log = print
+) -> tuple[StudyResult, Path]:
+    """Returns the results of the study in a folder and the folder of their report. Errors: UsageError, RunError."""
+    study = read_study(folder)
+    votes = read_votes(folder, study)
+    result = analyse(study, votes, score_pictures(folder, study, rewards, device, log))
+    return result, report_folder.write(folder, f"study-{study.name}", result.page)

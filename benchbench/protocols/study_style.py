@@ -1,0 +1,39 @@
+"""What all tables of a study share: captions, and how a table is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchbench.report.table import Cell, Column, Table
+from benchbench.stats.intervals import LEVEL
+
+CLUSTERED = (
+    f"In brackets: {LEVEL:.0%} interval clustered by rater and prompt, both random (Student's t, the smaller number of "
+    "clusters less one)"
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the tables of one analysis share: which raters they are of, as a word in file names, and in a sentence."""
+
+    word: str
+    raters: str
+    quick: bool
+
+
+def make_table(
+    name: str, title: str, caption: str, rows: Mapping[str, dict[str, Cell]], columns: Sequence[str], style: Style
+) -> Table:
+    """Returns a table whose rows are not ranked: intervals say what is told apart."""
+    return Table(
+        name=name,
+        title=title,
+        caption=caption,
+        rows=tuple(rows),
+        columns=tuple(Column(key=key) for key in columns),
+        cells=dict(rows),
+        quick=style.quick,
+        ranked=False,
+    )
