@@ -30,7 +30,9 @@ def run(
         pictures = write_made(count, folder) if files is None else write_copies(files, folder, log)
         texts = prompts(len(pictures))
         for reward_name, reward_class in rewards.items():
-            ours = score_folder(pictures, texts, [reward_class], device="cpu", log=log)["score"].tolist()
+            ours = score_folder(pictures, texts, [reward_class], store=Path(name), device="cpu", log=log)[
+                "score"
+            ].tolist()
             work = Path(name) / reward_name
             work.mkdir()
             weights = [asset.paths() for asset in reward_class.assets]

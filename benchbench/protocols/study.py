@@ -47,7 +47,7 @@ def score_pictures(
         return {}
     paths = [folder / FOLDER / picture.file for picture in study.pictures]
     prompts = [study.prompts[picture.prompt] for picture in study.pictures]
-    frame: pd.DataFrame = score_folder(paths, prompts, rewards, device=str(pick_device(device)), log=log)
+    frame: pd.DataFrame = score_folder(paths, prompts, rewards, store=folder, device=str(pick_device(device)), log=log)
     return {reward.name: frame.score[frame.reward == reward.name].tolist() for reward in rewards}
 
 
