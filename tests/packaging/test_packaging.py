@@ -188,5 +188,5 @@ def test_the_type_checker_follows_the_links(source: Path) -> None:
     ]
     (source / "look.py").write_text("\n".join(lines) + "\n")
     out = run(sys.executable, "-m", "mypy", "--follow-imports=silent", "look.py", cwd=source)
-    for said in ("benchbench.types.PromptSet", "def () -> ", "-> float", "no issues found"):
+    for said in ("benchbench.prompt_set.PromptSet", "def () -> ", "-> float", "no issues found"):
         assert said in out
