@@ -41,8 +41,9 @@ def test_no_function_is_long() -> None:
 
 
 def test_few_imports_hide_in_functions_and_each_file_says_why() -> None:
+    """One for each eighth file: a new command may import what is slow inside its function, as the others do."""
     found = {path: len(lines) for path in FILES if (lines := hidden_imports(path))}
-    assert sum(found.values()) <= 40
+    assert sum(found.values()) <= len(FILES) / 8
     silent = [path.relative_to(ROOT) for path in found if "nside" not in (_docstring(path) or "")]
     assert silent == []
 
