@@ -23,7 +23,7 @@ def fetch(
     pairs: Annotated[str, typer.Option(help="Preference pairs: pickapic_v1, pickapic_v2.")] = "",
     shards: Annotated[str, typer.Option(help="Shards of the pairs: 0-3,7 or all.")] = "",
 ) -> None:
-    """Download models, prompts, rewards, checkpoints and pairs. No other command uses the network."""
+    """Download models, prompts, rewards, checkpoints and pairs. Only parity, by pip, also uses the network."""
     if not (models or prompts or rewards or checkpoints or pairs):
         options = "--models, --prompts, --rewards, --checkpoints or --pairs"
         raise typer.BadParameter("name what to fetch", param_hint=options)

@@ -1,1 +1,1 @@
-"""Downloads from the hub; no other package uses the network."""
+"""Downloads from the hub; no other package uses the network itself (``parity`` calls pip)."""
