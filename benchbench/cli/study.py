@@ -18,7 +18,7 @@ from benchbench.study.export import write_csv, write_pairs, write_votes
 from benchbench.study.folder import find_study, read_study
 from benchbench.study.progress import progress_rows
 from benchbench.study.serve import serve as serve_study
-from benchbench.study.vote_store import read_votes
+from benchbench.study.vote_store import read_votes, stored_votes
 
 app = typer.Typer(help="Ask people which pictures they prefer: a blind study in the browser.", no_args_is_help=True)
 app.command()(new)
@@ -44,7 +44,7 @@ def status(name: Name, store: Store = None) -> None:
     """Show how far each rater is, and the checks and repeats so far."""
     folder = find_study(root(store), name)
     study = read_study(folder)
-    rows = progress_rows(study, read_votes(folder, study))
+    rows = progress_rows(study, stored_votes(folder, study))
     log(f"{sum(row.votes for row in rows)} of {sum(row.wanted for row in rows)} votes. {study.exclusion.describe()}")
     table(
         ["rater", "votes", "of", "checks passed", "repeats kept", "minutes", "excluded"],

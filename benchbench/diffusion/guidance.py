@@ -69,14 +69,14 @@ class StepReward:
 
         A reward that is no mix is its own only member.
         """
-        members = len(getattr(self.reward, "members", "1"))
         if self.policy.processes.sharding:
 
             def share(rows: slice) -> Tensor:
                 r, scores = self.separate(x0[rows], prompts[rows], step_name)
                 return torch.cat([r[:, None], scores], 1)
 
-            joined = self.policy.processes.sharded_rows(len(x0), (1 + members,), share)
+            columns = 1 + len(getattr(self.reward, "members", [self.reward]))
+            joined = self.policy.processes.sharded_rows(len(x0), (columns,), share)
             return joined[:, 0], joined[:, 1:]
         images = quantise(self.decoder(x0))
         joined = self.scoring(lambda rows: self._separate(images[rows], prompts[rows]), len(images))

@@ -9,6 +9,7 @@ import numpy as np
 from benchbench.protocols.study_style import CLUSTERED, Style, make_table
 from benchbench.report.sections import OutcomeBar, OutcomeGroup, OutcomeSection
 from benchbench.report.table import Cell, Table, make_cell
+from benchbench.runtime.words import counted
 from benchbench.stats.bradley_terry import strengths
 from benchbench.stats.multiple import holm
 from benchbench.stats.sign_test import sign_test
@@ -33,7 +34,7 @@ def outcome_tables(study: Study, votes: Outcomes, style: Style) -> list[Table]:
         caption = (
             f"Shares of votes that prefer the first row's picture, neither and the second one's; {style.raters}. "
             f"{CLUSTERED}; of shares Wilson's for as many independent votes. p: of win less lose being zero, corrected "
-            f"by Holm over {len(cells)} comparisons; sign tests count each prompt, or each rater, once."
+            f"by Holm over {counted(len(cells), 'comparison')}; sign tests count each prompt, or each rater, once."
         )
         if "bad" in study.buttons:
             caption += f" Draws include {bad} votes that both pictures are bad."

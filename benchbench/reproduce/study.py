@@ -25,8 +25,7 @@ from benchbench.study.create import Request, create
 from benchbench.study.design import Answers
 from benchbench.study.folder import FILE, read_study, study_folder
 from benchbench.study.material import drawn_prompts
-from benchbench.study.vote_store import FILE as VOTES
-from benchbench.study.vote_store import read_votes
+from benchbench.study.vote_store import stored_votes
 from benchbench.types import PromptSet
 
 
@@ -54,7 +53,8 @@ def study_report(plan: Plan, block: Block, store: Path, log: Log) -> StudyReport
     """Makes the study of one prompt set unless it is there, and returns its results, or how to gather votes."""
     folder = _find_or_make(plan, block, store, log)
     study = read_study(folder)
-    if not (folder / VOTES).is_file():
+    votes = stored_votes(folder, study)
+    if not votes:
         text = (
             f"The study is in {folder}: {counted(len(study.comparisons), 'pair')}, {counted(study.raters, 'rater')}. "
             f"To gather votes: bench study serve {folder}. Once there are some, the same command shows the results."
@@ -63,7 +63,7 @@ def study_report(plan: Plan, block: Block, store: Path, log: Log) -> StudyReport
         return StudyReport(sections=[TextSection(title=f"No votes yet on {block.prompts}", paragraphs=(text,))])
     gold = [plan.track.gold] if plan.track.gold else []
     rewards = [lookup.require(name) for name in dict.fromkeys([*plan.rewards, *gold])]
-    result = analyse(study, read_votes(folder, study), score_pictures(folder, study, rewards, log=log))
+    result = analyse(study, votes, score_pictures(folder, study, rewards, log=log))
     prefix = f"{plan.spec.id.replace(':', '-')}-{block.prompts}"
     tables = [table.model_copy(update={"name": f"{prefix}-{table.name}"}) for table in result.tables]
     kinds = (OutcomeSection, TextSection)

@@ -202,17 +202,24 @@ def _token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
+def stored_votes(folder: Path, study: Study) -> list[StoredVote]:
+    """Returns the votes in a study's folder; none where it was not served yet."""
+    if not (folder / FILE).is_file():
+        return []
+    store = VoteStore(folder / FILE, study)
+    votes = store.votes()
+    store.close()
+    return votes
+
+
 def read_votes(folder: Path, study: Study) -> list[StoredVote]:
-    """Returns the votes in a study's folder. Raises UsageError where it was not served, or nobody has voted."""
-    votes: list[StoredVote] = []
-    if (folder / FILE).is_file():
-        store = VoteStore(folder / FILE, study)
-        votes = store.votes()
-        store.close()
+    """Returns the votes in a study's folder. Raises UsageError where nobody has voted."""
+    votes = stored_votes(folder, study)
     if not votes:
+        served = (folder / FILE).is_file()
         raise UsageError(
             f"the study {study.name} has no votes",
-            f"{folder / FILE} holds none",
-            f"serve it: bench study serve {folder}",
+            "nobody has answered yet" if served else "it was not served yet",
+            f"send raters their links: bench study serve {folder}",
         )
     return votes

@@ -33,7 +33,7 @@ def check_votes(
     of_this_set = [vote for vote in votes if vote.prompts_hash in (None, prompts.hash)]
     wrong = [*_wrong_models(votes, model_hash), *_wrong_indices(of_this_set, prompts), *_wrong_samplers(votes, sampler)]
     hashes = {sha256 for vote in votes for sha256 in (vote.sha256_i, vote.sha256_j) if sha256}
-    if hashes:
+    if hashes and not wrong:  # another sampler makes other images, which need not be listed one by one
         expected = {"model_hash": model_hash, "adapter_hash": None, "sampler": sampler.model_dump(mode="json")}
         wrong += _wrong_images(votes, _generations(store), expected)
     if wrong:
@@ -126,5 +126,6 @@ def _maker(sha256: str, sample: Sample, seed: int, generations: Sequence[tuple[P
     """Returns what made the image of this hash, or None where it is not in the store under this name."""
     for folder, key in generations:
         if stored_sha256(folder / file_name(sample), sample, seed) == sha256:
-            return f"the sampler {key.get('sampler')} and the model {str(key.get('model_hash'))[:12]}"
+            start = ", all images of a prompt from one x_T" if key.get("shared_start") else ""
+            return f"the sampler {key.get('sampler')} and the model {str(key.get('model_hash'))[:12]}{start}"
     return None

@@ -59,7 +59,6 @@ def test_a_plan_says_what_each_size_finds(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["status", "s"], "has no votes"),
         (["results", "s"], "has no votes"),
         (["export", "s", "--csv", "x.csv"], "has no votes"),
         (["serve", "none"], "no study 'none'"),
@@ -104,3 +103,8 @@ def test_ctrl_c_ends_the_server_with_the_command_that_goes_on(study: Path) -> No
     server.send_signal(signal.SIGINT)
     _, err = server.communicate(timeout=60)
     assert server.returncode == 130 and "go on with: bench study serve" in err and "Traceback" not in err
+
+
+def test_the_status_of_a_study_that_nobody_has_answered_is_all_zeros(bench: Bench, study: Path) -> None:
+    ran = bench("study", "status", "s")
+    assert ran.code == 0 and ran.out.startswith("0 of ") and ran.out.splitlines()[2].startswith("1\t0\t")

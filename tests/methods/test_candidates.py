@@ -17,6 +17,7 @@ from benchbench.methods._candidates import rank_by_dominance
 from benchbench.methods.d3po import D3PO, D3POConfig
 from benchbench.noise import Noise, Sample
 from benchbench.rewards.mix import Ensemble, Statistics
+from benchbench.runtime.distributed import ProcessGroup
 from tests.methods.rewards import Brightness, Ranked
 
 SAMPLES = [Sample("cat", 0), Sample("dog", 1, 1), Sample("ant", 2, 2)]
@@ -75,6 +76,23 @@ def test_members_are_scored_once_and_the_sum_is_the_mix(tuned: Policy) -> None:
         _, own = plain.separate(x, words, "step 0")
         assert torch.equal(own[:, 0], scores[:, 0])
     assert step_reward.check(["a"] * 4) >= 0
+
+
+def test_two_processes_score_their_shares(tuned: Policy) -> None:
+    """Each process's rows are those of one process, and zeros stand for the other's: together they are the whole."""
+    step_reward = StepReward(Decoder(tuned.backbone), mix(-2), tuned)
+    x, words = torch.randn(5, *tuned.backbone.latent_shape), ["a"] * 5
+    with torch.no_grad():
+        r, scores = step_reward.separate(x, words, "step 0")
+        parts = []
+        for rank in range(2):
+            tuned.processes = ProcessGroup(rank, 2)
+            tuned.processes.all_reduce = lambda tensors: None  # type: ignore[method-assign]
+            with tuned.processes.sharded():
+                parts.append(step_reward.separate(x, words, "step 0"))
+    for whole, shares in zip((r, scores), zip(*parts, strict=True), strict=True):
+        assert torch.allclose(sum(shares), whole, atol=1e-5)
+        assert (shares[0][3:] == 0).all() and (shares[1][:3] == 0).all()
 
 
 def test_dominance_is_off_and_changes_no_run_that_does_not_name_it() -> None:

@@ -74,6 +74,12 @@ def test_the_rule_leaves_out_who_fails_the_checks_and_both_results_are_shown() -
     assert "2 raters that the rule keeps" in table(result, "outcomes-1-kept").caption
 
 
+def test_a_rule_that_leaves_nobody_shows_all_raters() -> None:
+    study = sketch(2, 3, 1)
+    result = analyse(study, votes_of(study, {(r, p): 1 for r in range(2) for p in range(3)}, check=0), {})
+    assert {table.name.rpartition("-")[2] for table in result.tables} == {"all"}
+
+
 def test_rewards_agree_with_people_as_often_as_they_say() -> None:
     """A reward that prefers the first arm agrees with 3 of 4 decided votes; equal scores count half."""
     study = sketch(2, 2, 1)

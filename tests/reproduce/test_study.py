@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchbench.report.sections import OutcomeSection
-from benchbench.reproduce import study
-from benchbench.reproduce.plan import Plan, PlannedMeasurement, make_plan
-from benchbench.reproduce.spec import Block, load, track_of
+from benchbench.reproduce import run, study
+from benchbench.reproduce.plan import Plan, make_plan
+from benchbench.reproduce.spec import Block, Row, load, track_of
 from benchbench.study.folder import read_study
 from benchbench.study.panel import Panel, vote
 from benchbench.study.vote_store import FILE, VoteStore
@@ -56,16 +56,28 @@ def test_without_votes_it_says_how_to_gather_them_and_with_votes_it_has_tables(
 
 
 @pytest.mark.slow
-def test_the_study_is_made_once_and_another_request_makes_another(tmp_path: Path) -> None:
-    """One row, the base model: two images of three drawn prompts."""
-    block = Block(prompts="shapes-simple", images=2)
+def test_the_table_is_made_twice_with_votes_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row, the base model: every two images of three drawn prompts. Another request makes another study."""
     settings = {"questions": ["Q?"], "raters": 2, "drawn": {"shapes-simple": 3}}
-    plan = small_plan(tmp_path)
-    track = plan.track.model_copy(update={"settings": settings, "sampler": {"steps": 2}})
-    measurement = PlannedMeasurement("base", "", (), (), block)
-    plan = replace(plan, track=track, measurements=(measurement,))
-    first, again = (study._find_or_make(plan, block, tmp_path, lambda _: None) for _ in "12")
-    assert first == again and first.name.startswith("spo-fig5-shapes-shapes-simple-")
-    assert len(read_study(first).prompts) == 3
-    more = replace(plan, track=track.model_copy(update={"settings": {**settings, "raters": 3}}))
-    assert study._find_or_make(more, block, tmp_path, lambda _: None) != first
+    changes = {"settings": settings, "sampler": {"steps": 2}, "blocks": [Block(prompts="shapes-simple", images=2)]}
+    spec = load("spo:fig5")
+    track = spec.tracks["shapes"].model_copy(update={**changes, "rewards": {"jpeg_compressibility": "pickscore"}})
+    small = spec.model_copy(update={"rows": {"base": Row()}, "tracks": {"shapes": track}})
+    monkeypatch.setattr(run, "load", lambda _: small)
+    said: list[str] = []
+    first = run.reproduce("spo:fig5", store=tmp_path, jobs=1, log=said.append)
+    assert first is not None and "No votes yet on shapes-simple" in (first / "report.md").read_text()
+    [folder] = (tmp_path / "studies").glob("spo-fig5-shapes-shapes-simple-*[!k]")
+    frozen = (folder / "study.json").read_bytes()
+    made = read_study(folder)
+    store = VoteStore(folder / FILE, made)
+    vote(made, store, [0.0] * len(made.pictures), Panel())
+    store.close()
+    second = run.reproduce("spo:fig5", store=tmp_path, jobs=1, log=said.append)
+    assert second is not None and "How far raters agree" in (second / "report.md").read_text()
+    assert (second / "spo-fig5-shapes-simple-rewards-kept.csv").is_file()
+    assert (folder / "study.json").read_bytes() == frozen
+    more = track.model_copy(update={"settings": {**settings, "raters": 3}})
+    monkeypatch.setattr(run, "load", lambda _: small.model_copy(update={"tracks": {"shapes": more}}))
+    run.reproduce("spo:fig5", store=tmp_path, jobs=1, log=said.append)
+    assert len(list((tmp_path / "studies").glob("*/study.json"))) == 2

@@ -25,15 +25,16 @@ def free_port() -> int:
 
 
 class Server:
-    """``bench study serve`` on a fixed port; ``start`` returns once it answers."""
+    """A process that serves a study on a fixed port; ``start`` returns once it answers."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.address, self.port = folder, f"http://127.0.0.1:{port}", port
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        words = ["study", "serve", str(self.folder), "--port", str(self.port)]
-        self._process = subprocess.Popen([sys.executable, "-m", "benchbench", *words], stdout=subprocess.DEVNULL)
+        code = f"from pathlib import Path; from benchbench.study.serve import serve; serve(Path({str(self.folder)!r}), "
+        code += f"'127.0.0.1', {self.port}, lambda line: None)"  # as the command does, without its other imports
+        self._process = subprocess.Popen([sys.executable, "-c", code])
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:

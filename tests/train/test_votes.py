@@ -23,9 +23,11 @@ SAMPLER = SamplerConfig()
 GOOD = Vote(prompt="dog", index=1, seed=0, i=0, j=1, winner=1, steps=20, guidance_scale=5.0)
 
 
-def write_images(store: Path, model: str = "m", sampler: SamplerConfig = SAMPLER, shade: int = 0) -> list[str]:
+def write_images(
+    store: Path, model: str = "m", sampler: SamplerConfig = SAMPLER, shade: int = 0, shared: bool = False
+) -> list[str]:
     """Stores images 0 and 1 of prompt 1 and returns their hashes."""
-    key = GenerationKey(model, None, sampler.model_dump(mode="json"), "fp32", "pets", PROMPTS.hash, 0)
+    key = GenerationKey(model, None, sampler.model_dump(mode="json"), "fp32", "pets", PROMPTS.hash, 0, shared)
     images, samples = ImageStore(store, key), [Sample("dog", number, 1) for number in (0, 1)]
     images.begin({})
     for sample in samples:
@@ -78,6 +80,19 @@ def test_the_hash_of_an_image_says_which_it_is(tmp_path: Path) -> None:
         store = tmp_path / str(number)
         other, _ = write_images(store, model, sampler, shade=100)
         assert words in refused(store, GOOD.model_copy(update={"sha256_i": other}))
+
+
+def test_images_that_share_x_T_are_others_than_those_that_do_not(tmp_path: Path) -> None:
+    """Both generations are in the store; a vote is compared with the one that it says it is of."""
+    apart, shared = write_images(tmp_path), write_images(tmp_path, shade=50, shared=True)
+    vote = GOOD.model_copy(update={"sha256_i": shared[0], "sha256_j": shared[1]})
+    assert check(tmp_path, vote.model_copy(update={"shared_start": True})) == []
+    assert "is another one in the store" in refused(tmp_path, vote)
+    of_apart = GOOD.model_copy(update={"sha256_i": apart[0], "sha256_j": apart[1], "shared_start": True})
+    assert "is another one in the store" in refused(tmp_path, of_apart)
+    only_shared = tmp_path / "shared"
+    write_images(only_shared, shade=50, shared=True)
+    assert "from one x_T" in refused(only_shared, vote)
 
 
 def test_the_file_gives_the_columns_and_old_votes_keep_their_digest(tmp_path: Path) -> None:
