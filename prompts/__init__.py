@@ -2,6 +2,7 @@
 
 A named set is listed in index.yaml (shipped, or fetched once) or comes from a plug-in. A file is .txt (one prompt a
 line), .jsonl or .csv (field ``prompt`` or ``caption``; a field ``image`` or ``file_name`` may name the image of each).
+``load("my-edits", edits=True)`` reads these images too, as the pictures that the prompts say how to edit.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchbench.runtime.raised_at import described
 from benchbench.runtime.yaml_files import read_yaml
 
 from .files import SUFFIXES, is_json, read, read_by_image
+from .sources import drawn, read_edits
 
 __all__ = ["Entry", "Fetch", "by_image", "find", "index", "load", "missing", "names"]
 
@@ -41,6 +43,8 @@ class Fetch(BaseModel):
     """The address of one file at a commit, for a set that is not on the hub."""
     column: str = ""
     """The column of the prompts; empty for a JSON list of strings."""
+    image: str = ""
+    """The column of the pictures that the prompts say how to edit, where there is one."""
     revision: str = "main"
     sha256: str = ""
     """The first digits of the file's hash, where it is known."""
@@ -57,12 +61,16 @@ class Entry(BaseModel):
     aliases: list[str] = []
     sha256: str = ""
     file: str = ""
+    scenes: bool = False
+    """Whether the field ``scene`` of each prompt describes a drawing, which the prompt says how to edit."""
     fetch: Fetch | None = None
 
 
-def load(name_or_path: str) -> PromptSet:
-    """Returns the prompt set of a name or file.
+def load(name_or_path: str, edits: bool = False) -> PromptSet:
+    """Returns the prompt set of a name, a file or a folder of edits.
 
+    Named sets of edits and folders always have source pictures. With ``edits`` a file has them too: those that its
+    column ``image`` names. Without, that column is not read, since prompts of a file may also be used by themselves.
     Raises UsageError (unknown or invalid), MissingError (not fetched yet), CorruptError (other prompts than recorded).
     """
     name = find(name_or_path)
@@ -72,7 +80,9 @@ def load(name_or_path: str) -> PromptSet:
         return _plugin(name)
     path = Path(name_or_path).expanduser()
     if path.exists() or path.suffix in SUFFIXES or os.sep in name_or_path:
-        return PromptSet(path.stem, read(path), origin=f"file {path.name}", licence="unknown")
+        prompts = read_edits(path) if edits or path.is_dir() else read(path)
+        origin = f"{'folder' if path.is_dir() else 'file'} {path.resolve().name}"
+        return PromptSet(path.resolve().stem if path.is_dir() else path.stem, prompts, origin, licence="unknown")
     raise registry.unknown("prompt set", name_or_path, names(), "`bench list prompts` shows every name")
 
 
@@ -172,7 +182,8 @@ def _indexed(name: str, entry: Entry) -> PromptSet:
             "its prompts are not part of this package and have to be fetched once",
             f"bench fetch --prompts {[*entry.aliases, name][0]}",
         )
-    prompt_set = PromptSet(name, read(path), entry.origin, entry.licence)
+    with_pictures = entry.fetch is not None and entry.fetch.image
+    prompt_set = PromptSet(name, (read_edits if with_pictures else read)(path), entry.origin, entry.licence)
     if len(prompt_set) != entry.count or entry.sha256 not in ("", prompt_set.hash):
         expected = f"{entry.count} with {entry.sha256[:12] or 'any'}…"
         raise CorruptError(
@@ -180,4 +191,4 @@ def _indexed(name: str, entry: Entry) -> PromptSet:
             f"it has {len(prompt_set)} prompts with sha256 {prompt_set.hash[:12]}…, expected {expected}",
             "install the package again" if entry.file else f"delete the file and run: bench fetch --prompts {name}",
         )
-    return prompt_set
+    return replace(prompt_set, prompts=drawn(prompt_set.prompts, name)) if entry.scenes else prompt_set

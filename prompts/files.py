@@ -25,7 +25,7 @@ def read(path: Path) -> tuple[str, ...]:
 
     The further columns of a .jsonl file are the metadata of its prompts.
     """
-    return tuple(prompt for _, prompt, _ in _checked(path))
+    return tuple(prompt for _, prompt, _ in checked_rows(path))
 
 
 def read_by_image(path: Path) -> dict[str, str] | None:
@@ -34,7 +34,7 @@ def read_by_image(path: Path) -> dict[str, str] | None:
     Returns None for a file without such a column. Raises UsageError, as ``read`` does and for a line that names no
     image, or one that another line names.
     """
-    rows = _checked(path)
+    rows = checked_rows(path)
     column = next((field for field in IMAGE_FIELDS if any(field in row for _, _, row in rows)), None)
     if column is None:
         return None
@@ -50,7 +50,7 @@ def read_by_image(path: Path) -> dict[str, str] | None:
     return by_image
 
 
-def _checked(path: Path) -> list[tuple[int, str, Mapping[str, Any]]]:
+def checked_rows(path: Path) -> list[tuple[int, str, Mapping[str, Any]]]:
     """Returns line number, prompt and fields of every row. Raises UsageError."""
     if path.is_dir():
         raise _bad(path, "it is a folder", "name a file in it")
@@ -60,7 +60,7 @@ def _checked(path: Path) -> list[tuple[int, str, Mapping[str, Any]]]:
         raise _bad(
             path, f"its name does not end in {', '.join(SUFFIXES)}", "rename it so that its ending names its format"
         )
-    rows = []
+    rows: list[tuple[int, str, Mapping[str, Any]]] = []
     for line, prompt, row in SUFFIXES[path.suffix](path, _text(path)):
         if not prompt.strip():
             raise _bad(path, f"line {line} holds no prompt", "remove the line; the empty prompt cannot be trained on")

@@ -55,10 +55,13 @@ def resolve(
     prompts_name: str,
     name_rewards: Callable[[], RewardNames],
     check_extra: Callable[[Sequence[str]], T],
+    *,
+    edits: bool = False,
 ) -> Resolved[T]:
     """Looks up a model, prompts and rewards, each once, and checks that they are on this machine and fit together.
 
-    ``check_extra`` gets the rewards' names, or an empty list where these are wrong. Errors: one UsageError or
+    ``check_extra`` gets the rewards' names, or an empty list where these are wrong. ``edits`` reads the pictures that a
+    file of prompts names, too. Errors: one UsageError or
     MissingError that names everything that is wrong.
     """
     named: list[RewardNames] = []
@@ -71,7 +74,7 @@ def resolve(
     rewards, model, prompts, extra = all_at_once(
         look_up_rewards,
         lambda: models.find(model_name),
-        lambda: _load_prompts(prompts_name, str(model_name)),
+        lambda: _load_prompts(prompts_name, str(model_name), edits),
         lambda: check_extra(named[0].names if named else ()),
     )
     return Resolved(rewards, named[0].notes, prompts, model, extra)
@@ -83,9 +86,9 @@ def reward_classes(names: Sequence[str]) -> dict[str, type[Reward]]:
     return dict(zip(names, classes, strict=True))
 
 
-def _load_prompts(name: str, model_name: str) -> PromptSet:
+def _load_prompts(name: str, model_name: str, edits: bool) -> PromptSet:
     """Returns a prompt set. Errors: those of ``prompts.load``; UsageError for words that the model does not know."""
-    prompt_set = prompt_sets.load(name)
+    prompt_set = prompt_sets.load(name, edits)
     check_vocabulary(prompt_set, model_name)
     return prompt_set
 

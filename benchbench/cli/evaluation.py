@@ -47,6 +47,23 @@ OfAuthors = Annotated[
         help="Sample every row with the steps and guidance of a released checkpoint's authors.",
     ),
 ]
+
+
+def _share(value: float | None) -> float | None:
+    """Returns a strength. Raises BadParameter unless it lies above 0 and at most at 1."""
+    if finite(value) is not None and not 0 < float(value or 0) <= 1:
+        raise typer.BadParameter(f"{value} is not above 0 and at most 1")
+    return value
+
+
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        callback=_share,
+        help="Edit the pictures that the prompts name: the share of the steps that are taken, above 0 and at most 1. "
+        "See docs/editing.md.",
+    ),
+]
 Compiled = Annotated[
     bool, typer.Option("--compile", help="Compile the UNet's blocks: faster on GPUs, changes rounding.")
 ]
@@ -56,7 +73,7 @@ ChannelsLast = Annotated[
 
 
 def evaluate(
-    prompts: Annotated[str, typer.Option(help="A prompt set (bench list prompts) or a file.")],
+    prompts: Annotated[str, typer.Option(help="A prompt set (bench list prompts), a file, or a folder of edits.")],
     rewards: Annotated[
         str, typer.Option(help="Names or servers' addresses separated by commas, or all that are here.")
     ],
@@ -68,6 +85,7 @@ def evaluate(
     steps: Steps = None,
     guidance_scale: GuidanceScale = None,
     authors_sampler: OfAuthors = False,
+    strength: Strength = None,
     batch_size: BatchSize = None,
     compiled: Compiled = False,
     channels_last: ChannelsLast = False,
@@ -79,7 +97,11 @@ def evaluate(
     chosen_model, reason = choice.choose_model(model, device)
     seeds = integers(eval_seeds, "--eval-seeds")
     resolved = choice.resolve(
-        chosen_model, prompts, lambda: choice.choose_rewards(rewards, str(chosen_model)), lambda _: None
+        chosen_model,
+        prompts,
+        lambda: choice.choose_rewards(rewards, str(chosen_model)),
+        lambda _: None,
+        edits=strength is not None,
     )
     checkpoints = [*(checkpoint or []), *(adapter or [])]
     log(
@@ -92,7 +114,7 @@ def evaluate(
 
     from benchbench.evaluate import evaluate
 
-    sampler = {"steps": steps, "guidance_scale": guidance_scale}
+    sampler = {"steps": steps, "guidance_scale": guidance_scale, "strength": strength}
     with resumable():
         result = evaluate(
             resolved.model,

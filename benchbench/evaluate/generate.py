@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbench.config import steps_taken
 from benchbench.evaluate.draw_missing import draw_missing
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
@@ -85,7 +86,7 @@ def generate(
                     drawn = draw_missing(images, samples, missing, generator, Noise(seed, "eval"), batch_size, bar, log)
                 if cost is not None:
                     cost.images += len(missing)
-                    cost.unet_evals += drawn * int(sampler["steps"])  # one evaluation per step
+                    cost.unet_evals += drawn * steps_taken(sampler)  # one evaluation per step
                     cost.generating += time.monotonic() - started
                 entries |= images.scan(missing, log)
         generations.append(Generation(model.label, seed, images, prompts, {s: entries[s] for s in wanted}))

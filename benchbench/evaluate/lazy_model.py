@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from benchbench.config import steps_taken
 from benchbench.diffusion import backbones, single_file
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.compile import speed_up
+from benchbench.diffusion.edit import edit
 from benchbench.diffusion.load_finetuned import with_weights
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
@@ -21,7 +23,8 @@ from benchbench.store.runs import Adapter
 class LazyModel:
     """A base model that is loaded when the first image is missing, and serves every adapter in turn.
 
-    ``sampler`` is the arguments of ``make_policy``. ``on_load`` is called once, with the loaded Backbone.
+    ``sampler`` is the arguments of ``make_policy`` and, where sources are edited, the strength. ``on_load`` is called
+    once, with the loaded Backbone.
     """
 
     def __init__(
@@ -66,5 +69,7 @@ class LazyModel:
         if adapter and adapter.weights.kind == "pipeline":
             del base
             self.close()  # the pipeline replaces the base model, and memory may not hold both
-        policy = make_policy(backbone, **self.sampler)
+        policy = make_policy(backbone, **{key: value for key, value in self.sampler.items() if key != "strength"})
+        if "strength" in self.sampler:
+            return ImageGenerator(partial(edit, policy, steps_taken(self.sampler)), policy.threads)
         return ImageGenerator(partial(sample, policy, shared_start=self.shared_start), policy.threads)

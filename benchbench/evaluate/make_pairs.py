@@ -25,6 +25,7 @@ from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.noise import Sample
 from benchbench.pairs.open import resolve_files
+from benchbench.prompts.sources import refuse_sources
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.rewards.identity import key_of_reward
@@ -65,6 +66,7 @@ def look_up_pairs(
     prompts_name, reward_name, images = _parse(reference)
     prompts, rewards = prompts or {}, rewards or {}
     prompt_set = prompts[prompts_name] if prompts_name in prompts else prompt_sets.load(prompts_name)
+    refuse_sources(prompt_set)
     reward_class = rewards[reward_name] if reward_name in rewards else lookup.require(reward_name)
     return PairsToMake(prompt_set, reward_class, images)
 

@@ -17,6 +17,7 @@ from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import authors_sampler as authors
 from benchbench.evaluate.conditions import EvalConditions
+from benchbench.evaluate.edits import check_edit, check_pictures
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation, generate
 from benchbench.evaluate.rows import AdaptersBySeed, check_model, common_sampler, resolve_rows
@@ -128,6 +129,7 @@ def prepare(
     if not isinstance(sampler, SamplerConfig):
         theirs = authors.common_settings(adapters) if authors_sampler else {}
         sampler = common_sampler(adapters, {**theirs, **(sampler or {})})
+    check_edit(prompts, sampler.model_dump(mode="json"))
     model = models.find(model)
     for line in authors.notes(adapters, sampler, model):
         log(line)
@@ -183,8 +185,8 @@ def _generate(
     """
     from benchbench.evaluate.lazy_model import LazyModel
 
-    warn = partial(_warn_of_long_prompts, prompts, log)
-    lazy_model = LazyModel(model, conditions.sampler, device, conditions.dtype, warn, **loading)
+    check = partial(_check_prompts, prompts, log)
+    lazy_model = LazyModel(model, conditions.sampler, device, conditions.dtype, check, **loading)
     for adapter in (adapter for by_seed in trainings.values() for adapter in by_seed.values()):
         lazy_model.check(adapter)
     generations: Generations = {}
@@ -205,7 +207,9 @@ def _generate(
     return generations
 
 
-def _warn_of_long_prompts(prompts: PromptSet, log: Log, backbone: Any) -> None:
+def _check_prompts(prompts: PromptSet, log: Log, backbone: Any) -> None:
+    """Warns of long prompts; raises CorruptError for a source picture that cannot be read."""
+    check_pictures(prompts, log)
     for line in too_long(prompts, backbone.tokenizer):
         log(line)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchbench.config import SamplerConfig
+from benchbench.config import SamplerConfig, sampler_of
 from benchbench.errors import CorruptError, UsageError
 from benchbench.hub.models import LocalModel, find
 from benchbench.hub.single_file import described, read
@@ -57,7 +57,7 @@ def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | N
                 f"{used[first]} and {sampler}: a table compares only what is sampled alike",
                 "evaluate them apart, or say how to sample: --steps, --guidance-scale",
             )
-    return SamplerConfig.model_validate(next(iter(used.values()), default | changes))
+    return sampler_of(next(iter(used.values()), default | changes))
 
 
 def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash: str, log: Log) -> None:

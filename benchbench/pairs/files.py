@@ -31,7 +31,7 @@ from benchbench.pairs.dataset import BadRow, RawPair, checked_caption, decode_pi
 from benchbench.pairs.row_files import RowFile, open_rows
 from benchbench.runtime.changed_pictures import ChangedPictures
 from benchbench.runtime.hashing import bytes_sha256, canonical, text_sha256
-from benchbench.runtime.pictures import read_bytes
+from benchbench.runtime.picture_bytes import read_bytes
 
 Hash = Callable[[Path], str]
 

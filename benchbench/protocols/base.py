@@ -19,6 +19,7 @@ from benchbench.evaluate.reward_table import PublishedValues
 from benchbench.evaluate.rows import check_model
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
+from benchbench.prompts.sources import refuse_sources
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
@@ -203,6 +204,7 @@ def find_target(asked: Request[Any]) -> Target:
             "a mix of rewards has no scale of its own until it is normalised on a table's first row",
             "measure each of its rewards by itself",
         )
+    refuse_sources(asked.prompts)
     check_needs(asked.prompts.name, asked.prompts.prompts, [reward_class])
     adapter = find_adapter(asked.store, asked.run) if asked.run is not None else None
     model = models.find(asked.model)

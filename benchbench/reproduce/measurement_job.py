@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from benchbench import prompts
-from benchbench.config import SamplerConfig
+from benchbench.config import sampler_of
 from benchbench.evaluate.measure import Measured, measure
 from benchbench.hub import models
 from benchbench.protocols import PROTOCOLS
@@ -47,7 +47,7 @@ class MeasurementSpec(BaseModel):
             self.rewards,
             store=store,
             images_per_prompt=self.images,
-            sampler=SamplerConfig.model_validate(self.sampler) if self.sampler else None,
+            sampler=sampler_of(self.sampler) if self.sampler else None,
             dtype=self.dtype,
             log=log,
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import io
 import logging
-import stat
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +18,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from benchbench.errors import CorruptError
+from benchbench.runtime.picture_bytes import read_bytes
 
 MAX_PIXELS = 89_478_485
 """Width times height; larger pictures are refused before they are decoded. Pillow warns from this size on."""
-MAX_BYTES = 2**29
-"""Bytes of a picture's file."""
 WHITE = (255, 255, 255)
 SUFFIXES = {
     "PNG": (".png", ".apng"),
@@ -92,16 +90,6 @@ def read_picture(source: Path | bytes, name: str) -> Picture:
         raise CorruptError(
             f"{name} cannot be read as a picture", _cause(error), "repair it, convert it to PNG, or take it out"
         ) from error
-
-
-def read_bytes(path: Path) -> bytes:
-    """Returns the content of a picture's file. Errors: OSError, also for what is no regular file or is too large."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError("it is not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise OSError(f"the file has {status.st_size} bytes; at most {MAX_BYTES} are read")
-    return path.read_bytes()
 
 
 def is_picture(path: Path) -> bool:

@@ -14,6 +14,7 @@ from benchbench.errors import MissingError, UsageError
 from benchbench.evaluate.make_pairs import PairsToMake, look_up_pairs
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
+from benchbench.prompts.sources import refuse_sources
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.rewards.needs import check_needs
@@ -50,6 +51,7 @@ def look_up(
     _check_reward(config, method, cfg, reward_class or lookup.get(config.reward))
     _check_samples(config, method, cfg)
     prompts = prompts or prompt_sets.load(config.prompts)
+    refuse_sources(prompts)
     check_vocabulary(prompts, config.model)
     check_needs(config.prompts, prompts.prompts, [reward_class or lookup.get(config.reward)])
     model, reward_class = model or models.find(config.model), reward_class or lookup.require(config.reward)
@@ -85,6 +87,7 @@ def check(config: RunConfig, device: str | None = None) -> list[str]:
 
     prompts = unless_missing(lambda: prompt_sets.load(config.prompts))
     if prompts:
+        refuse_sources(prompts)
         check_vocabulary(prompts, config.model)
         check_needs(config.prompts, prompts.prompts, [lookup.get(config.reward)])
     unless_missing(lambda: lookup.require(config.reward))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchbench.api import Metrics, OfflineMethod, PairsConfig
 from benchbench.diffusion.backbones import Backbone
+from benchbench.diffusion.encode import encode
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise, Sample
@@ -100,12 +101,9 @@ class Reader:
 
     def encode(self, pictures: Tensor, draws: Sequence[int], noise: Noise, side: str) -> Tensor:
         """Returns scaled latents, float32 [N, C, h, w], of pictures [N, 3, H, W] in [-1, 1]."""
-        vae = self.backbone.vae
-        posterior = vae.encode(pictures.to(self.backbone.device, vae.dtype)).latent_dist
         rows = [Sample("", d) for d in draws]
         z = noise.normal(rows, "vae", side, shape=self.backbone.latent_shape, device=self.backbone.device)
-        latents: Tensor = (posterior.mean.float() + posterior.std.float() * z) * vae.config.scaling_factor
-        return latents
+        return encode(self.backbone, pictures, z)
 
     def _write_bad_rows(self) -> None:
         """Writes bad_rows.json with every row skipped so far, also those from before the run was resumed."""

@@ -15,7 +15,8 @@ from PIL import Image
 
 from benchbench.errors import CorruptError
 from benchbench.runtime.changed_pictures import ChangedPictures
-from benchbench.runtime.pictures import MAX_BYTES, SUFFIXES, read_picture
+from benchbench.runtime.picture_bytes import MAX_BYTES
+from benchbench.runtime.pictures import SUFFIXES, read_picture
 from tests.runtime.picture_files import chunk, grey, on_white, png, saved, tiff, upright
 
 RNG = np.random.default_rng(0)
