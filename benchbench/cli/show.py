@@ -16,7 +16,7 @@ from benchbench.cli.ui import log, table
 from benchbench.config import RunConfig
 from benchbench.errors import MissingError
 from benchbench.hub import models
-from benchbench.prompt_set import metadata
+from benchbench.prompt_set import metadata, sources
 from benchbench.rewards import lookup
 from benchbench.store import root, runs
 from benchbench.store.metrics import last_metrics
@@ -98,6 +98,8 @@ def _prompts(name: str) -> None:
         facts += [["origin", prompt_set.origin], ["licence", prompt_set.licence], ["sha256", prompt_set.hash]]
         fields = dict.fromkeys(field for row in metadata(prompt_set.prompts) for field in row)
         facts += [["metadata", ", ".join(fields)]] if fields else []
+        pictures = sum(source is not None for source in sources(prompt_set.prompts))
+        facts += [["pictures to edit", f"{pictures}; see docs/editing.md"]] if pictures else []
         facts += [["", text] for text in prompt_set.prompts[:5]]
     except MissingError as error:
         if entry is None:

@@ -10,30 +10,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from benchbench.diffusion.decode import to_uint8
 from benchbench.diffusion.encode import encode
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.rollout import NoiseSource, rollout
+from benchbench.diffusion.source import open_source
 from benchbench.noise import Noise, Sample
-from benchbench.prompt_set import Source, sources
+from benchbench.prompt_set import sources
 from benchbench.runtime.memory import Splitter
-from benchbench.runtime.pictures import read_picture
-from benchbench.runtime.resize import resize
-
-
-def open_source(source: Source, size: int) -> Image.Image:
-    """Returns a source picture as RGB in the model's size: cropped to a square at its centre, then resized (Lanczos).
-
-    ``size`` is the side in pixels; a square picture of this size stays as it is. Errors: CorruptError.
-    """
-    image = read_picture(source.read(), source.name).image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    return image if side == size else resize(image, (size, size), Image.Resampling.LANCZOS)
 
 
 @torch.no_grad()

@@ -1,12 +1,17 @@
-"""Checks of an evaluation of edits: sources and strength come together, and every source can be read."""
+"""Evaluations of edits: sources and strength come together, every source can be read, and pages show the sources."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from PIL.Image import Image
+
 from benchbench.config import steps_taken
+from benchbench.diffusion.source import open_source
 from benchbench.errors import UsageError
+from benchbench.evaluate.generate import Generation
+from benchbench.noise import Sample
 from benchbench.prompt_set import PromptSet, sources
 from benchbench.runtime.changed_pictures import ChangedPictures
 from benchbench.runtime.files import Log
@@ -53,3 +58,18 @@ def check_pictures(prompts: PromptSet, log: Log) -> None:
             bar.advance()
     for line in changed.lines():
         log(line)
+
+
+def source_picture(generation: Generation) -> Callable[[Sample], Image] | None:
+    """Returns the function from a sample to its source, in the size of the images; None where nothing was edited."""
+    first = next(iter(generation.entries), None)
+    if first is None or not any(sources([first.prompt])):
+        return None
+    size = generation.images.read(first).width
+
+    def picture(sample: Sample) -> Image:
+        (source,) = sources([sample.prompt])
+        assert source is not None
+        return open_source(source, size)
+
+    return picture

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchbench.errors import UsageError
+from benchbench.evaluate.edits import source_picture
 from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.hub.models import LocalModel
@@ -85,7 +86,8 @@ def report_sections(
     ``labels`` names the curves of runs by the runs' folders; other curves are named by their method.
     """
     first_generations = [generations[0] for generations in measured.generations.values()]
-    sections: list[Section] = [TableSection(title="Rewards", tables=tables), grids.sample_grid(first_generations)]
+    grid = grids.sample_grid(first_generations, source=source_picture(first_generations[0]))
+    sections: list[Section] = [TableSection(title="Rewards", tables=tables), grid]
     sections += curves.from_runs(measured.runs, labels)
     blank = {row: sum(g.blank for g in generations) for row, generations in measured.generations.items()}
     if any(blank.values()):

@@ -5,16 +5,14 @@ Imports pandas and the hub's HTTP client only inside functions, where they are n
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from benchbench import defaults, prompts, registry, reward_calls
 from benchbench.defaults import split_model
 from benchbench.errors import BenchError, CorruptError, MissingError
+from benchbench.fetch.prompt_files import read_rows, write_set
 from benchbench.hub import assets, models, weights
 from benchbench.hub.hf_cache import is_hub_id
 from benchbench.hub.lock import pin
@@ -22,8 +20,6 @@ from benchbench.hub.released import PIPELINE, RELEASED, ROOT
 from benchbench.rewards import lookup
 from benchbench.runtime.files import cache_folder, write_atomic
 from benchbench.runtime.hashing import cached_sha256, file_sha256
-from benchbench.runtime.json_files import find_list
-from benchbench.types import PromptSet
 
 MODEL_FILES = (
     "model_index.json",
@@ -170,16 +166,14 @@ def _fetch_prompts(name: str, source: prompts.Fetch, count: int) -> None:
                 f"{path} has the sha256 {sha256}, which does not begin with {source.sha256}",
                 "report it; until then give the prompts as a file",
             )
-    texts = [text.strip() for path in files for text in _texts(path, source.column) if text and text.strip()]
-    if len(texts) != count:
+    rows = [row for path in files for row in read_rows(path, source.column, source.image) if row.text]
+    if len(rows) != count:
         raise CorruptError(
             f"the files of {name!r} are not the expected ones",
-            f"{len(texts)} prompts in {', '.join(path.name for path in files) or 'no file'}, {count} expected",
+            f"{len(rows)} prompts in {', '.join(path.name for path in files) or 'no file'}, {count} expected",
             "report it; until then give the prompts as a file",
         )
-    pin(f"prompts {name}", PromptSet(name, tuple(texts), "", "").hash)
-    lines = "".join(json.dumps({"prompt": text}, ensure_ascii=False) + "\n" for text in texts)
-    write_atomic(cache_folder() / "prompts" / f"{name}.jsonl", lines.encode())
+    write_set(name, rows)
 
 
 def _prompt_files(name: str, source: prompts.Fetch) -> list[Path]:
@@ -197,19 +191,6 @@ def _prompt_files(name: str, source: prompts.Fetch) -> list[Path]:
             "go online (unset HF_HUB_OFFLINE) and run it again, or give the prompts as a file",
         ) from error
     return [path]
-
-
-def _texts(path: Path, column: str) -> list[Any]:
-    """Returns the values of a column in a parquet, JSON or TSV file; an empty column means a JSON list of strings."""
-    if path.suffix == ".parquet":
-        import pandas as pd
-
-        return list(pd.read_parquet(path, columns=[column])[column])
-    if path.suffix == ".json":
-        rows = find_list(path) or []  # the caller checks their number
-        return [row[column] for row in rows] if column else rows
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row[column] for row in csv.DictReader(file, delimiter="\t")]
 
 
 def _snapshot(

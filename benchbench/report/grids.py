@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from PIL import Image, ImageDraw, ImageFont
@@ -40,16 +40,23 @@ class EvaluatedRow(Protocol):
         """An object whose ``read`` returns the image of a sample."""
 
 
-def sample_grid(evaluated: Sequence[EvaluatedRow], title: str = "Samples", caption: str = "") -> GridSection:
+def sample_grid(
+    evaluated: Sequence[EvaluatedRow],
+    title: str = "Samples",
+    caption: str = "",
+    source: Callable[[Sample], Image.Image] | None = None,
+) -> GridSection:
     """Returns a grid with one row per evaluated row, which must share an evaluation seed.
 
-    It shows sample 0 of up to six prompts, evenly spread over the prompt set, in up to 16 rows, so that a page stays
-    small. The caption counts what is left out.
+    Above them is a row of the pictures that were edited, where ``source`` returns that of a sample. The grid shows
+    sample 0 of up to six prompts, evenly spread over the prompt set, in up to 16 rows, so that a page stays small. The
+    caption counts what is left out.
     """
     first_samples = [sample for sample in evaluated[0].entries if sample.number == 0]
     count = min(PROMPTS, len(first_samples))
     shown = [first_samples[i * len(first_samples) // count] for i in range(count)]
-    rows = [
+    rows = [GridRow(label="source", images=tuple(data_uri(source(sample)) for sample in shown))] if source else []
+    rows += [
         GridRow(label=row.label, images=tuple(data_uri(row.images.read(sample)) for sample in shown))
         for row in evaluated[:ROWS]
     ]

@@ -10,12 +10,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from benchbench import prompts
+from benchbench.prompt_set import sources
 from benchbench.runtime.files import cache_folder
+from benchbench.runtime.pictures import read_picture
 from tests.cli.conftest import Bench
+from tests.runtime.picture_files import saved
 
 PICKAPIC = "pickapic-anonymous/pickapic_v1"
 
@@ -143,6 +148,54 @@ def test_prompts_that_are_not_on_the_hub(bench: Bench, hub: Hub, monkeypatch: py
     assert ran.code == 0, ran.err
     assert "34d343b9ee8a2e52b1be46c2a487b903bcfbda50" in asked[0]
     assert prompts.load("spo-4k").prompts[3999] == "prompt 3999"
+
+
+IP2P = "fusing/instructpix2pix-1000-samples"
+
+
+def write_edits(hub: Hub, first: int = 0, count: int = 1000, pictures: bool = True) -> None:
+    """Pictures in the data set's own form: a struct of bytes and path."""
+    images = [Image.fromarray(np.full((4, 4, 3), [i % 256, i // 256, first], np.uint8)) for i in range(count)]
+    rows = [{"bytes": saved(image), "path": None} if pictures or i else None for i, image in enumerate(images)]
+    frame = pd.DataFrame({"input_image": rows, "edit_prompt": [f"make it {i % 900}" for i in range(count)]})
+    frame.assign(edited_image=rows).to_parquet(hub.write(IP2P, "data/train-00000-of-00001-ab.parquet"))
+
+
+def test_a_set_of_edits_is_fetched_with_its_pictures(bench: Bench, hub: Hub) -> None:
+    """Two pictures may have one instruction. What is fetched is the input, and not the edited picture."""
+    write_edits(hub)
+    ran = bench("fetch", "--prompts", "instructpix2pix-1000")
+    assert ran.code == 0, ran.err
+    assert "1000 prompts are here" in ran.out
+    found = prompts.load("instructpix2pix-1000")
+    assert found.prompts[901] == found.prompts[1] == "make it 1" and len(found) == 1000
+    pictures = [source for source in sources(found.prompts) if source]
+    assert len(pictures) == 1000 and len({source.sha256 for source in pictures}) == 1000
+    image = read_picture(pictures[901].read(), "").image
+    assert image.getpixel((0, 0)) == (901 % 256, 901 // 256, 0)
+    assert json.loads((cache_folder() / "lock.json").read_text())["prompts instructpix2pix-1000"] == found.hash
+    assert "1000; see docs/editing.md" in bench("show", "prompts", "instructpix2pix-1000").out
+
+
+def test_other_pictures_than_those_fetched_first_are_refused(bench: Bench, hub: Hub) -> None:
+    write_edits(hub)
+    assert bench("fetch", "--prompts", "instructpix2pix-1000").code == 0
+    before = prompts.load("instructpix2pix-1000").hash
+    (cache_folder() / "prompts" / "instructpix2pix-1000.jsonl").rename(cache_folder() / "aside")
+    write_edits(hub, first=1)
+    ran = bench("fetch", "--prompts", "instructpix2pix-1000")
+    assert ran.code == 4 and "has changed since it was first fetched" in ran.err
+    (cache_folder() / "aside").rename(cache_folder() / "prompts" / "instructpix2pix-1000.jsonl")
+    assert prompts.load("instructpix2pix-1000").hash == before  # nothing was overwritten
+
+
+@pytest.mark.parametrize(("options", "said"), [({"count": 2}, "2 prompts in"), ({"pictures": False}, "has no picture")])
+def test_another_set_of_edits_than_expected_is_refused(
+    bench: Bench, hub: Hub, options: dict[str, Any], said: str
+) -> None:
+    write_edits(hub, **options)
+    ran = bench("fetch", "--prompts", "instructpix2pix-1000")
+    assert ran.code == 4 and said in ran.err and len(ran.err.splitlines()) == 3
 
 
 @pytest.mark.parametrize("split", ["validation_unique", "test_unique"])

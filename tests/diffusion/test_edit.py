@@ -14,8 +14,9 @@ from PIL import Image
 
 from benchbench.config import steps_taken
 from benchbench.diffusion import backbones
-from benchbench.diffusion.edit import edit, open_source, source_latents
+from benchbench.diffusion.edit import edit, source_latents
 from benchbench.diffusion.policy import make_policy
+from benchbench.diffusion.source import open_source
 from benchbench.errors import CorruptError
 from benchbench.noise import Noise, Sample
 from benchbench.prompt_set import Prompt, Source
