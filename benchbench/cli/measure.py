@@ -36,13 +36,15 @@ def measure(
     """Measure a protocol of the papers on a model and its runs. Makes only what the store does not hold."""
     from benchbench.protocols.run import parse_settings, run_protocol
 
+    measured = PROTOCOLS[protocol.value]
     chosen_model, reason = choice.choose_model(model, device)
     model_name = str(chosen_model)
     resolved = choice.resolve(
         chosen_model,
-        choice.choose_prompts(prompts, model_name),
-        lambda: choice.choose_reward(reward, model_name),
-        lambda _: parse_settings(PROTOCOLS[protocol.value], quick, settings or []),
+        choice.choose_prompts(prompts or measured.default_prompts, model_name),
+        lambda: choice.choose_reward(reward or measured.only_reward, model_name),
+        lambda _: parse_settings(measured, quick, settings or []),
+        edits=measured.edits,
     )
     rows = ", ".join(runs or ["the base model"])
     log(

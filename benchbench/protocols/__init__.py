@@ -26,6 +26,7 @@ WHERE = {
     "gradient-direction": "gradient_direction:GradientDirection",
     "cost": "cost:TrainingCost",
     "reward-hacking": "reward_hacking:RewardHacking",
+    "editing": "editing:Editing",
 }
 
 

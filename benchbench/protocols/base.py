@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -21,6 +21,7 @@ from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.sources import refuse_sources
 from benchbench.protocols.step_table import TableStyle
+from benchbench.report.sections import Section
 from benchbench.report.table import Table
 from benchbench.rewards import lookup
 from benchbench.rewards.identity import key_of_reward
@@ -95,6 +96,9 @@ class PaperProtocol(ABC, Generic[S]):
     has_base: ClassVar[bool] = True  # True if the base model is a row by itself
     dtype: ClassVar[str | None] = None  # the only precision to measure in, if there is one
     compared: ClassVar[tuple[str, tuple[str, ...]] | None] = None  # a setting to compare, and its default values
+    default_prompts: ClassVar[str | None] = None  # where a command names none; None: those of the model
+    only_reward: ClassVar[str | None] = None  # the only reward to measure under, if there is one
+    edits: ClassVar[bool] = False  # True if its prompts edit pictures
     Settings: ClassVar[type[ProtocolSettings]]
     quick: S
 
@@ -156,6 +160,10 @@ class PaperProtocol(ABC, Generic[S]):
         """
         sentence = f"{about.rstrip('. ')}. " if about else ""
         return self.make_table(frames, settings, TableStyle(name or self.name, sentence, published or {}, quick, level))
+
+    def sections(self, asked: Mapping[str, Request[S]]) -> Sequence[Section]:
+        """Returns the parts of a page beside the table, such as pictures, of what was asked by row label."""
+        return ()
 
     @abstractmethod
     def make_table(self, frames: Mapping[str, pd.DataFrame], settings: S, style: TableStyle) -> Table:

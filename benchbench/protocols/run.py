@@ -16,7 +16,7 @@ from benchbench.evaluate.measure import BASE, device_and_dtype
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.protocols import PROTOCOLS
-from benchbench.protocols.base import PaperProtocol, ProtocolSettings
+from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request
 from benchbench.report import derived, folder
 from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, Section, TableSection
@@ -86,12 +86,13 @@ def run_protocol(
     if compared in {text.partition("=")[0].strip() for text in overrides}:
         values = (getattr(settings, compared),)
     frames: dict[str, pd.DataFrame] = {}
-    options: dict[str, Any] = {"store": store, "device": device, "dtype": dtype, "log": log}
+    asked_rows: dict[str, Request[Any]] = {}
     for label, adapter in models_by_label:
         for value in values:
             row_settings = settings.model_copy(update={compared: value}) if compared else settings
             row = label if not compared else value if len(models_by_label) == 1 else f"{label}, {value}"
-            frames[row] = protocol.measure(model, adapter, prompts, reward_class, row_settings, **options)
+            asked_rows[row] = Request(model, adapter, prompts, reward_class, row_settings, store, device, dtype, log)
+            frames[row] = protocol.rows(asked_rows[row])
     about = f"{model.label}, prompts {prompts.name}, reward {reward_class.name}"
     table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)
     asked: dict[str, Any] = {"protocol": name, "model": model.name, "prompts": prompts.name}
@@ -104,7 +105,11 @@ def run_protocol(
     page = Page(
         title=f"{protocol.title}: {about}",
         intro=protocol.paper,
-        sections=(*table_sections(table, getattr(settings, "baseline", None) or BASE), records),
+        sections=(
+            *table_sections(table, getattr(settings, "baseline", None) or BASE),
+            *protocol.sections(asked_rows),
+            records,
+        ),
         quick=quick,
     )
     report_folder = folder.write(store, f"{name}-{prompts.name}", page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchbench import defaults
+from benchbench.config import steps_taken
 from benchbench.protocols import PROTOCOLS
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
@@ -23,7 +24,7 @@ def seconds(plan: Plan) -> float:
 def unet_evaluations(plan: Plan) -> tuple[int, int]:
     """Returns the guided UNet evaluations of trainings and of measurements; gradients count as in ``Price.nfe``."""
     train = sum(training_evaluations(t.config) for t in plan.trainings)
-    table_steps = (plan.track.sampler or {}).get("steps")
+    table_steps = steps_taken(plan.track.sampler or {})
     training_steps = {str(t.out): t.config.sampler.steps for t in plan.trainings}
 
     def steps_of(measurement: PlannedMeasurement) -> int:

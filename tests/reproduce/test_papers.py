@@ -183,3 +183,18 @@ def test_published_values_are_in_our_units(tmp_path: Path) -> None:
     shown = Plan(rates, "shapes", rates.tracks["shapes"], (), (), (), False)
     values = shown.published(shown.blocks[0])
     assert values["dspo", "pickscore"] == rates.values(shown.blocks[0].published)["dspo", "pickscore"] / 100 < 1
+
+
+def test_edits_take_their_share_of_the_steps(tmp_path: Path) -> None:
+    """DSPO's Table 4: the trainings of Table 1, 100 pictures x 5 edits for each row, of 15 of 20 steps."""
+    edits, images = (spec.load(name) for name in ("dspo:4", "dspo:1"))
+    plan = make_plan(edits, "shapes", edits.tracks["shapes"], tmp_path)
+    assert {t.out for t in plan.trainings} == {
+        t.out for t in make_plan(images, "shapes", images.tracks["shapes"], tmp_path).trainings
+    }
+    assert estimate.unet_evaluations(plan)[1] == 5 * 100 * 5 * 15
+    made = measurement_spec(plan, plan.measurements[0], {}, ["shapes-pref"])
+    assert made.sampler == {"steps": 20, "eta": 1.0, "guidance_scale": 5.0, "strength": 0.75}
+    assert plan.published(plan.blocks[0])["dspo", "aesthetic"] == pytest.approx(0.738)
+    there = make_plan(edits, "sd15", edits.tracks["sd15"], tmp_path)
+    assert estimate.unet_evaluations(there)[1] == 5 * 1000 * 5 * 37
