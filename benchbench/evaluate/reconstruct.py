@@ -19,12 +19,12 @@ from benchbench.runtime.provenance import record
 
 STRENGTH: dict[str, Any] = {"strength": 0.0}
 """The sampler in the images' key: no step is taken, so that no other setting of it plays a part."""
-LABEL = "source, encoded and decoded"
 
 
 def reconstruct(
     model: LocalModel,
     prompts: PromptSet,
+    label: str,
     *,
     images_per_prompt: int,
     eval_seeds: Sequence[int],
@@ -35,11 +35,12 @@ def reconstruct(
 ) -> list[Generation]:
     """Returns a Generation for each evaluation seed; each image is another draw from the VAE's posterior.
 
-    Makes only what the store lacks. Errors: CorruptError for a picture that cannot be read, RunError.
+    ``label`` says in messages what is made. Makes only what the store lacks. Errors: CorruptError for a picture that
+    cannot be read, RunError.
     """
     sampler = SamplerConfig().model_dump() | STRENGTH
     lazy_model = LazyModel(model, sampler, device, dtype, lambda _: check_pictures(prompts, log))
-    make = partial(generate, lazy_model.with_adapter(LABEL, None), prompts, sampler=STRENGTH, dtype=dtype)
+    make = partial(generate, lazy_model.with_adapter(label, None), prompts, sampler=STRENGTH, dtype=dtype)
     asked = {"model": model.label, "prompts": prompts.name, "sampler": STRENGTH}
     return make(
         images_per_prompt=images_per_prompt,

@@ -13,15 +13,19 @@ import pandas as pd
 from benchbench.config import EditSampler, SamplerConfig
 from benchbench.evaluate.edits import check_edit
 from benchbench.evaluate.generate import Generation
-from benchbench.evaluate.measure import device_and_dtype, measure
-from benchbench.evaluate.reconstruct import LABEL, reconstruct
+from benchbench.evaluate.measure import BASE, device_and_dtype, measure
+from benchbench.evaluate.reconstruct import reconstruct
 from benchbench.hub import models
 from benchbench.prompt_set import Prompt, metadata
 from benchbench.protocols.base import Request
 from benchbench.shapes.edits import judge
+from benchbench.shapes.sources import perfect_edits
 from benchbench.store.runs import find_adapter
 
+SOURCE, PERFECT = "source, encoded and decoded", "perfect edit, encoded and decoded"
 NO_SOURCE = "without a source"
+BOUNDS = (SOURCE, PERFECT, NO_SOURCE)
+"""Rows of the base model that bound a table."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,13 @@ class Edits:
 def edits_of(asked: Request[Any], strengths: Sequence[float]) -> Iterator[Edits]:
     """Yields the edits of the asked model at each strength.
 
-    Of the base model the two rows that bound a table come first: its sources encoded and decoded, and what it makes of
-    the prompts without a source. Errors: those of ``evaluate.measure.measure``.
+    Of the base model the rows of ``BOUNDS`` come first: sources, and drawings of perfect edits, that are only encoded
+    and decoded, and what it makes of the prompts without a source. There are perfect edits where the prompts' metadata
+    holds the scenes. Errors: those of ``evaluate.measure.measure``.
     """
     settings, model = asked.settings, models.find(asked.model)
     adapter = find_adapter(asked.store, asked.run) if asked.run is not None else None
+    label = adapter.label if adapter else BASE
     trained_with = adapter.settings.get("sampler", {}) if adapter else {}
     sampler = settings.sampler or SamplerConfig.model_validate(trained_with)
     samplers = {strength: EditSampler(**sampler.model_dump(), strength=strength) for strength in strengths}
@@ -68,7 +74,7 @@ def edits_of(asked: Request[Any], strengths: Sequence[float]) -> Iterator[Edits]
     make = partial(
         measure,
         model,
-        {"model": [adapter] if adapter else []},
+        {label: [adapter] if adapter else []},
         rewards=[asked.reward],
         store=asked.store,
         device=asked.device,
@@ -79,11 +85,14 @@ def edits_of(asked: Request[Any], strengths: Sequence[float]) -> Iterator[Edits]
     if adapter is None:
         device, dtype = device_and_dtype(asked.device, asked.dtype)
         where: dict[str, Any] = {"store": asked.store, "device": device, "dtype": dtype, "log": asked.log}
-        yield Edits(LABEL, reconstruct(model, asked.prompts, **images, **where))
         prompts = asked.prompts.prompts
+        yield Edits(SOURCE, reconstruct(model, asked.prompts, SOURCE, **images, **where))
+        if all("scene" in row for row in metadata(prompts)):
+            perfect = replace(asked.prompts, prompts=perfect_edits(prompts))
+            yield Edits(PERFECT, reconstruct(model, perfect, PERFECT, **images, **where))
         texts = (Prompt(prompt, row) for prompt, row in zip(prompts, metadata(prompts), strict=True))
         plain = replace(asked.prompts, prompts=tuple(texts))
-        yield Edits(NO_SOURCE, make(prompts=plain, sampler=sampler).generations["model"])
+        yield Edits(NO_SOURCE, make(prompts=plain, sampler=sampler).generations[label])
     for strength, edit_sampler in samplers.items():
-        edited = make(prompts=asked.prompts, sampler=edit_sampler).generations["model"]
+        edited = make(prompts=asked.prompts, sampler=edit_sampler).generations[label]
         yield Edits(f"strength {strength:g}", edited)

@@ -5,8 +5,9 @@ attribute. *Changed*: the oracle reads the target's value of that attribute. *Ke
 of the four others. *Both*: an edit that did what was asked and nothing else. The more noise, the more is changed and
 the less is kept, so that one number of the two says little.
 
-Two rows of the base model bound the table. Sources that are only encoded and decoded show what the VAE and the oracle
-lose by themselves; and the captions without any picture show how often the model paints them by chance and skill.
+Three rows of the base model bound the table. Sources, and drawings of perfect edits, that are only encoded and decoded
+show what the VAE and the oracle lose by themselves; and the captions without any picture show how often the model paints
+them by chance and skill.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Editing(PaperProtocol[EditingSettings]):
     def rows(self, asked: Request[EditingSettings]) -> pd.DataFrame:
         """Returns a row per edit: ``edit`` names its strength, and changed, kept and both are 0 or 1.
 
-        The base model has more rows: sources encoded and decoded, and images without a source. The store keeps images
-        and not what the oracle reads, which takes no time. Raises UsageError for prompts that are no edits of scenes.
+        The base model has more rows, which bound these. The store keeps images and not what the oracle reads, which
+        takes no time. Raises UsageError for prompts that are no edits of scenes.
         """
         _check(asked)
         frames = [part.frame() for part in edits_of(asked, asked.settings.strengths)]
@@ -90,9 +91,9 @@ class Editing(PaperProtocol[EditingSettings]):
             f"{style.about}Shares of edits of {counted(len(prompts), 'picture')}, "
             f"{counted(settings.images_per_prompt, 'edit')} each. changed: the oracle reads the asked value of the "
             "attribute to edit; kept: the source's value of each of the four others; both: both, also by the attribute "
-            "to edit. The rows of the source that is only encoded and decoded, and of the prompt without a source, "
-            f"bound the others. In brackets: {style.level:.0%} interval clustered by prompt. Each run is one training, "
-            "which its rows describe."
+            "to edit. The rows of sources and of drawn perfect edits that are only encoded and decoded, and of prompts "
+            f"without a source, bound the others. In brackets: {style.level:.0%} interval clustered by prompt. Each run "
+            "is one training, which its rows describe."
         )
         columns = [*VALUES, *(f"both: {attribute}" for attribute in ATTRIBUTES)]
         return Table(

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from benchbench.evaluate.edits import source_picture
-from benchbench.evaluate.reconstruct import LABEL
 from benchbench.noise import Sample
 from benchbench.prompt_set import metadata
 from benchbench.protocols.base import Request
-from benchbench.protocols.edited_pictures import NO_SOURCE, Edits, edits_of
+from benchbench.protocols.edited_pictures import BOUNDS, Edits, edits_of
 from benchbench.report.grids import ROWS, data_uri
 from benchbench.report.sections import GridRow, GridSection
 
@@ -27,7 +26,7 @@ def edits_grid(asked: Mapping[str, Request[Any]]) -> GridSection:
     for label, request in asked.items():
         for edits in edits_of(replace(request, log=lambda _: None), request.settings.strengths):
             by_row[f"{label}, {edits.name}"] = edits
-    shown_rows = {row: edits for row, edits in by_row.items() if edits.name not in (LABEL, NO_SOURCE)}
+    shown_rows = {row: edits for row, edits in by_row.items() if edits.name not in BOUNDS}
     first = next(iter(shown_rows.values())).generations[0]
     by_attribute: dict[str, Sample] = {}
     for sample in first.entries:

@@ -38,21 +38,20 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[ProtocolResult, 
 
 
 def test_the_base_has_a_row_for_each_strength_between_two_bounds(measured: tuple[ProtocolResult, Path]) -> None:
-    """The embedded VAE gives every source back so well that the oracle reads all of it: nothing changed, all kept."""
+    """The embedded VAE gives sources back so well that the oracle reads all of them; of perfect edits it loses some."""
     table = measured[0].table
-    ceiling, nothing = "base, source, encoded and decoded", "base, without a source"
-    assert table.rows == (ceiling, nothing, "base, strength 0.2", "base, strength 1")
+    bounds = ("base, source, encoded and decoded", "base, perfect edit, encoded and decoded", "base, without a source")
+    assert table.rows == (*bounds, "base, strength 0.2", "base, strength 1")
     assert [c.key for c in table.columns][:4] == ["changed", "kept", "both", "both: colour"]
-    assert {value: table.cells[ceiling][value].value for value in ("changed", "kept", "both")} == {
-        "changed": 0,
-        "kept": 1,
-        "both": 0,
-    }
+    values = ("changed", "kept", "both")
+    source, perfect = ({value: table.cells[row][value].value for value in values} for row in bounds[:2])
+    assert source == {"changed": 0, "kept": 1, "both": 0}
+    assert perfect["kept"] > 0.7 and perfect["changed"] > 0.7 and perfect["both"] > 0.5
     weak, strong = table.cells["base, strength 0.2"], table.cells["base, strength 1"]
     assert weak["kept"].value > strong["kept"].value
     assert weak["kept"].images == 10 and weak["kept"].prompts == 5 and weak["both: size"].images == 2
     frame = measured[0].frames["base"]
-    assert len(frame) == 4 * 10 and (frame.both == frame.changed * frame.kept).all()
+    assert len(frame) == 5 * 10 and (frame.both == frame.changed * frame.kept).all()
 
 
 def test_edits_have_the_strength_in_their_key_and_are_made_once(measured: tuple[ProtocolResult, Path]) -> None:
@@ -60,11 +59,13 @@ def test_edits_have_the_strength_in_their_key_and_are_made_once(measured: tuple[
     records = [json.loads(path.read_text()) for path in store.glob("images/*/record.json")]
     samplers = sorted((record["key"]["sampler"] for record in records), key=str)
     whole = {"steps": 10, "eta": 1.0, "guidance_scale": 5.0}
-    assert samplers == sorted([{"strength": 0.0}, whole, whole | {"strength": 0.2}, whole | {"strength": 1.0}], key=str)
+    assert samplers == sorted(
+        [*[{"strength": 0.0}] * 2, whole, whole | {"strength": 0.2}, whole | {"strength": 1.0}], key=str
+    )
     times = {path: path.stat().st_mtime_ns for path in store.rglob("*.webp")}
     overrides = ["strengths=[0.2,1]", "images_per_prompt=2", "sampler={steps: 10}"]
     again = run_protocol("editing", [], "shapes", few(), "shapes-oracle", store=store, overrides=overrides, **QUIET)
-    assert {path: path.stat().st_mtime_ns for path in store.rglob("*.webp")} == times and len(times) == 40
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*.webp")} == times and len(times) == 50
     assert again.table == result.table
 
 
