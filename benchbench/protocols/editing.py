@@ -6,8 +6,8 @@ of the four others. *Both*: an edit that did what was asked and nothing else. Th
 the less is kept, so that one number of the two says little.
 
 Three rows of the base model bound the table. Sources, and drawings of perfect edits, that are only encoded and decoded
-show what the VAE and the oracle lose by themselves; and the captions without any picture show how often the model paints
-them by chance and skill.
+show what the VAE and the oracle lose by themselves; the captions without any picture show how often the model paints
+what is asked without seeing it.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Editing(PaperProtocol[EditingSettings]):
             f"{counted(settings.images_per_prompt, 'edit')} each. changed: the oracle reads the asked value of the "
             "attribute to edit; kept: the source's value of each of the four others; both: both, also by the attribute "
             "to edit. The rows of sources and of drawn perfect edits that are only encoded and decoded, and of prompts "
-            f"without a source, bound the others. In brackets: {style.level:.0%} interval clustered by prompt. Each run "
-            "is one training, which its rows describe."
+            f"without a source, bound the others. In brackets: {style.level:.0%} interval clustered by prompt. "
+            "Each run is one training, which its rows describe."
         )
         columns = [*VALUES, *(f"both: {attribute}" for attribute in ATTRIBUTES)]
         return Table(
