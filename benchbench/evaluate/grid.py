@@ -16,6 +16,7 @@ from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.measure import BASE, Prepared, measure, prepare
 from benchbench.evaluate.over_training import rows_over_training
+from benchbench.evaluate.rows import short_labels
 from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.report import figure, folder
@@ -61,8 +62,7 @@ def compare_models(
     arguments of ``evaluate.measure.prepare``. Raises its errors, and UsageError for two rows of one name.
     """
     found = [find_adapter(store, reference) for reference in adapters]
-    methods = [str(adapter.settings.get("method", adapter.label)) for adapter in found]
-    labels = methods if len(set(methods)) == len(methods) else [adapter.label for adapter in found]
+    labels = short_labels(found)
     if len({BASE, *labels}) <= len(labels):
         raise UsageError("two rows would have one name", ", ".join([BASE, *labels]), "name each model once")
     rows: Rows = {BASE: []} | {label: [adapter] for label, adapter in zip(labels, found, strict=True)}

@@ -38,6 +38,12 @@ def resolve_rows(rows: Mapping[str, Sequence[AdapterReference]], store: Path) ->
     return resolved
 
 
+def short_labels(adapters: Sequence[Adapter]) -> list[str]:
+    """Returns the adapters' methods where these differ from each other, else their own labels."""
+    methods = [str(adapter.settings.get("method", adapter.label)) for adapter in adapters]
+    return methods if len(set(methods)) == len(methods) else [adapter.label for adapter in adapters]
+
+
 def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | None = None) -> SamplerConfig:
     """Returns the sampler that all trainings used, with ``changes``; the default sampler if no training names one.
 

@@ -99,6 +99,7 @@ class PaperProtocol(ABC, Generic[S]):
     default_prompts: ClassVar[str | None] = None  # where a command names none; None: those of the model
     only_reward: ClassVar[str | None] = None  # the only reward to measure under, if there is one
     edits: ClassVar[bool] = False  # True if its prompts edit pictures
+    rows_by_method: ClassVar[bool] = False  # True if a row has its method's name, where no other row has it
     Settings: ClassVar[type[ProtocolSettings]]
     quick: S
 
@@ -161,8 +162,10 @@ class PaperProtocol(ABC, Generic[S]):
         sentence = f"{about.rstrip('. ')}. " if about else ""
         return self.make_table(frames, settings, TableStyle(name or self.name, sentence, published or {}, quick, level))
 
-    def sections(self, asked: Mapping[str, Request[S]]) -> Sequence[Section]:
-        """Returns the parts of a page beside the table, such as pictures, of what was asked by row label."""
+    def sections(
+        self, asked: Mapping[str, Request[S]], frames: Mapping[str, pd.DataFrame], table: Table
+    ) -> Sequence[Section]:
+        """Returns the parts of a page beside the table, such as pictures; requests and frames are by row label."""
         return ()
 
     @abstractmethod

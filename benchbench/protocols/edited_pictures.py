@@ -22,10 +22,10 @@ from benchbench.shapes.edits import judge
 from benchbench.shapes.sources import perfect_edits
 from benchbench.store.runs import find_adapter
 
-SOURCE, PERFECT = "source, encoded and decoded", "perfect edit, encoded and decoded"
-NO_SOURCE = "without a source"
+SOURCE, PERFECT = "source, only encoded and decoded", "perfect edit, only encoded and decoded"
+NO_SOURCE = "base, without a source"
 BOUNDS = (SOURCE, PERFECT, NO_SOURCE)
-"""Rows of the base model that bound a table."""
+"""Rows that bound a table; they are measured with the base model."""
 
 
 @dataclass(frozen=True)

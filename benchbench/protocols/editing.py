@@ -12,7 +12,7 @@ what is asked without seeing it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 import pandas as pd
@@ -21,14 +21,15 @@ from pydantic import Field
 from benchbench.errors import UsageError
 from benchbench.prompt_set import metadata, sources
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request
-from benchbench.protocols.edited_pictures import edits_of
+from benchbench.protocols.edited_pictures import BOUNDS, edits_of
 from benchbench.protocols.edits_grid import edits_grid
 from benchbench.protocols.step_table import TableStyle
-from benchbench.report.sections import Section
+from benchbench.report.sections import Section, TableSection
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
 from benchbench.runtime.words import counted
 from benchbench.shapes.captions import ATTRIBUTES
+from benchbench.stats.intervals import LEVEL
 from benchbench.stats.proportions import share
 
 Strength = Annotated[float, Field(gt=0, le=1)]
@@ -57,6 +58,7 @@ class Editing(PaperProtocol[EditingSettings]):
     default_prompts = "shapes-edits"
     only_reward = "shapes-oracle"
     edits = True
+    rows_by_method = True
 
     def rows(self, asked: Request[EditingSettings]) -> pd.DataFrame:
         """Returns a row per edit: ``edit`` names its strength, and changed, kept and both are 0 or 1.
@@ -75,43 +77,61 @@ class Editing(PaperProtocol[EditingSettings]):
         return ProtocolCost(images * taken, 0, images * len(settings.strengths))
 
     def make_table(self, frames: Mapping[str, pd.DataFrame], settings: EditingSettings, style: TableStyle) -> Table:
-        """Returns the table with a row per model and strength; ``both`` has a column for each attribute besides."""
-        cells: dict[str, dict[str, Cell]] = {}
-        for label, frame in frames.items():
-            for name, part in frame.groupby("edit", sort=False):
-                row = f"{label}, {name}"
-                cells[row] = {value: make_cell(share(part.assign(score=part[value]), style.level)) for value in VALUES}
-                for attribute in ATTRIBUTES:
-                    edited = part[part.attribute == attribute]
-                    if not edited.empty:
-                        both = share(edited.assign(score=edited.both), style.level)
-                        cells[row][f"both: {attribute}"] = make_cell(both)
+        """Returns the table with a row per model and strength, and the columns changed, kept and both."""
         prompts = {int(index) for frame in frames.values() for index in frame.prompt_index}
         caption = (
             f"{style.about}Shares of edits of {counted(len(prompts), 'picture')}, "
             f"{counted(settings.images_per_prompt, 'edit')} each. changed: the oracle reads the asked value of the "
-            "attribute to edit; kept: the source's value of each of the four others; both: both, also by the attribute "
-            "to edit. The rows of sources and of drawn perfect edits that are only encoded and decoded, and of prompts "
-            f"without a source, bound the others. In brackets: {style.level:.0%} interval clustered by prompt. "
-            "Each run is one training, which its rows describe."
+            "attribute to edit; kept: the source's value of each of the four others; both: both. The rows of sources "
+            "and of drawn perfect edits that are only encoded and decoded, and of prompts without a source, bound the "
+            f"others. In brackets: {style.level:.0%} interval clustered by prompt. Each run is one training, which its "
+            "rows describe."
         )
-        columns = [*VALUES, *(f"both: {attribute}" for attribute in ATTRIBUTES)]
+        cells: dict[str, dict[str, Cell]] = {}
+        for row, part in _by_row(frames):
+            cells[row] = {value: make_cell(share(part.assign(score=part[value]), style.level)) for value in VALUES}
         return Table(
             name=style.name,
             title=self.title,
             caption=caption,
             rows=tuple(cells),
-            columns=tuple(
-                Column(key=key, unit="share") for key in columns if any(key in row for row in cells.values())
-            ),
+            columns=tuple(Column(key=value, unit="share") for value in VALUES),
             cells=cells,
             quick=style.quick,
             ranked=False,
         )
 
-    def sections(self, asked: Mapping[str, Request[EditingSettings]]) -> Sequence[Section]:
-        """Returns a grid of sources and edits under their instructions."""
-        return [edits_grid(asked)]
+    def sections(
+        self, asked: Mapping[str, Request[EditingSettings]], frames: Mapping[str, pd.DataFrame], table: Table
+    ) -> Sequence[Section]:
+        """Returns a table by the attribute to edit, and a grid of sources and edits under their instructions."""
+        by_attribute = attribute_table(frames, table)
+        return [TableSection(title=by_attribute.title, tables=(by_attribute,)), edits_grid(asked)]
+
+
+def attribute_table(frames: Mapping[str, pd.DataFrame], whole: Table) -> Table:
+    """Returns the shares of ``both`` in the rows of the whole table, with a column for each attribute to edit."""
+    cells: dict[str, dict[str, Cell]] = {}
+    for row, part in _by_row(frames):
+        groups = part.assign(score=part.both).groupby("attribute")
+        cells[row] = {str(attribute): make_cell(share(edits)) for attribute, edits in groups}
+    present = [attribute for attribute in ATTRIBUTES if any(attribute in row for row in cells.values())]
+    return whole.model_copy(
+        update={
+            "name": f"{whole.name}-by-attribute",
+            "title": "Both, by the attribute to edit",
+            "caption": f"The share both of the table above, of edits of each attribute alone. {LEVEL:.0%} intervals.",
+            "columns": tuple(Column(key=attribute, unit="share") for attribute in present),
+            "cells": cells,
+        }
+    )
+
+
+def _by_row(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yields each row's name and its edits; the rows that bound the table do not name the base model."""
+    for label, frame in frames.items():
+        for name, part in frame.groupby("edit", sort=False):
+            yield (str(name) if name in BOUNDS else f"{label}, {name}"), part
 
 
 def _check(asked: Request[EditingSettings]) -> None:

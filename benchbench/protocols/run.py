@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from benchbench import config
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, device_and_dtype
+from benchbench.evaluate.rows import short_labels
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.protocols import PROTOCOLS
@@ -81,7 +82,8 @@ def run_protocol(
     model, reward_class = models.find(model), lookup.as_class(reward)
     adapters = [find_adapter(store, reference) for reference in dict.fromkeys(runs)]
     base_rows: list[tuple[str, Adapter | None]] = [(BASE, None)] if protocol.has_base or not runs else []
-    models_by_label = [*base_rows, *((adapter.label, adapter) for adapter in adapters)]
+    labels = short_labels(adapters) if protocol.rows_by_method else [adapter.label for adapter in adapters]
+    models_by_label = [*base_rows, *zip(labels, adapters, strict=True)]
     compared, values = protocol.compared or ("", ("",))
     if compared in {text.partition("=")[0].strip() for text in overrides}:
         values = (getattr(settings, compared),)
@@ -107,7 +109,7 @@ def run_protocol(
         intro=protocol.paper,
         sections=(
             *table_sections(table, getattr(settings, "baseline", None) or BASE),
-            *protocol.sections(asked_rows),
+            *protocol.sections(asked_rows, frames, table),
             records,
         ),
         quick=quick,

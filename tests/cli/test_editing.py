@@ -93,7 +93,7 @@ def test_a_damaged_picture_is_named_before_the_first_image(
 def test_editing_is_measured(bench: Bench, edits: Path) -> None:
     ran = bench("measure", "editing", "--model", "shapes", "--prompts", edits, "--device", "cpu", "--quick")
     assert ran.code == 0, ran.err
-    assert "| base, source, encoded and decoded |" in ran.out and "| base, strength 0.5 |" in ran.out
+    assert "| source, only encoded and decoded |" in ran.out and "| base, strength 0.5 |" in ran.out
     assert bench("measure", "editing", "--model", "shapes", "--reward", "shapes-colour", "--quick").code == 2
 
 

@@ -15,7 +15,7 @@ from benchbench import prompts
 from benchbench.api import PromptSet
 from benchbench.errors import UsageError
 from benchbench.protocols import PROTOCOLS
-from benchbench.protocols.editing import EditingSettings
+from benchbench.protocols.editing import EditingSettings, attribute_table
 from benchbench.protocols.run import ProtocolResult, run_protocol
 from benchbench.report.folder import PAGE_DATA
 from benchbench.report.scores_file import NAME
@@ -40,16 +40,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[ProtocolResult, 
 def test_the_base_has_a_row_for_each_strength_between_two_bounds(measured: tuple[ProtocolResult, Path]) -> None:
     """The embedded VAE gives sources back so well that the oracle reads all of them; of perfect edits it loses some."""
     table = measured[0].table
-    bounds = ("base, source, encoded and decoded", "base, perfect edit, encoded and decoded", "base, without a source")
+    bounds = ("source, only encoded and decoded", "perfect edit, only encoded and decoded", "base, without a source")
     assert table.rows == (*bounds, "base, strength 0.2", "base, strength 1")
-    assert [c.key for c in table.columns][:4] == ["changed", "kept", "both", "both: colour"]
     values = ("changed", "kept", "both")
+    assert tuple(column.key for column in table.columns) == values
     source, perfect = ({value: table.cells[row][value].value for value in values} for row in bounds[:2])
     assert source == {"changed": 0, "kept": 1, "both": 0}
     assert perfect["kept"] > 0.7 and perfect["changed"] > 0.7 and perfect["both"] > 0.5
     weak, strong = table.cells["base, strength 0.2"], table.cells["base, strength 1"]
     assert weak["kept"].value > strong["kept"].value
-    assert weak["kept"].images == 10 and weak["kept"].prompts == 5 and weak["both: size"].images == 2
+    assert weak["kept"].images == 10 and weak["kept"].prompts == 5
     frame = measured[0].frames["base"]
     assert len(frame) == 5 * 10 and (frame.both == frame.changed * frame.kept).all()
 
@@ -81,6 +81,7 @@ def test_the_page_shows_sources_and_edits_under_their_instructions(measured: tup
     assert grid["rows"][2]["notes"] == [words[pair] for pair in zip(first.changed, first.kept, strict=True)]
     text = (folder / "report.html").read_text()
     assert "make the diamond cyan" in text and "without a source" in text
+    assert (folder / "editing-shapes-edits-by-attribute.csv").is_file()
     assert (folder / f"{NAME}.parquet").is_file() and (folder / "samples.png").is_file()
 
 
@@ -96,10 +97,14 @@ def test_the_shares_are_those_of_the_rows() -> None:
             "both": [1.0, 0, 0, 0],
         }
     )
-    cells = PROTOCOLS["editing"].table({"dspo": rows}, EditingSettings()).cells["dspo, strength 0.5"]
-    values = {name: cell.value for name, cell in cells.items()}
-    assert values == {"changed": 0.75, "kept": 0.5, "both": 0.25, "both: colour": 0.5, "both: size": 0}
+    table = PROTOCOLS["editing"].table({"dspo": rows}, EditingSettings())
+    cells = table.cells["dspo, strength 0.5"]
+    assert {name: cell.value for name, cell in cells.items()} == {"changed": 0.75, "kept": 0.5, "both": 0.25}
     assert cells["changed"].prompts == 2 and cells["changed"].low is not None
+    by_attribute = attribute_table({"dspo": rows}, table)
+    assert [column.key for column in by_attribute.columns] == ["colour", "size"]
+    cells = by_attribute.cells["dspo, strength 0.5"]
+    assert {name: (cell.value, cell.images) for name, cell in cells.items()} == {"colour": (0.5, 2), "size": (0, 2)}
 
 
 @pytest.mark.parametrize(
