@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from benchbench.config import steps_taken
 from benchbench.runtime.hashing import digest
+from benchbench.runtime.words import counted
 
 
 class EvalConditions(BaseModel):
@@ -35,6 +37,8 @@ class EvalConditions(BaseModel):
     def describe(self) -> str:
         """Returns the conditions as one sentence for captions."""
         settings = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in self.sampler.items())
+        if "strength" in self.sampler:
+            settings += f" ({counted(steps_taken(self.sampler), 'step')})"
         seeds = ", ".join(map(str, self.eval_seeds))
         images = f"{self.images_per_prompt} image{'s' if self.images_per_prompt > 1 else ''}"
         return (

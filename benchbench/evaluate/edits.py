@@ -26,7 +26,7 @@ def check_edit(prompts: PromptSet, sampler: Mapping[str, Any]) -> None:
         raise UsageError(
             f"the prompts of {prompts.name} edit pictures, and no strength is given",
             "the strength is the share of the denoising steps that an edit takes, from the noised picture on",
-            "add --strength 0.75, or choose a set without pictures: bench list prompts",
+            "edit them with bench eval --strength 0.75, or choose a set without pictures: bench list prompts",
         )
     if strength is None:
         return

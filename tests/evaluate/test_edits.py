@@ -36,7 +36,7 @@ def test_keys_without_a_strength_are_those_of_before() -> None:
     asked: dict[str, Any] = {"name": "reward-table", "model": "m", "model_hash": "h", "dtype": "fp32", "prompts": "p"}
     asked |= {"prompts_hash": "q", "prompt_count": 1, "images_per_prompt": 1, "eval_seeds": (0,), "rewards": {}}
     assert EvalConditions(sampler=PLAIN, **asked).digest == "61318104d04f5429"
-    assert EvalConditions(sampler=EDIT, **asked).describe().count("strength 0.75") == 1
+    assert EvalConditions(sampler=EDIT, **asked).describe().count("strength 0.75 (15 steps);") == 1
 
 
 def test_the_strength_reaches_the_sampler_and_no_training() -> None:
@@ -71,7 +71,7 @@ def test_each_wrong_combination_has_its_words() -> None:
     check_edit(with_pictures, EDIT)
     check_edit(without, PLAIN)
     wrong: list[tuple[PromptSet, dict[str, Any], str, str]] = [
-        (with_pictures, PLAIN, "no strength is given", "add --strength"),
+        (with_pictures, PLAIN, "no strength is given", "bench eval --strength 0.75"),
         (without, EDIT, "has no pictures to edit", "leave --strength out"),
         (with_pictures, PLAIN | {"strength": 0.04}, "leaves no step", "use --strength 0.05 or more"),
     ]
