@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -31,6 +32,7 @@ Checkpoints = Annotated[
     ),
 ]
 HiddenAlias = Annotated[list[str] | None, typer.Option(hidden=True, help="The same as --checkpoint.")]
+Rewards = Annotated[str, typer.Option(help="Names or servers' addresses separated by commas, or all that are here.")]
 Steps = Annotated[
     int | None, typer.Option(min=1, max=999, help="Denoising steps. Default: those of the trainings, or 20.")
 ]
@@ -74,9 +76,7 @@ ChannelsLast = Annotated[
 
 def evaluate(
     prompts: Annotated[str, typer.Option(help="A prompt set (bench list prompts), a file, or a folder of edits.")],
-    rewards: Annotated[
-        str, typer.Option(help="Names or servers' addresses separated by commas, or all that are here.")
-    ],
+    rewards: Rewards,
     model: ModelName = None,
     checkpoint: Checkpoints = None,
     adapter: HiddenAlias = None,
@@ -96,13 +96,8 @@ def evaluate(
     """Generate and score images of a model and its checkpoints. Makes only what the store does not hold."""
     chosen_model, reason = choice.choose_model(model, device)
     seeds = integers(eval_seeds, "--eval-seeds")
-    resolved = choice.resolve(
-        chosen_model,
-        prompts,
-        lambda: choice.choose_rewards(rewards, str(chosen_model)),
-        lambda _: None,
-        edits=strength is not None,
-    )
+    name_rewards = partial(choice.choose_rewards, rewards, str(chosen_model))
+    resolved = choice.resolve(chosen_model, prompts, name_rewards, lambda _: None, edits=strength is not None)
     checkpoints = [*(checkpoint or []), *(adapter or [])]
     log(
         f"evaluating {', '.join(['base', *checkpoints])} on the model {chosen_model} ({reason}): "

@@ -37,15 +37,17 @@ def source_latents(policy: Policy, samples: Sequence[Sample], noise: Noise) -> T
 
 
 @torch.no_grad()
-def edit(policy: Policy, first_k: int, samples: Sequence[Sample], noise: Noise) -> np.ndarray:
+def edit(
+    policy: Policy, first_k: int, samples: Sequence[Sample], noise: Noise, shared_start: bool = False
+) -> np.ndarray:
     """Returns uint8 [N, H, W, 3]: the samples' sources, noised to step ``first_k`` and denoised from there.
 
-    At ``first_k`` = 0 they are only encoded and decoded. The noise is what a sample without a source would start from.
-    Errors: those of ``source_latents``.
+    At ``first_k`` = 0 they are only encoded and decoded. The noise is what a sample without a source would start from;
+    with ``shared_start`` that of sample 0 of the prompt. Errors: those of ``source_latents``.
     """
     x = source_latents(policy, samples, noise)
     if first_k:
-        draws = NoiseSource(policy, noise, samples)
+        draws = NoiseSource(policy, noise, samples, shared_start)
         tau = policy.schedule.tau[first_k].expand(len(samples))
         x = policy.schedule.add_noise(x, draws.start(), tau)
         cond = policy.encode([s.prompt for s in samples])

@@ -71,5 +71,6 @@ class LazyModel:
             self.close()  # the pipeline replaces the base model, and memory may not hold both
         policy = make_policy(backbone, **{key: value for key, value in self.sampler.items() if key != "strength"})
         if "strength" in self.sampler:
-            return ImageGenerator(partial(edit, policy, steps_taken(self.sampler)), policy.threads)
+            make = partial(edit, policy, steps_taken(self.sampler), shared_start=self.shared_start)
+            return ImageGenerator(make, policy.threads)
         return ImageGenerator(partial(sample, policy, shared_start=self.shared_start), policy.threads)
