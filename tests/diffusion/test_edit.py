@@ -152,3 +152,13 @@ def test_a_source_is_read_by_the_one_reader() -> None:
     data = io.BytesIO(saved(Image.fromarray(pixels))).getvalue()
     with pytest.raises(CorruptError, match=r"edits.csv, line 3: 1.png cannot be read"):
         open_source(source(data[:100], "edits.csv, line 3: 1.png"), 16)
+
+
+def test_edits_of_one_prompt_may_share_their_start(tiny_sd: Path) -> None:
+    """At eta = 0 two samples of a picture then differ by the draw from the posterior alone, else by the start, too."""
+    policy = make_policy(backbones.load(str(tiny_sd), "cpu"), 4, 1e-6, 5.0)
+    prompt = samples_of(pictures(1))[0].prompt
+    twice = [Sample(prompt, number, 0) for number in range(2)]
+    shared, apart = (edit(policy, 4, twice, Noise(0, "eval"), start).astype(int) for start in (True, False))
+    assert np.abs(shared[0] - shared[1]).mean() < 0.5 * np.abs(apart[0] - apart[1]).mean()
+    assert (shared[0] == apart[0]).all()
