@@ -12,7 +12,7 @@ from benchbench.report.table import Cell, Table, make_cell
 from benchbench.runtime.words import counted
 from benchbench.stats.bradley_terry import strengths
 from benchbench.stats.multiple import holm
-from benchbench.stats.sign_test import sign_test
+from benchbench.stats.signs import sign_test
 from benchbench.stats.two_way import two_way_mean
 from benchbench.study.design import Study
 from benchbench.study.outcomes import Outcomes

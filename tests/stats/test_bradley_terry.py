@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchbench.stats.bradley_terry import strengths
-from benchbench.stats.sign_test import sign_test
+from benchbench.stats.signs import sign_test
 from benchbench.stats.two_way import two_way_mean
 
 
