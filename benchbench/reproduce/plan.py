@@ -152,11 +152,11 @@ def make_plan(
         of_rows: dict[str, RunConfig] = {}
         for name_of_row in included:
             row = spec.rows[name_of_row]
-            reward = training_reward(row, track, group)
             checkpoint = checkpoints.get(name_of_row) or checkpoints.get(row.method or "") or row.checkpoint
             runs_of_row: list[str] = [checkpoint] if checkpoint else []
             if row.method and not checkpoint and spec.protocol != "cost":
                 reason = track.unavailable.get(name_of_row)
+                reward = group if reason else training_reward(row, track, group)
                 planned = [] if reason else [train(name_of_row, row, track, reward, seed) for seed in used_seeds]
                 reason = reason or _unsuitable_reward(planned[0].config)
                 if reason:
