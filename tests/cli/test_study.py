@@ -96,7 +96,13 @@ def test_a_port_that_is_taken_is_named(bench: Bench, study: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_ends_the_server_with_the_command_that_goes_on(study: Path) -> None:
     command = [sys.executable, "-m", "benchbench", "study", "serve", str(study), "--port", str(free_port())]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job of a shell ignores it
+    )
     assert server.stdout is not None
     while "Ctrl-C" not in server.stdout.readline():
         pass
