@@ -10,6 +10,7 @@ import typer
 from benchbench.cli.options import split_names
 from benchbench.cli.ui import all_at_once, log, table
 from benchbench.errors import MissingError, UsageError
+from benchbench.hub.assets import LOCAL_FOLDER
 from benchbench.parity import compare, environment, interpreter, pins, references
 from benchbench.runtime.words import counted
 
@@ -45,7 +46,7 @@ def parity(
     if not chosen.present:
         raise MissingError(
             "no reward can be compared",
-            "; ".join(f"{name}: {reason}" for name, reason in chosen.missing.items()),
+            f"the weights of {', '.join(chosen.missing)} are neither in ${LOCAL_FOLDER} nor in the Hugging Face cache",
             f"bench fetch --rewards {','.join(chosen.missing)}",
         )
     interpreter_of_theirs = environment.find() or _make(python, yes)
