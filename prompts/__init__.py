@@ -62,7 +62,7 @@ class Entry(BaseModel):
     sha256: str = ""
     file: str = ""
     scenes: bool = False
-    """Whether the field ``scene`` of each prompt describes a drawing, which the prompt says how to edit."""
+    """True where the field ``scene`` of each prompt describes a drawing, which the prompt says how to edit."""
     fetch: Fetch | None = None
 
 

@@ -78,7 +78,7 @@ def _bare(name: str) -> str:
 
 
 def buffers() -> dict[str, Tensor]:
-    """What Stability AI's code saves besides: the noise schedule, and averages of weights."""
+    """Stability AI's code saves these besides: the noise schedule, and averages of weights."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square()
     kept = torch.cumprod(1 - betas, 0)
     state = {"betas": betas, "alphas_cumprod": kept, "sqrt_alphas_cumprod": kept.sqrt()}

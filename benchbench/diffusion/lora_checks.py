@@ -1,4 +1,4 @@
-"""Why a LoRA file is refused: tensors of another method, network or shape, and settings that need other mathematics."""
+"""Refuses LoRA files: tensors of another method, network or shape, and settings that need other mathematics."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from benchbench.runtime.memory import out_of_memory
 METADATA = "lora_adapter_metadata"
 CONFIG = "adapter_config.json"
 EPSILON = torch.finfo(torch.float32).eps
-"""What LyCORIS adds to the norm by which DoRA divides; peft adds nothing."""
+"""LyCORIS adds this to the norm by which DoRA divides; peft adds nothing."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class LoraFile:
 
     @property
     def plain(self) -> bool:
-        """Whether every layer is W + scale B A and nothing else; peft computes B A beside the weights."""
+        """True where every layer is W + scale B A and nothing else; peft computes B A beside the weights."""
         return all(layer.mid is None and layer.magnitude is None for layer in self.layers.values())
 
     def scale(self, layer: Layer) -> float:

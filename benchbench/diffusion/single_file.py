@@ -36,7 +36,7 @@ Convert = Callable[[Any, dict[str, Tensor]], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Part:
-    """How a network is made from the base model's settings, and its tensors from the file's."""
+    """Makes a network from the base model's settings, and its tensors from the file's."""
 
     make: Callable[[], Any]
     convert: Convert

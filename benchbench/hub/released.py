@@ -25,7 +25,7 @@ PIPELINE = (
 
 @dataclass(frozen=True)
 class AuthorsSampler:
-    """How the authors of a checkpoint sample in their own examples; no file records it."""
+    """The sampler of the authors' own examples; no file records it."""
 
     guidance_scale: float
     steps: int | None = None
@@ -39,7 +39,7 @@ class AuthorsSampler:
 
     @property
     def settings(self) -> dict[str, float]:
-        """What they state, by the names of our own sampler's settings."""
+        """Returns the settings that the authors state, by the names of our own sampler's."""
         steps = {} if self.steps is None else {"steps": self.steps}
         return {**steps, "guidance_scale": self.guidance_scale}
 

@@ -69,7 +69,7 @@ class SingleFile:
 
     @property
     def averaged(self) -> bool:
-        """Whether the file also holds averages of the UNet's weights (EMA), which are not used."""
+        """True where the file also holds averages of the UNet's weights (EMA), which are not used."""
         return any(match and match["average"] for match in map(UNUSED.fullmatch, self.header.shapes))
 
     @cached_property

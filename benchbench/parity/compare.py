@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether the difference is one of rounding. Scores that do not vary are never called equal."""
+        """True where the difference is one of rounding. Scores that do not vary are never called equal."""
         return self.in_sds <= LIMIT
 
     @property

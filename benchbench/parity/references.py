@@ -1,4 +1,4 @@
-"""Which package is the reference of which reward, and in which unit it gives its score."""
+"""Names the reference package of each reward, and the unit of its score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchbench.types import Reward
 
 
 class Reference(NamedTuple):
-    """What the authors compute a score with."""
+    """The package and the calls with which the authors compute a score."""
 
     packages: tuple[str, ...]
     factor: float = 1.0

@@ -1,4 +1,4 @@
-"""How far the raters of a study agree with each other and themselves, and which rewards agree with them."""
+"""Measures how far raters agree with each other and themselves, and which rewards agree with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tables of a study share: captions, and how a table is put together."""
+"""Puts the tables of a study together, and writes their captions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLUSTERED = (
 
 @dataclass(frozen=True)
 class Style:
-    """What the tables of one analysis share: which raters they are of, as a word in file names, and in a sentence."""
+    """The raters that the tables of one analysis are of, as a word in file names, and in a sentence."""
 
     word: str
     raters: str

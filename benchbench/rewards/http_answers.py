@@ -1,4 +1,4 @@
-"""What a reward server may answer in protocol v1 (docs/http-rewards.md): each field is checked, others are not read."""
+"""Checks each field of a reward server's answer by protocol v1 (docs/http-rewards.md); others are not read."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "background": tuple(COLOURS),
 }
 DECIMALS = 4
-"""Of a scene's numbers in the file of a set, from which its pictures are drawn."""
+"""A set's file has a scene's numbers with so many decimals; its pictures are drawn from them."""
 
 
 def stated(scene: Scene) -> dict[str, str]:

@@ -7,8 +7,9 @@ from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
 
 from benchbench.shapes.captions import ATTRIBUTES, phrase, stated_attributes
+from benchbench.shapes.edits import VALUES
 from benchbench.shapes_build import features, text, tokenizer, vae
-from benchbench.shapes_build.data import VALUES, Pool, batches, captions_of, degrade, pool, schedule
+from benchbench.shapes_build.data import Pool, batches, captions_of, degrade, pool, schedule
 from benchbench.shapes_build.stage import Facts, Stage
 
 CAPTION_NOISE = 0.03

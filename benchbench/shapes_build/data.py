@@ -8,15 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchbench.shapes.captions import ATTRIBUTES, describe
-from benchbench.shapes.drawing import COLOURS, POSITIONS, SHAPES, SIZES, Scene, draw_many
-
-VALUES: dict[str, tuple[str, ...]] = {
-    "colour": tuple(COLOURS),
-    "shape": SHAPES,
-    "size": tuple(SIZES),
-    "position": tuple(POSITIONS),
-    "background": tuple(COLOURS),
-}
+from benchbench.shapes.drawing import Scene, draw_many
+from benchbench.shapes.edits import VALUES
 
 
 @dataclass(frozen=True)

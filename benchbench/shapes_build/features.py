@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchbench.shapes.captions import ATTRIBUTES
-from benchbench.shapes_build.data import VALUES, batches, degrade, pool, schedule
+from benchbench.shapes.edits import VALUES
+from benchbench.shapes_build.data import batches, degrade, pool, schedule
 from benchbench.shapes_build.stage import Facts, Stage
 
 

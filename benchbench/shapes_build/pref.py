@@ -15,9 +15,10 @@ from transformers import CLIPModel
 
 from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
 from benchbench.shapes.drawing import Scene, draw, random_scene
+from benchbench.shapes.edits import VALUES
 from benchbench.shapes_build import taste, tokenizer, vae
 from benchbench.shapes_build.clip import embed
-from benchbench.shapes_build.data import VALUES, batches, captions_of, degrade, pool, schedule, to_tensor
+from benchbench.shapes_build.data import batches, captions_of, degrade, pool, schedule, to_tensor
 from benchbench.shapes_build.stage import Facts, Stage
 
 AGREEMENT, TASTE = 12.0, 1.5

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
+from benchbench.shapes.edits import VALUES
 from benchbench.shapes_build import features, tokenizer
-from benchbench.shapes_build.data import VALUES, batches, captions_of, pool, schedule
+from benchbench.shapes_build.data import batches, captions_of, pool, schedule
 from benchbench.shapes_build.stage import Facts, Stage
 
 

@@ -25,7 +25,7 @@ from benchbench.types import PromptSet
 
 @dataclass(frozen=True)
 class Request:
-    """What a study asks and of whom. ``rows`` maps a label to a run, an adapter or ``base``.
+    """The questions of a study, and its raters. ``rows`` maps a label to a run, an adapter or ``base``.
 
     ``against`` names rows: only pairs with one of them are compared; empty means every two rows. Without
     ``votes_per_pair`` every rater sees every pair. ``repeats`` and ``checks`` are for each rater; None: one for 15

@@ -18,7 +18,7 @@ from benchbench.study.design import Study
 from benchbench.study.vote_store import Place, VoteStore
 
 DESTROYED = 10.0
-"""How much less utility than the worst picture a destroyed one has."""
+"""A destroyed picture has so much less utility than the worst one."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Panel:
     """Standard deviations over raters of their leanings, and of the noise of a judgement, in the unit of utilities."""
 
     taste: float = 0.4
-    """Of a rater's leaning to an arm against another one."""
+    """The deviation of a rater's leaning to an arm against another one."""
     side: float = 0.1
-    """Of a rater's leaning to the left picture."""
+    """The deviation of a rater's leaning to the left picture."""
     noise: float = 1.0
     indifference: float = 0.5
     """A smaller difference is a draw, where the study has draws."""

@@ -1,4 +1,4 @@
-"""How far each rater is, and how many checks and repeats came out as they should."""
+"""Counts the votes of each rater, and the checks and repeats that came out as they should."""
 
 from __future__ import annotations
 

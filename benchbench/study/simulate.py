@@ -1,4 +1,4 @@
-"""What a study of a given size would find: simulated panels for planning, and a study that one panel has answered."""
+"""Simulates panels: for planning a study of a given size, and as the raters of one study."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Planned:
-    """What panels found in studies of one size: the mean half width of win less lose, and how often it excludes 0."""
+    """Findings in studies of one size: the mean half width of win less lose, and how often it excludes 0."""
 
     raters: int
     prompts: int

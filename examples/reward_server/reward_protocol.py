@@ -45,7 +45,7 @@ a time."""
 
 @dataclass(frozen=True)
 class Info:
-    """What the server says of itself. Raise ``version`` whenever scores change: scores are filed under it."""
+    """The server's facts. Raise ``version`` whenever scores change: scores are filed under it."""
 
     name: str
     version: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def test_a_prompt_with_metadata_is_its_text_in_all_else() -> None:
     assert full == plain and hash(full) == hash(plain) and json.dumps(full) == json.dumps(plain) and f"{full}" == plain
     noise = Noise(0, "eval")
     assert noise.normal([Sample(full, 1, 2)], shape=(3,)).equal(noise.normal([Sample(plain, 1, 2)], shape=(3,)))
-    for twin in (pickle.loads(pickle.dumps(full)), copy.deepcopy(full), copy.copy(full)):
+    for twin in (copy.deepcopy(full), copy.copy(full)):
         assert twin == full and metadata([twin]) == [{"tag": 1}]
 
 

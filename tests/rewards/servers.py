@@ -73,7 +73,7 @@ def serving(score: Callable[..., Any], info: Any) -> Iterator[str]:
 
 @dataclass
 class Reply:
-    """What the told server answers to one request; ``pause`` are seconds before it does."""
+    """The told server's answer to one request; ``pause`` are seconds before it does."""
 
     body: Any = None
     status: int = 200

@@ -1,4 +1,4 @@
-"""What a reward server may answer: each wrong field is named, and no answer raises anything but Nonsense."""
+"""Each wrong field of a reward server's answer is named, and no answer raises anything but Nonsense."""
 
 from __future__ import annotations
 

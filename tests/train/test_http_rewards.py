@@ -41,7 +41,7 @@ def colours(images: Any, texts: Any, metadata: Any) -> list[float]:
 
 
 def test_the_run_is_that_of_the_local_reward(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same metrics and the same weights, to the bit; the local reward scores PIL images, as a server does."""
+    """Metrics and weights are equal to the bit; the local reward scores PIL images, as a server does."""
     monkeypatch.setattr(lookup.get("shapes-colour"), "differentiable", False)
     local = run(configure("ddpo", *TWO_STEPS, samples=16), tmp_path / "local")
     with reference(colours, name="colour", max_batch=3) as address:
@@ -89,7 +89,7 @@ def test_the_fixed_evaluation_has_the_rows_in_their_order(configure, tmp_path: P
 
 
 def test_other_metadata_are_another_run(configure, tmp_path: Path) -> None:
-    """Of fields that the reward needs; others are no part of the run."""
+    """Metadata counts where the reward needs the field; other fields are no part of the run."""
     file = tmp_path / "tags.jsonl"
     with Told(lambda n, r: right(r), {**INFO, "needs": ["tag"]}) as told:
         name, _ = lookup.resolve(told.address, "shapes")

@@ -12,7 +12,7 @@ import torch
 from .weights import read
 
 BERT = "bert-base-uncased"
-"""What the package asks the hub for; a folder of this name in the working directory is taken instead."""
+"""The package asks the hub for this name; a folder of this name in the working directory is taken instead."""
 CONFIG = {
     "vocab_size": 30524,
     "type_vocab_size": 2,
