@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FAST := not slow and not long and not gpu and not browser and not parity
-# The Python of make gpu, the folder of its records, and the steps to be repeated, as ONLY=3,memory.
+# The Python of make gpu, the folder of its records, the steps to be repeated, as ONLY=3,memory, and a factor for its limits.
 GPU_PYTHON ?= $(BIN)/python
 GPU_OUT ?= results/gpu
 ONLY ?=
+SLOWER ?= 1
 # One thread a process: two test processes on two cores are faster than one with two threads, and never fight.
 export OMP_NUM_THREADS ?= 1
 
@@ -73,11 +74,11 @@ bench: install
 bench-rewards: install
 	$(BIN)/python -m tests.bench.rewards
 
-# Everything once on one GPU with random weights at real size, at most six minutes each (docs/gpu.md); without a GPU the
+# Everything once on one GPU with random weights at real size, ten and eight minutes (docs/gpu.md); without a GPU the
 # methods train on fake CUDA tensors. On a machine where nothing is installed: make gpu GPU_PYTHON=python3
 gpu gpu-more: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),install)
 	env -u OMP_NUM_THREADS PYTHONPATH="$(CURDIR):$$PYTHONPATH" $(GPU_PYTHON) -m tests.gpu \
-		--part $(if $(filter gpu,$@),first,more) --out "$(GPU_OUT)" $(if $(ONLY),--only $(ONLY))
+		--part $(if $(filter gpu,$@),first,more) --out "$(GPU_OUT)" --slower $(SLOWER) $(if $(ONLY),--only $(ONLY))
 
 check: install
 	$(BIN)/ruff check .

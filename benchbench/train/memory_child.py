@@ -11,22 +11,38 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from benchbench import errors
 from benchbench.config import RunConfig
 from benchbench.errors import BenchError, RunError
+from benchbench.runtime.files import Log
+from benchbench.train import memory_cache
 from benchbench.train.memory_plan import MemoryPlan, plans
 
 SECONDS = 600  # limit of the child; SDXL takes two minutes on a slow core
 
 
-def plans_in_child(config: RunConfig, totals: Sequence[int], dtype: str | None = None) -> list[MemoryPlan]:
-    """Returns what ``memory_plan.plans`` returns.
+def plans_in_child(
+    config: RunConfig, totals: Sequence[int], dtype: str | None = None, log: Log = lambda _: None
+) -> list[MemoryPlan]:
+    """Returns what ``memory_plan.plans`` returns, from disk where the same plans were made before; logs an estimate.
 
     Errors: those of ``memory_plan.plans``, and RunError for a child that fails or takes longer than ``SECONDS``.
     """
+    file = memory_cache.plan_file(config, totals, dtype)
+    known = memory_cache.find(file)
+    if known is None:
+        log("estimating what fits into this card's memory: about 15 seconds, for SDXL one to two minutes")
+        known = _estimated(config, totals, dtype)
+        with suppress(RunError):  # on a read-only disk the next run estimates again
+            memory_cache.keep(file, known)
+    return known
+
+
+def _estimated(config: RunConfig, totals: Sequence[int], dtype: str | None) -> list[MemoryPlan]:
     request = {"config": config.model_dump(mode="json"), "totals": list(totals), "dtype": dtype}
     command, env = [sys.executable, "-m", "benchbench.train.memory_child"], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     try:

@@ -86,8 +86,7 @@ def resolve(config: RunConfig, device: torch.device, log: Log = print, total_byt
             )
     if total_bytes is None and device.type == "cuda":
         total_bytes = torch.cuda.get_device_properties(device).total_memory
-        log("estimating what fits into this card's memory: about 15 seconds, for SDXL one to two minutes")
-    plan = _plan(config, total_bytes, dtype)
+    plan = _plan(config, total_bytes, dtype, log)
     return Resolved(
         dtype,
         reward_dtype,
@@ -101,14 +100,14 @@ def resolve(config: RunConfig, device: torch.device, log: Log = print, total_byt
     )
 
 
-def _plan(config: RunConfig, total_bytes: int | None, dtype: str) -> MemoryPlan:
+def _plan(config: RunConfig, total_bytes: int | None, dtype: str, log: Log) -> MemoryPlan:
     """Returns the memory plan, or the configured values on a CPU and where the estimate fails.
 
     A failed estimate is no error, since training splits its batches after an out-of-memory error anyway.
     """
     if total_bytes is not None:
         with suppress(RunError):
-            return plans_in_child(config, [total_bytes], dtype)[0]
+            return plans_in_child(config, [total_bytes], dtype, log)[0]
     return MemoryPlan(config.train.micro_batch, config.train.gradient_checkpointing == "on")
 
 

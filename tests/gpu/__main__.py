@@ -36,22 +36,24 @@ def main(words: Sequence[str]) -> int:
     steps = [PRETENDED] if device == "fake" else chosen(args.part, args.only)
     origin = about(device)
     record = Path(args.out) / file_name(origin)
-    total = sum(step.seconds for step in steps)
-    print(f"{len(steps)} steps on {origin['device']}, at most {total} s; the record goes to {record}", flush=True)
+    total = sum(step.seconds for step in steps) * args.slower
+    print(f"{len(steps)} steps on {origin['device']}, at most {total:.0f} s; the record goes to {record}", flush=True)
     if device == "fake":
         print("there is no GPU here: the methods run on fake CUDA tensors, which shows no speed and no rounding")
     for directory in (args.work, record.parent):
         directory.mkdir(parents=True, exist_ok=True)
-    lines = list(_run(steps, device, args.size, args.work, record, origin))
+    lines = list(_run(steps, device, args.size, args.slower, args.work, record, origin))
     print("\n" + summary.page(summary.lines(record)))
     return 0 if all(line["status"] == "ok" for line in lines) else 1
 
 
-def _run(steps: Sequence[Step], device: str, size: str, work: Path, record: Path, origin: dict[str, Any]) -> Any:
+def _run(
+    steps: Sequence[Step], device: str, size: str, slower: float, work: Path, record: Path, origin: dict[str, Any]
+) -> Any:
     """Yields a line for each step after writing it and the summary; a step may use the time that earlier ones left."""
     started, granted = time.monotonic(), 0.0
     for step in steps:
-        granted += step.seconds
+        granted += step.seconds * slower
         limit = granted - (time.monotonic() - started)
         print(f"step {step.number}, {step.name}: {step.title}; at most {limit:.0f} s", flush=True)
         command, findings = child(step, *(("cuda", "fake") if device == "fake" else (device, size)), work)
@@ -73,6 +75,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", default="results/gpu", help="folder of the records")
     parser.add_argument("--device", choices=("cuda", "cpu", "fake"), help="cuda where there is one, else fake")
     parser.add_argument("--size", choices=("real", "tiny"), default="real", help="of the networks")
+    parser.add_argument("--slower", type=float, default=1.0, help="multiplies the time limits, for a slower card")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of models and compiled code, a few GB")
     args = parser.parse_args(words)
     if args.device == "cpu" and args.size == "real":

@@ -34,8 +34,14 @@ def about(device: str) -> dict[str, Any]:
         "commit": commit.get("commit"),
         "changed": commit.get("dirty"),
         "sources": sources(),
-        "command": "python -m tests.gpu " + " ".join(sys.argv[1:]),
+        "command": "python -m tests.gpu " + " ".join(_arguments(sys.argv[1:])),
     }
+
+
+def _arguments(words: list[str]) -> list[str]:
+    """Returns the words without ``--out``, ``--work`` and their folders, which say nothing about the results."""
+    folders = {i + 1 for i, word in enumerate(words) if word in {"--out", "--work"}}
+    return [word for i, word in enumerate(words) if i not in folders and i + 1 not in folders]
 
 
 def sources() -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbench.runtime.locks import locked
+
 
 class PartResult(dict[str, Any]):
     """The numbers of one part of a step, and the checks that failed."""
@@ -93,6 +95,12 @@ class StepContext:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds a lock for the block, which writes files that all steps share: steps may run at the same time."""
+        with locked(self.work / "files.lock", lambda line: print(line, file=sys.stderr)):
+            yield
 
     def reset_peak(self) -> None:
         """Resets the peak of ``peak_gib``."""

@@ -29,15 +29,23 @@ from tests.gpu.context import StepContext
 def folder(context: StepContext, model: str) -> Path:
     """Returns the folder of ``sd15`` or ``sdxl``: settings alone at real size, a complete pipeline at tiny size."""
     model_folder = context.work / f"{model}-{'tiny' if context.tiny else 'settings'}"
-    if (model_folder / "model_index.json").is_file():
-        return model_folder
-    shutil.rmtree(model_folder, ignore_errors=True)  # left by a process that was killed
-    if not context.tiny:
-        return random_models.write_settings(model_folder, model)
+    with context.alone():
+        if not (model_folder / "model_index.json").is_file():
+            shutil.rmtree(model_folder, ignore_errors=True)  # left by a process that was killed
+            _write_folder(context, model, model_folder)
+    return model_folder
+
+
+def _write_folder(context: StepContext, model: str, model_folder: Path) -> None:
     from tests.tiny import write_tiny_sd
     from tests.tiny_xl import write_tiny_sdxl
 
-    return write_tiny_sdxl(model_folder) if model == "sdxl" else write_tiny_sd(model_folder)
+    if not context.tiny:
+        random_models.write_settings(model_folder, model)
+    elif model == "sdxl":
+        write_tiny_sdxl(model_folder)
+    else:
+        write_tiny_sd(model_folder)
 
 
 def written(context: StepContext) -> Path:
@@ -45,9 +53,10 @@ def written(context: StepContext) -> Path:
     if context.tiny:
         return folder(context, "sd15")
     model_folder, partial = context.work / "sd15-written", context.work / "sd15-partial"
-    if not (model_folder / "model_index.json").is_file():
-        shutil.rmtree(partial, ignore_errors=True)
-        random_models.write(partial, "sd15", context.device).rename(model_folder)
+    with context.alone():
+        if not (model_folder / "model_index.json").is_file():
+            shutil.rmtree(partial, ignore_errors=True)
+            random_models.write(partial, "sd15", context.device).rename(model_folder)
     return model_folder
 
 

@@ -26,18 +26,18 @@ class Step:
 
 
 STEPS = (
-    Step(1, "machine", "first", 40, "versions, matrix multiplication speed, pytest -m gpu"),
-    Step(3, "methods", "first", 85, "a rollout, a loss and an optimizer step of every method"),
-    Step(4, "precision", "first", 55, "gradients, first ratio and logits in half precision and TF32 against fp32"),
-    Step(6, "memory", "first", 85, "training and evaluation with the memory of a 24 GB and of a 40 GB card"),
-    Step(9, "generate", "first", 95, "64 images and their scores against plain diffusers"),
-    Step(2, "waiting", "more", 55, "no denoising loop waits for the device"),
-    Step(5, "forward", "more", 100, "one forward of the UNet: eager, with an adapter, channels-last, compiled"),
-    Step(7, "resume", "more", 85, "bench train killed with SIGKILL and resumed"),
-    Step(8, "sdxl", "more", 45, "SDXL: one evaluation batch and one TailorPO rollout"),
-    Step(10, "iteration", "more", 75, "TailorPO and D3PO iterations against straightforward ones"),
+    Step(1, "machine", "first", 80, "versions, matrix multiplication speed, pytest -m gpu"),
+    Step(3, "methods", "first", 115, "a rollout, a loss and an optimizer step of every method"),
+    Step(4, "precision", "first", 80, "gradients, first ratio and logits in half precision and TF32 against fp32"),
+    Step(6, "memory", "first", 110, "training and evaluation with the memory of a 24 GB and of a 40 GB card"),
+    Step(9, "generate", "first", 175, "64 images and their scores against plain diffusers"),
+    Step(2, "waiting", "more", 60, "no denoising loop waits for the device"),
+    Step(5, "forward", "more", 120, "one forward of the UNet: eager, with an adapter, channels-last, compiled"),
+    Step(7, "resume", "more", 120, "bench train killed with SIGKILL and resumed"),
+    Step(8, "sdxl", "more", 60, "SDXL: one evaluation batch and one TailorPO rollout"),
+    Step(10, "iteration", "more", 120, "TailorPO and D3PO iterations against straightforward ones"),
 )
-"""The steps in the order in which they run. The limits of each part add up to 360 seconds."""
+"""The steps in the order in which they run. The limits, 560 and 480 seconds, have a margin over an H200's times."""
 
 
 PRETENDED = Step(0, "pretended", "none", 900, "every method's training code on fake CUDA tensors, without a GPU")

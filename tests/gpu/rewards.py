@@ -63,10 +63,11 @@ def random_weights(context: StepContext) -> Iterator[None]:
 def files(context: StepContext) -> Path:
     """Returns the folder of the small files and of the tokenizers that both sizes use; writes it once."""
     folder, partial = context.work / "weights", context.work / "weights-partial"
-    if not folder.is_dir():
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        checkpoints.write(partial).rename(folder)
+    with context.alone():
+        if not folder.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            checkpoints.write(partial).rename(folder)
     return folder
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 
-from benchbench.config import load
+from benchbench.config import RunConfig, load
 from benchbench.noise import Noise, Sample
 from benchbench.rewards import lookup
 from benchbench.train import resolved as resolved_as
@@ -45,6 +45,13 @@ def small_settings(method: str, images: int) -> list[str]:
     return [*overrides, f"method.minibatch={images}"] if method in {"ddpo", "d3po"} else overrides
 
 
+def settings(context: StepContext, method: str, *overrides: str, model: str = "sd15", dtype: str = "auto") -> RunConfig:
+    """Returns the settings of a run on the model with random weights; an offline method gets pairs of noise."""
+    pairs = str(picture_pairs(context, model)) if method in OFFLINE else None
+    folder, words = str(models.folder(context, model)), [f"train.dtype={dtype}", *overrides]
+    return load(method, folder, reward_name(method, model), "animals", SAMPLES, 0, "released", words, pairs)
+
+
 def trainer(
     context: StepContext,
     method: str,
@@ -52,21 +59,18 @@ def trainer(
     model: str = "sd15",
     dtype: str = "auto",
     messages: list[str] | None = None,
-    planned: bool = False,
+    plans: Callable[..., list[MemoryPlan]] | None = None,
 ) -> Trainer:
     """Returns a run that is ready for its first rollout; it logs into ``messages``.
 
-    A memory plan takes seconds, so only a ``planned`` run is split to fit the device; other runs take ROWS rows at a
-    time, which fit a card of 80 GB.
+    An estimate of memory takes seconds, so ``plans`` stands in for ``plans_in_child``. By default a run takes ROWS rows
+    at a time, which fit a card of 80 GB.
     """
-    name, log_lines = f"{method}-{model}", [] if messages is None else messages
-    pairs = str(picture_pairs(context, model)) if method in OFFLINE else None
-    settings = [f"train.dtype={dtype}", *overrides]
-    folder = str(models.folder(context, model))
-    config = load(method, folder, reward_name(method, model), "animals", SAMPLES, 0, "released", settings, pairs)
-    device, out = torch.device(context.device), context.fresh(name)
-    fixed = mock.patch.object(resolved_as, "plans_in_child", lambda *_: [MemoryPlan(ROWS[model], False)])
-    with nullcontext() if planned else fixed:
+    log_lines: list[str] = [] if messages is None else messages
+    config = settings(context, method, *overrides, model=model, dtype=dtype)
+    device, out = torch.device(context.device), context.fresh(f"{method}-{model}")
+    given = plans or (lambda *_: [MemoryPlan(ROWS[model], False)])
+    with mock.patch.object(resolved_as, "plans_in_child", given):
         resolved = resolved_as.resolve(config, device)
     with models.without_files(context), rewards.random_weights(context):
         parts = setup.build(config, look_up(config), resolved, device, log_lines.append, context.work / "store")
@@ -92,16 +96,20 @@ def first_batch(run: Trainer, count: int) -> Any:
 
 def picture_pairs(context: StepContext, model: str) -> Path:
     """Returns a folder of preference pairs: pictures of noise, as large as the model's images."""
-    import numpy as np
-    from PIL import Image
-
     from benchbench.hub.models import image_size
 
     side = image_size(models.folder(context, model))
     folder = context.work / f"pairs-{side}"
-    index = folder / "pairs.jsonl"
-    if index.is_file():
-        return folder
+    with context.alone():
+        if not (folder / "pairs.jsonl").is_file():
+            _write_pairs(folder, side)
+    return folder
+
+
+def _write_pairs(folder: Path, side: int) -> None:
+    import numpy as np
+    from PIL import Image
+
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0)
     rows = []
@@ -111,8 +119,7 @@ def picture_pairs(context: StepContext, model: str) -> Path:
             row[which] = f"{i}-{which}.jpg"
             Image.fromarray(draw.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(folder / row[which])
         rows.append(json.dumps(row))
-    index.write_text("\n".join(rows) + "\n")
-    return folder
+    (folder / "pairs.jsonl").write_text("\n".join(rows) + "\n")
 
 
 def note(result: PartResult, row: dict[str, Any]) -> None:

@@ -30,12 +30,12 @@ def run_step(tmp_path: Path, code: str, limit: float = 20.0) -> dict[str, Any]:
     return outcome(STEP, [sys.executable, "-c", code, str(findings)], findings, limit)
 
 
-def test_the_parts_of_each_command_fit_into_six_minutes() -> None:
+def test_the_parts_of_each_command_fit_into_ten_minutes() -> None:
     assert {step.number for step in STEPS} == set(range(1, 11))
     assert [step.number for step in chosen("first", "")] == [1, 3, 4, 6, 9]
     assert [step.number for step in chosen("more", "")] == [2, 5, 7, 8, 10]
     for part in ("first", "more"):
-        assert sum(step.seconds for step in chosen(part, "")) <= 360
+        assert sum(step.seconds for step in chosen(part, "")) <= 600
     assert [step.name for step in chosen("first", "sdxl, 3")] == ["methods", "sdxl"]
     with pytest.raises(SystemExit, match="no step eleven"):
         chosen("first", "eleven")

@@ -15,7 +15,9 @@ from benchbench.noise import Noise, Sample
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.precision import arithmetic
 from benchbench.store.metrics import read_metrics
+from benchbench.train import resolved
 from benchbench.train.loop import train
+from benchbench.train.memory_plan import MemoryPlan
 from tests.gpu.models import move_adapter
 from tests.tiny import write_tiny_sd
 
@@ -30,7 +32,11 @@ def tiny_sd(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 @pytest.mark.parametrize("method", ["ddpo", "tailorpo-g"])
-def test_a_run_in_each_precision(method: str, dtype: str, tiny_sd: Path, tmp_path: Path) -> None:
+def test_a_run_in_each_precision(
+    method: str, dtype: str, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory plan is given, since its estimate takes a quarter of a minute and has tests of its own."""
+    monkeypatch.setattr(resolved, "plans_in_child", lambda *_: [MemoryPlan(2, False, 2, 2, 2)])
     words = ["train.batch=2", "train.eval_every=0", f"train.dtype={dtype}", "method.steps=[20, 4]"]
     words += ["method.minibatch=2"] if method == "ddpo" else []
     config = load(method, str(tiny_sd), "shapes-colour", "animals", 4, 0, "shapes", words)

@@ -13,7 +13,7 @@ import torch
 from benchbench.config import load
 from benchbench.errors import CorruptError, MissingError, RunError, UsageError
 from benchbench.methods.tailorpo import TailorPO
-from benchbench.train import memory_child, resolved
+from benchbench.train import memory_cache, memory_child, resolved
 from benchbench.train.loop import train
 from benchbench.train.memory_plan import MemoryPlan, plans
 from benchbench.train.resolved import Resolved, agree, resolve
@@ -57,7 +57,7 @@ def test_auto_is_the_method_s_on_a_gpu(
     card = type("Card", (), {"total_memory": 24 * 2**30, "major": major, "minor": 0})
     requests: list[Any] = []
 
-    def fake_plan(config: Any, totals: list[int], dtype: str | None = None) -> list[MemoryPlan]:
+    def fake_plan(config: Any, totals: list[int], dtype: str | None, log: Any) -> list[MemoryPlan]:
         requests.append((totals, dtype))
         return [MemoryPlan(4, True, 2, 8, 8, 20 * 2**30)]
 
@@ -94,6 +94,31 @@ def test_a_plan_from_the_child_is_the_plan(configure) -> None:
     assert memory_child.plans_in_child(config, [2**34, 2**35], "bf16") == plans(config, [2**34, 2**35], "bf16")
     with pytest.raises(MissingError, match="no-such-model"):
         memory_child.plans_in_child(config.model_copy(update={"model": "no/no-such-model"}), [2**34])
+
+
+def test_a_plan_is_estimated_once(configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another seed and another number of samples have the same plan; a damaged file is made again."""
+    made: list[Any] = []
+
+    def estimated(config: Any, totals: list[int], dtype: str | None) -> list[MemoryPlan]:
+        made.append((config.method, totals, dtype))
+        return [MemoryPlan(4, True, None, 8, 8, 20 * 2**30) for _ in totals]
+
+    monkeypatch.setattr(memory_child, "_estimated", estimated)
+    config, logged = configure("tailorpo"), []
+
+    def plan(config: Any, totals: tuple[int, ...] = (2**34,), dtype: str = "bf16") -> list[MemoryPlan]:
+        return memory_child.plans_in_child(config, totals, dtype, logged.append)
+
+    first = plan(config)
+    assert plan(config) == plan(config.model_copy(update={"seed": 7, "samples": 99})) == first
+    assert len(made) == len(logged) == 1 and "estimating" in logged[0]
+    for change in ({"config": configure("ddpo")}, {"totals": (2**34, 2**35)}, {"dtype": "fp16"}):
+        plan(**({"config": config} | change))
+    assert len(made) == 4
+    file = memory_cache.plan_file(config, (2**34,), "bf16")
+    file.write_text(file.read_text().replace('"micro_batch": 4', '"micro_batch": 8'))
+    assert plan(config) == first and len(made) == 5
 
 
 def test_on_a_cpu_nothing_is_cut(configure) -> None:

@@ -17,7 +17,7 @@ from benchbench.runtime.precision import arithmetic
 from tests.gpu.about import ROOT
 from tests.gpu.context import StepContext
 
-PYTEST_SECONDS = 30
+PYTEST_SECONDS = 75
 
 
 def run(context: StepContext) -> None:
@@ -56,13 +56,24 @@ def marked() -> list[str]:
 
 
 def gpu_tests(context: StepContext) -> dict[str, object]:
-    """Runs ``pytest -m gpu`` for at most half a minute and returns its exit code, last line, failures and files.
+    """Runs ``pytest -m gpu`` and returns its exit code, last line, failures, files, and the slowest tests' seconds.
 
     On a CPU the tests are only collected.
     """
     files = marked()
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", *files]
-    command += [] if context.cuda else ["--collect-only"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "gpu",
+        "-p",
+        "no:cacheprovider",
+        "--tb=short",
+        "--durations=6",
+    ]
+    command += [*files, *([] if context.cuda else ["--collect-only"])]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         output = process.communicate(timeout=PYTEST_SECONDS)[0]
@@ -75,6 +86,10 @@ def gpu_tests(context: StepContext) -> dict[str, object]:
     return {
         "exit": process.returncode,
         "last": rows[-1] if rows else "",
+        "said": rows[-4:-1],
         "bad": failures,
+        "slowest": [
+            line.split("::")[-1][:80] + " " + line.split()[0] for line in rows if re.match(r"\d+\.\d+s ", line)
+        ],
         "files": [Path(name).name for name in files],
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -17,8 +18,12 @@ import torch
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
 from benchbench.noise import Noise, Sample
+from benchbench.train.memory_child import plans_in_child
+from benchbench.train.memory_plan import MemoryPlan
 from tests.gpu import models, runs
 from tests.gpu.context import PartResult, StepContext
+
+Plans = dict[int, MemoryPlan]  # by the bytes that a card reports
 
 GIB = 2**30
 CARDS = {"24 GB": 22.5, "40 GB": 38.5}  # GiB of such a card that the context and other programs leave free
@@ -28,19 +33,41 @@ CONTEXT = 0.6 * GIB  # bytes that a CUDA context takes, which the process's limi
 
 
 def run(context: StepContext) -> None:
-    """Runs a part for each card and method, and one for each card's evaluation."""
+    """Estimates the memory plans, then runs a part for each card and method, and one for each card's evaluation."""
+    plans: dict[str, Plans] = {}
+    with context.part("plans"):
+        plans = estimated(context)
     for card, gib in CARDS.items():
         for method, images in METHODS.items():
             with context.part(f"{method}, {card}") as result, limited(context, gib):
-                training(context, method, images, gib, result)
+                training(context, method, images, gib, plans, result)
         with context.part(f"evaluation, {card}") as result, limited(context, gib):
             evaluation(context, gib, result)
 
 
-def training(context: StepContext, method: str, images: int, gib: float, result: PartResult) -> None:
+def estimated(context: StepContext) -> dict[str, Plans]:
+    """Returns each method's plans, which are estimated at the same time; empty on a CPU, where nothing is planned."""
+    if not context.cuda:
+        return {}
+    totals = [card_bytes(gib) for gib in CARDS.values()]
+    configs = [runs.settings(context, name, *runs.small_settings(name, images)) for name, images in METHODS.items()]
+    with ThreadPoolExecutor() as pool:
+        made = pool.map(lambda config: plans_in_child(config, totals), configs)
+        return {name: dict(zip(totals, plans, strict=True)) for name, plans in zip(METHODS, made, strict=True)}
+
+
+def training(
+    context: StepContext, method: str, images: int, gib: float, plans: dict[str, Plans], result: PartResult
+) -> None:
     """Trains one rollout with its optimizer step."""
     messages: list[str] = []
-    trainer = runs.trainer(context, method, *runs.small_settings(method, images), messages=messages, planned=True)
+    trainer = runs.trainer(
+        context,
+        method,
+        *runs.small_settings(method, images),
+        messages=messages,
+        plans=lambda _, totals, *__: [plans[method][total] for total in totals],
+    )
     result["planned_rows"] = trainer.micro_batch
     try:
         with watched(context, gib, result):
@@ -78,6 +105,11 @@ def failures(context: StepContext) -> int:
     return int(torch.cuda.memory_stats().get("num_ooms", 0)) if context.cuda else 0
 
 
+def card_bytes(gib: float) -> int:
+    """Returns the memory that a card reports of which ``gib`` GiB are left for tensors."""
+    return int(gib * GIB + CONTEXT)
+
+
 @contextmanager
 def limited(context: StepContext, gib: float) -> Iterator[None]:
     """Limits tensors to ``gib`` GiB within the block, and makes the device report that memory."""
@@ -85,7 +117,7 @@ def limited(context: StepContext, gib: float) -> Iterator[None]:
         yield
         return
     properties = torch.cuda.get_device_properties(0)
-    total, card = properties.total_memory, int(gib * GIB + CONTEXT)
+    total, card = properties.total_memory, card_bytes(gib)
     info = torch.cuda.mem_get_info
 
     def free(*_: Any, **__: Any) -> tuple[int, int]:

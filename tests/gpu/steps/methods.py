@@ -10,6 +10,7 @@ from tests.gpu.context import PartResult, StepContext
 from tests.gpu.timers import Calls
 
 IMAGES = 4
+FEWER = {"ddpo": 2, "spo": 2}  # images of a rollout that is slow: fp32, and four candidates at each of 20 steps
 FULL = "diffusion-dpo, every weight"
 
 
@@ -25,7 +26,9 @@ def run(context: StepContext) -> None:
 def measure_method(context: StepContext, method: str, result: PartResult, *overrides: str) -> None:
     """Notes loss, peak memory, seconds, and each network's share of them."""
     messages: list[str] = []
-    trainer = runs.trainer(context, method, *runs.small_settings(method, IMAGES), *overrides, messages=messages)
+    trainer = runs.trainer(
+        context, method, *runs.small_settings(method, FEWER.get(method, IMAGES)), *overrides, messages=messages
+    )
     try:
         backbone = trainer.parts.policy.backbone
         result["dtype"], result["first_seconds"] = backbone.dtype, context.seconds(trainer._rollout)
