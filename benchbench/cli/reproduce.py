@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from benchbench.cli.backend_options import Jobs, On
 from benchbench.cli.options import Dtype, Store, assignments, integers, split_names
 from benchbench.cli.ui import log, resumable
+from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.store import root
 
 
@@ -23,9 +25,8 @@ def reproduce(
         typer.Option(metavar="METHOD=ID", help="Evaluate this run or released checkpoint instead of a training."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes at a time. Default: one a core, or one on a GPU.")
-    ] = None,
+    on: On = "local",
+    jobs: Jobs = None,
     samples: Annotated[
         int | None, typer.Option(min=1, help="Images of each training instead of the table's: never a result.")
     ] = None,
@@ -51,7 +52,7 @@ def reproduce(
             rewards=split_names(rewards) or None,
             checkpoints=checkpoints,
             dry_run=dry_run,
-            jobs=jobs,
+            where=BackendChoice(on, jobs),
             dtype=dtype,
             samples=samples,
             overrides=settings or [],

@@ -14,9 +14,9 @@ from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, without_failed
 from benchbench.reproduce.spec import load, track_of
 from benchbench.runtime.backends.base import Backend
-from benchbench.runtime.cores import cores
+from benchbench.runtime.backends.choice import BackendChoice, alone
 from benchbench.runtime.files import Log
-from benchbench.runtime.jobs import LocalBackend, run
+from benchbench.runtime.jobs import run
 
 
 def reproduce(
@@ -30,7 +30,7 @@ def reproduce(
     rewards: Sequence[str] | None = None,
     checkpoints: Mapping[str, str] | None = None,
     dry_run: bool = False,
-    jobs: int | None = None,
+    where: BackendChoice | None = None,
     dtype: str = "auto",
     samples: int | None = None,
     overrides: Sequence[str] = (),
@@ -40,8 +40,8 @@ def reproduce(
 
     A run that was killed continues when it is started again. A part that fails is left out of the report, which says
     so, and RunError is raised once the report is written. ``dtype`` is the precision of the measurements; a training's
-    precision is one of its settings. ``samples`` and ``overrides`` make the trainings smaller. Errors:
-    those of training and of measuring.
+    precision is one of its settings. ``where`` says where the jobs run: on this machine by
+    default. ``samples`` and ``overrides`` make the trainings smaller. Errors: those of training and of measuring.
     """
     spec = load(table)
     plan = make_plan(
@@ -60,10 +60,12 @@ def reproduce(
     plan = replace(plan, dtype=dtype)
     if not dry_run:
         models.pipeline_folder(plan.track.model)  # raises where the model is missing
-    slots = 1 if spec.protocol == "cost" else jobs or _slots(plan)  # parallel jobs would distort the times
+    where = where or BackendChoice()
+    useful = max(len(plan.trainings), len(plan.measurements))
+    backend = alone(where) if spec.protocol == "cost" else where.backend(useful)
     size = "QUICK (smaller than the paper's, never a result): " if plan.quick else ""
     log(f"{spec.title} on the {track} track; {size}results go to {store}")
-    for line in estimate.describe(plan, slots):
+    for line in estimate.describe(plan, backend.slots):
         log(line)
     for line in plan.skipped:
         log(f"not in the table: {line}")
@@ -74,7 +76,7 @@ def reproduce(
         for training in plan.trainings:
             log(f"{'done' if training.done else 'left'}: {training.out.name}")
         return None
-    return _run(plan, store, LocalBackend(slots), log)
+    return _run(plan, store, backend, log)
 
 
 def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
@@ -90,10 +92,3 @@ def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
             f"the rest is in {out}; {errors[0].remedy}",
         )
     return out
-
-
-def _slots(plan: Plan) -> int:
-    """Returns the number of parallel jobs: one a core on a CPU, and one on a GPU, which one training fills."""
-    import torch
-
-    return 1 if torch.cuda.is_available() else min(cores(), max(1, len(plan.measurements)))

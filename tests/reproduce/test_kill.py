@@ -19,6 +19,7 @@ SMALL = """
 import sys
 from pathlib import Path
 from benchbench.reproduce import run as reproduce, spec
+from benchbench.runtime.backends.choice import BackendChoice
 
 found = spec.load("tailorpo:2")
 one = spec.Block(prompts="shapes-simple", images=1, published="animals")
@@ -26,7 +27,7 @@ row = spec.Row(method="ddpo", set=["train.save_every=16", "train.eval_images=4",
 track = found.tracks["shapes"].model_copy(update={"samples": 64, "blocks": [one]})
 small = found.model_copy(update={"tracks": {"shapes": track}, "rows": {"base": found.rows["base"], "ddpo": row}})
 reproduce.load = lambda table: small
-reproduce.reproduce("tailorpo:2", store=Path(sys.argv[1]), quick=True, jobs=2)
+reproduce.reproduce("tailorpo:2", store=Path(sys.argv[1]), quick=True, where=BackendChoice(jobs=2))
 """
 KILLS = 4
 TIMES = {"seconds", "images_per_second"}  # of metrics: all else is the same however often the run was broken off

@@ -17,6 +17,7 @@ from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, without_failed
 from benchbench.reproduce.published_values import published_tables
 from benchbench.reproduce.run import reproduce
+from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.runtime.jobs import Failure
 from tests.stats.test_multiple import trained
 from tests.stats.test_paired import frame
@@ -76,7 +77,10 @@ def test_unknown_tables_and_tracks() -> None:
 def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     store = tmp_path / "store"
-    assert reproduce("tailorpo:2", store=store, quick=True, dry_run=True, jobs=2, log=said.append) is None
+    assert (
+        reproduce("tailorpo:2", store=store, quick=True, dry_run=True, where=BackendChoice(jobs=2), log=said.append)
+        is None
+    )
     assert str(store) in said[0] and "4 trainings (4 left)" in said[1] and "2 at a time" in said[1]
     assert sum(line.startswith("left: ") for line in said) == 4 and not store.exists()
 

@@ -11,6 +11,7 @@ from benchbench.report.sections import OutcomeSection
 from benchbench.reproduce import run, study
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.spec import Block, Row, load, track_of
+from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.study.folder import read_study
 from benchbench.study.panel import Panel, vote
 from benchbench.study.vote_store import FILE, VoteStore
@@ -65,7 +66,7 @@ def test_the_table_is_made_twice_with_votes_in_between(tmp_path: Path, monkeypat
     small = spec.model_copy(update={"rows": {"base": Row()}, "tracks": {"shapes": track}})
     monkeypatch.setattr(run, "load", lambda _: small)
     said: list[str] = []
-    first = run.reproduce("spo:fig5", store=tmp_path, jobs=1, log=said.append)
+    first = run.reproduce("spo:fig5", store=tmp_path, where=BackendChoice(jobs=1), log=said.append)
     assert first is not None and "No votes yet on shapes-simple" in (first / "report.md").read_text()
     [folder] = (tmp_path / "studies").glob("spo-fig5-shapes-shapes-simple-*[!k]")
     frozen = (folder / "study.json").read_bytes()
@@ -73,11 +74,11 @@ def test_the_table_is_made_twice_with_votes_in_between(tmp_path: Path, monkeypat
     store = VoteStore(folder / FILE, made)
     vote(made, store, [0.0] * len(made.pictures), Panel())
     store.close()
-    second = run.reproduce("spo:fig5", store=tmp_path, jobs=1, log=said.append)
+    second = run.reproduce("spo:fig5", store=tmp_path, where=BackendChoice(jobs=1), log=said.append)
     assert second is not None and "How far raters agree" in (second / "report.md").read_text()
     assert (second / "spo-fig5-shapes-simple-rewards-kept.csv").is_file()
     assert (folder / "study.json").read_bytes() == frozen
     more = track.model_copy(update={"settings": {**settings, "raters": 3}})
     monkeypatch.setattr(run, "load", lambda _: small.model_copy(update={"tracks": {"shapes": more}}))
-    run.reproduce("spo:fig5", store=tmp_path, jobs=1, log=said.append)
+    run.reproduce("spo:fig5", store=tmp_path, where=BackendChoice(jobs=1), log=said.append)
     assert len(list((tmp_path / "studies").glob("*/study.json"))) == 2

@@ -13,6 +13,7 @@ import pytest
 
 from benchbench.errors import MissingError, RunError
 from benchbench.runtime.backends import local
+from benchbench.runtime.devices import gpus
 from benchbench.runtime.jobs import Job, LocalBackend, run
 
 MEET = """
@@ -236,3 +237,32 @@ with progress(4, 'drawing') as bar:
     monkeypatch.setattr("builtins.print", lambda line, **_: (printed.append(line), let_go(line)))
     assert not run([half], LocalBackend(1), "testing")
     assert any(line.startswith("testing: 4/8") and line.endswith("now: half") for line in printed)
+
+
+def test_each_job_sees_one_gpu(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four ids are four slots; four jobs that wait for each other see one id each, a job that runs alone all four."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-a,MIG-b,7,-1,9")
+    assert gpus() == ("3", "GPU-a", "MIG-b", "7")
+    code = """
+import os, pathlib, time
+pathlib.Path('{name}.ids').write_text(os.environ['CUDA_VISIBLE_DEVICES'])
+for _ in range(600):
+    if len(list(pathlib.Path().glob('*.ids'))) >= {n}: break
+    time.sleep(0.1)
+else: raise SystemExit(1)
+"""
+    backend = LocalBackend.make(None, 99)
+    assert backend.slots == 4
+    assert not run([job(name, code.format(name=name, n=4)) for name in "abcd"], backend)
+    assert sorted(path.read_text() for path in Path().glob("*.ids")) == ["3", "7", "GPU-a", "MIG-b"]
+    assert not run([job(name, code.format(name=name, n=4)) for name in "efgh"], backend)
+    assert sorted(Path(f"{name}.ids").read_text() for name in "efgh") == ["3", "7", "GPU-a", "MIG-b"]
+    assert not run([job("alone", code.format(name="alone", n=4), exclusive=True)], backend)
+    assert Path("alone.ids").read_text() == "3, GPU-a,MIG-b,7,-1,9"
+
+
+def test_slots_without_a_gpu_are_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
+    assert gpus() == () and LocalBackend.make(None, 99).slots == 2
+    assert LocalBackend.make(None, 1).slots == 1 and LocalBackend.make(7, 99).slots == 7

@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from benchbench.errors import BenchError, error_class
 from benchbench.runtime.backends.base import Job
 from benchbench.runtime.cores import cores
+from benchbench.runtime.devices import VISIBLE, gpus
 from benchbench.runtime.file_errors import writing
 from benchbench.runtime.interrupt import PARENT
 from benchbench.runtime.status import VARIABLE, StatusReader
@@ -18,21 +21,45 @@ TAIL = 4096  # bytes at the end of a log that are searched for its last line
 
 
 class LocalBackend:
-    """Runs jobs on this machine; each slot has an equal share of the cores."""
+    """Runs jobs on this machine; each slot has an equal share of the cores, and a GPU where there are GPUs.
 
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
+    ``devices`` are the ids of the GPUs. A job sees the one that the fewest running jobs use; a job that runs alone sees
+    all. Without ``devices`` a job sees what this process sees.
+    """
+
+    def __init__(self, slots: int, devices: Sequence[str] = ()) -> None:
+        self.slots, self.devices = slots, tuple(devices)
+        self._running: list[tuple[str, LocalAttempt]] = []
+
+    @classmethod
+    def make(cls, slots: int | None, useful: int) -> LocalBackend:
+        """Returns a backend of ``slots`` slots; None: one for each GPU or, without GPUs, one for each core.
+
+        ``useful`` is the largest number of jobs that could run at a time.
+        """
+        devices = gpus()
+        return cls(slots or max(1, min(len(devices) or cores(), useful)), devices)
 
     def start(self, job: Job) -> LocalAttempt:
         """Starts a process. Raises RunError if its log cannot be written."""
         slots = self.slots if job.exclusive else min(job.slots, self.slots)
-        return LocalAttempt(job, job.threads or max(1, cores() * slots // self.slots))
+        device = "" if job.exclusive else self._free_device()
+        visible = {VISIBLE: device} if device else {}
+        attempt = LocalAttempt(job, job.threads or max(1, cores() * slots // self.slots), visible)
+        self._running.append((device, attempt))
+        return attempt
+
+    def _free_device(self) -> str:
+        """Returns the GPU that the fewest running jobs use; empty where there is none."""
+        self._running = [(device, attempt) for device, attempt in self._running if attempt.poll() is None]
+        used = Counter(device for device, _ in self._running)
+        return min(self.devices, key=lambda device: used[device], default="")
 
 
 class LocalAttempt:
     """A process in the process group of the runner: signals of the terminal and to the group reach it, too."""
 
-    def __init__(self, job: Job, threads: int) -> None:
+    def __init__(self, job: Job, threads: int, visible: Mapping[str, str]) -> None:
         self.job = job
         variables = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         variables |= {VARIABLE: str(job.status.absolute()), PARENT: str(os.getpid())}
@@ -46,7 +73,7 @@ class LocalAttempt:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **variables, **job.environment},
+                    env={**os.environ, **variables, **visible, **job.environment},
                 )
 
     def poll(self) -> int | None:

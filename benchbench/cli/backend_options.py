@@ -1,0 +1,15 @@
+"""The options of commands whose work is many jobs: where they run, and how many at a time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+On = Annotated[str, typer.Option("--on", help="Where the jobs run: local.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "--max-jobs", min=1, help="Jobs at a time. Default: one for each GPU or, without GPUs, for each core."
+    ),
+]

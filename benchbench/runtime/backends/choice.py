@@ -1,0 +1,49 @@
+"""Makes the backend that the options of a command name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchbench.errors import UsageError
+from benchbench.runtime.backends.base import Backend
+from benchbench.runtime.backends.local import LocalBackend
+
+NAMES = ("local",)
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """Where a command runs its jobs, as its options say."""
+
+    on: str = "local"
+    """One of ``NAMES``."""
+    jobs: int | None = None
+    """Jobs at a time. None: as many as the backend has room for."""
+
+    def backend(self, useful: int) -> Backend:
+        """Returns the backend; ``useful`` is the largest number of jobs that could run at a time.
+
+        Errors: UsageError for a name that no backend has, and those of the backend.
+        """
+        if self.on not in NAMES:
+            raise UsageError(f"there is no backend {self.on!r}", f"jobs run on {', '.join(NAMES)}", "use --on local")
+        return LocalBackend.make(self.jobs, useful)
+
+
+def alone(choice: BackendChoice) -> Backend:
+    """Returns the backend of jobs whose time is measured: they run one after the other on this machine."""
+    if choice.on != "local" or choice.jobs not in (None, 1):
+        raise UsageError(
+            "this table measures times", "jobs beside each other would change them", "leave out --on and --jobs"
+        )
+    return LocalBackend(1)
+
+
+def words(options: Sequence[str], option: str) -> dict[str, str]:
+    """Returns ``KEY=VALUE`` words, separated by commas or given several times, as a dict. Errors: UsageError."""
+    pairs = [word.strip() for words in options for word in words.split(",") if word.strip()]
+    for pair in pairs:
+        if not pair.partition("=")[0] or "=" not in pair:
+            raise UsageError(f"{option} {pair!r} is not KEY=VALUE", "it has no = or no key", f"{option} time=8:00:00")
+    return {key.strip(): value.strip() for key, _, value in (pair.partition("=") for pair in pairs)}
