@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 
 def compare(
-    run_a: Annotated[str, typer.Argument(help="A run's id or folder, an adapter's folder, or base.")],
-    run_b: Annotated[str, typer.Argument(help="The run to compare it with, or base.")],
+    run_a: Annotated[
+        str, typer.Argument(help="A run's id or folder, an adapter's folder, or base; several seeds: RUN,RUN,RUN.")
+    ],
+    run_b: Annotated[str, typer.Argument(help="The run or runs to compare it with, or base.")],
     rewards: Annotated[
         str | None,
         typer.Option(

@@ -16,8 +16,10 @@ from benchbench.cli.options import (
     ImagesPerPrompt,
     ModelName,
     Store,
+    assignments,
     finite,
     integers,
+    split_names,
 )
 from benchbench.cli.ui import log, resumable
 from benchbench.report.page_file import page_file
@@ -29,6 +31,13 @@ Checkpoints = Annotated[
     typer.Option(
         metavar="RUN...",
         help="Rows beside the base: run ids, folders, files, hub ids, or names of bench list checkpoints.",
+    ),
+]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LABEL=RUN,RUN...",
+        help="A row of several trainings that differ in their seeds: --row ours=RUN,RUN,RUN --row d3po=RUN,RUN,RUN.",
     ),
 ]
 HiddenAlias = Annotated[list[str] | None, typer.Option(hidden=True, help="The same as --checkpoint.")]
@@ -80,6 +89,7 @@ def evaluate(
     model: ModelName = None,
     checkpoint: Checkpoints = None,
     adapter: HiddenAlias = None,
+    row: Rows = None,
     images_per_prompt: ImagesPerPrompt = 5,
     eval_seeds: EvalSeeds = "0",
     steps: Steps = None,
@@ -99,8 +109,9 @@ def evaluate(
     name_rewards = partial(choice.choose_rewards, rewards, str(chosen_model))
     resolved = choice.resolve(chosen_model, prompts, name_rewards, lambda _: None, edits=strength is not None)
     checkpoints = [*(checkpoint or []), *(adapter or [])]
+    rows = {label: split_names(runs) for label, runs in assignments(row or [], "--row", "ours=RUN,RUN").items()}
     log(
-        f"evaluating {', '.join(['base', *checkpoints])} on the model {chosen_model} ({reason}): "
+        f"evaluating {', '.join(['base', *checkpoints, *rows])} on the model {chosen_model} ({reason}): "
         f"{counted(images_per_prompt, 'image')} a prompt of {prompts}, "
         f"rewards {', '.join(resolved.rewards)}; into {root(store)}"
     )
@@ -117,6 +128,7 @@ def evaluate(
             resolved.prompts,
             list(resolved.rewards.values()),
             store=root(store),
+            rows=rows,
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
             sampler={name: value for name, value in sampler.items() if value is not None},

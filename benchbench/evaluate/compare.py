@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.measure import BASE, measure
@@ -24,13 +26,19 @@ from benchbench.types import PromptSet, Reward
 
 @dataclass(frozen=True)
 class Side:
-    """A side of a comparison: its label, its adapter (None: the base model) and the settings of its training."""
+    """A side of a comparison: its label, its adapters and the settings of their training."""
 
     label: str
-    adapter: Adapter | None
+    adapters: tuple[Adapter, ...]
+    """The adapters of its trainings, one of each seed; empty for the base model."""
     reference: str
-    """The run id, folder or word ``base`` that the user gave."""
+    """The run ids, folders or word ``base`` that the user gave."""
     settings: Mapping[str, Any]
+
+    @property
+    def hashes(self) -> list[str]:
+        """The hashes of the weights, in any order; empty for the base model."""
+        return sorted(adapter.hash for adapter in self.adapters)
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,18 @@ class Comparison:
 def find_sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side, Side]:
     """Returns the two models that run ids, folders or ``base`` name, labelled by their methods if these differ.
 
-    Raises MissingError (no such run), RunError (unfinished run), UsageError if both are the same model.
+    Several trainings of a side are separated by commas. Raises MissingError (no such run), RunError (unfinished run),
+    UsageError if both are the same model, or have different numbers of trainings.
     """
     first_side, second_side = _side(first, store), _side(second, store)
-    if (first_side.adapter and first_side.adapter.hash) == (second_side.adapter and second_side.adapter.hash):
+    counts = [len(side.adapters) for side in (first_side, second_side)]
+    if counts[0] != counts[1] and all(counts):
+        raise UsageError(
+            f"{counts[0]} trainings cannot be compared with {counts[1]}",
+            "a training is compared with the one of the same seed on the other side",
+            "name as many trainings on each side, or base",
+        )
+    if first_side.hashes == second_side.hashes:
         raise UsageError(
             f"{first} and {second} are the same model", "their weights are equal", "name two different runs, or base"
         )
@@ -61,9 +77,11 @@ def find_sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side
 
 def _side(reference: str | Path, store: Path) -> Side:
     if str(reference) == BASE:
-        return Side(BASE, None, BASE, {})
-    adapter = find_adapter(store, reference)
-    return Side(adapter.label, adapter, str(reference), adapter.settings)
+        return Side(BASE, (), BASE, {})
+    names = [reference] if isinstance(reference, Path) else reference.split(",")
+    adapters = tuple(find_adapter(store, name) for name in names)
+    more = f" and {len(adapters) - 1} more" if len(adapters) > 1 else ""
+    return Side(adapters[0].label + more, adapters, str(reference), adapters[0].settings)
 
 
 def compare(
@@ -81,10 +99,10 @@ def compare(
     Raises what ``measure`` raises.
     """
     labels = (first.label, second.label)
-    rows = {side.label: [side.adapter] if side.adapter else [] for side in (first, second)}
-    measured = measure(model, rows, prompts, rewards, store=store, **options)
-    # the two are compared prompt by prompt, whatever their training seeds
-    frames = [measured.frames[label].assign(train_seed=0) for label in labels]
+    measured = measure(
+        model, {side.label: side.adapters for side in (first, second)}, prompts, rewards, store=store, **options
+    )
+    frames = _by_seed(*(measured.frames[label] for label in labels))
     by_reward = {
         name: (frames[0][frames[0].reward == name], frames[1][frames[1].reward == name])
         for name in dict.fromkeys(frames[0].reward)
@@ -109,6 +127,21 @@ def compare(
     return Comparison(differences, verdicts, table, report_folder)
 
 
+def _by_seed(first: pd.DataFrame, second: pd.DataFrame) -> list[pd.DataFrame]:
+    """Returns the scores of both sides with training seeds that form pairs.
+
+    Two single trainings form a pair whatever their seeds. The base model's scores stand beside each training.
+    """
+    seeds = [sorted(set(frame.train_seed)) for frame in (first, second)]
+    if len(seeds[0]) == len(seeds[1]) == 1:
+        return [first.assign(train_seed=0), second.assign(train_seed=0)]
+    longer = max(seeds, key=len)
+    return [
+        frame if len(own) > 1 else pd.concat([frame.assign(train_seed=seed) for seed in longer], ignore_index=True)
+        for frame, own in zip((first, second), seeds, strict=True)
+    ]
+
+
 def _name_of(side: Side) -> str:
-    name = Path(side.reference).name if side.adapter is not None else side.label
+    name = Path(side.reference).name if len(side.adapters) == 1 else side.label
     return side.label if name == side.label else f"{side.label} ({name})"

@@ -47,9 +47,13 @@ def comparison_table(
         f"{name} (version {scores.version.iloc[0]}, in {scores.unit.iloc[0] or 'no unit'})"
         for name, (scores, _) in by_reward.items()
     )
+    seeds = max(difference.raw.seeds for difference in differences.values())
+    over, paired = (
+        ("prompts", "prompt") if seeds == 1 else (f"prompts and {seeds} trainings", "prompt and training seed")
+    )
     caption = (
         f"{measured.conditions.describe()}. Rewards: {rewards}. In brackets: {intervals.LEVEL:.0%} interval over "
-        f"prompts. difference: {first} minus {second}, paired by prompt; SD: in standard deviations of {second} over "
+        f"{over}. difference: {first} minus {second}, paired by {paired}; SD: in standard deviations of {second} over "
         f"its images. {verdict_words(differences, verdicts, {}, intervals.LEVEL)}. "
         f"Protocol {measured.conditions.digest}."
     )

@@ -19,7 +19,7 @@ from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.runtime.words import counted
-from benchbench.store.runs import AdapterReference, find_adapter
+from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
 
 
@@ -39,24 +39,24 @@ def evaluate(
     rewards: Sequence[str | type[Reward]],
     *,
     store: Path,
+    rows: Mapping[str, Sequence[str | Path]] | None = None,
     quick: bool = False,
     **options: Any,
 ) -> EvalResult:
-    """Evaluates the base model and each adapter, and writes the report; takes the options of ``measure``.
+    """Evaluates the base model, each adapter and each of ``rows``, and writes the report.
 
-    A row is named by its run. Raises what ``measure`` raises, and UsageError if two rows would have one name.
+    An adapter's row is named by its run; ``rows`` maps a label to the trainings of one row, one of each seed.
+    Takes the options of ``measure``. Raises what ``measure`` raises, and UsageError if two rows would have one name.
     """
-    rows: dict[str, Sequence[AdapterReference]] = {BASE: []}
+    found: dict[str, list[Adapter]] = {BASE: []}
     for reference in adapters:
         adapter = find_adapter(store, reference)
-        if adapter.label in rows:
-            raise UsageError(
-                f"two rows would be called {adapter.label}",
-                f"{reference} is the second",
-                "name each once, or rename one",
-            )
-        rows[adapter.label] = [adapter]
-    measured = measure(model, rows, prompts, rewards, store=store, **options)
+        _add_row(found, adapter.label, [adapter], str(reference))
+    for label, references in (rows or {}).items():
+        _add_row(
+            found, label, [find_adapter(store, reference) for reference in references], ", ".join(map(str, references))
+        )
+    measured = measure(model, found, prompts, rewards, store=store, **options)
     conditions = measured.conditions
     trained_on = {run.config.get("config", {}).get("reward") for run in measured.runs}
     held_out = frozenset(conditions.rewards) - trained_on if trained_on else frozenset()
@@ -64,9 +64,9 @@ def evaluate(
     images = len(prompts) * conditions.images_per_prompt * len(conditions.eval_seeds)
     page = Page(
         title=f"{conditions.model} on {prompts.name}",
-        intro=f"{_row_names(len(adapters))}, {counted(images, 'image')} each. "
+        intro=f"{_row_names(len(adapters), len(rows or {}))}, {counted(images, 'image')} for each training. "
         "In brackets are 95% intervals over prompts.",
-        sections=report_sections(measured, table),
+        sections=report_sections(measured, table, labels=_curve_labels(found, rows or {})),
         quick=quick,
     )
     report_folder = folder.write(store, f"eval-{conditions.model}-{prompts.name}", page)
@@ -74,8 +74,20 @@ def evaluate(
     return EvalResult(measured.frames, table, report_folder)
 
 
-def _row_names(adapters: int) -> str:
-    return "The base model" + (f" and {adapters} adapter{'s' if adapters > 1 else ''}" if adapters else "")
+def _add_row(rows: dict[str, list[Adapter]], label: str, adapters: list[Adapter], named: str) -> None:
+    if label in rows:
+        raise UsageError(f"two rows would be called {label}", f"{named} is the second", "name each once, or rename one")
+    rows[label] = adapters
+
+
+def _curve_labels(found: Mapping[str, Sequence[Adapter]], rows: Mapping[str, object]) -> dict[Path, str]:
+    """Returns the labels of the training curves of ``rows``, by the folders of the runs."""
+    return {adapter.run.path: label for label in rows for adapter in found[label] if adapter.run}
+
+
+def _row_names(adapters: int, rows: int) -> str:
+    others = [counted(adapters, "adapter")] * bool(adapters) + [counted(rows, "row")] * bool(rows)
+    return ", ".join(["The base model", *others[:-1]]) + (f" and {others[-1]}" if others else "")
 
 
 def report_sections(

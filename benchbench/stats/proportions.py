@@ -82,11 +82,14 @@ def wilson_interval(value: float, trials: float, quantile: float) -> tuple[float
 def wins(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL) -> Wins:
     """Compares ``frame`` with ``base`` image by image under one reward.
 
-    Images of the same prompt, sample number and evaluation seed form a pair. The base has at most one training seed;
-    every training of ``frame`` is compared with it. Errors: UsageError where the two were not sampled alike.
+    Images of the same prompt, sample number and evaluation seed form a pair. Every training of ``frame`` is compared
+    with a base of one training, or of none; with a base of several, the trainings of one seed are compared. Errors:
+    UsageError where the two were not sampled alike.
     """
     check_sampled_alike(frame, base)
-    merged = frame.merge(base[[*PAIR_KEYS, "score"]], on=PAIR_KEYS, suffixes=("", "_base"))
+    several = "train_seed" in base and base.train_seed.nunique() > 1
+    keys = [*PAIR_KEYS, *(["train_seed"] if several else [])]
+    merged = frame.merge(base[[*keys, "score"]], on=keys, suffixes=("", "_base"))
     sign = np.sign(merged.score - merged.score_base)
     win, draw, lose = (int((sign == value).sum()) for value in (1, 0, -1))
     rate = share(merged.assign(score=(1 + sign) / 2), level)

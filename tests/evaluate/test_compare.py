@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,29 @@ def test_a_run_and_the_base_both_ways_round(model: str, tmp_path: Path, monkeypa
     assert back.verdicts[REWARD].p == found.verdicts[REWARD].p
     turned = Page.model_validate_json((back.folder / PAGE_DATA).read_text()).sections[1]
     assert turned.kind == "bars" and turned.groups[0].bars[0].lose == bars.groups[0].bars[0].win
+
+
+def test_several_trainings_a_side_are_paired_by_their_seeds(model: str, tmp_path: Path) -> None:
+    """The difference is the mean over the seeds' differences; against the base it is the mean over the trainings."""
+    for seed in (1, 2):
+        write_run(tmp_path, model, f"a-{seed}", seed)
+        write_run(tmp_path, model, f"b-{seed}", seed + 10)
+        file = tmp_path / "runs" / f"b-{seed}" / "run.json"
+        config = json.loads(file.read_text())
+        config["config"] |= {"seed": seed, "method": "d3po"}
+        file.write_text(json.dumps(config))
+    both = run(model, tmp_path, "a-1,a-2", "b-2,b-1")
+    assert both.table.columns[0].key == "ddpo" and both.table.columns[1].key == "d3po"
+    single = [run(model, tmp_path, f"a-{seed}", f"b-{seed}").differences[REWARD].raw.value for seed in (1, 2)]
+    assert both.differences[REWARD].raw.value == pytest.approx(sum(single) / 2)
+    assert both.differences[REWARD].raw.seeds == 2
+    bars = Page.model_validate_json((both.folder / PAGE_DATA).read_text()).sections[1]
+    assert bars.kind == "bars" and bars.groups[0].bars[0].total == 12
+    base = run(model, tmp_path, "base", "a-1,a-2").differences[REWARD].raw
+    turned = run(model, tmp_path, "a-1,a-2", "base").differences[REWARD].raw
+    assert base.value == pytest.approx(-turned.value) and base.seeds == turned.seeds == 2
+    with pytest.raises(UsageError, match="1 trainings cannot be compared with 2"):
+        find_sides("a-1", "b-1,b-2", tmp_path)
 
 
 def test_runs_of_one_method_are_called_by_their_ids(model: str, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from benchbench.errors import CorruptError, UsageError
 from benchbench.evaluate import EvalResult, evaluate
 from benchbench.evaluate.measure import measure
 from benchbench.hub import models
+from benchbench.report.folder import PAGE_DATA
+from benchbench.report.sections import Page
 from benchbench.runtime.hashing import file_sha256
 from tests.tiny import write_tiny_sd
 
@@ -115,6 +117,24 @@ def test_two_rows_of_one_name_are_refused(model: str, tmp_path: Path) -> None:
     folder = write_run(tmp_path, model)
     with pytest.raises(UsageError, match="two rows would be called ddpo-1"):
         run(model, tmp_path, ["ddpo-1", str(folder)])
+
+
+def test_a_row_of_several_trainings(model: str, tmp_path: Path) -> None:
+    """Two trainings are one row, whose interval is over both; its curve has the row's label."""
+    for seed in (1, 2):
+        write_run(tmp_path, model, f"ddpo-{seed}", seed)
+    result = run(model, tmp_path, [], rows={"ours": ["ddpo-1", "ddpo-2"]})
+    assert result.table.rows == ("base", "ours") and set(result.frames["ours"].train_seed) == {1, 2}
+    assert result.table.cells["ours"][REWARD].seeds == 2
+    page = Page.model_validate_json((result.folder / PAGE_DATA).read_text())
+    curves = [section for section in page.sections if section.kind == "curves"]
+    assert page.intro.startswith("The base model and 1 row, 6 images for each training.")
+    assert "mean over 2 training seeds" in curves[0].caption
+    assert [curve.label for curve in curves[0].panels[0].lines] == ["ours"]
+    with pytest.raises(UsageError, match="two rows would be called ddpo-1"):
+        run(model, tmp_path, ["ddpo-1"], rows={"ddpo-1": ["ddpo-2"]})
+    with pytest.raises(UsageError, match="two rows would be called base"):
+        run(model, tmp_path, [], rows={"base": ["ddpo-2"]})
 
 
 def test_nothing_to_evaluate_is_said(model: str, tmp_path: Path) -> None:
