@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 # Makes the kernels of a processor with AVX2 and without AVX-512 run on any x86 machine, as on AMD's Zen 2 and Zen 3.
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: install quickstart test smoke test-browser test-slow test-long test-parity test-cpus check bench bench-rewards gpu gpu-more
+.PHONY: install quickstart test smoke test-browser test-slow test-slurm test-long test-parity test-cpus check bench bench-rewards gpu gpu-more
 
 install: .venv/installed
 
@@ -43,6 +43,11 @@ test-browser: install
 # tests/packaging is a part of smoke.
 test-slow: install
 	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not browser' --ignore=tests/packaging
+
+# Jobs in a real Slurm of one node, which this starts and ends: as root, on Debian with slurm-wlm and munge. Ten minutes.
+test-slurm: install
+	$(BIN)/python -m pip install -e '.[dev,slurm]' -c constraints.txt
+	BENCH_TEST_SLURM=1 $(BIN)/python -m pytest tests/runtime/backends/slurm
 
 # What is too large for every change: real sizes of every method, on tensors without numbers.
 test-long: install

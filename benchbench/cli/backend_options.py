@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
-On = Annotated[str, typer.Option("--on", help="Where the jobs run: local.")]
+On = Annotated[str, typer.Option("--on", help="Where the jobs run: local or slurm (docs/slurm.md).")]
 Jobs = Annotated[
     int | None,
     typer.Option(
         "--jobs", "--max-jobs", min=1, help="Jobs at a time. Default: one for each GPU or, without GPUs, for each core."
     ),
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", metavar="KEY=VALUE,...", help="Options of sbatch: partition=gpu,time=8:00:00,gres=gpu:1."),
 ]

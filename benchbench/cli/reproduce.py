@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.backend_options import Jobs, On
+from benchbench.cli.backend_options import Jobs, On, Slurm
 from benchbench.cli.options import Dtype, Store, assignments, integers, split_names
 from benchbench.cli.ui import log, resumable
 from benchbench.runtime.backends.choice import BackendChoice
@@ -27,6 +27,7 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
     on: On = "local",
     jobs: Jobs = None,
+    slurm: Slurm = None,
     samples: Annotated[
         int | None, typer.Option(min=1, help="Images of each training instead of the table's: never a result.")
     ] = None,
@@ -52,7 +53,7 @@ def reproduce(
             rewards=split_names(rewards) or None,
             checkpoints=checkpoints,
             dry_run=dry_run,
-            where=BackendChoice(on, jobs),
+            where=BackendChoice(on, jobs, tuple(slurm or ())),
             dtype=dtype,
             samples=samples,
             overrides=settings or [],

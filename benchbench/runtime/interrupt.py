@@ -1,5 +1,7 @@
 """Handles what ends a process early: Ctrl-C, SIGTERM, SIGHUP, and the end of the process that started it.
 
+A job also ends by SIGUSR2, with which Slurm announces that it will end the job, at its time limit or for another one.
+
 All of them lead to a state that can be resumed. A job receives one interruption twice, from the terminal and from its
 runner; so does a process of a multi-process training. Signals within ``PATIENCE`` seconds of the first are therefore
 the same interruption.
@@ -20,6 +22,7 @@ from benchbench.runtime import output, status
 PARENT = "BENCH_PARENT_PID"  # variable in which a runner on this machine passes its process id
 PATIENCE = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NOTICE = signal.SIGUSR2
 
 
 class Interrupt:
@@ -32,10 +35,12 @@ class Interrupt:
         message: str = "stopping after this rollout; again to stop at once",
     ) -> None:
         self.requested, self._log, self._message, self._requested_at = False, log, message, 0.0
+        self.number: int | None = None
+        """The first signal."""
         self._patience = max(patience, PATIENCE if status.is_job() else 0.0)
 
     def __enter__(self) -> Interrupt:
-        self._old_handlers = _install(self._handle, SIGNALS)
+        self._old_handlers = _install(self._handle, _signals())
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -43,10 +48,10 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            if time.monotonic() - self._requested_at < self._patience:
-                return
+            if number == NOTICE or time.monotonic() - self._requested_at < self._patience:
+                return  # Slurm's notice never means "at once": before a preemption it comes after SIGTERM
             raise KeyboardInterrupt
-        self.requested, self._requested_at = True, time.monotonic()
+        self.requested, self._requested_at, self.number = True, time.monotonic(), number
         output.is_ending()
         self._log(self._message)
 
@@ -59,18 +64,24 @@ def signals_as_ctrl_c() -> Iterator[None]:
     else:
         last_interrupt = -PATIENCE
 
-        def handle(_number: int, _frame: FrameType | None) -> None:
+        def handle(number: int, _frame: FrameType | None) -> None:
             nonlocal last_interrupt
+            if number == NOTICE and last_interrupt > 0:
+                return  # it is saving already
             if time.monotonic() - last_interrupt >= PATIENCE:
                 last_interrupt = time.monotonic()
                 raise KeyboardInterrupt
 
-        old_handlers = _install(handle, SIGNALS)
+        old_handlers = _install(handle, _signals())
         _end_with_parent()
     try:
         yield
     finally:
         _restore(old_handlers)
+
+
+def _signals() -> tuple[signal.Signals, ...]:
+    return (*SIGNALS, NOTICE) if status.is_job() else SIGNALS
 
 
 def _install(

@@ -1,11 +1,13 @@
 """Runs jobs as processes, several at a time, and shows their progress: the only runner of processes.
 
 On Ctrl-C, SIGTERM or SIGHUP the running jobs save what they have and end, and the runner waits for them; a second
-signal kills them. After either, the same command continues the work.
+signal kills them. Jobs that go on without the runner, as in a queue, end by Ctrl-C alone. After all of these, the same
+command continues the work.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ __all__ = ["Failure", "Job", "LocalBackend", "run"]
 
 POLL = 0.2  # seconds between two polls of the running jobs
 INTERRUPTED = (130, -2)  # exit statuses after Ctrl-C
+LEAVING = "ending; the jobs in the queue go on"
 MESSAGE = "stopping: running jobs save what they have; again to stop at once"
 
 Listener = Callable[[Job], object]
@@ -72,7 +75,10 @@ class _Runner:
 
     def run(self, title: str) -> list[Failure]:
         total = max(1, round(sum(job.weight for job in self.jobs)))
-        interrupt = Interrupt(lambda line: write_line(f"\n{line}", sys.stderr), message=MESSAGE)
+        interrupt = Interrupt(
+            lambda line: write_line(f"\n{LEAVING if self._leaves_jobs(interrupt) else line}", sys.stderr),
+            message=MESSAGE,
+        )
         with interrupt, progress(total, title, silent=not title) as bar:
             try:
                 while self.waiting or self.running:
@@ -84,8 +90,12 @@ class _Runner:
                     self._collect()
                     self._show(bar)
             finally:
-                self._end_all()
+                if not self._leaves_jobs(interrupt):
+                    self._end_all()
         return self.failures
+
+    def _leaves_jobs(self, interrupt: Interrupt) -> bool:
+        return self.backend.detached and interrupt.number in (signal.SIGTERM, signal.SIGHUP)
 
     def _start_ready(self) -> None:
         """Starts all jobs that can start. A job that waits for slots holds back those after it, or it might starve."""

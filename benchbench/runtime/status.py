@@ -84,11 +84,11 @@ class StatusReader:
         fraction = entry.get("progress")
         if isinstance(fraction, int | float) and 0 <= fraction <= 1:
             self.progress = max(self.progress, float(fraction))
-        if error := _parse_error(entry.get("error")):
+        if error := parse_error(entry.get("error")):
             self.error = error
 
 
-def _parse_error(entry: Any) -> BenchError | None:
+def parse_error(entry: Any) -> BenchError | None:
     """Returns the reported error, or None if the entry is not an error."""
     if not isinstance(entry, dict):
         return None

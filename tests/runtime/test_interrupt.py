@@ -176,3 +176,32 @@ listing.table = wait
 raise SystemExit(main.main(["list", "methods"]))
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=50).returncode == 130
+
+
+def test_the_notice_of_slurm_ends_a_job_as_sigterm_does_and_never_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preemption sends SIGTERM, and up to 30 seconds later SIGUSR2, while the job saves."""
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "status"))
+    with Interrupt(lambda _: None) as interrupt:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert interrupt.requested and interrupt.number == signal.SIGUSR2
+        now[0] += 30
+        os.kill(os.getpid(), signal.SIGUSR2)
+    with pytest.raises(KeyboardInterrupt), signals_as_ctrl_c():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            now[0] += 30
+            os.kill(os.getpid(), signal.SIGUSR2)
+            (tmp_path / "saved").touch()
+    assert (tmp_path / "saved").exists()
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def test_the_notice_of_slurm_means_nothing_outside_a_job() -> None:
+    with Interrupt(lambda _: None), signals_as_ctrl_c():
+        assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL

@@ -173,10 +173,13 @@ def test_any_failure_can_be_the_end_of_all(job: MakeJob) -> None:
 
 
 def test_no_other_file_starts_processes() -> None:
-    """``subprocess.run``, which waits by itself, is no runner, nor is parity's one program of another Python."""
+    """``subprocess.run``, which waits by itself, is no runner, nor is parity's one program of another Python.
+
+    In a Slurm job one process starts the command.
+    """
     package = Path(local.__file__).parents[2]
     starting = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if "Popen" in path.read_text()}
-    assert starting == {"runtime/backends/local.py", "parity/child.py"}
+    assert starting == {"runtime/backends/local.py", "runtime/backends/slurm_job.py", "parity/child.py"}
 
 
 def test_an_interrupted_child_interrupts_all(job: MakeJob) -> None:

@@ -70,6 +70,8 @@ class Backend(Protocol):
     """Runs jobs, at most ``slots`` slots of them at a time."""
 
     slots: int
+    detached: bool
+    """True if jobs go on without this process, as in a queue; only Ctrl-C ends them then."""
 
     def start(self, job: Job) -> Attempt:
         """Starts a job."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from benchbench.errors import UsageError
 from benchbench.runtime.backends.base import Backend
 from benchbench.runtime.backends.local import LocalBackend
+from benchbench.runtime.backends.slurm_backend import SlurmBackend
 
-NAMES = ("local",)
+NAMES = ("local", "slurm")
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class BackendChoice:
     """One of ``NAMES``."""
     jobs: int | None = None
     """Jobs at a time. None: as many as the backend has room for."""
+    slurm: tuple[str, ...] = ()
+    """Options of sbatch as ``KEY=VALUE``, each word with one or several of them."""
 
     def backend(self, useful: int) -> Backend:
         """Returns the backend; ``useful`` is the largest number of jobs that could run at a time.
@@ -28,6 +31,10 @@ class BackendChoice:
         """
         if self.on not in NAMES:
             raise UsageError(f"there is no backend {self.on!r}", f"jobs run on {', '.join(NAMES)}", "use --on local")
+        if self.slurm and self.on != "slurm":
+            raise UsageError("--slurm has no effect here", f"the jobs run on {self.on}", "add --on slurm")
+        if self.on == "slurm":
+            return SlurmBackend.make(self.jobs, useful, words(self.slurm, "--slurm"))
         return LocalBackend.make(self.jobs, useful)
 
 

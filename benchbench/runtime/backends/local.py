@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from benchbench.errors import BenchError, error_class
 from benchbench.runtime.backends.base import Job
+from benchbench.runtime.backends.log_tail import last_line
 from benchbench.runtime.cores import cores
 from benchbench.runtime.devices import VISIBLE, gpus
 from benchbench.runtime.file_errors import writing
 from benchbench.runtime.interrupt import PARENT
 from benchbench.runtime.status import VARIABLE, StatusReader
-
-TAIL = 4096  # bytes at the end of a log that are searched for its last line
 
 
 class LocalBackend:
@@ -26,6 +25,8 @@ class LocalBackend:
     ``devices`` are the ids of the GPUs. A job sees the one that the fewest running jobs use; a job that runs alone sees
     all. Without ``devices`` a job sees what this process sees.
     """
+
+    detached = False
 
     def __init__(self, slots: int, devices: Sequence[str] = ()) -> None:
         self.slots, self.devices = slots, tuple(devices)
@@ -92,20 +93,13 @@ class LocalAttempt:
         code = self._process.wait()
         self._status.read(self._process.pid)
         reported, log = self._status.error, self.job.log
-        cause = f"{reported.problem} ({reported.cause})" if reported else self._last_line()
+        cause = f"{reported.problem} ({reported.cause})" if reported else last_line(log, self._start_of_log)
         if code < 0:
             cause = f"{_signal_name(-code)} ended it; its last message: {cause}"
         remedy = f"see {log}; finished work is kept, so run the same command again"
         if reported:
             remedy = f"{reported.remedy}; finished work is kept; see {log}"
         return error_class(code)(f"{self.job.name} failed", cause, remedy)
-
-    def _last_line(self) -> str:
-        with self.job.log.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._start_of_log, size - TAIL))
-            lines = log.read().decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
     def cancel(self) -> None:
         """Requests the process to save its work and end."""
