@@ -30,6 +30,7 @@ COMMANDS = {
     "score": Command("score:score", "Score a folder of images and print a CSV."),
     "measure": Command("measure:measure", "Measure a protocol of the papers on a model and its runs."),
     "reproduce": Command("reproduce:reproduce", "Reproduce a published table."),
+    "sweep": Command("sweep:sweep", "Compare methods, rewards, seeds and settings in one table."),
     "report": Command("report:report", "Render an existing report again."),
     "list": Command("listing:list_names", "List methods, rewards, prompts, models, checkpoints, tables or runs."),
     "show": Command("show:show", "Show one method, reward, prompt set, model, run or preset."),

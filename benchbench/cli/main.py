@@ -16,7 +16,7 @@ from benchbench.errors import BenchError, RunError
 from benchbench.runtime import launch
 from benchbench.runtime.interrupt import signals_as_ctrl_c
 from benchbench.runtime.printable import printable
-from benchbench.runtime.status import report_error
+from benchbench.runtime.status import report_done, report_error, report_start
 from benchbench.runtime.unexpected import as_bench_error
 from benchbench.version import __version__
 
@@ -54,9 +54,18 @@ def _bench(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status; prints an error as three lines on standard error."""
+    report_start()
+    code = _run(sys.argv[1:] if argv is None else argv)
+    if code == 0:
+        report_done()
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Runs a command and returns its exit status."""
     try:
         with nullcontext() if launch.is_multi_process() else signals_as_ctrl_c():
-            app(args=spread(sys.argv[1:] if argv is None else argv), prog_name="bench")
+            app(args=spread(argv), prog_name="bench")
     except SystemExit as stop:
         if not _is_the_parsers(stop):
             return _fail(_ended(stop), every_rank=True)

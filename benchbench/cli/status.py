@@ -1,35 +1,47 @@
-"""``bench status``. Imports the estimate of a table's cost, which loads torch, only inside the function."""
+"""``bench status``. Imports what a table needs, which loads torch, only inside functions."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchbench.cli.options import Store, integers
 from benchbench.cli.ui import log, table
-from benchbench.reproduce.plan import make_plan
+from benchbench.errors import UsageError
+from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.spec import load, track_of
 from benchbench.runtime.progress import duration
 from benchbench.store import root, runs
 from benchbench.store.metrics import last_metrics
 
+if TYPE_CHECKING:
+    from benchbench.reproduce.table_status import JobStatus
+
 
 def status(
-    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables, as tailorpo:2.")] = None,
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TABLE]...", help="Tables, as tailorpo:2, or files of sweeps, as sweep.yaml."),
+    ] = None,
     track: Annotated[str, typer.Option(help="The tables' base model.")] = "shapes",
     train_seeds: Annotated[str, typer.Option(help="The tables' training seeds, separated by commas.")] = "0,1,2",
+    watch: Annotated[bool, typer.Option("--watch", help="Show the tables' jobs until all are done.")] = False,
     store: Store = None,
 ) -> None:
-    """Show what a store holds, or what a table still needs. Without a table: runs, images, scores and reports."""
+    """Show what a store holds, or what a table still needs. Without a table: runs, images, scores and reports.
+
+    Of a table, each job is done, running, failed, stopped (killed; the same command goes on) or left.
+    """
     folder = root(store)
     log(f"the store {folder}")
     if tables:
-        seeds = integers(train_seeds, "--train-seeds")
-        rows = [_table_row(name, track, seeds, folder) for name in tables]
-        table(["table", "trainings", "done", "left", "images", "about, on one core"], rows)
+        plans = {name: _plan(name, track, integers(train_seeds, "--train-seeds"), folder) for name in tables}
+        _show_tables(plans, folder, watch)
         return
+    if watch:
+        raise UsageError("there is nothing to watch", "--watch shows the jobs of tables", "name one, as tailorpo:2")
     rows = [[run.id, run.state, _progress(run.path, run.config)] for run in runs.all_runs(folder)]
     if rows:
         table(["run", "state", "samples"], rows)
@@ -47,11 +59,38 @@ def _progress(path: Path, config: dict[str, Any]) -> str:
     return f"{done} of {config.get('config', {}).get('samples', '?')}"
 
 
-def _table_row(name: str, track: str, seeds: list[int], store: Path) -> list[object]:
+def _plan(name: str, track: str, seeds: list[int], store: Path) -> Plan:
+    """Returns the plan of a table; a sweep's file names its own model and seeds."""
+    from benchbench.reproduce import sweep
+
+    if sweep.is_sweep(name):
+        found = sweep.load(Path(name))
+        return make_plan(found.spec, found.track.model, found.track, store, seeds=found.seeds)
+    spec = load(name)
+    return make_plan(spec, track, track_of(spec, track), store, seeds=seeds)
+
+
+def _show_tables(plans: dict[str, Plan], store: Path, watch: bool) -> None:
+    from benchbench.cli.watch import watch_jobs
+    from benchbench.reproduce.table_status import again, job_status
+
+    rows = [_table_row(name, plan) for name, plan in plans.items()]
+    table(["table", "trainings", "done", "left", "images", "about, on one core"], rows)
+
+    def look() -> list[JobStatus]:
+        for name, plan in plans.items():
+            plans[name] = again(plan)
+        return [job for plan in plans.values() for job in job_status(plan, store)]
+
+    if watch:
+        watch_jobs(look)
+    else:
+        table(["job", "state", "where, how far or why"], [[job.name, job.state, job.about] for job in look()])
+
+
+def _table_row(name: str, plan: Plan) -> list[object]:
     from benchbench.reproduce import training_cost
 
-    spec = load(name)
-    plan = make_plan(spec, track, track_of(spec, track), store, seeds=seeds)
     done = sum(training.done for training in plan.trainings)
     images = sum(measurement.images for measurement in training_cost.distinct_images(plan.measurements))
     seconds = sum(training_cost.training_seconds(training.config) for training in plan.trainings if not training.done)

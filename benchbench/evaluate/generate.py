@@ -15,6 +15,7 @@ from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
+from benchbench.runtime.looking import about_to_make
 from benchbench.runtime.progress import progress
 from benchbench.store.images import CheckedImage, ImageStore
 from benchbench.store.keys import GenerationKey
@@ -79,6 +80,7 @@ def generate(
             entries = images.scan(wanted, log)
             missing = {sample for sample in wanted if sample not in entries}
             if missing:
+                about_to_make("images")
                 images.begin(made_on)
                 generator = generator or model.open()
                 started = time.monotonic()

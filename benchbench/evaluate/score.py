@@ -24,6 +24,7 @@ from benchbench.rewards.scoring import Score, at_a_time, scoring
 from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
+from benchbench.runtime.looking import about_to_make
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.progress import Progress, progress
 from benchbench.store import scores as store_scores
@@ -71,6 +72,7 @@ def score(
                 known = _current(scores.read(log), generation)
                 unscored = _unscored(known, generation)
                 if unscored:
+                    about_to_make("scores")
                     known = _score_missing(scores, known, unscored, generation, reward, batch_size, cost)
             frames.append(_ordered(known, generation))
     return [pd.concat(frames, ignore_index=True) for frames in frames_by_generation]

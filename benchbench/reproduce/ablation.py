@@ -54,5 +54,7 @@ def _wrong(spec: Spec, cause: str) -> UsageError:
     return UsageError(
         f"the table {spec.id} compares what it does not say",
         cause,
-        f"correct rows and ablation in benchbench/reproduce/{spec.id.replace(':', '-')}.yaml",
+        f"correct the settings in {spec.file}"
+        if spec.file
+        else f"correct rows and ablation in benchbench/reproduce/{spec.id.replace(':', '-')}.yaml",
     )

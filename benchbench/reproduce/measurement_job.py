@@ -17,6 +17,7 @@ from benchbench.protocols import PROTOCOLS
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.job_process import run_job
+from benchbench.runtime.looking import looking_only
 
 IMAGE_PROTOCOLS = ("reward-table", "win-rate")
 """Protocols that are computed from scores of stored images."""
@@ -79,6 +80,18 @@ class MeasurementSpec(BaseModel):
         else:
             for reward in self.rewards:
                 self.measure_protocol(reward, store, log)
+
+    def is_complete(self, store: Path) -> bool:
+        """Returns whether the store holds all that ``run`` would make, verified as ``run`` verifies it.
+
+        An error counts as incomplete: the job meets it, too, and reports it.
+        """
+        try:
+            with looking_only():
+                self.run(store, log=lambda line: None)
+        except Exception:
+            return False
+        return True
 
 
 if __name__ == "__main__":

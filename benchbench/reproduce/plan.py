@@ -89,6 +89,12 @@ class Plan:
         return tuple(dict.fromkeys(m.group for m in self.measurements))
 
     @property
+    def report_name(self) -> str:
+        """The name of the report's folder, to which a digest of its content is added."""
+        name = self.spec.id.replace(":", "-")
+        return name if self.spec.file else f"{name}-{self.track_name}"
+
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """The prompt sets that the rows are evaluated on."""
         return tuple(self.track.blocks)
@@ -219,7 +225,7 @@ def _training(
 ) -> PlannedTraining:
     """Returns one training, of ``samples`` images or as many as its rollouts need beyond them.
 
-    An offline method learns from the track's pairs. None: the track's samples, or an offline method's preset's.
+    An offline method learns from the track's pairs. None: the samples of the row, the preset or the track.
     """
     overrides = (*row.set, *track.set.get(name, ()))
     method = row.method or ""
@@ -230,14 +236,13 @@ def _training(
         track.model,
         reward,
         track.train_prompts,
-        samples or preset.get("samples", {}).get("value", track.samples) * row.times,
+        samples or row.samples or preset.get("samples", {}).get("value", track.samples) * row.times,
         seed,
         overrides=overrides,
         pairs=track.pairs if offline else None,
     )
-    if samples:
-        images = config.method_class.images(config.method_config)
-        config = config.model_copy(update={"samples": -(-samples // images) * images})
+    images = config.method_class.images(config.method_config)
+    config = config.model_copy(update={"samples": -(-config.samples // images) * images})
     run_id = runs.run_id(method, track.model, reward, seed, config.identity)
     return PlannedTraining(name, config, overrides, store / "runs" / run_id)
 

@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchbench.reproduce.measurement_job import MeasurementSpec
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement, PlannedTraining
 from benchbench.reproduce.train_command import train_command, training_log
 from benchbench.reproduce.training_cost import training_seconds
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.jobs import Failure, Job
+from benchbench.runtime.status import record_done
 
 
 def training_jobs(plan: Plan, store: Path) -> list[Job]:
     """Returns a job for every training that is not done."""
-    return [_training_job(training, store) for training in plan.trainings if not training.done]
+    return [training_job(training, store) for training in plan.trainings if not training.done]
 
 
-def _training_job(training: PlannedTraining, store: Path) -> Job:
+def training_job(training: PlannedTraining, store: Path) -> Job:
+    """Returns the job of a training, which continues what its folder holds."""
     config = training.config
     name = f"{training.row} on {config.reward}, seed {config.seed}"
     weight = training_seconds(config) or float(config.samples)
@@ -32,7 +35,20 @@ def measurement_jobs(plan: Plan, store: Path) -> list[Job]:
 
     The base model comes first, since every row is compared with it. Curves need no job: trainings log them.
     """
-    return [_measurement_job(measurements, plan, store) for measurements in _grouped(plan)]
+    return [_measurement_job(_spec(measurements, plan), measurements[0], store) for measurements in _grouped(plan)]
+
+
+def open_measurement_jobs(plan: Plan, store: Path) -> list[Job]:
+    """Returns the measurement jobs whose work the store lacks; the status of the others then says that they are done.
+
+    This process looks into the store itself: a process for each measurement would take longer than looking.
+    """
+    specs = [(_spec(measurements, plan), measurements[0]) for measurements in _grouped(plan)]
+    jobs = {_measurement_job(spec, first, store): spec.is_complete(store) for spec, first in specs}
+    for job, complete in jobs.items():
+        if complete:
+            record_done(job.status)
+    return [job for job, complete in jobs.items() if not complete]
 
 
 def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
@@ -49,16 +65,21 @@ def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
     return sorted(grouped.values(), key=lambda measurements: bool(measurements[0].runs))
 
 
-def _measurement_job(measurements: list[PlannedMeasurement], plan: Plan, store: Path) -> Job:
+def _spec(measurements: list[PlannedMeasurement], plan: Plan) -> MeasurementSpec:
+    """Returns what one job measures: the measurements of the same images, with all of their rewards."""
     first = measurements[0]
     rewards = list(dict.fromkeys(reward for measurement in measurements for reward in measurement.rewards))
-    spec = measurement_spec(plan, first, {first.row: list(first.runs)}, rewards)
+    return measurement_spec(plan, first, {first.row: list(first.runs)}, rewards)
+
+
+def _measurement_job(spec: MeasurementSpec, first: PlannedMeasurement, store: Path) -> Job:
+    """Returns the job of a measurement; where columns have their own trainings, its name has the column."""
     return Job(
-        f"{first.row} on {first.prompts}",
+        f"{first.row} on {first.prompts}{f' ({first.group})' if first.group and first.runs else ''}",
         ("benchbench.reproduce.measurement_job", str(store), spec.model_dump_json()),
         store / "logs" / f"measure-{digest(spec.model_dump(mode='json'))}.log",
         float(first.images),
-        exclusive=plan.spec.protocol == "cost",  # parallel jobs would distort the times
+        exclusive=spec.protocol == "cost",  # parallel jobs would distort the times
     )
 
 
@@ -72,7 +93,7 @@ def without_failed(plan: Plan, failures: Sequence[Failure], store: Path) -> Plan
     failed_measurements = {
         (measurement.row, measurement.group, measurement.block.prompts): error
         for measurements in _grouped(plan)
-        if (error := errors.get(_measurement_job(measurements, plan, store).log))
+        if (error := errors.get(_measurement_job(_spec(measurements, plan), measurements[0], store).log))
         for measurement in measurements
     }
     measured, skipped = [], list(plan.skipped)

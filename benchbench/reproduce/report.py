@@ -62,7 +62,7 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
         reason = "; ".join(absent) or "nothing was measured"
         raise RunError(f"there is no table of {spec.id}", reason, "run the command again")
     page = _page(plan, content, absent)
-    out = folder.write(store, f"{spec.id.replace(':', '-')}-{plan.track_name}", page)
+    out = folder.write(store, plan.report_name, page)
     write_scores(out, content.scores)
     for table in content.tables:
         log("")
@@ -159,6 +159,8 @@ def _reward_table(
         held_out=_held_out(plan),
         quick=plan.quick,
     )
+    if plan.spec.file:
+        return table.model_copy(update={"caption": f"{table.caption} {plan.spec.about}"})
     if not values:
         return table
     pairs = ", ".join(f"{c} (beside {r})" for r, c in columns.items() if r in plan.rewards)

@@ -1,18 +1,20 @@
-"""``bench reproduce``: plans, trains, measures and writes the report beside the paper's numbers."""
+"""``bench reproduce`` and ``bench sweep``: plans, trains, measures and writes the report beside the paper's numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchbench.errors import RunError
 from benchbench.hub import models
 from benchbench.reproduce import estimate, report
+from benchbench.reproduce import sweep as sweep_files
 from benchbench.reproduce.missing import missing
 from benchbench.reproduce.plan import Plan, make_plan
-from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, without_failed
-from benchbench.reproduce.spec import load, track_of
+from benchbench.reproduce.plan_jobs import open_measurement_jobs, training_jobs, without_failed
+from benchbench.reproduce.spec import Spec, Track, load, track_of
 from benchbench.runtime.backends.base import Backend
 from benchbench.runtime.backends.choice import BackendChoice, alone
 from benchbench.runtime.files import Log
@@ -44,11 +46,15 @@ def reproduce(
     default. ``samples`` and ``overrides`` make the trainings smaller. Errors: those of training and of measuring.
     """
     spec = load(table)
-    plan = make_plan(
+    return make_table(
         spec,
         track,
         track_of(spec, track),
         store,
+        dry_run=dry_run,
+        where=where,
+        dtype=dtype,
+        log=log,
         rows=rows,
         rewards=rewards,
         seeds=train_seeds,
@@ -57,14 +63,49 @@ def reproduce(
         samples=samples,
         overrides=overrides,
     )
-    plan = replace(plan, dtype=dtype)
+
+
+def sweep(
+    file: Path,
+    *,
+    store: Path,
+    quick: bool = False,
+    dry_run: bool = False,
+    where: BackendChoice | None = None,
+    dtype: str = "auto",
+    log: Log = print,
+) -> Path | None:
+    """Makes the table of a sweep's file as ``reproduce`` makes a published one. Errors: those of both."""
+    found = sweep_files.load(file)
+    options: dict[str, Any] = {"seeds": found.seeds, "quick": quick, "dry_run": dry_run, "where": where, "dtype": dtype}
+    return make_table(found.spec, found.track.model, found.track, store, log=log, **options)
+
+
+def make_table(
+    spec: Spec,
+    track_name: str,
+    track: Track,
+    store: Path,
+    *,
+    dry_run: bool,
+    where: BackendChoice | None,
+    dtype: str,
+    log: Log,
+    **options: Any,
+) -> Path | None:
+    """Makes what is missing of a table, writes the report and returns its folder; None after a dry run.
+
+    ``options`` are those of ``make_plan``. Errors: those of ``reproduce``.
+    """
+    plan = replace(make_plan(spec, track_name, track, store, **options), dtype=dtype)
     if not dry_run:
         models.pipeline_folder(plan.track.model)  # raises where the model is missing
     where = where or BackendChoice()
     useful = max(len(plan.trainings), len(plan.measurements))
     backend = alone(where) if spec.protocol == "cost" else where.backend(useful)
-    size = "QUICK (smaller than the paper's, never a result): " if plan.quick else ""
-    log(f"{spec.title} on the {track} track; {size}results go to {store}")
+    whole = "file's" if spec.file else "paper's"
+    size = f"QUICK (smaller than the {whole}, never a result): " if plan.quick else ""
+    log(f"{spec.title} on the {track_name} track; {size}results go to {store}")
     for line in estimate.describe(plan, backend.slots):
         log(line)
     for line in plan.skipped:
@@ -83,7 +124,7 @@ def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
     """Trains, measures, writes the report and returns its folder. Errors: those of ``reproduce``."""
     failures = run(training_jobs(plan, store), backend, "training")
     plan = without_failed(plan, failures, store)
-    unmeasured = run(measurement_jobs(plan, store), backend, "measuring")
+    unmeasured = run(open_measurement_jobs(plan, store), backend, "measuring")
     out = report.report(without_failed(plan, unmeasured, store), store, log)
     if errors := [failure.error for failure in (*failures, *unmeasured)]:
         raise RunError(

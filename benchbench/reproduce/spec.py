@@ -46,6 +46,8 @@ class Row(_Model):
     ``step-aware``, the base model's own step-aware preference model."""
     times: int = Field(1, gt=0)
     """A factor on the track's number of training samples."""
+    samples: int | None = Field(None, gt=0)
+    """Images of its trainings. None: those of an offline method's preset, else the track's."""
     checkpoint: str = ""
     """A released checkpoint that replaces the trainings."""
 
@@ -98,7 +100,7 @@ class Ablation(_Model):
 
 
 class Spec(_Model):
-    """A published table: its rows, its protocol and its tracks."""
+    """A published table, or a sweep: its rows, its protocol and its tracks."""
 
     id: str
     title: str
@@ -113,6 +115,8 @@ class Spec(_Model):
     ablation: Ablation | None = None
     """The settings that the rows vary, where the table is an ablation."""
     notes: list[str] = []
+    file: str = ""
+    """The file of a sweep; empty for a published table, whose file its id tells."""
 
     @field_validator("rows", mode="before")
     @classmethod

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from benchbench.runtime.interrupt import signals_as_ctrl_c
 from benchbench.runtime.output import saving
 from benchbench.runtime.printable import printable
-from benchbench.runtime.status import report_error
+from benchbench.runtime.status import report_done, report_error, report_start
 from benchbench.runtime.unexpected import as_bench_error
 
 
 def run_job(work: Callable[[], object]) -> int:
-    """Does the work and returns the exit status; prints an error and reports it to the runner of the job.
+    """Does the work and returns the exit status; reports its start and its end, and an error, to the runner.
 
     The traceback of what nobody foresaw is in the job's log.
     """
+    report_start()
     try:
         with signals_as_ctrl_c(), saving():
             work()
@@ -31,4 +32,5 @@ def run_job(work: Callable[[], object]) -> int:
         return error.code
     except KeyboardInterrupt:
         return 130
+    report_done()
     return 0

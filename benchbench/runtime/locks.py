@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchbench.runtime.file_errors import writing
 from benchbench.runtime.files import Log
+from benchbench.runtime.looking import about_to_make
 
 LOCKS = Path("/proc/locks")  # of Linux: who holds which file
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -29,6 +30,7 @@ def locked(path: Path, log: Log) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=1)
         except Timeout:
+            about_to_make("what another process is working on")
             log(f"another process{holder(path)} is working on {path.parent.name}/{path.stem}; waiting for it")
             lock.acquire()
         except OSError as error:

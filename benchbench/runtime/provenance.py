@@ -5,6 +5,7 @@ Imports torch only inside a function: records are read and redacted without it.
 
 from __future__ import annotations
 
+import functools
 import platform
 import re
 import subprocess
@@ -40,12 +41,18 @@ def record(
         "command": redact_argv(sys.argv if argv is None else argv),
         "config": redact(dict(config)),
         "weights": dict(weights),
-        "git": git(),
+        "git": _installed()["git"],
         "device": device_name(device),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": packages(),
+        "packages": _installed()["packages"],
     }
+
+
+@functools.cache
+def _installed() -> dict[str, Any]:
+    """Returns commit and packages, as they were at the first record: what this process runs was loaded before."""
+    return {"git": git(), "packages": packages()}
 
 
 def redact(value: Any, name: str = "") -> Any:

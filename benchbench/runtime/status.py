@@ -1,29 +1,66 @@
-"""The status file of a job: the job's process appends JSON lines, and the runner reads them.
+"""The status file of a job: the job's process appends JSON lines, and the runner and `bench status` read them.
 
+    {"pid": 71, "host": "node3", "where": "slurm 1234"}
     {"pid": 71, "progress": 0.25}
     {"pid": 71, "error": {"problem": "...", "cause": "...", "remedy": "...", "code": 5}}
+    {"pid": 71, "done": true}
 
-The runner passes the path in $BENCH_STATUS_FILE. The process id distinguishes the lines of this process from those of
-earlier attempts and of child processes that inherited the variable.
+The first line of each attempt says where it runs; ``where`` is what the backend wrote into $BENCH_WHERE, or empty. The
+runner passes the path in $BENCH_STATUS_FILE. The process id distinguishes the lines of this process from those of
+earlier attempts and of child processes that inherited the variable. runtime/attempts.py reads the last attempt.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchbench.errors import BenchError, error_class
 
 VARIABLE = "BENCH_STATUS_FILE"
+WHERE = "BENCH_WHERE"
+"""The variable in which a backend says where a job runs, as ``slurm 1234``."""
+STARTED = "BENCH_STATUS_STARTED"
+"""The process that is the job, and its status file; a child process that inherits both variables is not the job."""
+SIGN_EVERY = 30.0  # seconds between two signs of life
 MAX_LINE = 1 << 16  # bytes; a longer line was not written by this file
 
 
 def is_job() -> bool:
     """Returns whether a runner started this process and reads its status file."""
     return bool(os.environ.get(VARIABLE))
+
+
+def report_start() -> None:
+    """Reports where this process runs, and from now on that it lives; does nothing outside a job."""
+    if not is_job() or os.environ.get(STARTED, "").partition(" ")[2] == os.environ[VARIABLE]:
+        return
+    os.environ[STARTED] = _myself()
+    _append({"host": socket.gethostname(), "where": os.environ.get(WHERE, "")})
+    _show_life(Path(os.environ[VARIABLE]))
+
+
+def report_done() -> None:
+    """Reports that the job has succeeded; does nothing outside a job."""
+    if os.environ.get(STARTED) == _myself():
+        _append({"done": True})
+
+
+def record_done(path: Path) -> None:
+    """Writes into the status file of a job that its work was found complete, unless its last line says so."""
+    with suppress(OSError):  # a store that cannot be written
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_LINE))
+            if not file.read().rstrip().endswith(b'"done": true}'):
+                file.write(_line({"done": True}))
 
 
 def report_progress(fraction: float) -> None:
@@ -40,9 +77,34 @@ def report_error(error: BenchError) -> None:
 def _append(entry: dict[str, Any]) -> None:
     if not is_job():
         return
-    line = json.dumps({"pid": os.getpid(), **entry}) + "\n"
     with suppress(OSError), Path(os.environ[VARIABLE]).open("ab") as file:  # a full disk must not end the work
-        file.write(line.encode())
+        file.write(_line(entry))
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return (json.dumps({"pid": os.getpid(), **entry}) + "\n").encode()
+
+
+def _myself() -> str:
+    return f"{os.getpid()} {os.environ.get(VARIABLE)}"
+
+
+def _show_life(path: Path) -> None:
+    """Locks the status file until this process ends, however it ends, and sets its time twice a minute.
+
+    The time is for readers on other machines, where the file system may not show locks.
+    """
+    with suppress(OSError):
+        file = path.open("a+b")
+        fcntl.flock(file, fcntl.LOCK_SH)  # shared: another command may run the same job
+        threading.Thread(target=_sign, args=(file,), name="signs of life", daemon=True).start()
+
+
+def _sign(file: IO[bytes]) -> None:
+    while True:
+        time.sleep(SIGN_EVERY)
+        with suppress(OSError):
+            os.utime(file.fileno())
 
 
 class StatusReader:

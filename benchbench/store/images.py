@@ -27,6 +27,7 @@ from benchbench.noise import Sample
 from benchbench.runtime.files import Log, write_atomic
 from benchbench.runtime.hashing import bytes_sha256
 from benchbench.runtime.json_files import find_object, parse, write_json
+from benchbench.runtime.looking import about_to_make
 from benchbench.runtime.sealed import find_sealed, write_sealed
 from benchbench.store.keys import GenerationKey
 
@@ -124,6 +125,8 @@ class ImageStore:
                 sound[sample] = CheckedImage(row[3], row[4])
             else:
                 unchecked[sample] = state
+        if unchecked:
+            about_to_make("checks of images")
         with ThreadPoolExecutor() as pool:
             for sample, result in zip(unchecked, pool.map(self._try, unchecked), strict=True):
                 if isinstance(result, DamagedImage):

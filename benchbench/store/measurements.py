@@ -16,6 +16,7 @@ from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.json_files import write_json
 from benchbench.runtime.locks import locked
+from benchbench.runtime.looking import about_to_make
 from benchbench.runtime.progress import progress
 from benchbench.store.parts import ParquetParts
 
@@ -55,6 +56,7 @@ class MeasurementStore:
             sweep(self.folder)
             missing = self.parts.missing(spans, log)
             if missing:
+                about_to_make("measurements")
                 write_json(self.folder / "record.json", {"id": self.id, "key": self.key, "made_on": record()})
                 measure_units = prepare()
                 missing_units = sum(stop - start for start, stop in map(spans.__getitem__, missing))

@@ -106,6 +106,11 @@ def find(store: Path, reference: str | Path) -> Run:
     )
 
 
+def lock_of(folder: Path) -> Path:
+    """Returns the lock file of a run's folder."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
 @contextmanager
 def hold_run_folder(folder: Path, log: Log) -> Iterator[None]:
     """Locks a run's folder, so that a second command that wants the same run waits for it and does not train it again.
@@ -115,7 +120,7 @@ def hold_run_folder(folder: Path, log: Log) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
-    with locked(folder.with_name(f"{folder.name}.lock"), log):
+    with locked(lock_of(folder), log):
         yield
 
 

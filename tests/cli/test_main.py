@@ -18,7 +18,7 @@ from benchbench.errors import BenchError, CorruptError, MissingError, RunError, 
 from benchbench.runtime.status import VARIABLE, StatusReader
 from tests.cli.conftest import Bench
 
-COMMANDS = ["train", "eval", "reproduce", "report", "list", "show", "status", "doctor", "fetch", "shapes"]
+COMMANDS = ["train", "eval", "reproduce", "sweep", "report", "list", "show", "status", "doctor", "fetch", "shapes"]
 
 
 def test_version(bench: Bench) -> None:

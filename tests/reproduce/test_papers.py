@@ -165,7 +165,9 @@ def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
     assert {(m.row, len(m.runs)) for m in left.measurements} == {("base", 0), ("ddpo", 1), ("tailorpo", 2)}
     assert "ddpo on shapes-colour, seed 1 failed: NaN" in left.skipped and len(left.skipped) == 3
 
-    (job,) = (job for job in measurement_jobs(left, tmp_path) if job.name == "tailorpo on shapes-complex")
+    (job,) = (
+        job for job in measurement_jobs(left, tmp_path) if job.name == "tailorpo on shapes-complex (shapes-colour)"
+    )
     rest = without_failed(left, [Failure(job, RunError("it failed", "disk", "x"))], tmp_path)
     assert [(m.row, m.prompts) for m in left.measurements if m not in rest.measurements] == [
         ("tailorpo", "shapes-complex")

@@ -1,0 +1,38 @@
+"""``bench sweep``. Imports reproduce.run, which loads torch, only inside the function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchbench.cli.backend_options import Jobs, On
+from benchbench.cli.options import Dtype, Store
+from benchbench.cli.ui import log, resumable
+from benchbench.runtime.backends.choice import BackendChoice
+from benchbench.store import root
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The sweep (docs/sweeps.md).", show_default=False)],
+    quick: Annotated[bool, typer.Option("--quick", help="One seed and few columns: never a result.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
+    on: On = "local",
+    jobs: Jobs = None,
+    dtype: Dtype = "auto",
+    store: Store = None,
+) -> None:
+    """Compare methods, rewards, seeds and settings in one table. Trains, evaluates and writes a report."""
+    from benchbench.reproduce.run import sweep
+
+    with resumable():
+        sweep(
+            file,
+            quick=quick,
+            dry_run=dry_run,
+            where=BackendChoice(on, jobs),
+            dtype=dtype,
+            store=root(store),
+            log=log,
+        )

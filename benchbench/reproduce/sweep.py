@@ -1,0 +1,202 @@
+"""From a sweep's file to a table: its rows, its columns and its seeds, as a Spec and a Track."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchbench import config as configs
+from benchbench import defaults, registry
+from benchbench import prompts as prompt_sets
+from benchbench.config import RunConfig, SamplerConfig
+from benchbench.errors import BenchError, MissingError, UsageError
+from benchbench.hub import models
+from benchbench.reproduce.spec import Block, Row, Spec, Track
+from benchbench.reproduce.sweep_file import SweepFile, SweepText
+from benchbench.rewards import lookup
+from benchbench.runtime.names import safe_name
+
+BASE = "base"
+Fault = tuple[tuple[str | int, ...], str]  # a place in the file, and what is wrong there
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as a table of one track."""
+
+    spec: Spec
+    track: Track
+    seeds: tuple[int, ...]
+
+
+def is_sweep(name: str) -> bool:
+    """Returns whether a word names a sweep's file and no table."""
+    return name.endswith(SUFFIXES)
+
+
+def load(path: Path) -> Sweep:
+    """Returns the sweep of a file.
+
+    A combination that a method refuses, as a setting that it does not have, is a row that is not available. Errors:
+    UsageError, which names every wrong line; a setting that every method refuses is wrong.
+    """
+    text = SweepText(path)
+    file = text.parse()
+    names = _RewardNames(file)
+    faults = [*_unknown_names(file), *names.faults]
+    if faults:
+        raise text.wrong(faults)
+    train_prompts = file.train_prompts or defaults.of(file.model).prompts
+    tried = _Combinations(file, names.by_word[file.train_reward or file.rewards[0]], train_prompts)
+    faults = list(tried.refused_by_all())
+    if faults:
+        raise text.wrong(faults)
+    rows, unavailable, samplers = {BASE: Row()}, {}, []
+    for name, method, words in tried.rows():
+        rows[name] = Row(method=method, set=words, samples=file.samples)
+        settings = tried.settings(method, words)
+        if isinstance(settings, RunConfig):
+            samplers += [settings.sampler] if settings.sampler not in samplers else []
+        else:
+            unavailable[name] = settings
+    gold, columns = defaults.of(file.model).gold_reward, [names.by_word[word] for word in file.rewards]
+    track = Track(
+        model=file.model,
+        train_prompts=train_prompts,
+        samples=file.samples or defaults.of(file.model).samples,
+        blocks=[Block(prompts=prompts, images=images) for prompts, images in file.prompts.items()],
+        rewards={column: column for column in columns},
+        train_reward=names.by_word[file.train_reward] if file.train_reward else None,
+        gold=None if gold in columns else gold,
+        unavailable=unavailable,
+        pairs=file.pairs,
+        # trainings with different samplers are compared under one
+        sampler=SamplerConfig().model_dump() if len(samplers) > 1 else None,
+    )
+    title, stem = file.title or f"Sweep {path.stem}", safe_name(path.stem, "-")
+    spec = Spec(
+        id=stem,
+        title=title,
+        source=f"A sweep, {path.name}",
+        about=_about(file, track),
+        published=None,
+        paper_track="",
+        rows=rows,
+        tracks={file.model: track},
+        file=str(path),
+    )
+    return Sweep(spec, track, tuple(file.seeds))
+
+
+def _unknown_names(file: SweepFile) -> Iterator[Fault]:
+    """Yields what is wrong with the names of the model, the methods and the prompt sets; missing files are no fault."""
+    yield from _faults(("model",), partial(models.pipeline_folder, file.model))
+    for i, method in enumerate(file.methods):
+        yield from _faults(("methods", i), partial(registry.get, "methods", method))
+    if file.train_prompts:
+        yield from _faults(("train_prompts",), partial(prompt_sets.load, file.train_prompts))
+    for name in file.prompts:
+        yield from _faults(("prompts", name), partial(prompt_sets.load, name))
+
+
+def _faults(place: tuple[str | int, ...], look_up: Callable[[], object]) -> Iterator[Fault]:
+    try:
+        look_up()
+    except MissingError:
+        pass
+    except BenchError as error:
+        yield place, f"{error.problem}; {error.cause}"
+
+
+class _RewardNames:
+    """The registered names of the rewards in a file, and what is wrong with them."""
+
+    def __init__(self, file: SweepFile) -> None:
+        self.by_word: dict[str, str] = {}
+        self.faults: list[Fault] = []
+        for i, word in enumerate(file.rewards):
+            self._add(("rewards", i), word, file.model, trained_on=file.train_reward is None)
+        if file.train_reward:
+            self._add(("train_reward",), file.train_reward, file.model, trained_on=True)
+
+    def _add(self, place: tuple[str | int, ...], word: str, model: str, trained_on: bool) -> None:
+        def look_up() -> None:
+            name = lookup.resolve(word, model)[0]
+            if place[0] == "rewards" and name in self.by_word.values():
+                raise UsageError(f"{word} is {name}, which comes twice", "name it once", "")
+            self.by_word[word] = name
+            reward_class = lookup.get(name)
+            lookup.check_base(reward_class, model)
+            if trained_on and not reward_class.trainable:
+                raise UsageError(
+                    f"{word} is a gold reward and is never trained on", "name another one as train_reward", ""
+                )
+
+        self.faults += _faults(place, look_up)
+
+
+class _Combinations:
+    """The rows of a sweep, and the settings of each or why its method refuses them."""
+
+    def __init__(self, file: SweepFile, reward: str, train_prompts: str) -> None:
+        self.file, self._reward, self._train_prompts = file, reward, train_prompts
+
+    def rows(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Yields the name of each row, its method and its words of ``--set``."""
+        names = _short_names(self.file.set)
+        for method, values in itertools.product(self.file.methods, itertools.product(*self.file.set.values())):
+            chosen = [(key, _word(value)) for key, value in zip(self.file.set, values, strict=True)]
+            name = ", ".join([method, *(f"{names[key]} {value}" for key, value in chosen if key in names)])
+            yield name, method, [f"{key}={value}" for key, value in chosen]
+
+    def refused_by_all(self) -> Iterator[Fault]:
+        """Yields each value that no method of the sweep takes."""
+        for key, values in self.file.set.items():
+            for i, value in enumerate(values):
+                found = [self.settings(method, [f"{key}={_word(value)}"]) for method in self.file.methods]
+                reasons = [reason for reason in found if isinstance(reason, str)]
+                if len(reasons) == len(found):
+                    yield ("set", key, i), reasons[0]
+
+    def settings(self, method: str, words: Sequence[str]) -> RunConfig | str:
+        """Returns the settings of a training, or why the method refuses them."""
+        offline = registry.get("methods", method).data == "offline"
+        pairs, model = self.file.pairs if offline else None, self.file.model
+        try:
+            return configs.load(method, model, self._reward, self._train_prompts, 1, 0, overrides=words, pairs=pairs)
+        except UsageError as error:
+            return error.cause
+
+
+def _short_names(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the last word of each setting's name that has several values; the whole name where two share it."""
+    varied = [key for key, values in settings.items() if len(values) > 1]
+    last = [key.rpartition(".")[2] for key in varied]
+    return {key: short if last.count(short) == 1 else key for key, short in zip(varied, last, strict=True)}
+
+
+def _word(value: Any) -> str:
+    """Returns a YAML value as ``--set`` reads it: ``4``, ``0.5``, ``true``, ``[0.9, 0.999]``."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _about(file: SweepFile, track: Track) -> str:
+    """Returns what was swept, in sentences."""
+    swept = [f"method {', '.join(file.methods)}"]
+    swept += [f"{key} {', '.join(map(_word, values))}" for key, values in file.set.items()]
+    columns = ", ".join(track.rewards)
+    own = "each column has its own trainings, on its reward"
+    trained = f"all trainings are on {track.train_reward}" if track.train_reward else own
+    sentences = [f"Swept: {'; '.join(swept)}; training seeds {', '.join(map(str, file.seeds))}"]
+    sentences.append(f"Columns {columns}: {trained}, with the prompts {track.train_prompts}")
+    if file.samples:
+        sentences.append(f"At least {file.samples} images a training, in whole rollouts")
+    if track.sampler:
+        sentences.append("Rows were trained with different samplers and are measured under one")
+    return ". ".join(sentences) + "."

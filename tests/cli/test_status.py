@@ -1,0 +1,81 @@
+"""``bench status`` of tables and sweeps: the state of each job, and what --watch prints."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from benchbench.cli import watch
+from benchbench.reproduce.table_status import JobStatus
+from tests.cli.conftest import Bench
+
+SWEEP = """
+model: shapes
+methods: [ddpo, tailorpo]
+rewards: [shapes-colour]
+seeds: [0]
+prompts: {shapes-simple: 1}
+"""
+
+
+def test_each_job_of_a_sweep_has_a_state_and_a_failed_one_its_reason(bench: Bench, tmp_path: Path) -> None:
+    """One of two trainings has failed and the other was killed at 40 %; three measurements are left."""
+    file, store = tmp_path / "sweep.yaml", tmp_path / "store"
+    file.write_text(SWEEP)
+    planned = bench("sweep", str(file), "--dry-run", "--store", str(store))
+    assert planned.code == 0, planned.err
+    ddpo, tailorpo = (line.removeprefix("left: ") for line in planned.out.splitlines() if line.startswith("left: "))
+    start = {"pid": 71, "host": socket.gethostname(), "where": "slurm 1234"}
+    error = {"problem": "it failed", "cause": "the reward is NaN", "remedy": "use another", "code": 5}
+    for run, line in ((ddpo, {"error": error}), (tailorpo, {"progress": 0.4})):
+        status = store / "logs" / f"{run}.status.jsonl"
+        status.parent.mkdir(parents=True, exist_ok=True)
+        status.write_text(f"{json.dumps(start)}\n{json.dumps({'pid': 71, **line})}\n")
+    ran = bench("status", str(file), "--store", str(store))
+    assert ran.code == 0, ran.err
+    assert f"{file}\t2\t0\t2\t" in ran.out
+    assert "ddpo on shapes-colour, seed 0\tfailed\tit failed (the reward is NaN); use another" in ran.out
+    assert "tailorpo on shapes-colour, seed 0\tstopped\tat 40 %; the same command goes on" in ran.out
+    assert ran.out.count("\tleft\t\n") == 3
+
+
+def test_watching_needs_a_table(bench: Bench) -> None:
+    ran = bench("status", "--watch")
+    assert ran.code == 2 and "nothing to watch" in ran.err
+
+
+def test_into_a_pipe_each_change_is_printed_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    done, left = JobStatus("a", "done"), JobStatus("b", "left")
+    half, complete = JobStatus("b", "running", "50 %, slurm 7"), JobStatus("b", "done")
+    looks = iter([[done, left], [done, left], [done, half], [done, half], [done, complete]])
+    watch.watch_jobs(lambda: next(looks))
+    assert capsys.readouterr().out.splitlines() == [
+        "done\ta",
+        "left\tb",
+        "1 done, 1 left",
+        "running\tb\t50 %, slurm 7",
+        "1 done, 1 running",
+        "done\tb",
+        "2 done",
+    ]
+
+
+def test_ctrl_c_ends_watching(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupted)
+    watch.watch_jobs(lambda: [JobStatus("b", "left")])
+    assert capsys.readouterr().out == "left\tb\n1 left\n"
+
+
+@pytest.mark.parametrize("command", [["sweep"], ["status"]])
+def test_a_sweep_that_is_not_there_is_a_usage_error(bench: Bench, tmp_path: Path, command: list[str]) -> None:
+    ran = bench(*command, str(tmp_path / "sweep.yaml"), "--store", str(tmp_path))
+    assert ran.code == 2 and "sweep.yaml cannot be read" in ran.err and "No such file" in ran.err

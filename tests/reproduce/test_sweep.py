@@ -1,0 +1,111 @@
+"""A sweep's file: the rows and trainings it stands for, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchbench.errors import UsageError
+from benchbench.reproduce import sweep
+from benchbench.reproduce.plan import Plan, make_plan
+
+ROOT = Path(__file__).parents[2]
+FILE = """
+model: shapes
+methods: [tailorpo, d3po]
+rewards: [shapes-colour, shapes-aesthetic]
+seeds: [0, 4]
+set:
+  train.lora_rank: [4, 16]
+  train.lr: [1e-4]
+samples: 15
+prompts: {shapes-simple: 2}
+"""
+
+
+def planned(folder: Path, text: str) -> Plan:
+    file = folder / "rank.yaml"
+    file.write_text(text)
+    found = sweep.load(file)
+    return make_plan(found.spec, "shapes", found.track, folder / "store", seeds=found.seeds)
+
+
+def test_each_combination_is_a_row_with_its_trainings(tmp_path: Path) -> None:
+    """2 methods x 2 ranks x 2 rewards x 2 seeds; D3PO makes two images at a time, so that 15 become 16."""
+    plan = planned(tmp_path, FILE)
+    ranked = [f"{method}, lora_rank {rank}" for method in ("tailorpo", "d3po") for rank in (4, 16)]
+    assert plan.rows == ("base", *ranked)
+    settings = {
+        (t.row, t.config.reward, t.config.seed): (t.config.train.lora_rank, t.config.train.lr, t.config.samples)
+        for t in plan.trainings
+    }
+    assert len(settings) == len(plan.trainings) == 16
+    assert all(
+        value == (4 if row.endswith(" 4") else 16, 1e-4, 16 if "d3po" in row else value[2])
+        for (row, _, _), value in settings.items()
+    )
+    assert {seed for _, _, seed in settings} == {0, 4}
+    assert plan.report_name == "rank" and "train.lora_rank 4, 16" in plan.spec.about
+    assert len(plan.measurements) == 2 * 5 and not plan.quick
+
+
+def test_one_reward_of_all_trainings_leaves_the_others_as_columns(tmp_path: Path) -> None:
+    plan = planned(tmp_path, FILE + "train_reward: shapes-clip\n")
+    assert {t.config.reward for t in plan.trainings} == {"shapes-clip"} and len(plan.trainings) == 8
+    assert plan.rewards == ("shapes-colour", "shapes-aesthetic") and len(plan.measurements) == 5
+
+
+def test_what_a_method_refuses_is_left_out_and_said(tmp_path: Path) -> None:
+    """DDPO has no guidance, and tailorpo-g follows a gradient that the compressibility of a JPEG file has not."""
+    text = FILE.replace("d3po]", "ddpo, tailorpo-g]").replace("train.lora_rank: [4, 16]", "method.guidance: [0, 1]")
+    plan = planned(tmp_path, text.replace("shapes-aesthetic", "jpeg_compressibility"))
+    assert any("ddpo, guidance 1" in line and "no such setting" in line for line in plan.skipped)
+    assert any("on jpeg_compressibility" in line and "gradient" in line for line in plan.skipped)
+    assert not any(t.row.startswith("ddpo") for t in plan.trainings)
+    assert any(t.row == "tailorpo, guidance 0" for t in plan.trainings)
+
+
+def test_rows_with_different_samplers_are_measured_under_one(tmp_path: Path) -> None:
+    plan = planned(tmp_path, FILE.replace("train.lora_rank: [4, 16]", "sampler.steps: [10, 20]"))
+    assert {t.config.sampler.steps for t in plan.trainings} == {10, 20}
+    assert plan.track.sampler == {"steps": 20, "eta": 1.0, "guidance_scale": 5.0}
+    assert planned(tmp_path, FILE).track.sampler is None
+
+
+def test_two_rows_of_one_training_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        planned(tmp_path, FILE.replace("[4, 16]", "[4, 4.0]"))
+    assert "one and the same training" in raised.value.cause and "rank.yaml" in raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("model: shapes\n", "", "model: it is missing"),
+        ("seeds: [0, 4]", "seed: [0]", "line 5, seed: there is no such field; did you mean seeds?"),
+        ("seeds: [0, 4]", "seeds: [0, 0]", "line 5, seeds: 0 comes twice"),
+        ("seeds: [0, 4]", "seeds: [yes]", "line 5, seeds, item 1: input should be a valid integer"),
+        ("d3po]", "d3pi]", "line 3, methods, item 2: there is no method 'd3pi'; did you mean d3po?"),
+        ("shapes-aesthetic]", "shapes-esthetic]", "line 4, rewards, item 2: there is no reward 'shapes-esthetic'"),
+        ("shapes-aesthetic]", "colour]", "line 4, rewards, item 2: colour is shapes-colour, which comes twice"),
+        ("shapes-aesthetic]", "shapes-oracle]", "line 4, rewards, item 2: shapes-oracle is a gold reward"),
+        ("[4, 16]", "[4, -1]", "line 7, set, train.lora_rank, item 2: train.lora_rank=-1: input should be greater"),
+        ("lora_rank", "lora_rnak", "line 7, set, train.lora_rnak, item 1: train.lora_rnak: no such setting, did you"),
+        ("[4, 16]", "[]", "line 7, set, train.lora_rank: list should have at least 1 item"),
+        ("shapes-simple: 2", "shapes-simpel: 2", "line 10, prompts, shapes-simpel: there is no prompt set"),
+        ("model: shapes\n", "model: [\n", "while parsing"),
+        ("model: shapes\n", "model: nowhere\n", "line 2, model: there is no model 'nowhere'"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_line_and_the_nearest_name(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in FILE
+    with pytest.raises(UsageError) as raised:
+        planned(tmp_path, FILE.replace(old, new))
+    assert said in raised.value.cause
+
+
+def test_the_example_is_sound(tmp_path: Path) -> None:
+    assert len(planned(tmp_path, (ROOT / "examples" / "sweep.yaml").read_text()).trainings) == 8

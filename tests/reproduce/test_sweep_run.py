@@ -1,0 +1,89 @@
+"""A sweep that runs: its report, what a second command makes, and what `bench status` says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchbench.reproduce import sweep as sweep_files
+from benchbench.reproduce.plan import Plan, make_plan
+from benchbench.reproduce.run import sweep
+from benchbench.reproduce.table_status import job_status
+from benchbench.runtime.backends.base import Job
+from benchbench.runtime.backends.local import LocalAttempt, LocalBackend
+
+pytestmark = pytest.mark.slow
+
+FILE = """
+title: Two ranks
+model: shapes
+methods: [tailorpo]
+rewards: [shapes-colour]
+seeds: [0]
+set:
+  train.lora_rank: [1, 2]
+  train.eval_every: [0]
+samples: 2
+prompts: {shapes-simple: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Returns a sweep's file and the report that it made in the folder ``store`` beside it."""
+    folder = tmp_path_factory.mktemp("sweep")
+    file = folder / "two ranks.yaml"
+    file.write_text(FILE)
+    report = sweep(file, store=folder / "store")
+    assert report is not None
+    return file, report
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Returns the names of the jobs that are started from now on."""
+    names: list[str] = []
+    start = LocalBackend.start
+
+    def noted(self: LocalBackend, job: Job) -> LocalAttempt:
+        names.append(job.name)
+        return start(self, job)
+
+    monkeypatch.setattr(LocalBackend, "start", noted)
+    return names
+
+
+def plan_of(file: Path) -> Plan:
+    found = sweep_files.load(file)
+    return make_plan(found.spec, found.track.model, found.track, file.parent / "store", seeds=found.seeds)
+
+
+def test_the_table_has_a_row_for_each_combination_and_says_what_was_swept(made: tuple[Path, Path]) -> None:
+    file, report = made
+    assert report.name.startswith("two-ranks-")
+    table = pd.read_csv(report / "two-ranks-training.csv")
+    assert set(table.row) == {"base", "tailorpo, lora_rank 1", "tailorpo, lora_rank 2"}
+    assert "train.lora_rank 1, 2" in (report / "report.md").read_text()
+    assert {job.state for job in job_status(plan_of(file), file.parent / "store")} == {"done"}
+
+
+def test_what_is_complete_starts_no_process(made: tuple[Path, Path], started: list[str]) -> None:
+    file, report = made
+    assert sweep(file, store=file.parent / "store") == report
+    assert started == []
+
+
+def test_only_what_is_not_complete_is_measured_again(made: tuple[Path, Path], started: list[str]) -> None:
+    """A picture of one row is deleted, and a byte of another row's scores is changed; the table is the same again."""
+    file, report = made
+    store = file.parent / "store"
+    first, second, _ = sorted(path.name for path in (store / "images").iterdir())
+    (store / "images" / first / "00003-00.webp").unlink()
+    scores = next(iter((store / "scores" / second).glob("*.parquet")))
+    data = bytearray(scores.read_bytes())
+    data[len(data) // 2] ^= 1
+    scores.write_bytes(data)
+    assert sweep(file, store=store) == report
+    assert len(started) == 2 and all(" on shapes-simple" in name for name in started)
