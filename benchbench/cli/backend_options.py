@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-On = Annotated[str, typer.Option("--on", help="Where the jobs run: local or slurm (docs/slurm.md).")]
+On = Annotated[str, typer.Option("--on", help="Where the jobs run: local, ray (docs/ray.md) or slurm (docs/slurm.md).")]
 Jobs = Annotated[
     int | None,
     typer.Option(
@@ -16,4 +16,14 @@ Jobs = Annotated[
 Slurm = Annotated[
     list[str] | None,
     typer.Option("--slurm", metavar="KEY=VALUE,...", help="Options of sbatch: partition=gpu,time=8:00:00,gres=gpu:1."),
+]
+RayAddress = Annotated[
+    str,
+    typer.Option(help="A Ray cluster, as HOST:PORT. Default: the one that is there, else one of this machine."),
+]
+DrawingJobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", min=1, help="Processes that make images. Default: one for each GPU, or one where --device names it."
+    ),
 ]

@@ -35,6 +35,7 @@ COMMANDS = {
     "list": Command("listing:list_names", "List methods, rewards, prompts, models, checkpoints, tables or runs."),
     "show": Command("show:show", "Show one method, reward, prompt set, model, run or preset."),
     "status": Command("status:status", "Show what a store holds, or what a table still needs."),
+    "store": Command("store:app", "Check that what a store holds is what was written."),
     "check": Command("check:check", "Check that a method, reward or prompt set keeps its contract."),
     "parity": Command("parity:parity", "Compare our rewards with the authors' packages."),
     "doctor": Command("doctor:doctor", "Check this machine."),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli import choice
+from benchbench.cli.backend_options import DrawingJobs
 from benchbench.cli.options import (
     BatchSize,
     Device,
@@ -102,6 +103,7 @@ def evaluate(
     dtype: Dtype = "auto",
     store: Store = None,
     device: Device = None,
+    jobs: DrawingJobs = None,
 ) -> None:
     """Generate and score images of a model and its checkpoints. Makes only what the store does not hold."""
     chosen_model, reason = choice.choose_model(model, device)
@@ -110,17 +112,15 @@ def evaluate(
     resolved = choice.resolve(chosen_model, prompts, name_rewards, lambda _: None, edits=strength is not None)
     checkpoints = [*(checkpoint or []), *(adapter or [])]
     rows = {label: split_names(runs) for label, runs in assignments(row or [], "--row", "ours=RUN,RUN").items()}
-    log(
-        f"evaluating {', '.join(['base', *checkpoints, *rows])} on the model {chosen_model} ({reason}): "
-        f"{counted(images_per_prompt, 'image')} a prompt of {prompts}, "
-        f"rewards {', '.join(resolved.rewards)}; into {root(store)}"
-    )
+    images = f"{counted(images_per_prompt, 'image')} a prompt of {prompts}"
+    words = f"{images}, rewards {', '.join(resolved.rewards)}; into {root(store)}"
+    log(f"evaluating {', '.join(['base', *checkpoints, *rows])} on the model {chosen_model} ({reason}): {words}")
     for note in resolved.notes:
         log(note)
 
     from benchbench.evaluate import evaluate
 
-    sampler = {"steps": steps, "guidance_scale": guidance_scale, "strength": strength}
+    changes = {"steps": steps, "guidance_scale": guidance_scale, "strength": strength}
     with resumable():
         result = evaluate(
             resolved.model,
@@ -131,13 +131,14 @@ def evaluate(
             rows=rows,
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
-            sampler={name: value for name, value in sampler.items() if value is not None},
+            sampler={name: value for name, value in changes.items() if value is not None},
             authors_sampler=authors_sampler,
             device=device,
             dtype=dtype,
             batch_size=batch_size,
             compiled=compiled,
             channels_last=channels_last,
+            jobs=jobs,
             log=log,
         )
     log(result.table.markdown())

@@ -11,7 +11,7 @@ from benchbench.hub import weights
 from benchbench.hub.released import RELEASED
 from benchbench.reproduce import spec
 from benchbench.store import root
-from benchbench.store.runs import all_runs
+from benchbench.store.run_index import shown_runs
 
 Rows = list[list[object]]
 
@@ -49,9 +49,7 @@ def checkpoints() -> Rows:
 
 def runs(store: Path | None) -> Rows:
     """Returns the runs of a store: id, state, samples and folder."""
-    return [
-        [run.id, run.state, run.config.get("config", {}).get("samples", "?"), run.path] for run in all_runs(root(store))
-    ]
+    return [[run.id, run.state, run.planned, run.path] for run in shown_runs(root(store))]
 
 
 def tables() -> Rows:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.backend_options import Jobs, On, Slurm
+from benchbench.cli.backend_options import Jobs, On, RayAddress, Slurm
 from benchbench.cli.options import Dtype, Store, assignments, integers, split_names
 from benchbench.cli.ui import log, resumable
 from benchbench.runtime.backends.choice import BackendChoice
@@ -28,6 +28,7 @@ def reproduce(
     on: On = "local",
     jobs: Jobs = None,
     slurm: Slurm = None,
+    ray_address: RayAddress = "auto",
     samples: Annotated[
         int | None, typer.Option(min=1, help="Images of each training instead of the table's: never a result.")
     ] = None,
@@ -53,7 +54,7 @@ def reproduce(
             rewards=split_names(rewards) or None,
             checkpoints=checkpoints,
             dry_run=dry_run,
-            where=BackendChoice(on, jobs, tuple(slurm or ())),
+            where=BackendChoice(on, jobs, tuple(slurm or ()), ray_address),
             dtype=dtype,
             samples=samples,
             overrides=settings or [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,8 @@ from benchbench.errors import UsageError
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.spec import load, track_of
 from benchbench.runtime.progress import duration
-from benchbench.store import root, runs
-from benchbench.store.metrics import last_metrics
+from benchbench.store import root
+from benchbench.store.run_index import shown_runs
 
 if TYPE_CHECKING:
     from benchbench.reproduce.table_status import JobStatus
@@ -42,7 +42,7 @@ def status(
         return
     if watch:
         raise UsageError("there is nothing to watch", "--watch shows the jobs of tables", "name one, as tailorpo:2")
-    rows = [[run.id, run.state, _progress(run.path, run.config)] for run in runs.all_runs(folder)]
+    rows = [[run.id, run.state, f"{run.seen} of {run.planned}"] for run in shown_runs(folder)]
     if rows:
         table(["run", "state", "samples"], rows)
     images = sum(1 for _ in folder.glob("images/*/*.webp"))
@@ -51,12 +51,6 @@ def status(
     log(f"runs: {len(rows)}; images: {images}, generations: {generations}; score files: {scores}")
     for page in sorted(folder.glob("reports/**/*.html")):
         log(f"report {page}")
-
-
-def _progress(path: Path, config: dict[str, Any]) -> str:
-    """Returns ``96 of 384``: the samples in the last complete line of metrics, and those of the whole run."""
-    done = last_metrics(path).get("samples", 0)
-    return f"{done} of {config.get('config', {}).get('samples', '?')}"
 
 
 def _plan(name: str, track: str, seeds: list[int], store: Path) -> Plan:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.backend_options import Jobs, On
+from benchbench.cli.backend_options import Jobs, On, RayAddress, Slurm
 from benchbench.cli.options import Dtype, Store
 from benchbench.cli.ui import log, resumable
 from benchbench.runtime.backends.choice import BackendChoice
@@ -20,6 +20,8 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
     on: On = "local",
     jobs: Jobs = None,
+    slurm: Slurm = None,
+    ray_address: RayAddress = "auto",
     dtype: Dtype = "auto",
     store: Store = None,
 ) -> None:
@@ -31,7 +33,7 @@ def sweep(
             file,
             quick=quick,
             dry_run=dry_run,
-            where=BackendChoice(on, jobs),
+            where=BackendChoice(on, jobs, tuple(slurm or ()), ray_address),
             dtype=dtype,
             store=root(store),
             log=log,

@@ -121,14 +121,14 @@ def load(
         network=network(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or dtype]),
         vae=network(AutoencoderKL, vae_root, _vae_dtype(vae_root, dtype, xl)),
         text_encoder=network(CLIPTextModel, root / "text_encoder", DTYPES[dtype]),
-        tokenizer=_load_tokenizer(root, "tokenizer", model),
+        tokenizer=load_tokenizer(root, "tokenizer", model),
         scheduler_config=scheduler,
         device=torch_device,
         dtype=dtype,
         image_size=models.image_size(root),
         batch_size=models.batch_size(root),
         text_encoder_2=network(CLIPTextModelWithProjection, root / "text_encoder_2", DTYPES[dtype]) if xl else None,
-        tokenizer_2=_load_tokenizer(root, "tokenizer_2", model) if xl else None,
+        tokenizer_2=load_tokenizer(root, "tokenizer_2", model) if xl else None,
         zeros_for_empty=models.zeros_for_empty(root),
     )
     _check_fit(backbone)
@@ -170,7 +170,8 @@ def _load_network(network_class: Any, folder: Path, dtype: torch.dtype, model: s
         ) from error
 
 
-def _load_tokenizer(root: Path, subfolder: str, model: str | LocalModel) -> Any:
+def load_tokenizer(root: Path, subfolder: str, model: str | LocalModel) -> Any:
+    """Returns a tokenizer of a pipeline's folder. Raises CorruptError where it cannot be loaded."""
     from transformers import CLIPTokenizer
 
     try:

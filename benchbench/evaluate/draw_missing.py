@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from benchbench.evaluate.evaluated_model import ImageGenerator
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.files import Log
+from benchbench.runtime.garbage import no_collection
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.progress import Progress
 from benchbench.store.images import ImageStore
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 Draw = Callable[[slice], "np.ndarray"]
+
+
+def all_samples(prompts: Sequence[str], images_per_prompt: int) -> list[Sample]:
+    """Returns the samples of an evaluation, in the order of prompts and sample numbers."""
+    with no_collection():
+        return [Sample(text, n, i) for i, text in enumerate(prompts) for n in range(images_per_prompt)]
+
+
+def drawing_order(samples: Sequence[Sample]) -> list[Sample]:
+    """Returns the samples in the order in which batches are cut: sample 0 of all prompts comes before sample 1."""
+    return sorted(samples, key=lambda sample: (sample.number, sample.index))
 
 
 def draw_missing(
@@ -36,11 +48,11 @@ def draw_missing(
 ) -> int:
     """Returns the number of images generated. Batch boundaries do not depend on which images are missing.
 
-    A batch that lacks an image is generated whole, and only its missing images are stored. Sample 0 of all prompts
-    comes before sample 1, so that more images per prompt do not move batch boundaries. Memory holds only the batches
+    A batch that lacks an image is generated whole, and only its missing images are stored. More images per prompt do
+    not move batch boundaries either. Memory holds only the batches
     that are being generated or written. Raises RunError (disk full, too little memory).
     """
-    order = sorted(samples, key=lambda sample: (sample.number, sample.index))
+    order = drawing_order(samples)
 
     splitter = Splitter(
         "making images",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchbench.config import steps_taken
-from benchbench.evaluate.draw_missing import draw_missing
+from benchbench.evaluate.draw_missing import all_samples, draw_missing
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
 from benchbench.noise import Noise, Sample
@@ -36,6 +39,17 @@ class Generation:
     def blank(self) -> int:
         """The number of images that are black or of one colour."""
         return sum(bool(entry.blank) for entry in self.entries.values())
+
+    @cached_property
+    def places(self) -> pd.DataFrame:
+        """The images' prompt indices, sample numbers and pixel hashes, a row each."""
+        return pd.DataFrame(
+            {
+                "prompt_index": [sample.index for sample in self.entries],
+                "sample": [sample.number for sample in self.entries],
+                "image_sha256": [entry.sha256 for entry in self.entries.values()],
+            }
+        )
 
     def metadata_hash(self, reward: type[Reward]) -> str:
         """Returns the hash of the prompts with the metadata that a reward needs; empty where it needs none."""
@@ -66,8 +80,8 @@ def generate(
     ``made_on`` goes into record.json; what is computed is added to ``cost``. ``shared_start`` is a part of the key, and
     the model must generate so. Raises RunError (disk full, too little memory).
     """
-    samples = [Sample(text, n, i) for i, text in enumerate(prompts.prompts) for n in range(images_per_prompt)]
-    wanted = [sample for sample in samples if only is None or sample.index in only]
+    samples = all_samples(prompts.prompts, images_per_prompt)
+    wanted = samples if only is None else [sample for sample in samples if sample.index in only]
     generator: ImageGenerator | None = None
     generations = []
     for seed in eval_seeds:

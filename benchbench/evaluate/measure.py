@@ -17,6 +17,7 @@ from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import authors_sampler as authors
 from benchbench.evaluate.conditions import EvalConditions
+from benchbench.evaluate.draw_in_jobs import backend_for, draw_in_jobs
 from benchbench.evaluate.edits import check_edit, check_pictures
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation, generate
@@ -27,7 +28,9 @@ from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import too_long
 from benchbench.rewards import lookup
 from benchbench.rewards.needs import check_needs
+from benchbench.runtime.backends.local import LocalBackend
 from benchbench.runtime.files import Log
+from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.provenance import record
 from benchbench.store.images import DamagedImage
 from benchbench.store.runs import AdapterReference, Run
@@ -114,17 +117,23 @@ def prepare(
     compiled: bool = False,
     channels_last: bool = False,
     shared_start: bool = False,
+    jobs: int | None = 1,
     log: Log = print,
 ) -> Prepared:
     """Checks all that ``measure`` checks before it makes images; takes its options and raises its errors.
 
     With ``shared_start`` the images of one prompt start from one x_T; they have keys of their own in the store.
+    ``jobs`` is the number of processes that make images, None: one for each GPU where ``device`` names none.
     """
     sizes = {"prompts": len(prompts), "images per prompt": images_per_prompt}
     _check_sizes(sizes | {"evaluation seeds": len(eval_seeds), "batch size": batch_size or 1})
     check_needs(prompts.name, prompts.prompts, rewards)
+    backend = backend_for(jobs, device)
     device, dtype = device_and_dtype(device, dtype)
-    trainings = resolve_rows(rows, store)
+    if jobs is None and device == "cpu":
+        backend = None  # CUDA_VISIBLE_DEVICES names GPUs that this machine does not have
+    with one_hash_cache():
+        trainings = resolve_rows(rows, store)
     adapters = [adapter for by_seed in trainings.values() for adapter in by_seed.values() if adapter]
     if not isinstance(sampler, SamplerConfig):
         theirs = authors.common_settings(adapters) if authors_sampler else {}
@@ -140,7 +149,9 @@ def prepare(
     made_on = record(conditions.model_dump(mode="json"), weights, device)
     storing: dict[str, Any] = {"store": store, "batch_size": batch_size, "log": log, "cost": EvalCost()}
     loading = {"compiled": compiled, "channels_last": channels_last, "shared_start": shared_start}
-    make = partial(_generate, model, trainings, prompts, conditions, device, loading, made_on=made_on, **storing)
+    make = partial(
+        _generate, model, trainings, prompts, conditions, device, loading, made_on=made_on, backend=backend, **storing
+    )
     return Prepared(conditions, [adapter.run for adapter in adapters if adapter.run], device, made_on, storing, make)
 
 
@@ -176,19 +187,39 @@ def _generate(
     device: str,
     loading: Mapping[str, bool],
     *,
+    backend: LocalBackend | None,
     log: Log,
     **options: Any,
 ) -> Generations:
     """Returns the generations of every training.
 
-    ``loading`` are options of LazyModel, and ``options`` more arguments of ``generate``.
+    ``loading`` are options of LazyModel, and ``options`` more arguments of ``generate``. With a backend its jobs draw
+    first what is missing.
     """
+    from benchbench.diffusion import backbones
     from benchbench.evaluate.lazy_model import LazyModel
 
-    check = partial(_check_prompts, prompts, log)
+    def check(backbone: Any) -> None:
+        _check_prompts(prompts, log, backbone.tokenizer)
+
     lazy_model = LazyModel(model, conditions.sampler, device, conditions.dtype, check, **loading)
     for adapter in (adapter for by_seed in trainings.values() for adapter in by_seed.values()):
         lazy_model.check(adapter)
+    if backend:
+        adapters = {label: list(by_seed.values()) for label, by_seed in trainings.items()}
+        tokens = partial(backbones.load_tokenizer, model.root, "tokenizer", model)
+        draw_in_jobs(
+            adapters,
+            model,
+            prompts,
+            conditions,
+            device,
+            loading,
+            check=lambda: _check_prompts(prompts, log, tokens()),
+            backend=backend,
+            log=log,
+            **options,
+        )
     generations: Generations = {}
     for label, by_seed in trainings.items():
         for seed, adapter in by_seed.items():
@@ -207,10 +238,10 @@ def _generate(
     return generations
 
 
-def _check_prompts(prompts: PromptSet, log: Log, backbone: Any) -> None:
+def _check_prompts(prompts: PromptSet, log: Log, tokenizer: Any) -> None:
     """Warns of long prompts; raises CorruptError for a source picture that cannot be read."""
     check_pictures(prompts, log)
-    for line in too_long(prompts, backbone.tokenizer):
+    for line in too_long(prompts, tokenizer):
         log(line)
 
 

@@ -18,6 +18,7 @@ from benchbench.report import curves, folder, grids
 from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
+from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.words import counted
 from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
@@ -49,13 +50,13 @@ def evaluate(
     Takes the options of ``measure``. Raises what ``measure`` raises, and UsageError if two rows would have one name.
     """
     found: dict[str, list[Adapter]] = {BASE: []}
-    for reference in adapters:
-        adapter = find_adapter(store, reference)
-        _add_row(found, adapter.label, [adapter], str(reference))
-    for label, references in (rows or {}).items():
-        _add_row(
-            found, label, [find_adapter(store, reference) for reference in references], ", ".join(map(str, references))
-        )
+    with one_hash_cache():
+        for reference in adapters:
+            adapter = find_adapter(store, reference)
+            _add_row(found, adapter.label, [adapter], str(reference))
+        for label, references in (rows or {}).items():
+            named = ", ".join(map(str, references))
+            _add_row(found, label, [find_adapter(store, reference) for reference in references], named)
     measured = measure(model, found, prompts, rewards, store=store, **options)
     conditions = measured.conditions
     trained_on = {run.config.get("config", {}).get("reward") for run in measured.runs}

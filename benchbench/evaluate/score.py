@@ -69,12 +69,14 @@ def score(
             scores = ScoreStore(store, generation.images.id, reward_class, generation.metadata_hash(reward_class))
             with locked(scores.lock, log):
                 sweep(scores.path.parent, scores.path.name)
-                known = _current(scores.read(log), generation)
-                unscored = _unscored(known, generation)
-                if unscored:
-                    about_to_make("scores")
-                    known = _score_missing(scores, known, unscored, generation, reward, batch_size, cost)
-            frames.append(_ordered(known, generation))
+                known = scores.read(log)
+                if not _is_complete(known, generation):
+                    known = _current(known, generation)
+                    if unscored := _unscored(known, generation):
+                        about_to_make("scores")
+                        known = _score_missing(scores, known, unscored, generation, reward, batch_size, cost)
+                    known = _ordered(known, generation)
+            frames.append(known)
     return [pd.concat(frames, ignore_index=True) for frames in frames_by_generation]
 
 
@@ -152,26 +154,35 @@ class _LazyReward:
         return list(self._score(images, prompts, name).tolist())
 
 
-def _keys(frame: pd.DataFrame) -> list[tuple[int, int, str]]:
-    return list(zip(frame.prompt_index, frame["sample"], frame.image_sha256, strict=True))
+PLACE = ["prompt_index", "sample"]  # what tells the images of a generation apart
+
+
+def _is_complete(known: pd.DataFrame, generation: Generation) -> bool:
+    """Returns whether the stored rows are those of these images, in their order: this answers faster than merging."""
+    columns = generation.places.columns
+    return len(known) == len(generation.places) and all(
+        (known[name].to_numpy() == generation.places[name].to_numpy()).all() for name in columns
+    )
 
 
 def _current(known: pd.DataFrame, generation: Generation) -> pd.DataFrame:
     """Returns ``known`` without scores of images that have other pixels now; images of other evaluations stay."""
-    hashes = {(sample.index, sample.number): entry.sha256 for sample, entry in generation.entries.items()}
-    keep = [hashes.get((index, number), sha256) == sha256 for index, number, sha256 in _keys(known)]
-    return known[pd.Series(keep, index=known.index, dtype=bool)]
+    now = known[PLACE].merge(generation.places, how="left", on=PLACE).image_sha256
+    keep = now.isna().to_numpy() | (now.to_numpy() == known.image_sha256.to_numpy())
+    return known[keep]
 
 
 def _unscored(known: pd.DataFrame, generation: Generation) -> list[Sample]:
-    scored = set(_keys(known))
-    return [s for s, entry in generation.entries.items() if (s.index, s.number, entry.sha256) not in scored]
+    """Returns the images without a score; ``known`` are scores of the pixels that the images have now."""
+    scores = known[[*PLACE, "score"]].drop_duplicates(PLACE)
+    missing = generation.places.merge(scores, how="left", on=PLACE).score.isna()
+    samples = list(generation.entries)
+    return [samples[place] for place in missing.to_numpy().nonzero()[0]]
 
 
 def _ordered(known: pd.DataFrame, generation: Generation) -> pd.DataFrame:
     """Returns the rows of this generation's images, in their order."""
-    order = pd.DataFrame([(s.index, s.number) for s in generation.entries], columns=["prompt_index", "sample"])
-    return order.merge(known, how="left", on=["prompt_index", "sample"])[list(store_scores.COLUMNS)]
+    return generation.places[PLACE].merge(known, how="left", on=PLACE)[list(store_scores.COLUMNS)]
 
 
 def _score_missing(

@@ -16,7 +16,7 @@ from benchbench.report.sections import GridRow, GridSection
 SMALL = 64  # pixels; images up to this size are kept as they are and shown with sharp pixels
 SIDE = 256  # pixels; larger images are reduced to this size on a page
 PROMPTS = 6
-ROWS = 16  # at most in a grid: with six prompts each, a page of large images stays below 3 MB
+ROWS = 16  # at most in a grid: with six prompts each, pictures of noise make a page of 4 MB, others of less
 MARGIN, LABEL, CELL, LINE = 8, 110, 128, 14  # pixels of a contact sheet
 
 
@@ -77,7 +77,7 @@ def data_uri(image: Image.Image) -> str:
     else:
         image = image.copy()
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        image.save(data, "WEBP", quality=88)
+        image.save(data, "WEBP", quality=80)
     return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchbench.reproduce.job_files import measurement_files, training_files
 from benchbench.reproduce.measurement_job import MeasurementSpec
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement, PlannedTraining
@@ -27,7 +28,8 @@ def training_job(training: PlannedTraining, store: Path) -> Job:
     name = f"{training.row} on {config.reward}, seed {config.seed}"
     weight = training_seconds(config) or float(config.samples)
     command = train_command(config, training.overrides, training.out, store)
-    return Job(name, command, training_log(training.out, store), weight)
+    files = training_files(training.out, bool(config.pairs), store)
+    return Job(name, command, training_log(training.out, store), weight, files=files)
 
 
 def measurement_jobs(plan: Plan, store: Path) -> list[Job]:
@@ -35,7 +37,9 @@ def measurement_jobs(plan: Plan, store: Path) -> list[Job]:
 
     The base model comes first, since every row is compared with it. Curves need no job: trainings log them.
     """
-    return [_measurement_job(_spec(measurements, plan), measurements[0], store) for measurements in _grouped(plan)]
+    return [
+        _measurement_job(_spec(measurements, plan, store), measurements[0], store) for measurements in _grouped(plan)
+    ]
 
 
 def open_measurement_jobs(plan: Plan, store: Path) -> list[Job]:
@@ -43,7 +47,7 @@ def open_measurement_jobs(plan: Plan, store: Path) -> list[Job]:
 
     This process looks into the store itself: a process for each measurement would take longer than looking.
     """
-    specs = [(_spec(measurements, plan), measurements[0]) for measurements in _grouped(plan)]
+    specs = [(_spec(measurements, plan, store), measurements[0]) for measurements in _grouped(plan)]
     jobs = {_measurement_job(spec, first, store): spec.is_complete(store) for spec, first in specs}
     for job, complete in jobs.items():
         if complete:
@@ -65,11 +69,11 @@ def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
     return sorted(grouped.values(), key=lambda measurements: bool(measurements[0].runs))
 
 
-def _spec(measurements: list[PlannedMeasurement], plan: Plan) -> MeasurementSpec:
+def _spec(measurements: list[PlannedMeasurement], plan: Plan, store: Path) -> MeasurementSpec:
     """Returns what one job measures: the measurements of the same images, with all of their rewards."""
     first = measurements[0]
     rewards = list(dict.fromkeys(reward for measurement in measurements for reward in measurement.rewards))
-    return measurement_spec(plan, first, {first.row: list(first.runs)}, rewards)
+    return measurement_spec(plan, first, {first.row: [_reference(run, store) for run in first.runs]}, rewards)
 
 
 def _measurement_job(spec: MeasurementSpec, first: PlannedMeasurement, store: Path) -> Job:
@@ -80,7 +84,13 @@ def _measurement_job(spec: MeasurementSpec, first: PlannedMeasurement, store: Pa
         store / "logs" / f"measure-{digest(spec.model_dump(mode='json'))}.log",
         float(first.images),
         exclusive=spec.protocol == "cost",  # parallel jobs would distort the times
+        files=measurement_files(spec.protocol, spec.rows[first.row], first.prompts, store),
     )
+
+
+def _reference(run: str, store: Path) -> str:
+    """Returns the id of a run in the store, by which every machine finds it; other references as they are."""
+    return Path(run).name if Path(run).parent == store / "runs" else run
 
 
 def without_failed(plan: Plan, failures: Sequence[Failure], store: Path) -> Plan:
@@ -93,7 +103,7 @@ def without_failed(plan: Plan, failures: Sequence[Failure], store: Path) -> Plan
     failed_measurements = {
         (measurement.row, measurement.group, measurement.block.prompts): error
         for measurements in _grouped(plan)
-        if (error := errors.get(_measurement_job(_spec(measurements, plan), measurements[0], store).log))
+        if (error := errors.get(_measurement_job(_spec(measurements, plan, store), measurements[0], store).log))
         for measurement in measurements
     }
     measured, skipped = [], list(plan.skipped)

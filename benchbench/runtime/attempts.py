@@ -41,11 +41,12 @@ def last_attempt(status: Path) -> LastAttempt:
         return LastAttempt()
     starts = [i for i, entry in enumerate(entries) if isinstance(entry.get("host"), str)]
     first = entries[starts[-1]] if starts else {}
-    own = [e for e in entries[starts[-1] if starts else 0 :] if not first or e.get("pid") == first.get("pid")]
+    since = entries[starts[-1] if starts else 0 :]
+    own = [e for e in since if not first or e.get("pid") == first.get("pid")]
     fractions = [e["progress"] for e in own if isinstance(e.get("progress"), int | float) and 0 <= e["progress"] <= 1]
     errors = [error for e in own if (error := parse_error(e.get("error")))]
     progress, where = max(fractions, default=0.0), _where(first)
-    if entries[-1].get("done") is True:  # or found complete later, by a process that only looked
+    if any(e.get("done") is True for e in since):  # of the attempt, or of a process that later found it complete
         return LastAttempt("done", 1.0, where)
     if first and _lives(status, str(first["host"])):
         return LastAttempt("running", 0.99 * progress, where)  # one part may be complete and others still to come

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from benchbench.runtime.files import cache_folder
 from benchbench.runtime.json_files import find_object, write_json
 
 SETTLED = 2 * 10**9  # nanoseconds; the times of a file system are too coarse to tell two fast writes apart
+
+
+_shared: list[HashCache] = []  # those of the open blocks of ``one_hash_cache``
 
 
 def canonical(value: Any) -> str:
@@ -56,8 +59,24 @@ def cached_sha256(path: Path) -> str:
 
     Files of a store carry their own hash. ``HashCache`` is faster for many files.
     """
+    if _shared:
+        return _shared[-1](path)
     with HashCache() as sha256:
         return sha256(path)
+
+
+@contextmanager
+def one_hash_cache(trusted: bool = True) -> Iterator[None]:
+    """Within the block ``cached_sha256`` reads the cache once, and writes it once at the end: for many small files.
+
+    Where the cache is not trusted, every file is hashed once, and the cache is corrected.
+    """
+    with HashCache(trusted) as cache:
+        _shared.append(cache)
+        try:
+            yield
+        finally:
+            _shared.remove(cache)
 
 
 class HashCache:
@@ -66,8 +85,8 @@ class HashCache:
     If two processes write at the same time, the hashes of one are lost and computed again later.
     """
 
-    def __init__(self) -> None:
-        self._known, self._new = _read_cache(), dict[str, list[Any]]()
+    def __init__(self, trusted: bool = True) -> None:
+        self._known, self._new = _read_cache() if trusted else {}, dict[str, list[Any]]()
 
     def __enter__(self) -> HashCache:
         return self

@@ -2,7 +2,7 @@
 
     images/<generation id>/record.json          written first: the key, and where the images were generated
     images/<generation id>/00003-01.webp        prompt 3, sample 1
-    images/<generation id>/index.json           a cache of checked images by size and times of their files
+    images/<generation id>/index.parquet        a cache of checked images (image_index.py)
 
 Each WebP file carries its prompt, its seed and the hash of its pixels. An image that cannot be decoded, or that does
 not match what its file carries, is never used.
@@ -17,22 +17,35 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchbench.errors import CorruptError, RunError
+from benchbench.errors import CorruptError
 from benchbench.noise import Sample
 from benchbench.runtime.files import Log, write_atomic
+from benchbench.runtime.garbage import no_collection
 from benchbench.runtime.hashing import bytes_sha256
-from benchbench.runtime.json_files import find_object, parse, write_json
+from benchbench.runtime.json_files import find_object, parse_object, write_json
 from benchbench.runtime.looking import about_to_make
-from benchbench.runtime.sealed import find_sealed, write_sealed
+from benchbench.runtime.progress import progress
+from benchbench.store.image_index import FILE, CheckedImage, State, add_to_index, file_state, listed, read_index
 from benchbench.store.keys import GenerationKey
 
+__all__ = [
+    "CheckedImage",
+    "DamagedImage",
+    "ImageStore",
+    "blank",
+    "check_picture",
+    "file_name",
+    "pixel_hash",
+    "stored_sha256",
+]
+
 DESCRIPTION = 0x010E  # EXIF ImageDescription, an ASCII field that holds the JSON
-INDEX = "index.json"
+MANY = 1000  # images that are checked with a progress bar
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -51,13 +64,6 @@ class DamagedImage(CorruptError):
     """An image that cannot be read, or is not the one that was stored. The next scan of its folder finds it."""
 
 
-class CheckedImage(NamedTuple):
-    """A sound image: its pixel hash, and ``black``, ``constant`` or an empty string."""
-
-    sha256: str
-    blank: str
-
-
 class ImageStore:
     """The images of one generation, in ``store/images/<id>``."""
 
@@ -65,7 +71,8 @@ class ImageStore:
         self.key, self.id = key, key.id
         self.folder = store / "images" / self.id
         self.lock = self.folder / "generate.lock"
-        self._written: dict[str, list[Any]] = {}  # index rows of images that this object wrote after its last scan
+        # index rows of images that this object wrote after its last scan
+        self._written: dict[str, tuple[State, CheckedImage]] = {}
         self._sha256: dict[str, str] = {}  # of the pixels of the images that this object checked or wrote
 
     def path(self, sample: Sample) -> Path:
@@ -88,7 +95,8 @@ class ImageStore:
         Image.fromarray(pixels).save(data, "WEBP", lossless=True, method=0, quality=20, exif=exif)
         write_atomic(path, data.getvalue())
         self._sha256[path.name] = sha256
-        self._written[path.name] = [*_state(path), sha256, blank(pixels)]
+        if state := file_state(path):
+            self._written[path.name] = state, CheckedImage(sha256, blank(pixels))
 
     def read(self, sample: Sample) -> Image.Image:
         """Returns the RGB image after checking its hash.
@@ -103,49 +111,63 @@ class ImageStore:
         except DamagedImage:
             self._written.clear()
             with suppress(OSError):  # where nothing can be written, nothing can be made again either
-                (self.folder / INDEX).unlink(missing_ok=True)
+                (self.folder / FILE).unlink(missing_ok=True)
             raise
         return image
 
     def scan(self, samples: Iterable[Sample], log: Log) -> dict[Sample, CheckedImage]:
         """Returns the samples whose images are sound; names and deletes damaged images.
 
-        Files whose size and times are those of the index are not read again. ``read`` checks every image that is used.
+        Files whose size, times and inode are those of the index are not read again, links always are. ``read`` checks
+        every image that is used.
         """
-        index, sound, index_changed = self._index() | self._written, {}, bool(self._written)
-        unchecked: dict[Sample, list[Any]] = {}
+        with no_collection():
+            sound, unchecked = self._look_up(samples)
+        if unchecked or self._written:
+            self._check_all(unchecked, sound, log)
+        return sound
+
+    def _look_up(self, samples: Iterable[Sample]) -> tuple[dict[Sample, CheckedImage], dict[Sample, State | None]]:
+        """Returns the images that the index knows, and the states of the others; those without a file are left out."""
+        known, files = read_index(self.folder) | self._written, listed(self.folder)
+        sound: dict[Sample, CheckedImage] = {}
+        unchecked: dict[Sample, State | None] = {}
         for sample in samples:
-            path = self.path(sample)
+            name = file_name(sample)
             try:
-                state = _state(path)
-            except FileNotFoundError:
+                state = file_state(files[name])
+            except (KeyError, FileNotFoundError):
                 continue
-            row = index.get(path.name)
-            if row and row[:3] == state:
-                sound[sample] = CheckedImage(row[3], row[4])
+            row = known.get(name)
+            if row and row[0] == state:
+                sound[sample] = row[1]
+                self._sha256[name] = row[1].sha256
             else:
                 unchecked[sample] = state
+        return sound, unchecked
+
+    def _check_all(self, unchecked: Mapping[Sample, State | None], sound: dict[Sample, CheckedImage], log: Log) -> None:
+        """Checks images and adds the sound ones to ``sound`` and to the index; names and deletes the damaged ones."""
         if unchecked:
             about_to_make("checks of images")
-        with ThreadPoolExecutor() as pool:
+        rows, damaged = dict(self._written), set[str]()
+        few = len(unchecked) < MANY
+        with ThreadPoolExecutor() as pool, progress(len(unchecked), "checking images", "images", silent=few) as bar:
             for sample, result in zip(unchecked, pool.map(self._try, unchecked), strict=True):
+                name, state = file_name(sample), unchecked[sample]
                 if isinstance(result, DamagedImage):
                     log(f"warning: {result.problem} ({result.cause}); it is deleted and made again")
                     self.path(sample).unlink(missing_ok=True)
-                    index.pop(self.path(sample).name, None)
+                    damaged.add(name)
                 else:
                     sound[sample] = result
-                    index[self.path(sample).name] = [*unchecked[sample], *result]
-        if unchecked or index_changed:
-            with suppress(RunError):  # a cache: where it cannot be written, the images are checked again
-                write_sealed(self.folder / INDEX, index, indent=None)
-            self._written.clear()
-        self._sha256 |= {self.path(sample).name: image.sha256 for sample, image in sound.items()}
-        return sound
-
-    def _index(self) -> dict[str, list[Any]]:
-        index = find_sealed(self.folder / INDEX) or {}
-        return {name: row for name, row in index.items() if isinstance(row, list) and len(row) == 5}
+                    self._sha256[name] = result.sha256
+                    if state:
+                        rows[name] = state, result
+                bar.advance()
+        if rows or damaged:
+            add_to_index(self.folder, rows, damaged)
+        self._written.clear()
 
     def _try(self, sample: Sample) -> CheckedImage | DamagedImage:
         try:
@@ -170,17 +192,29 @@ def stored_sha256(path: Path, sample: Sample, seed: int) -> str | None:
         return None
 
 
+def check_picture(path: Path, seed: int | None) -> None:
+    """Raises DamagedImage unless a file is a picture with its own hash, and of the prompt that its name numbers.
+
+    ``seed`` is that of its generation; None: unknown.
+    """
+    index, dash, number = path.stem.partition("-")
+    if not (index.isdecimal() and dash and number.isdecimal()):
+        raise _damaged(path, "its name is not that of an image")
+    place = {"index": int(index), "sample": int(number)}
+    _read(path, place if seed is None else {**place, "seed": seed})
+
+
 def _read(path: Path, expected: Mapping[str, Any]) -> tuple[Image.Image, CheckedImage]:
-    """Returns an RGB image and its hash. Raises DamagedImage unless it carries this description and its own hash."""
+    """Returns an RGB image and its hash. Raises DamagedImage unless it carries what is expected and its own hash."""
     try:
         image: Image.Image = Image.open(io.BytesIO(path.read_bytes()), formats=("WEBP",))
-        description = parse(image.getexif()[DESCRIPTION])
+        description = parse_object(image.getexif()[DESCRIPTION])
         image = image.convert("RGB")
     except UNREADABLE as error:
         raise _damaged(path, str(error) or type(error).__name__) from error
     pixels = np.asarray(image)
     sha256 = pixel_hash(pixels)
-    if description != {**expected, "sha256": sha256}:
+    if description != {**description, **expected, "sha256": sha256}:
         raise _damaged(path, "its pixels or its prompt are not those that it was stored with")
     return image, CheckedImage(sha256, blank(pixels))
 
@@ -191,12 +225,6 @@ def _describe(sample: Sample, seed: int) -> dict[str, Any]:
 
 def _damaged(path: Path, cause: str) -> DamagedImage:
     return DamagedImage(f"the image {path} is damaged", cause, "run the evaluation again: it makes the image again")
-
-
-def _state(path: Path) -> list[int]:
-    """Returns size and times of a file; the time of the last change cannot be set by a program that copies files."""
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def pixel_hash(pixels: np.ndarray) -> str:

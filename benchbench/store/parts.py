@@ -88,3 +88,16 @@ def check(data: bytes) -> None:
     end = start + len(ZEROS)
     if bytes_sha256([data[:start], ZEROS, data[end:]]).encode() != data[start:end]:
         raise ValueError("its content is not what was written: the checksum differs")
+
+
+def check_part(path: Path) -> None:
+    """Raises OSError or ValueError for a part that cannot be read or has not the bytes that were written."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = path.read_bytes()
+    check(data)
+    try:
+        pq.read_table(io.BytesIO(data))
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error

@@ -86,10 +86,9 @@ def _fault_of_weights(folder: Path, done: dict[str, Any]) -> str:
     return ""
 
 
-def all_runs(store: Path) -> list[Run]:
-    """Returns every run of a store, sorted by folder name."""
-    folders = sorted(path.parent for path in (store / "runs").glob("*/run.json"))
-    return [read(folder) for folder in folders]
+def folders(store: Path) -> list[Path]:
+    """Returns the folders of a store's runs, sorted by name."""
+    return sorted(path.parent for path in (store / "runs").glob(f"*/{RUN}"))
 
 
 def find(store: Path, reference: str | Path) -> Run:
@@ -97,7 +96,7 @@ def find(store: Path, reference: str | Path) -> Run:
     for folder in (Path(reference).expanduser(), store / "runs" / str(reference)):
         if (folder / RUN).is_file():
             return read(folder)
-    names = [run.id for run in all_runs(store)]
+    names = [folder.name for folder in folders(store)]
     near = difflib.get_close_matches(str(reference), names, n=1, cutoff=0.4)
     raise MissingError(
         f"no run {str(reference)!r}",

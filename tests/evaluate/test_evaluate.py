@@ -148,7 +148,7 @@ def test_an_image_that_rotted_is_made_again_in_the_same_command(
     """The image's size and times are those of the index, so that only reading it for a new reward finds it."""
     options: dict[str, Any] = {"store": tmp_path, "images_per_prompt": 1, "device": "cpu"}
     first = measure(model, {"base": []}, PROMPTS, [REWARD], log=lambda _: None, **options)
-    monkeypatch.setattr("benchbench.store.images._state", lambda path: [path.stat().st_size, 1, 1])
+    monkeypatch.setattr("benchbench.store.images.file_state", lambda file: (file.stat().st_size, 1, 1, 1))
     measure(model, {"base": []}, PROMPTS, [REWARD], log=lambda _: None, **options)  # the index takes these times
     path = sorted(tmp_path.rglob("*.webp"))[1]
     content = path.read_bytes()

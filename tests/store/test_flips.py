@@ -132,9 +132,9 @@ def test_a_flipped_index_is_not_believed(tmp_path: Path) -> None:
     images = ImageStore(tmp_path, GenerationKey("m", None, {}, "fp32", "set", "p", 0))
     sample = Sample("a cat", 0, 0)
     images.write(sample, np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    first, index = images.scan([sample], print), images.folder / "index.json"
+    first, index = images.scan([sample], print), images.folder / "index.parquet"
     before = index.read_bytes()
-    for content in flips(before, 3):
+    for content in flips(before, 17):
         index.write_bytes(content)
         assert images.scan([sample], pytest.fail) == first
 
@@ -145,7 +145,7 @@ def test_an_image_that_changed_under_its_index_is_made_again(tmp_path: Path, mon
     images, sample = ImageStore(tmp_path, key), Sample("a cat", 0, 0)
     images.write(sample, np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
     images.scan([sample], print)
-    monkeypatch.setattr("benchbench.store.images._state", lambda path: [path.stat().st_size, 1, 1])
+    monkeypatch.setattr("benchbench.store.images.file_state", lambda file: (file.stat().st_size, 1, 1, 1))
     images = ImageStore(tmp_path, key)
     images.scan([sample], print)
     path = images.path(sample)

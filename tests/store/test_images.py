@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from benchbench.errors import CorruptError
 from benchbench.noise import Sample
+from benchbench.store.image_index import FILE, read_index
 from benchbench.store.images import DESCRIPTION, ImageStore, blank
 from benchbench.store.keys import GenerationKey
 
@@ -91,11 +94,45 @@ def test_what_did_not_change_is_not_read_again(images: ImageStore, monkeypatch: 
     assert images.scan([DOG, CAT], print) == first
 
 
-@pytest.mark.parametrize("index", ["{", "[]", '{"00000-00.webp": 3}', '{"00000-00.webp": [1]}'])
-def test_the_index_is_only_a_cache(images: ImageStore, index: str) -> None:
-    first = images.scan([CAT, DOG], print)
-    (images.folder / "index.json").write_text(index)
+def test_the_index_is_only_a_cache(images: ImageStore) -> None:
+    first, index = images.scan([CAT, DOG], print), images.folder / FILE
+    assert set(read_index(images.folder)) == {"00000-00.webp", "00007-01.webp"}
+    other = pa.table({"name": ["00000-00.webp"], "size": [1]})
+    for damage in (lambda: index.write_text("{"), lambda: pq.write_table(other, index), index.unlink):
+        damage()
+        assert read_index(images.folder) == {} and images.scan([CAT, DOG], print) == first
+        assert set(read_index(images.folder)) == {"00000-00.webp", "00007-01.webp"}
+
+
+def test_a_changed_inode_is_checked_again(images: ImageStore) -> None:
+    """A copy with the times of the original is another file."""
+    first, path = images.scan([CAT, DOG], print), images.path(CAT)
+    before = read_index(images.folder)[path.name][0]
+    path.unlink()
+    images.write(CAT, np.zeros((32, 24, 3), np.uint8))
+    assert images.scan([CAT, DOG], print)[CAT] != first[CAT]
+    assert read_index(images.folder)[path.name][0] != before
+
+
+def test_a_link_is_checked_each_time(images: ImageStore, tmp_path: Path) -> None:
+    """Whoever owns the picture outside may change it, so the index does not hold it."""
+    first, outside = images.scan([CAT, DOG], print), tmp_path / "elsewhere.webp"
+    images.path(CAT).rename(outside)
+    images.path(CAT).symlink_to(outside)
     assert images.scan([CAT, DOG], print) == first
+    checked: list[Sample] = []
+    check = images._try
+    images._try = lambda sample: checked.append(sample) or check(sample)  # type: ignore[method-assign, func-returns-value]
+    assert images.scan([CAT, DOG], print) == first and checked == [CAT]
+
+
+def test_processes_that_write_at_once_lose_no_row(images: ImageStore) -> None:
+    """Each adds what it made to the rows of the others."""
+    for sample in (CAT, DOG):
+        one = ImageStore(images.folder.parent.parent, KEY)
+        one.write(sample, np.zeros((32, 24, 3), np.uint8))
+        one.scan([sample], print)
+    assert set(read_index(images.folder)) == {"00000-00.webp", "00007-01.webp"}
 
 
 def test_blank_images() -> None:

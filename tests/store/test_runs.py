@@ -9,6 +9,7 @@ from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.runtime.hashing import file_sha256
 from benchbench.runtime.sealed import write_sealed
 from benchbench.store import root, runs
+from benchbench.store.run_index import shown_runs
 
 
 def make(store: Path, name: str, done: bool = True) -> Path:
@@ -27,7 +28,7 @@ def test_states(tmp_path: Path) -> None:
     (make(tmp_path, "c") / "run.json").write_text("{")
     (make(tmp_path, "d") / "done.json").write_text("[]")
     (make(tmp_path, "e") / runs.ADAPTER).unlink()
-    found = {run.id: run.state for run in runs.all_runs(tmp_path)}
+    found = {run.id: run.state for run in shown_runs(tmp_path)}
     assert found == {"a": "complete", "b": "resumable", "c": "damaged", "d": "damaged", "e": "damaged"}
 
 
@@ -38,9 +39,9 @@ def test_one_bad_run_hides_no_other(tmp_path: Path) -> None:
     for number, content in enumerate(contents):
         (make(tmp_path, f"bad{number}") / "run.json").write_text(content)
     (make(tmp_path, "done") / "done.json").write_text(deep)
-    found = runs.all_runs(tmp_path)
+    assert [run.id for run in shown_runs(tmp_path) if run.state == "complete"] == ["good"]
+    found = [runs.read(folder) for folder in runs.folders(tmp_path)]
     assert {run.id for run in found if run.state == "damaged"} == {"done", *(f"bad{n}" for n in range(len(contents)))}
-    assert [run.id for run in found if run.state == "complete"] == ["good"]
     assert all("json: " in run.note for run in found if run.state == "damaged")
 
 
@@ -123,7 +124,7 @@ def test_a_run_whose_weights_cannot_be_told_is_damaged(tmp_path: Path) -> None:
     (make(tmp_path, "changed") / runs.ADAPTER).write_bytes(b"weightz")
     bad = make(tmp_path, "pickle")
     (bad / runs.ADAPTER).rename(bad / "pytorch_lora_weights.bin")
-    found = {run.id: run for run in runs.all_runs(tmp_path)}
+    found = {folder.name: runs.read(folder) for folder in runs.folders(tmp_path)}
     assert {name: run.state for name, run in found.items()} == {
         "good": "complete",
         "changed": "damaged",

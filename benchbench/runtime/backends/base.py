@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from benchbench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class StoreFiles:
+    """The files of a store that a job reads and makes, for a machine that does not see the store.
+
+    A pattern is relative to the store and matches name by name; one that ends in ``/**`` matches all below a folder.
+    """
+
+    store: Path
+    """The store's folder, as it is written in the command."""
+    needs: Callable[[], Sequence[str]]
+    """Returns the patterns of the files that the job reads, and of those that it may go on from."""
+    makes: Sequence[str]
+    """The patterns of the files that the job makes, changes or removes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +50,8 @@ class Job:
     """Jobs of the same call of ``run`` that must succeed first."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables, added to those of this process."""
+    files: StoreFiles | None = None
+    """The files of the store that it reads and makes. None: it runs only where the folder of its log is shared."""
 
     @property
     def status(self) -> Path:
@@ -69,9 +86,12 @@ class Attempt(Protocol):
 class Backend(Protocol):
     """Runs jobs, at most ``slots`` slots of them at a time."""
 
-    slots: int
     detached: bool
     """True if jobs go on without this process, as in a queue; only Ctrl-C ends them then."""
+
+    @property
+    def slots(self) -> int:
+        """The number of slots; it may change while jobs run."""
 
     def start(self, job: Job) -> Attempt:
         """Starts a job."""

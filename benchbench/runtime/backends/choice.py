@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from benchbench.errors import UsageError
 from benchbench.runtime.backends.base import Backend
 from benchbench.runtime.backends.local import LocalBackend
+from benchbench.runtime.backends.ray_backend import RayBackend
+from benchbench.runtime.backends.ray_cluster import AUTO
 from benchbench.runtime.backends.slurm_backend import SlurmBackend
 
-NAMES = ("local", "slurm")
+NAMES = ("local", "ray", "slurm")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class BackendChoice:
     """Jobs at a time. None: as many as the backend has room for."""
     slurm: tuple[str, ...] = ()
     """Options of sbatch as ``KEY=VALUE``, each word with one or several of them."""
+    ray_address: str = AUTO
+    """The Ray cluster, as HOST:PORT; ``auto`` is the one that is there, else one of this machine alone."""
 
     def backend(self, useful: int) -> Backend:
         """Returns the backend; ``useful`` is the largest number of jobs that could run at a time.
@@ -33,8 +37,12 @@ class BackendChoice:
             raise UsageError(f"there is no backend {self.on!r}", f"jobs run on {', '.join(NAMES)}", "use --on local")
         if self.slurm and self.on != "slurm":
             raise UsageError("--slurm has no effect here", f"the jobs run on {self.on}", "add --on slurm")
+        if self.ray_address != AUTO and self.on != "ray":
+            raise UsageError("--ray-address has no effect here", f"the jobs run on {self.on}", "add --on ray")
         if self.on == "slurm":
             return SlurmBackend.make(self.jobs, useful, words(self.slurm, "--slurm"))
+        if self.on == "ray":
+            return RayBackend.make(self.ray_address, self.jobs)
         return LocalBackend.make(self.jobs, useful)
 
 

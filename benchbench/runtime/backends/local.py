@@ -77,6 +77,11 @@ class LocalAttempt:
                     env={**os.environ, **variables, **visible, **job.environment},
                 )
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
     def poll(self) -> int | None:
         """Returns the exit status, negative for a signal; None while it runs."""
         return self._process.poll()

@@ -27,6 +27,9 @@ JOB_ID = re.compile(r"\d+(_\d+)?")
 class SlurmAttempt:
     """A job that waits to be submitted, is in the queue, or has ended."""
 
+    _code: int | None
+    _ended_at: float | None
+
     def __init__(self, job: Job, backend: SlurmBackend) -> None:
         self.job, self._backend = job, backend
         with writing(job.log):
@@ -40,9 +43,6 @@ class SlurmAttempt:
         """The Slurm job in which an earlier command runs the same; empty where there is none."""
         self._job_id, self._code, self._end, self._cancelled = "", None, "", False
         self._ended_at, self._answers, self._unseen = None, 0, 0
-
-    _code: int | None
-    _ended_at: float | None
 
     def command(self) -> SlurmCommand:
         """Returns what the Slurm job runs."""

@@ -9,6 +9,9 @@ from benchbench.runtime.backends.base import Job
 from benchbench.runtime.backends.log_tail import last_line
 from benchbench.runtime.backends.slurm_status import MAX_TRIES
 
+SLURMS = ("srun:", "slurmstepd")
+"""Beginnings of lines that Slurm adds to what a job prints."""
+
 
 def failed(job: Job, code: int, reported: BenchError | None, start_of_log: int) -> BenchError:
     """Returns the error of a command that failed by itself: the one that it reported, else its last line."""
@@ -33,9 +36,8 @@ def never_began(job: Job, end: str, job_id: str) -> RunError:
     """Returns the error of a Slurm job that ended before its command started."""
     folder = job.log.absolute().parent / "slurm"
     said = f"nothing of it appeared in {folder}, which its node may not see"
-    for stream in ("out", "err"):
-        with suppress(OSError):
-            said = f"it said: {last_line(folder / f'{job_id}_0_log.{stream}')}"
+    with suppress(OSError):
+        said = f"its last message: {last_line(folder / f'{job_id}_0_log.err', skipped=SLURMS)}"
     return RunError(
         f"{job.name} did not start",
         f"{end}; {said}",

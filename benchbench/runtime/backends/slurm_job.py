@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchbench.runtime.backends.slurm_status import MAX_TRIES, SlurmStatus, write_exit, write_start
 from benchbench.runtime.interrupt import PARENT
 from benchbench.runtime.json_files import find_object
-from benchbench.runtime.status import VARIABLE
+from benchbench.runtime.status import VARIABLE, WHERE
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -51,7 +51,7 @@ class SlurmCommand:
             sys.exit(130)
         threads = os.environ.get("SLURM_CPUS_ON_NODE", "1")
         variables = {"OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1", **self.environment}
-        variables |= {VARIABLE: self.status, PARENT: str(os.getpid())}
+        variables |= {VARIABLE: self.status, PARENT: str(os.getpid()), WHERE: f"slurm {job_id}"}
         with Path(self.log).open("ab") as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", *self.words],

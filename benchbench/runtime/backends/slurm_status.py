@@ -41,12 +41,6 @@ def _append(path: Path, entry: dict[str, Any]) -> None:
 class SlurmStatus:
     """Reads the status file of a job from its beginning; ``follow`` says which Slurm job counts."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._rest, self._offset, self._read_at = path, b"", 0, -SECONDS
-        self._job_id, self._job_of_pid, self._pid, self._best = "", "", 0, 0.0
-        self.progress, self.error, self.exit = 0.0, None, None  # type: tuple[float, BenchError | None, int | None]
-        self.began, self.tries = False, 0
-
     progress: float
     """The largest fraction that the Slurm job reported."""
     error: BenchError | None
@@ -57,6 +51,12 @@ class SlurmStatus:
     """True once its command has started."""
     tries: int
     """Starts of the followed jobs since any of them got further than all before."""
+
+    def __init__(self, path: Path) -> None:
+        self.tries = 0
+        self._path, self._rest, self._offset, self._read_at = path, b"", 0, -SECONDS
+        self._job_of_pid, self._pid, self._best = "", 0, 0.0
+        self.follow("")
 
     def follow(self, job_id: str) -> None:
         """Counts a Slurm job from now on, in place of the one before."""

@@ -45,7 +45,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
 ReturnToService=2
-KillWait=5
+KillWait=2
 OverTimeLimit=0
 MinJobAge=60
 NodeName={host} NodeHostname={host} CPUs=2 RealMemory=2000 State=UNKNOWN
@@ -68,7 +68,7 @@ def cluster() -> Iterator[Path]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True)))
         conf = folder / "slurm.conf"
         conf.write_text(CONF.format(host=socket.gethostname(), folder=folder, controller=_port(), node=_port()))
-        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+        (folder / "cgroup.conf").write_text("CgroupPlugin=autodetect\n")
         key = folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
@@ -84,6 +84,7 @@ def cluster() -> Iterator[Path]:
         stack.enter_context(_daemon(["slurmctld", "-D", "-c", "-f", str(conf)], folder))
         stack.enter_context(_daemon(["slurmd", "-D", "-f", str(conf)], folder))
         _wait(_is_idle, folder)
+        stack.callback(_end_jobs)
         yield folder
 
 
@@ -111,6 +112,14 @@ def _daemon(command: list[str], folder: Path) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+def _end_jobs() -> None:
+    """Ends what a failed test left; its processes would outlive the daemons."""
+    subprocess.run(["scancel", "--me"], check=True)
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and subprocess.run(["squeue", "--noheader"], capture_output=True).stdout:
+        time.sleep(0.5)
 
 
 def _is_idle() -> bool:

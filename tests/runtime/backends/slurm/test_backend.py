@@ -176,14 +176,14 @@ def test_a_job_that_never_begins_says_what_slurm_printed(machine: Machine, monke
     def submit(commands: Sequence[SlurmCommand], folder: Path) -> list[str]:
         machine.arrays.append(len(commands))
         folder.mkdir(exist_ok=True)
-        (folder / f"{len(machine.arrays)}_0_log.err").write_text("No module named submitit\n")
+        (folder / f"{len(machine.arrays)}_0_log.err").write_text("No module named submitit\nsrun: error: exited\n")
         machine.show(_1="FAILED", _2="FAILED")
         return [str(len(machine.arrays))]
 
     monkeypatch.setattr(machine, "submit", submit)
     (failure,) = run([make(machine, "never", "")], backend(machine))
     assert failure.error.problem == "never did not start" and machine.arrays == [1, 1]
-    assert failure.error.cause == "Slurm ended it, FAILED (Slurm job 2); it said: No module named submitit"
+    assert failure.error.cause == "Slurm ended it, FAILED (Slurm job 2); its last message: No module named submitit"
 
 
 def test_the_same_command_finds_its_jobs_in_the_queue(machine: Machine) -> None:
