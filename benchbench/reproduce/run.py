@@ -102,17 +102,18 @@ def make_table(
         models.pipeline_folder(plan.track.model)  # raises where the model is missing
     where = where or BackendChoice()
     useful = max(len(plan.trainings), len(plan.measurements))
-    backend = alone(where) if spec.protocol == "cost" else where.backend(useful)
+    backend = alone(where) if spec.protocol == "cost" else None if dry_run else where.backend(useful)
+    slots = backend.slots if backend else where.slots(useful)
     whole = "file's" if spec.file else "paper's"
     size = f"QUICK (smaller than the {whole}, never a result): " if plan.quick else ""
     log(f"{spec.title} on the {track_name} track; {size}results go to {store}")
-    for line in estimate.describe(plan, backend.slots):
+    for line in estimate.describe(plan, slots):
         log(line)
     for line in plan.skipped:
         log(f"not in the table: {line}")
     for line in missing(plan):
         log(f"missing: {line}")
-    if dry_run:
+    if dry_run or backend is None:
         log(estimate.work_line(plan))
         for training in plan.trainings:
             log(f"{'done' if training.done else 'left'}: {training.out.name}")

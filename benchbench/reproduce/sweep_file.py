@@ -63,7 +63,9 @@ class SweepText:
             self._value = yaml.safe_load(text)
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             cause = " ".join(str(getattr(error, "strerror", None) or error).split())
-            raise UsageError(f"the sweep {path} cannot be read", cause, "name a YAML file as docs/sweeps.md") from error
+            raise UsageError(
+                f"the sweep {path} cannot be read", cause, "name a YAML file as docs/sweeps.md shows"
+            ) from error
 
     def parse(self) -> SweepFile:
         """Returns the content. Raises UsageError that names every wrong field."""

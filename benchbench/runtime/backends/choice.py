@@ -11,6 +11,7 @@ from benchbench.runtime.backends.local import LocalBackend
 from benchbench.runtime.backends.ray_backend import RayBackend
 from benchbench.runtime.backends.ray_cluster import AUTO
 from benchbench.runtime.backends.slurm_backend import SlurmBackend
+from benchbench.runtime.backends.slurm_options import parameters
 
 NAMES = ("local", "ray", "slurm")
 
@@ -31,8 +32,26 @@ class BackendChoice:
     def backend(self, useful: int) -> Backend:
         """Returns the backend; ``useful`` is the largest number of jobs that could run at a time.
 
-        Errors: UsageError for a name that no backend has, and those of the backend.
+        Errors: those of ``check``, and those of the backend.
         """
+        self.check()
+        if self.on == "slurm":
+            return SlurmBackend.make(self.jobs, useful, words(self.slurm, "--slurm"))
+        if self.on == "ray":
+            return RayBackend.make(self.ray_address, self.jobs)
+        return LocalBackend.make(self.jobs, useful)
+
+    def slots(self, useful: int) -> int:
+        """Returns the number of jobs at a time for a plan that is only shown: no cluster is asked.
+
+        Errors: those of ``check``.
+        """
+        self.check()
+        here = LocalBackend.make(self.jobs, useful).slots if self.on == "local" else self.jobs or useful
+        return max(1, min(here, useful))
+
+    def check(self) -> None:
+        """Raises UsageError for a name that no backend has, and for options that the backend does not take."""
         if self.on not in NAMES:
             raise UsageError(f"there is no backend {self.on!r}", f"jobs run on {', '.join(NAMES)}", "use --on local")
         if self.slurm and self.on != "slurm":
@@ -40,10 +59,7 @@ class BackendChoice:
         if self.ray_address != AUTO and self.on != "ray":
             raise UsageError("--ray-address has no effect here", f"the jobs run on {self.on}", "add --on ray")
         if self.on == "slurm":
-            return SlurmBackend.make(self.jobs, useful, words(self.slurm, "--slurm"))
-        if self.on == "ray":
-            return RayBackend.make(self.ray_address, self.jobs)
-        return LocalBackend.make(self.jobs, useful)
+            parameters(words(self.slurm, "--slurm"))
 
 
 def alone(choice: BackendChoice) -> Backend:
