@@ -78,7 +78,7 @@ def test_forward(run: Run) -> None:
 @pytest.mark.slow
 def test_memory(run: Run) -> None:
     result = run("memory")
-    assert len(result) == 8 and result["evaluation, 40 GB"]["images"] == 4
+    assert len(result) == 9 and "plans" in result and result["evaluation, 40 GB"]["images"] == 4
 
 
 @pytest.mark.slow
