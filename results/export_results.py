@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from benchbench.protocols import PROTOCOLS
-from benchbench.report.folder import PAGE_DATA
+from benchbench.report.folder import PAGE_DATA, made_at
 from benchbench.reproduce import spec
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.json_files import read_object
@@ -29,7 +29,7 @@ def export_results(store: Path, results: Path) -> list[str]:
         reports = [page.parent for page in pages if "-QUICK-" not in page.parent.name]
         if not reports:
             continue
-        newest = max(reports, key=lambda folder: (folder / PAGE_DATA).stat().st_mtime)
+        newest = max(reports, key=made_at)
         shutil.rmtree(results / stem, ignore_errors=True)
         (results / stem).mkdir(parents=True)
         page = read_object(newest / PAGE_DATA, "make the report again")

@@ -1,13 +1,16 @@
 """A report on disk: the folder ``reports/<name>-<digest>/`` of a store.
 
 It has the page, the tables, the image grid, and page.json, from which all of them can be rendered again. The digest is
-computed from what the report shows: another result never overwrites a report, the same one replaces it.
+computed from what the report shows: another result never overwrites a report. The same one leaves it as it is, with the
+records of the command that made it, unless the code that renders it has changed since.
 """
 
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,18 +20,22 @@ from benchbench.report.latex import latex
 from benchbench.report.page_file import page_file
 from benchbench.report.sections import GridSection, Page, RecordSection, TableSection, TextSection
 from benchbench.runtime.files import write_atomic
-from benchbench.runtime.hashing import digest
+from benchbench.runtime.hashing import bytes_sha256, digest
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.printable import printable
 
 PAGE_DATA = "page.json"
+STAMP = ".rendered"  # written last
 
 
 def write(store: Path, name: str, content: Page) -> Path:
     """Writes a report into the store and returns its folder. Errors: those of ``render``."""
-    shown = [section.model_dump(mode="json") for section in content.sections if not isinstance(section, RecordSection)]
     stem = safe_name(f"{name}-QUICK" if content.quick else name, "-")
-    folder = store / "reports" / f"{stem}-{digest([content.full_title, shown])}"
+    folder = store / "reports" / f"{stem}-{digest([content.full_title, _shown(content)])}"
+    if _is_current(folder, content):
+        with suppress(RunError):  # in a store that can only be read nothing says that this is the newest report
+            write_atomic(folder / STAMP, _renderer().encode())
+        return folder
     try:
         write_atomic(folder / PAGE_DATA, content.model_dump_json(indent=1).encode())
         return render(folder)
@@ -36,6 +43,11 @@ def write(store: Path, name: str, content: Page) -> Path:
         if page_file(folder, content.quick).is_file():
             return folder  # the same report, in a store that can only be read
         raise
+
+
+def _shown(content: Page) -> list[dict[str, Any]]:
+    """Returns what a page shows but its records, which tell of the command and differ each time."""
+    return [section.model_dump(mode="json") for section in content.sections if not isinstance(section, RecordSection)]
 
 
 def render(path: Path) -> Path:
@@ -66,7 +78,31 @@ def render(path: Path) -> Path:
             data = io.BytesIO()
             grids.contact_sheet(section).save(data, "PNG", optimize=True)
             write_atomic(folder / ("samples-QUICK.png" if content.quick else "samples.png"), data.getvalue())
+    write_atomic(folder / STAMP, _renderer().encode())
     return folder
+
+
+def _is_current(folder: Path, content: Page) -> bool:
+    """Returns whether the folder holds this report, rendered by this version of the code: plots take seconds."""
+    try:
+        if (folder / STAMP).read_text(encoding="utf-8") != _renderer():
+            return False
+        there = Page.model_validate_json((folder / PAGE_DATA).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    whole = page_file(folder, content.quick).is_file()
+    return whole and there.intro == content.intro and _shown(there) == _shown(content)
+
+
+def made_at(folder: Path) -> float:
+    """Returns when a command last made this report or found it made already, in seconds since 1970."""
+    return max(path.stat().st_mtime for path in (folder / PAGE_DATA, folder / STAMP) if path.is_file())
+
+
+def _renderer() -> str:
+    """Returns a hash of the code and the templates that render reports."""
+    files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in {".py", ".j2", ".css", ".js"})
+    return bytes_sha256(path.read_bytes() for path in files)
 
 
 def markdown(content: Page) -> str:

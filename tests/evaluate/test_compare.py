@@ -47,7 +47,7 @@ def test_a_run_and_the_base_both_ways_round(model: str, tmp_path: Path, monkeypa
     assert pairs.kind == "pairs" and pairs.labels == ("ddpo", "base")
     assert {pair.prompt for pair in pairs.pairs} == set(PROMPTS.prompts)
     assert "0 prompts are left out" in pairs.caption
-    kinds_of_files = {".json", ".html", ".csv", ".md", ".tex", ".png", ".parquet"}
+    kinds_of_files = {"", ".json", ".html", ".csv", ".md", ".tex", ".png", ".parquet"}
     assert {path.suffix for path in found.folder.iterdir()} == kinds_of_files
 
     monkeypatch.setattr(backbones, "load", lambda *_: pytest.fail("the model was loaded"))

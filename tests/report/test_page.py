@@ -79,7 +79,7 @@ def test_render_writes_one_file(tmp_path: Path) -> None:
 def test_a_report_folder_has_page_tables_and_picture(tmp_path: Path) -> None:
     out = folder.write(tmp_path, "eval tiny", PAGE)
     assert out.parent == tmp_path / "reports" and out.name.startswith("eval-tiny-")
-    names = {"page.json", "report.html", "report.md", "samples.png", "t-1.csv", "t-1.md", "t-1.tex"}
+    names = {".rendered", "page.json", "report.html", "report.md", "samples.png", "t-1.csv", "t-1.md", "t-1.tex"}
     assert {p.name for p in out.iterdir()} == names
     quick = folder.write(tmp_path, "eval tiny", PAGE.model_copy(update={"quick": True}))
     assert quick.name.startswith("eval-tiny-QUICK-") and (quick / "report-QUICK.html").is_file()
@@ -90,6 +90,24 @@ def test_another_result_is_another_folder_and_the_same_is_the_same(tmp_path: Pat
     later = (*PAGE.sections[:-1], RecordSection(records={"time": "later"}))
     assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": later})) == first
     assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": PAGE.sections[:1]})) != first
+
+
+def test_the_same_report_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its records stay those of the command that made it; other code or intro, or no page, renders it again."""
+    rendered: list[str] = []
+    html = page.html
+    monkeypatch.setattr(page, "html", lambda content: rendered.append(content.intro) or html(content))
+    out = folder.write(tmp_path, "r", PAGE)
+    data = (out / "page.json").read_bytes()
+    later = PAGE.model_copy(update={"sections": (*PAGE.sections[:-1], RecordSection(records={"time": "later"}))})
+    assert folder.write(tmp_path, "r", later) == out and (out / "page.json").read_bytes() == data
+    assert len(rendered) == 1 and folder.made_at(out) == (out / ".rendered").stat().st_mtime
+    folder.write(tmp_path, "r", PAGE.model_copy(update={"intro": "another"}))
+    (out / "report.html").unlink()
+    folder.write(tmp_path, "r", PAGE)
+    (out / ".rendered").write_text("other code")
+    folder.write(tmp_path, "r", PAGE)
+    assert len(rendered) == 4 and (out / "report.html").is_file()
 
 
 def test_a_report_is_rendered_again_from_its_own_data(tmp_path: Path) -> None:
