@@ -18,6 +18,7 @@ from benchbench.reproduce.spec import Spec, Track, load, track_of
 from benchbench.runtime.backends.base import Backend
 from benchbench.runtime.backends.choice import BackendChoice, alone
 from benchbench.runtime.files import Log
+from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.jobs import run
 
 
@@ -125,8 +126,11 @@ def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
     """Trains, measures, writes the report and returns its folder. Errors: those of ``reproduce``."""
     failures = run(training_jobs(plan, store), backend, "training")
     plan = without_failed(plan, failures, store)
-    unmeasured = run(open_measurement_jobs(plan, store), backend, "measuring")
-    out = report.report(without_failed(plan, unmeasured, store), store, log)
+    with one_hash_cache():
+        to_measure = open_measurement_jobs(plan, store)
+    unmeasured = run(to_measure, backend, "measuring")
+    with one_hash_cache():
+        out = report.report(without_failed(plan, unmeasured, store), store, log)
     if errors := [failure.error for failure in (*failures, *unmeasured)]:
         raise RunError(
             f"{len(errors)} parts of the table failed",
