@@ -107,6 +107,31 @@ def _sign(file: IO[bytes]) -> None:
             os.utime(file.fileno())
 
 
+class NewEntries:
+    """Reads the JSON objects that processes append to a status file."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self._path, self._offset, self._rest = path, offset, b""
+
+    def read(self) -> list[dict[str, Any]]:
+        """Returns what was appended since the last call; skips lines that were not written by this file."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []  # the file does not exist yet
+        self._offset += len(data)
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest if len(rest) <= MAX_LINE else b""
+        found = []
+        for line in lines:
+            with suppress(ValueError, RecursionError):
+                entry = json.loads(line) if len(line) <= MAX_LINE else None
+                found += [entry] if isinstance(entry, dict) else []
+        return found
+
+
 class StatusReader:
     """Follows what one process writes into a status file; skips the lines of other processes."""
 
@@ -118,31 +143,15 @@ class StatusReader:
     def __init__(self, path: Path) -> None:
         """Starts at the end of the file: existing lines belong to earlier attempts."""
         self.progress, self.error = 0.0, None
-        self._path, self._rest = path, b""
-        self._offset = path.stat().st_size if path.exists() else 0
+        self._new = NewEntries(path, path.stat().st_size if path.exists() else 0)
 
     def read(self, pid: int) -> None:
         """Reads the lines that process ``pid`` has written since the last call."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except OSError:
-            return  # the file does not exist yet
-        self._offset += len(data)
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest if len(rest) <= MAX_LINE else b""
-        for line in lines:
-            if len(line) <= MAX_LINE:
-                self._parse(line, pid)
+        for entry in self._new.read():
+            if entry.get("pid") == pid:
+                self._take(entry)
 
-    def _parse(self, line: bytes, pid: int) -> None:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(entry, dict) or entry.get("pid") != pid:
-            return
+    def _take(self, entry: dict[str, Any]) -> None:
         fraction = entry.get("progress")
         if isinstance(fraction, int | float) and 0 <= fraction <= 1:
             self.progress = max(self.progress, float(fraction))

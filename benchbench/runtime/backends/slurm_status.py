@@ -16,7 +16,7 @@ from typing import Any
 
 from benchbench.errors import BenchError
 from benchbench.runtime.file_errors import writing
-from benchbench.runtime.status import MAX_LINE, parse_error
+from benchbench.runtime.status import NewEntries, parse_error
 
 MAX_TRIES = 3
 """Times that a job which was ended is started again without progress."""
@@ -54,7 +54,7 @@ class SlurmStatus:
 
     def __init__(self, path: Path) -> None:
         self.tries = 0
-        self._path, self._rest, self._offset, self._read_at = path, b"", 0, -SECONDS
+        self._new, self._read_at = NewEntries(path), -SECONDS
         self._job_of_pid, self._pid, self._best = "", 0, 0.0
         self.follow("")
 
@@ -68,31 +68,12 @@ class SlurmStatus:
         if not at_once and time.monotonic() - self._read_at < SECONDS:
             return
         self._read_at = time.monotonic()
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except OSError:
-            return  # the file does not exist yet
-        self._offset += len(data)
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest if len(rest) <= MAX_LINE else b""
-        for line in lines:
-            if len(line) <= MAX_LINE:
-                self._parse(line)
-
-    def _parse(self, line: bytes) -> None:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(entry, dict):
-            return
-        slurm = entry.get("slurm")
-        if isinstance(slurm, dict):
-            self._parse_slurm(slurm, entry.get("pid"))
-        elif entry.get("pid") == self._pid:
-            self._parse_report(entry)
+        for entry in self._new.read():
+            slurm = entry.get("slurm")
+            if isinstance(slurm, dict):
+                self._parse_slurm(slurm, entry.get("pid"))
+            elif entry.get("pid") == self._pid:
+                self._parse_report(entry)
 
     def _parse_slurm(self, slurm: dict[str, Any], pid: Any) -> None:
         job_id, code = slurm.get("job"), slurm.get("exit")
