@@ -1,4 +1,4 @@
-"""What a process of an evaluation draws, as JSON: the words between draw_in_jobs.py and draw_job.py."""
+"""Describes what a process of an evaluation draws, as JSON between draw_in_jobs.py and draw_job.py."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Share(_Model):
 
 
 class DrawSpec(_Model):
-    """What a process draws, and how."""
+    """Says what a process draws, and how."""
 
     model: str
     root: Path

@@ -18,7 +18,7 @@ from benchbench.runtime.json_files import find_object
 from benchbench.store import runs
 
 MADE_PAIRS = ("pairs/**", "images/**", "scores/**")
-"""What an offline method makes where its base model makes its pairs."""
+"""An offline method makes these where its base model makes its pairs."""
 MEASURED = ("images/*/*.webp", "images/*/record.json", "scores/**", "measurements/**")
 
 

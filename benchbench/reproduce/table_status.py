@@ -1,4 +1,4 @@
-"""What each job of a table is doing: read from the runs and the status files of a store, whoever runs the jobs."""
+"""Reads from the runs and status files of a store what each job of a table is doing, whoever runs the jobs."""
 
 from __future__ import annotations
 

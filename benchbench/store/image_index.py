@@ -34,7 +34,7 @@ class CheckedImage(NamedTuple):
 
 
 Rows = Mapping[str, tuple[State, CheckedImage]]
-"""What was checked, by the name of the file."""
+"""The checks are listed by the name of the file."""
 
 
 def file_state(file: Path | os.DirEntry[str]) -> State | None:

@@ -1,4 +1,4 @@
-"""What is shown of every run of a store, with an index that saves reading files that have not changed.
+"""Shows every run of a store, with an index that saves reading files that have not changed.
 
     runs/index.json     by folder: the shown fields, and size, times and inode of each file that decided them
 

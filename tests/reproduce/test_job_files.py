@@ -20,7 +20,7 @@ def test_a_training_travels_with_its_folder_alone(tmp_path: Path) -> None:
 
 
 def test_a_measurement_travels_with_its_weights_and_images(tmp_path: Path) -> None:
-    """Of three generations, one is of these weights and prompts; a checkpoint elsewhere does not travel."""
+    """One of three generations is of these weights and prompts; a checkpoint elsewhere does not travel."""
     for name, adapter, prompts in (("g", None, "shapes-simple"), ("h", "1f", "shapes-simple"), ("i", None, "animals")):
         (tmp_path / "images" / name).mkdir(parents=True)
         key = {"adapter_hash": adapter, "prompts_name": prompts}

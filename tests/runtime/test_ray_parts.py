@@ -231,7 +231,7 @@ def test_a_name_matches_a_pattern_part_by_part() -> None:
 
 
 def test_a_file_that_is_not_whole_gets_no_name(tmp_path: Path, call: Callable[..., Any]) -> None:
-    """What has the name stays, and no temporary file is left."""
+    """A file of that name stays, and no temporary file is left."""
     store = tmp_path / "store"
     call("write", "runs/a/old", 0, b"half", "")
     with pytest.raises(CorruptError, match="did not arrive whole"):

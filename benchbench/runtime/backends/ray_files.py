@@ -1,4 +1,4 @@
-"""What a Ray node without a shared store does with files: it fetches what a job needs and sends what the job makes."""
+"""Fetches what a job needs to a Ray node without a shared store, and sends back what the job makes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from benchbench.runtime.file_errors import writing
 from benchbench.runtime.hashing import file_sha256
 
 CANCEL, KILL = "cancel", "kill"
-"""What a node is asked to do with a job: to have it save and end, or to end it at once."""
+"""A node is asked to have a job save and end, or to end it at once."""
 
 
 class HeadLost(Exception):

@@ -175,7 +175,7 @@ class _NodeAttempt:
 
 
 class _NewBytes:
-    """What is appended to a file of this node; nothing of a shared file, which needs no sending."""
+    """Reads what is appended to a file of this node; nothing of a shared file, which needs no sending."""
 
     def __init__(self, path: Path, shared: bool) -> None:
         self._path, self._shared, self._offset = path, shared, 0

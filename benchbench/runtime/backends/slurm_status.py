@@ -1,4 +1,4 @@
-"""What a Slurm job adds to the status file of its command (runtime/status.py), and a reader that follows it.
+"""Writes what a Slurm job adds to the status file of its command (runtime/status.py), and follows it.
 
     {"pid": 71, "slurm": {"job": "1234_5"}}
     {"pid": 71, "progress": 0.25}

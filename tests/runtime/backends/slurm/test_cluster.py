@@ -140,7 +140,7 @@ def test_a_job_that_is_always_killed_is_a_failure(job: MakeJob) -> None:
 
 
 def test_the_time_limit_saves_and_requeues(job: MakeJob) -> None:
-    """The same Slurm job starts again, and each step is made once."""
+    """Slurm starts the job again, and each step is made once."""
     counts = job("counts", 75)
     assert submit(counts, options="time=1,signal-delay=30") == []
     assert steps("counts") == [*range(1, 76)]

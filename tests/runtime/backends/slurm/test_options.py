@@ -83,7 +83,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
-    """What lies in it is unpickled in the Slurm job."""
+    """Its files are unpickled in the Slurm job."""
     own_folder(tmp_path / "logs" / "slurm")
     assert (tmp_path / "logs" / "slurm").stat().st_mode & 0o777 == 0o700
     own_folder(tmp_path / "logs" / "slurm")

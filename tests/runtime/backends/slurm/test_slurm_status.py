@@ -1,4 +1,4 @@
-"""What a Slurm job writes into the status file, and what is read out of it."""
+"""A Slurm job writes into the status file, and the reader finds it there."""
 
 from __future__ import annotations
 
