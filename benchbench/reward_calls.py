@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchbench.errors import RunError
+from benchbench.runtime.quiet import silence_libraries
 from benchbench.runtime.raised_at import explained
 from benchbench.runtime.words import counted
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def load(reward_class: type[Reward], device: torch.device | str) -> Reward:
     """Returns a reward with its weights on the device. Raises RunError for whatever its constructor raises."""
+    silence_libraries()
     with explained("reward", reward_class, "when it is loaded"):
         return reward_class(device)
 

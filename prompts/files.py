@@ -117,9 +117,9 @@ def _text(path: Path) -> str:
 
 
 def _lines(_path: Path, text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """Yields each line with its number; lines end as on Linux, Windows or old Macs."""
-    if text.strip():
-        for number, line in enumerate(re.split(r"\r\n|\n|\r", text.rstrip()), start=1):
+    """Yields each line that is not blank, with its number; lines end as on Linux, Windows or old Macs."""
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        if line.strip():
             yield number, line, {}
 
 

@@ -5,11 +5,13 @@ Imports the shapes world only inside a function: it loads numpy, which `bench --
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from benchbench import defaults
 from benchbench.api import PromptSet
 from benchbench.errors import UsageError
+from benchbench.runtime.words import counted
 
 
 def too_long(prompts: PromptSet, tokenizer: Any) -> list[str]:
@@ -31,10 +33,13 @@ def check_vocabulary(prompts: PromptSet, model: str) -> None:
     unknown = {word: prompt for prompt in prompts.prompts for word in _words(prompt) if word not in known}
     if unknown:
         word, prompt = next(iter(unknown.items()))
+        near = difflib.get_close_matches(word, known, n=1)
+        others = f", and {counted(len(unknown) - 1, 'other word')}" if len(unknown) > 1 else ""
+        meant = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
             f"the shapes model does not know the prompt set {prompts.name!r}",
-            f"{len(unknown)} words are not in its vocabulary, such as {word!r} in {prompt!r}",
-            "use --prompts shapes-simple or shapes-complex, or another model",
+            f"it has no word {word!r}, which stands in {prompt!r}{others}{meant}",
+            f"it knows {', '.join(sorted(known))}; use these, --prompts shapes-simple or another model",
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbench.api import CorruptError
+from benchbench.runtime.quiet import silence_libraries
 from benchbench.shapes import WEIGHTS
 
 from ._shapes import ShapesReward, to_side, to_tensor
@@ -37,6 +38,7 @@ class ShapesCLIP(ShapesReward):
 
         from ._prompts import PromptCache
 
+        silence_libraries()  # transformers, which this reward may be the first to import
         folder = WEIGHTS / str(self.file)
         self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         model, report = CLIPModel.from_pretrained(

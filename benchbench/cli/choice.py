@@ -121,8 +121,11 @@ def choose_rewards(text: str, model_name: str) -> RewardNames:
     if text == "all":
         present, missing = lookup.present()
         unfit = {name: why for name in present if (why := lookup.unfit(lookup.get(name), model_name))}
-        skipped = [f"skipped {name}: {reason}" for name, reason in (missing | unfit).items()]
-        return RewardNames([name for name in present if name not in unfit], skipped)
+        absent = [name for name in missing if lookup.fetchable(name)]
+        notes = [_without_weights(absent)] if absent else []
+        others = {name: why for name, why in missing.items() if name not in absent} | unfit
+        notes += [f"skipped {name}: {reason}" for name, reason in others.items()]
+        return RewardNames([name for name in present if name not in unfit], notes)
     words = list(dict.fromkeys(split_rewards(text)))
     choices: list[RewardNames] = all_at_once(*(lambda word=word: choose_reward(word, model_name) for word in words))
     _refuse_twins([choice for word, choice in zip(words, choices, strict=True) if is_address(word)])
@@ -150,8 +153,13 @@ def default_comparison_rewards(model_name: str, trained_on: Sequence[str]) -> Re
     present, missing = lookup.present()
     fitting = [name for name in present if lookup.fits(name, model_name) and not name.startswith("jpeg_")]
     absent = [name for name in missing if lookup.fits(name, model_name)]
-    notes = [f"left out, since their weights are not here: {', '.join(absent)}"] if absent else []
+    notes = [_without_weights(absent)] if absent else []
     return RewardNames(list(dict.fromkeys([*trained_on, *fitting])), notes)
+
+
+def _without_weights(names: Sequence[str]) -> str:
+    """Returns one line on all rewards that could be fetched; `bench list rewards` says how."""
+    return f"left out, since their weights are not here (bench list rewards): {', '.join(names)}"
 
 
 def choose_prompts(named: str | None, model_name: str) -> str:

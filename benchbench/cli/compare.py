@@ -17,7 +17,9 @@ from benchbench.cli.options import (
     PromptsName,
     Store,
     integers,
+    split_names,
 )
+from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
 from benchbench.report.page_file import page_file
 from benchbench.report.table import detail_lines, format_interval, format_number
@@ -56,6 +58,7 @@ def compare(
     from benchbench.evaluate.compare import compare, find_sides
 
     seeds = integers(eval_seeds, "--eval-seeds")
+    run_a, run_b = (",".join(references(split_names(words), store)) for words in (run_a, run_b))
     side_a, side_b = find_sides(run_a, run_b, root(store))
     settings = {**side_b.settings, **side_a.settings}
     trained_on = [side.settings["reward"] for side in (side_a, side_b) if "reward" in side.settings]

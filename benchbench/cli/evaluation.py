@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ from benchbench.cli.options import (
     integers,
     split_names,
 )
+from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
 from benchbench.report.page_file import page_file
 from benchbench.runtime.words import counted
@@ -84,6 +86,12 @@ ChannelsLast = Annotated[
 ]
 
 
+def _rows(words: list[str], store: Path | None) -> dict[str, list[str]]:
+    """Returns the trainings of each row that ``--row`` names."""
+    by_label = assignments(words, "--row", "ours=RUN,RUN")
+    return {label: references(split_names(runs), store) for label, runs in by_label.items()}
+
+
 def evaluate(
     prompts: Annotated[str, typer.Option(help="A prompt set (bench list prompts), a file, or a folder of edits.")],
     rewards: Rewards,
@@ -110,8 +118,8 @@ def evaluate(
     seeds = integers(eval_seeds, "--eval-seeds")
     name_rewards = partial(choice.choose_rewards, rewards, str(chosen_model))
     resolved = choice.resolve(chosen_model, prompts, name_rewards, lambda _: None, edits=strength is not None)
-    checkpoints = [*(checkpoint or []), *(adapter or [])]
-    rows = {label: split_names(runs) for label, runs in assignments(row or [], "--row", "ours=RUN,RUN").items()}
+    checkpoints = references([*(checkpoint or []), *(adapter or [])], store)
+    rows = _rows(row or [], store)
     images = f"{counted(images_per_prompt, 'image')} a prompt of {prompts}"
     words = f"{images}, rewards {', '.join(resolved.rewards)}; into {root(store)}"
     log(f"evaluating {', '.join(['base', *checkpoints, *rows])} on the model {chosen_model} ({reason}): {words}")

@@ -13,6 +13,7 @@ from benchbench import prompts as prompt_sets
 from benchbench.cli import choice
 from benchbench.cli.evaluation import GuidanceScale, OfAuthors, Steps
 from benchbench.cli.options import BatchSize, Device, Dtype, EvalSeeds, ModelName, Store, integers
+from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
 from benchbench.errors import UsageError
 from benchbench.hub.models import LocalModel
@@ -62,7 +63,8 @@ def grid(
     seed_list = integers(seeds, "--seeds")
     if film and len(runs or []) != 1:
         raise UsageError("a film is of one run", f"{len(runs or [])} are named", "bench grid RUN --film")
-    asked = _look_up(runs or [], prompts, rewards, film, select, model, store, device)
+    shown = references(runs or [], store)
+    asked = _look_up(shown, prompts, rewards, film, select, model, store, device)
     from benchbench.evaluate import grid as grids
 
     sampler = {"steps": steps, "guidance_scale": guidance_scale}
@@ -79,11 +81,9 @@ def grid(
     }
     with resumable():
         if film:
-            report = grids.film(asked.model, (runs or [])[0], asked.prompts, asked.rewards, rule=asked.rule, **options)
+            report = grids.film(asked.model, shown[0], asked.prompts, asked.rewards, rule=asked.rule, **options)
         else:
-            report = grids.compare_models(
-                asked.model, runs or [], asked.prompts, asked.rewards, rule=asked.rule, **options
-            )
+            report = grids.compare_models(asked.model, shown, asked.prompts, asked.rewards, rule=asked.rule, **options)
     log(f"figure: {report / 'figure.png'}, {report / 'figure.pdf'}\npage: {page_file(report, False)}")
 
 

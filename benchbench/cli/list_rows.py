@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import datetime
 from pathlib import Path
 
 from benchbench import prompts as prompt_sets
@@ -10,10 +12,12 @@ from benchbench.hub import models as base_models
 from benchbench.hub import weights
 from benchbench.hub.released import RELEASED
 from benchbench.reproduce import spec
-from benchbench.store import root
+from benchbench.runtime.output import write_line
+from benchbench.store import existing_root
 from benchbench.store.run_index import shown_runs
 
 Rows = list[list[object]]
+RUN_COLUMNS = ["method", "model", "reward", "seed", "state", "samples", "last change", "run"]
 
 
 def prompts() -> Rows:
@@ -48,8 +52,19 @@ def checkpoints() -> Rows:
 
 
 def runs(store: Path | None) -> Rows:
-    """Returns the runs of a store: id, state, samples and folder."""
-    return [[run.id, run.state, run.planned, run.path] for run in shown_runs(root(store))]
+    """Returns the runs of a store, as ``RUN_COLUMNS`` names them. Raises UsageError where there is no such store."""
+    folder = existing_root(store)
+    if not folder.is_dir():
+        write_line(f"there is no store {folder} yet", sys.stderr)
+    return [
+        [
+            *(run.method, run.model, run.reward, run.seed, run.state),
+            f"{run.seen} of {run.planned}",
+            datetime.fromtimestamp(run.changed).strftime("%Y-%m-%d %H:%M"),
+            run.id,
+        ]
+        for run in shown_runs(folder)
+    ]
 
 
 def tables() -> Rows:

@@ -48,7 +48,7 @@ def list_names(what: Annotated[What, typer.Argument(show_default=False)], store:
         columns = ["checkpoint", "method", "model", "here", "form", "licence", "the authors' sampler", "hub id"]
         table(columns, list_rows.checkpoints())
     else:
-        table(["run", "state", "samples", "folder"], list_rows.runs(store))
+        table(list_rows.RUN_COLUMNS, list_rows.runs(store))
 
 
 def _rewards() -> list[list[object]]:

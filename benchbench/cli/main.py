@@ -15,6 +15,7 @@ from benchbench.cli.commands import LazyGroup, register
 from benchbench.errors import BenchError, RunError
 from benchbench.runtime import launch
 from benchbench.runtime.interrupt import signals_as_ctrl_c
+from benchbench.runtime.output import escape_unknown_signs, reader_is_gone
 from benchbench.runtime.printable import printable
 from benchbench.runtime.status import report_done, report_error, report_start
 from benchbench.runtime.unexpected import as_bench_error
@@ -22,6 +23,9 @@ from benchbench.version import __version__
 
 MULTIPLE = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""
+
+SHOWING = ("list", "show", "status", "doctor")
+"""Commands that make nothing."""
 
 app = typer.Typer(
     name="bench",
@@ -54,6 +58,7 @@ def _bench(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status; prints an error as three lines on standard error."""
+    escape_unknown_signs()
     report_start()
     code = _run(sys.argv[1:] if argv is None else argv)
     if code == 0:
@@ -69,10 +74,17 @@ def _run(argv: Sequence[str]) -> int:
     except SystemExit as stop:
         if not _is_the_parsers(stop):
             return _fail(_ended(stop), every_rank=True)
+        if reader_is_gone(stop.__context__) and is_listing(argv):
+            return 0  # `bench list prompts | head -1` has shown what was asked for
         return stop.code if isinstance(stop.code, int) else 0  # 0, 2 for a wrong option, 130 for Ctrl-C
     except Exception as error:
         return _fail(as_bench_error(error), every_rank=not isinstance(error, BenchError))
     return 0
+
+
+def is_listing(argv: Sequence[str]) -> bool:
+    """Returns True for a command that only shows what there is: nothing is lost where its reader has seen enough."""
+    return next((word for word in argv if not word.startswith("-")), "") in SHOWING
 
 
 def spread(argv: Sequence[str]) -> list[str]:

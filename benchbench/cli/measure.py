@@ -9,6 +9,7 @@ import typer
 
 from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store
+from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
 from benchbench.protocols import PROTOCOLS, WHERE
 from benchbench.report.page_file import page_file
@@ -46,7 +47,8 @@ def measure(
         lambda _: parse_settings(measured, quick, settings or []),
         edits=measured.edits,
     )
-    rows = ", ".join(runs or ["the base model"])
+    named = references(runs or [], store)
+    rows = ", ".join(named or ["the base model"])
     log(
         f"measuring {protocol.value} of {rows} on the model {model_name} ({reason}), prompts {resolved.prompts.name}, "
         f"reward {', '.join(resolved.rewards)}; into {root(store)}"
@@ -56,7 +58,7 @@ def measure(
     with resumable():
         result = run_protocol(
             protocol.value,
-            runs or [],
+            named,
             resolved.model,
             resolved.prompts,
             resolved.reward,

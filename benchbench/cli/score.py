@@ -58,6 +58,8 @@ def score(
     (reward_classes, notes), (prompt_set, by_image), (files, left_out) = all_at_once(
         look_up_rewards, lambda: _look_up_prompts(prompts), lambda: folder_images.find_images(images)
     )
+    if out and out.exists():
+        raise UsageError(f"{out} exists", "the scores would be written over it", "name a new file, or delete this one")
     for note in (*notes, *left_out):
         _log_to_stderr(note)
     texts = folder_images.match_prompts(files, prompt_set, by_image) if prompt_set else [""] * len(files)

@@ -13,7 +13,7 @@ from benchbench.errors import UsageError
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.spec import load, track_of
 from benchbench.runtime.progress import duration
-from benchbench.store import root
+from benchbench.store import existing_root
 from benchbench.store.run_index import shown_runs
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def status(
 
     Of a table, each job is done, running, failed, stopped (killed; the same command goes on) or left.
     """
-    folder = root(store)
-    log(f"the store {folder}")
+    folder = existing_root(store)
+    log(f"the store {folder}" if folder.is_dir() else f"there is no store {folder} yet")
     if tables:
         plans = {name: _plan(name, track, integers(train_seeds, "--train-seeds"), folder) for name in tables}
         _show_tables(plans, folder, watch)

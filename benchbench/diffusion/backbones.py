@@ -19,6 +19,7 @@ from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.json_files import read_object
 from benchbench.runtime.memory import out_of_memory
 from benchbench.runtime.precision import exact_fp32
+from benchbench.runtime.quiet import silence_libraries
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -133,16 +134,6 @@ def load(
     )
     _check_fit(backbone)
     return backbone
-
-
-def silence_libraries() -> None:
-    """Switches off the progress bars and warnings of diffusers and transformers: our own errors say what is wrong."""
-    import diffusers.utils.logging as diffusers_log
-    import transformers.utils.logging as transformers_log
-
-    for library_log in (diffusers_log, transformers_log):
-        library_log.disable_progress_bar()
-        library_log.set_verbosity_error()
 
 
 def _load_network(network_class: Any, folder: Path, dtype: torch.dtype, model: str | LocalModel) -> Any:

@@ -1,8 +1,12 @@
-"""Makes a network out of given tensors, without random values first. Imports accelerate only inside a function."""
+"""Makes a network out of given tensors, without random values first.
+
+Imports accelerate and diffusers only inside functions: they take seconds to load.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +19,14 @@ def empty(make: Callable[[], Any]) -> Any:
 
     with init_empty_weights():
         return make()
+
+
+def empty_unet(folder: Path) -> Any:
+    """Returns the UNet of a folder's config.json, with parameters that have a shape and no values."""
+    from diffusers import UNet2DConditionModel
+
+    config = UNet2DConditionModel.load_config(folder, local_files_only=True)
+    return empty(lambda: UNet2DConditionModel.from_config(config))
 
 
 def filled(network: Any, state: Mapping[str, Tensor], device: torch.device | str, dtype: torch.dtype) -> Any:

@@ -147,7 +147,7 @@ def _open(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         raise CorruptError(
             f"the adapter {file} is damaged",
             (str(error).strip() or type(error).__name__).splitlines()[0],
-            "train it again, or resume the run: bench train ... --resume",
+            SAVE_AGAIN,
         ) from error
     ours = {key.removeprefix("unet."): value for key, value in settings.items() if key.startswith("unet.")}
     return tensors, ours or None

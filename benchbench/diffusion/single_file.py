@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from benchbench.diffusion.backbones import Backbone, silence_libraries
+from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.fill import empty, filled
 from benchbench.diffusion.prediction import check_predicts_noise
 from benchbench.diffusion.schedule import Schedule
@@ -25,6 +25,7 @@ from benchbench.hub import models, single_file
 from benchbench.hub.models import LocalModel
 from benchbench.hub.single_file import SingleFile
 from benchbench.runtime.memory import out_of_memory
+from benchbench.runtime.quiet import silence_libraries
 
 ROUNDING = 1e-3
 """The largest difference of a noise schedule that is stored in fp16."""

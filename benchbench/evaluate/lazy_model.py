@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from benchbench.config import steps_taken
-from benchbench.diffusion import backbones, single_file
+from benchbench.diffusion import backbones, lora_file, single_file
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.compile import speed_up
 from benchbench.diffusion.edit import edit
+from benchbench.diffusion.fill import empty_unet
 from benchbench.diffusion.load_finetuned import with_weights
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
@@ -49,9 +50,11 @@ class LazyModel:
         return EvaluatedModel(label, self.model.hash, adapter.hash if adapter else None, lambda: self._open(adapter))
 
     def check(self, adapter: Adapter | None) -> None:
-        """Raises CorruptError for a single file whose tensors do not fit; no image has been made by then."""
+        """Raises CorruptError for a file from elsewhere that does not fit the model; no image has been made by then."""
         if adapter and adapter.weights.kind == "single-file":
             single_file.check(adapter.weights.path, self.model)
+        elif adapter and adapter.weights.kind == "lora" and adapter.run is None:
+            lora_file.read(adapter.weights.path, empty_unet(self.model.root / "unet"))
 
     def close(self) -> None:
         """Releases the weights, so that rewards have the memory."""

@@ -57,6 +57,18 @@ def write_line(line: str, stream: TextIO | None = None) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
 
 
+def reader_is_gone(error: BaseException | None) -> bool:
+    """Returns True for the error of writing to a reader that has gone away."""
+    return isinstance(error, OSError) and error.errno in GONE
+
+
+def escape_unknown_signs() -> None:
+    r"""Lets standard output and error write ``\\u0302`` for a character that their encoding, such as Latin-1, lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # a stream of a test or a notebook, or one that is closed
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
 def _to_nowhere(stream: TextIO) -> None:
     """Points a stream whose reader has gone at nothing, so that neither later lines nor the exit fail."""
     with suppress(OSError, ValueError, AttributeError):  # a stream without a descriptor, as in a test

@@ -36,12 +36,19 @@ def remove_paths(folder: Path) -> None:
         file.write_text(json.dumps(config, indent=2) + "\n")
 
 
+def run_in_float32(file: Path) -> None:
+    """Names float32 in a config.json: transformers loads in the precision named there, diffusers always in float32."""
+    config = read_object(file, "run the same command again")
+    file.write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
+
+
 def run(stage: Stage) -> Facts:
     """Writes model/, clip/, pref/ and aesthetic.safetensors; returns the numbers of parameters."""
     pipe = pipeline(stage.work)
     parts = {"unet": pipe.unet, "vae": pipe.vae, "text_encoder": pipe.text_encoder}
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     pipe.to(torch.float16).save_pretrained(stage.folder / "model")
+    run_in_float32(stage.folder / "model" / "text_encoder" / "config.json")
     for name in ("clip", "pref"):
         model = CLIPModel.from_pretrained(stage.of(name) / name)
         counts[name] = sum(p.numel() for p in model.parameters())

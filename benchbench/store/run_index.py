@@ -30,13 +30,21 @@ MANY = 200  # runs that are read with a progress bar
 
 
 class ShownRun(NamedTuple):
-    """A run as commands list it: the samples that it was planned with, and those of its last line of metrics."""
+    """A run as commands list it. Of a damaged run every setting is ``?``."""
 
     id: str
     path: Path
     state: State
     planned: Any
+    """The samples that it was planned with."""
     seen: Any
+    """The samples of its last line of metrics."""
+    method: Any
+    model: Any
+    reward: Any
+    seed: Any
+    changed: int
+    """When its settings, its metrics or its end were written last, in seconds since 1970."""
 
 
 def shown_runs(store: Path) -> list[ShownRun]:
@@ -61,9 +69,9 @@ def shown_runs(store: Path) -> list[ShownRun]:
 def _from_index(folder: Path, row: Any) -> ShownRun | None:
     """Returns a run as its row says, or None if there is no row or a file is not as it was."""
     try:
-        name, state, planned, seen, files = row
+        name, state, *shown, files = row
         if all(_file_state(f"{folder}/{file}") == expected for file, expected in files.items()):
-            return ShownRun(name, folder, state, planned, seen)
+            return ShownRun(name, folder, state, *shown)
     except (OSError, TypeError, ValueError, AttributeError):
         pass  # no row, a row of another version, or a file that is gone
     return None
@@ -74,10 +82,22 @@ def _read(folder: Path) -> tuple[ShownRun, list[Any] | None]:
     files = _deciding_files(folder)  # before the content is read: what changes in between is read again next time
     run = read(folder)
     seen = metrics.last_metrics(folder).get("samples", 0)
-    shown = ShownRun(run.id, folder, run.state, run.config.get("config", {}).get("samples", "?"), seen)
+    settings = run.config.get("config", {})
+    planned, method, model, reward, seed = (
+        settings.get(name, "?") for name in ("samples", "method", "model", "reward", "seed")
+    )
+    shown = ShownRun(run.id, folder, run.state, planned, seen, method, model, reward, seed, _last_change(folder))
     if files is None or run.state == "damaged":
         return shown, None
-    return shown, [shown.id, shown.state, shown.planned, shown.seen, files]
+    return shown, [shown.id, *shown[2:], files]
+
+
+def _last_change(folder: Path) -> int:
+    times = [0.0]
+    for name in (RUN, DONE, metrics.FILE):
+        with suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return int(max(times))
 
 
 def _deciding_files(folder: Path) -> Mapping[str, list[int]] | None:

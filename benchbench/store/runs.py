@@ -196,7 +196,9 @@ def _kept_adapter(folder: Path) -> Adapter:
 def _finished_adapter(run: Run) -> Adapter:
     if run.state == "resumable":
         raise RunError(
-            f"the run {run.id} is not finished", f"{run.path} has no done.json", "finish it: the same command, --resume"
+            f"the run {run.id} is not finished",
+            f"{run.path} has no done.json",
+            f"finish it: the same command, --resume; or take its last checkpoint: {run.id}@last",
         )
     weights = None if run.state == "damaged" else layouts.find(run.path)
     if weights is None:

@@ -117,7 +117,7 @@ def find_latest(
     found = folders(run)
     for folder in found:
         try:
-            state = _read_state(folder)
+            state = read_state(folder)
         except Exception as error:  # an OSError, invalid JSON or safetensors: the checkpoint is damaged
             if out_of_memory(error):
                 raise
@@ -144,7 +144,7 @@ def find_latest(
     return None
 
 
-def _read_state(folder: Path) -> State:
+def read_state(folder: Path) -> State:
     """Returns the State in a checkpoint's folder. Raises OSError, ValueError, KeyError or TypeError for damage."""
     raw = parse_sealed((folder / "state.json").read_bytes())
     files = raw.pop("files")

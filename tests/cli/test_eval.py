@@ -58,9 +58,10 @@ def test_the_precision_can_be_said(bench: Bench, argv: list[object]) -> None:
 
 
 def test_all_rewards_says_what_it_skips(bench: Bench, argv: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line names those that can be fetched; a reward that nothing can fetch has a line with its reason."""
     from benchbench import registry
 
-    names = {"jpeg_compressibility", "shapes-clip"}
+    names = {"jpeg_compressibility", "shapes-clip", "pickscore", "imagereward"}
     listed = registry.names
     monkeypatch.setattr(registry, "names", lambda kind: [n for n in listed(kind) if kind != "rewards" or n in names])
     monkeypatch.setattr(lookup.get("shapes-clip"), "missing", classmethod(lambda cls: "no weights here"))
@@ -68,6 +69,7 @@ def test_all_rewards_says_what_it_skips(bench: Bench, argv: list[object], monkey
     ran = bench(*argv)
     assert ran.code == 0, ran.err
     assert "skipped shapes-clip: no weights here" in ran.out
+    assert "left out, since their weights are not here (bench list rewards): imagereward, pickscore" in ran.out
 
 
 def test_what_is_wrong_is_named_at_once(bench: Bench) -> None:

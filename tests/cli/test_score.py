@@ -50,6 +50,8 @@ def test_csv_with_units_and_versions(bench: Bench, folder: Path, tmp_path: Path)
     again = bench(*words, "--rewards", "jpeg_incompressibility,shapes-colour", "--out", tmp_path / "s.csv")
     assert again.code == 0 and again.out == ""
     assert (tmp_path / "s.csv").read_text() == ran.out
+    over = bench(*words, "--rewards", "shapes-colour", "--out", tmp_path / "s.csv")
+    assert over.code == 2 and "would be written over" in over.err and (tmp_path / "s.csv").read_text() == ran.out
 
 
 def test_an_ensemble_is_normalised_on_the_images_given(bench: Bench, folder: Path, tmp_path: Path) -> None:

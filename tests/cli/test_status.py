@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -79,3 +80,29 @@ def test_ctrl_c_ends_watching(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_a_sweep_that_is_not_there_is_a_usage_error(bench: Bench, tmp_path: Path, command: list[str]) -> None:
     ran = bench(*command, str(tmp_path / "sweep.yaml"), "--store", str(tmp_path))
     assert ran.code == 2 and "sweep.yaml cannot be read" in ran.err and "No such file" in ran.err
+
+
+@pytest.mark.parametrize("argv", [("list", "runs"), ("status",), ("status", "tailorpo:2")])
+def test_a_store_that_is_named_and_not_there_is_an_error(bench: Bench, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    """A mistyped store would look empty. The default store may not be there yet, and both say so."""
+    ran = bench(*argv, "--store", tmp_path / "mistyped")
+    assert ran.code == 2 and f"there is no store {tmp_path / 'mistyped'}" in ran.err
+    ran = bench(*argv)
+    assert ran.code == 0 and "there is no store" in ran.out + ran.err
+
+
+def test_runs_are_listed_with_their_settings(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    config = {"method": "ddpo", "model": "shapes", "reward": "shapes-clip", "seed": 3, "samples": 384}
+    (folder / "run.json").write_text(json.dumps({"config": config}))
+    (folder / "metrics.jsonl").write_text('{"samples": 96}\n')
+    os.utime(folder / "run.json", (1, 1))
+    os.utime(folder / "metrics.jsonl", (1_700_000_000, 1_700_000_000))
+    header, row = bench("list", "runs", "--store", tmp_path).out.splitlines()
+    listed = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert listed.pop("last change").startswith("2023-11-1")
+    assert listed == {
+        **{"method": "ddpo", "model": "shapes", "reward": "shapes-clip", "seed": "3"},
+        **{"state": "resumable", "samples": "96 of 384", "run": "mine"},
+    }

@@ -70,6 +70,8 @@ def test_an_unknown_set_suggests_the_nearest_name(wrong: str, meant: str) -> Non
         ("p.jsonl", '{"prompt": "a cat"}\n{"caption": "a dog"}\n'),
         ("p.csv", "id,prompt\n1,a cat\n2,a dog\n"),
         ("mac.txt", "a cat\ra dog\r"),
+        ("gap.txt", "\na cat\n\n \na dog\n"),
+        ("gap.jsonl", '{"prompt": "a cat"}\n\n{"prompt": "a dog"}\n'),
         ("mac.csv", "prompt\ra cat\ra dog\r"),
         ("mac.jsonl", '{"prompt": "a cat"}\r{"prompt": "a dog"}\r'),
         ("image.csv", "image,prompt\n1.png,a cat\n1.png,a dog\n"),
@@ -89,7 +91,6 @@ def test_files_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
     [
         ("empty.txt", b"", "holds no prompt"),
         ("blank.txt", b"\n \n", "holds no prompt"),
-        ("gap.txt", b"a cat\n\na dog\n", "line 2 holds no prompt"),
         ("latin.txt", "a cat\na caf\u00e9\n".encode("latin-1"), "not UTF-8: byte 11, in line 2"),
         ("bad.jsonl", b'{"prompt": "a cat"}\n{"prompt"\n', "line 2 is not JSON"),
         ("none.jsonl", b'{"text": "a cat"}\n', "line 1 has no text under 'prompt' or 'caption'"),

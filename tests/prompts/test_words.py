@@ -30,9 +30,16 @@ def test_the_shapes_sets_are_known_to_the_shapes_model() -> None:
 
 
 def test_words_that_the_shapes_model_does_not_know_are_refused_with_a_fitting_set() -> None:
-    with pytest.raises(UsageError, match="'cat' in 'cat'") as caught:
+    with pytest.raises(UsageError, match="no word 'cat', which stands in 'cat', and 44 other words") as caught:
         check_vocabulary(prompts.load("animals"), "shapes+vae=other/vae")
     assert "shapes-simple" in caught.value.remedy
+
+
+def test_an_unknown_word_is_named_with_the_nearest_and_all_known_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        check_vocabulary(PromptSet("mine", ("a red circel",), "", ""), "shapes")
+    assert "'circel'" in caught.value.cause and "did you mean 'circle'?" in caught.value.cause
+    assert "circle, cross, cyan" in caught.value.remedy
 
 
 def test_other_models_read_every_word() -> None:

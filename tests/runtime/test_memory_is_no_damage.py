@@ -39,7 +39,7 @@ def test_out_of_memory_is_raised_as_it_is(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(checkpoint, "_read_state", fail)
+    monkeypatch.setattr(checkpoint, "read_state", fail)
     monkeypatch.setattr(safetensors.torch, "load_file", fail)
     monkeypatch.setattr(torch, "load", fail)
     with pytest.raises(type(error)) as caught:

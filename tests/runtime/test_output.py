@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -85,3 +86,22 @@ def test_another_error_of_a_stream_is_raised() -> None:
     full: Any = Gone(errno.ENOSPC)
     with output.saving(), pytest.raises(OSError, match="gone"):
         output.write_line("x", full)
+
+
+def test_a_listing_whose_reader_has_seen_enough_has_not_failed() -> None:
+    """``bench list prompts | head -1``: one line, no words of an error, exit status 0 on both sides."""
+    command = "set -o pipefail; python -m benchbench list prompts | head -1".replace("python", sys.executable, 1)
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr, ran.stdout.count("\n")) == (0, "", 1)
+
+
+def test_a_character_that_the_terminal_has_not_is_escaped() -> None:
+    """x̂0 in a summary, into Latin-1."""
+    code = "from benchbench.runtime.output import escape_unknown_signs, write_line; escape_unknown_signs()"
+    code += "; write_line('x\\u0302')"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert (ran.stdout, ran.returncode) == (b"x\\u0302\n", 0), ran.stderr
+    command = [sys.executable, "-m", "benchbench", "show", "method", "spo"]
+    ran = subprocess.run(command, env=environment, capture_output=True)
+    assert ran.returncode == 0 and ran.stdout, ran.stderr

@@ -17,7 +17,7 @@ from benchbench.shapes_build.tokenizer import LENGTH
 def pipe():  # type: ignore[no-untyped-def]
     from diffusers import StableDiffusionPipeline
 
-    loaded = StableDiffusionPipeline.from_pretrained(MODEL, dtype=torch.float32, local_files_only=True)
+    loaded = StableDiffusionPipeline.from_pretrained(MODEL, local_files_only=True)  # every part runs in one precision
     loaded.set_progress_bar_config(disable=True)
     return loaded
 
