@@ -14,12 +14,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchbench import defaults, presets, registry
+from benchbench import prompts as prompt_sets
 from benchbench.api import Method, MethodConfig
 from benchbench.errors import UsageError
+from benchbench.hub import models
 from benchbench.rewards import mix
+from benchbench.runtime.names import absolute
 from benchbench.store.run_file import NOT_IDENTITY, settings_digest
 from benchbench.types import Settings
 
+NO_PATHS = ("made:", "pickapic_v")
+"""The beginnings of names of pairs that are no paths."""
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -179,11 +184,15 @@ def load(
 ) -> RunConfig:
     """Returns the RunConfig: defaults, then the preset (None: the model's), then the overrides ``section.key=value``.
 
-    ``pairs`` is what an offline method learns from; None: the model's default pairs.
+    ``pairs`` is what an offline method learns from; None: the model's default pairs. Files and folders are named by
+    absolute paths in the result, so that a run is the same from every working folder.
 
     Raises UsageError with every unknown name and wrong value at once; each unknown name comes with the nearest one.
     """
     method_class: type[Method[Any]] = registry.get("methods", method)
+    model = models.absolute_name(model)
+    prompts = prompts if prompt_sets.find(prompts) else absolute(prompts)
+    pairs = pairs if pairs is None or pairs.startswith(NO_PATHS) else absolute(pairs)
     preset = preset or presets.default_preset(method, model)
     chosen = presets.preset_values(method, preset)
     _refuse_wrong_settings(method, method_class, preset, chosen)

@@ -263,3 +263,29 @@ def test_a_guidance_scale_is_finite(scale: str, capsys: pytest.CaptureFixture[st
     words = ["eval", "--model", "shapes", "--prompts", "shapes-simple", "--rewards", "shapes-colour"]
     assert main([*words, f"--guidance-scale={scale}"]) == 2
     assert "guidance-scale" in capsys.readouterr().err
+
+
+def test_files_and_folders_are_named_alike_from_every_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run, and one digest, by ./mine.txt, mine.txt and the whole path; names of sets and models are no paths."""
+    (tmp_path / "mine.txt").write_text("a red circle\n")
+    for name in ("model", "shapes", "animals"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def configured(model: str, prompts: str, pairs: str | None = None) -> RunConfig:
+        method = "ddpo" if pairs is None else "dspo"
+        return config.load(method, model, "shapes-colour", prompts, 8, 0, preset="shapes", pairs=pairs)
+
+    whole = configured(f"{tmp_path}/model", f"{tmp_path}/mine.txt")
+    for model, prompts in (
+        ("model", "mine.txt"),
+        ("./model", "./mine.txt"),
+        ("../" + tmp_path.name + "/model", "mine.txt"),
+    ):
+        assert configured(model, prompts) == whole and configured(model, prompts).digest == whole.digest
+    names = configured("shapes+vae=model", "animals", "made:animals:shapes-pref:2")
+    assert (names.model, names.prompts) == (f"shapes+vae={tmp_path}/model", "animals")
+    assert names.pairs == "made:animals:shapes-pref:2"
+    assert configured("sd15", "animals", "model/*.parquet").pairs == f"{tmp_path}/model/*.parquet"

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from benchbench.cli.examples import epilog
 from benchbench.errors import UsageError
 
 
@@ -85,7 +86,7 @@ def load(name: str | None) -> Any:
     command = getattr(import_module(f"benchbench.cli.{file}"), attribute)
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
     if isinstance(command, typer.Typer):
-        app.add_typer(command, name=name)
+        app.add_typer(command, name=name, epilog=epilog(name))
     else:
-        app.command(name)(command)
+        app.command(name, epilog=epilog(name))(command)
     return get_group(app).commands[name]

@@ -14,6 +14,7 @@ from benchbench.hub.hf_cache import cached_file, is_hub_id
 from benchbench.hub.lock import refuse_unknown_pickle
 from benchbench.runtime.hashing import HashCache, cached_sha256, text_sha256
 from benchbench.runtime.json_files import read_object
+from benchbench.runtime.names import absolute
 
 HUB_IDS: dict[str, tuple[str, ...]] = {
     "sd15": (
@@ -82,6 +83,13 @@ def find(model: str | LocalModel) -> LocalModel:
         return model
     base, vae = split_model(model)
     return LocalModel(model, pipeline_folder(base), vae_folder(vae) if vae else None)
+
+
+def absolute_name(model: str) -> str:
+    """Returns a model's name with absolute paths in place of relative ones, of the model and of its VAE."""
+    base, vae = split_model(model)
+    known = base in HUB_IDS or defaults.of(base).embedded is not None
+    return (base if known else absolute(base)) + (f"{VAE_SEPARATOR}{absolute(vae)}" if vae else "")
 
 
 def aliases() -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
+from pathlib import Path
 
 from benchbench.runtime.hashing import digest
 
@@ -19,6 +22,15 @@ def safe_name(text: str, sign: str = "_") -> str:
     if len(name) > MAX_LENGTH:
         name = f"{name[:MAX_LENGTH]}{sign}{digest(text)}"
     return name if name.strip(".") else sign
+
+
+def absolute(reference: str) -> str:
+    """Returns a path to what exists, or a pattern of paths, as an absolute path; any other text as it is.
+
+    What a record names by an absolute path is found from any other working folder.
+    """
+    path = Path(reference).expanduser()
+    return os.path.abspath(path) if path.exists() or glob.has_magic(reference) else reference
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
