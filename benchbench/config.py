@@ -6,6 +6,7 @@ Imports no torch, so that a wrong setting is reported before anything slow happe
 from __future__ import annotations
 
 import difflib
+import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn
@@ -301,6 +302,16 @@ def parse_value(raw: str) -> Any:
         return float(raw) if "e" in raw.lower() and raw.strip()[0] in "+-.0123456789" else yaml.safe_load(raw)
     except (ValueError, RecursionError, yaml.YAMLError):
         return raw
+
+
+def words_of(settings: Mapping[str, Any]) -> list[str]:
+    """Returns settings as words that ``parse_value`` reads back: ``train.lr=0.0001``, ``train.betas=[0.9, 0.999]``."""
+    return [f"{key}={word_of(value)}" for key, value in settings.items()]
+
+
+def word_of(value: Any) -> str:
+    """Returns a value as ``--set`` reads it: ``4``, ``0.5``, ``true``, ``[0.9, 0.999]``."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,9 @@
-"""Errors that a user can act on: three lines each, and the exit code of the command."""
+"""Errors that a user can act on: three lines each, and the exit code of the command; several of them as one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 
 class BenchError(Exception):
@@ -55,3 +58,25 @@ def error_class(code: int) -> type[BenchError]:
     """Returns the error class with this exit code; RunError for any unknown code."""
     classes = (UsageError, MissingError, CorruptError)
     return next((error_type for error_type in classes if error_type.code == code), RunError)
+
+
+def all_at_once(*checks: Callable[[], Any]) -> list[Any]:
+    """Returns the result of each check; raises all their errors as one, so that the user corrects them together."""
+    errors: list[BenchError] = []
+    results = []
+    for check in checks:
+        try:
+            results.append(check())
+        except (UsageError, MissingError) as error:
+            if str(error) not in map(str, errors):
+                errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        error_class = MissingError if all(isinstance(error, MissingError) for error in errors) else UsageError
+        raise error_class(
+            "; ".join(error.problem for error in errors),
+            "; ".join(error.cause for error in errors),
+            "; ".join(dict.fromkeys(error.remedy for error in errors)),
+        )
+    return results

@@ -1,4 +1,4 @@
-"""``bench compare``. Imports evaluate, which loads pandas, only inside the function."""
+"""``bench compare``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchbench.cli import choice
 from benchbench.cli.options import (
     BatchSize,
     Device,
@@ -17,13 +16,11 @@ from benchbench.cli.options import (
     PromptsName,
     Store,
     integers,
-    split_names,
 )
-from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
+from benchbench.python.compare import run_comparison
 from benchbench.report.page_file import page_file
 from benchbench.report.table import detail_lines, format_interval, format_number
-from benchbench.runtime.words import counted
 from benchbench.store import root
 
 if TYPE_CHECKING:
@@ -55,39 +52,22 @@ def compare(
 
     Model and prompts are those that the runs were trained with, unless you name others.
     """
-    from benchbench.evaluate.compare import compare, find_sides
-
-    seeds = integers(eval_seeds, "--eval-seeds")
-    run_a, run_b = (",".join(references(split_names(words), store)) for words in (run_a, run_b))
-    side_a, side_b = find_sides(run_a, run_b, root(store))
-    settings = {**side_b.settings, **side_a.settings}
-    trained_on = [side.settings["reward"] for side in (side_a, side_b) if "reward" in side.settings]
-    if model or "model" not in settings:
-        chosen_model, reason = choice.choose_model(model, device)
-    else:
-        chosen_model, reason = settings["model"], "as trained"
-    model_name = str(chosen_model)
-    prompts_name = prompts or settings.get("prompts") or choice.choose_prompts(None, model_name)
-
-    def name_rewards() -> choice.RewardNames:
-        if rewards:
-            return choice.choose_rewards(rewards, model_name)
-        return choice.default_comparison_rewards(model_name, trained_on)
-
-    resolved = choice.resolve(chosen_model, prompts_name, name_rewards, lambda _: None)
-    log(
-        f"comparing {side_a.label} with {side_b.label} on the model {model_name} ({reason}): "
-        f"{counted(images_per_prompt, 'image')} a prompt of {prompts_name}, "
-        f"rewards {', '.join(resolved.rewards)}; into {root(store)}"
-    )
-    for note in resolved.notes:
-        log(note)
-    options = {"images_per_prompt": images_per_prompt, "eval_seeds": seeds, "batch_size": batch_size}
-    options |= {"device": device, "dtype": dtype, "log": log}
-    reward_classes = list(resolved.rewards.values())
     with resumable():
-        result = compare(side_a, side_b, resolved.model, resolved.prompts, reward_classes, store=root(store), **options)
-    _print_differences(side_a.label, side_b.label, result)
+        labels, result = run_comparison(
+            run_a,
+            run_b,
+            model,
+            prompts,
+            rewards,
+            store=root(store),
+            images_per_prompt=images_per_prompt,
+            eval_seeds=integers(eval_seeds, "--eval-seeds"),
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
+            log=log,
+        )
+    _print_differences(*labels, result)
 
 
 def _print_differences(label_a: str, label_b: str, comparison: Comparison) -> None:

@@ -1,14 +1,12 @@
-"""``bench eval``. Imports evaluate, which loads pandas, only inside the function."""
+"""``bench eval``."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchbench.cli import choice
+from benchbench.choice import split_names
 from benchbench.cli.backend_options import DrawingJobs
 from benchbench.cli.options import (
     BatchSize,
@@ -21,12 +19,10 @@ from benchbench.cli.options import (
     assignments,
     finite,
     integers,
-    split_names,
 )
-from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
+from benchbench.python.evaluate import run_evaluation
 from benchbench.report.page_file import page_file
-from benchbench.runtime.words import counted
 from benchbench.store import root
 
 Checkpoints = Annotated[
@@ -86,12 +82,6 @@ ChannelsLast = Annotated[
 ]
 
 
-def _rows(words: list[str], store: Path | None) -> dict[str, list[str]]:
-    """Returns the trainings of each row that ``--row`` names."""
-    by_label = assignments(words, "--row", "ours=RUN,RUN")
-    return {label: references(split_names(runs), store) for label, runs in by_label.items()}
-
-
 def evaluate(
     prompts: Annotated[str, typer.Option(help="A prompt set (bench list prompts), a file, or a folder of edits.")],
     rewards: Rewards,
@@ -114,32 +104,19 @@ def evaluate(
     jobs: DrawingJobs = None,
 ) -> None:
     """Generate and score images of a model and its checkpoints. Makes only what the store does not hold."""
-    chosen_model, reason = choice.choose_model(model, device)
     seeds = integers(eval_seeds, "--eval-seeds")
-    name_rewards = partial(choice.choose_rewards, rewards, str(chosen_model))
-    resolved = choice.resolve(chosen_model, prompts, name_rewards, lambda _: None, edits=strength is not None)
-    checkpoints = references([*(checkpoint or []), *(adapter or [])], store)
-    rows = _rows(row or [], store)
-    images = f"{counted(images_per_prompt, 'image')} a prompt of {prompts}"
-    words = f"{images}, rewards {', '.join(resolved.rewards)}; into {root(store)}"
-    log(f"evaluating {', '.join(['base', *checkpoints, *rows])} on the model {chosen_model} ({reason}): {words}")
-    for note in resolved.notes:
-        log(note)
-
-    from benchbench.evaluate import evaluate
-
-    changes = {"steps": steps, "guidance_scale": guidance_scale, "strength": strength}
+    rows = {label: split_names(runs) for label, runs in assignments(row or [], "--row", "ours=RUN,RUN").items()}
     with resumable():
-        result = evaluate(
-            resolved.model,
-            checkpoints,
-            resolved.prompts,
-            list(resolved.rewards.values()),
+        result = run_evaluation(
+            model,
+            [*(checkpoint or []), *(adapter or [])],
+            rows,
+            prompts,
+            rewards,
             store=root(store),
-            rows=rows,
             images_per_prompt=images_per_prompt,
             eval_seeds=seeds,
-            sampler={name: value for name, value in changes.items() if value is not None},
+            sampler={"steps": steps, "guidance_scale": guidance_scale, "strength": strength},
             authors_sampler=authors_sampler,
             device=device,
             dtype=dtype,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.options import split_names, split_rewards
+from benchbench.choice import split_names, split_rewards
 from benchbench.cli.ui import log
 from benchbench.fetch import files
 from benchbench.fetch.pairs import fetch_pairs

@@ -8,16 +8,15 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from benchbench import defaults
+from benchbench import choice, defaults
 from benchbench import prompts as prompt_sets
-from benchbench.cli import choice
 from benchbench.cli.evaluation import GuidanceScale, OfAuthors, Steps
 from benchbench.cli.options import BatchSize, Device, Dtype, EvalSeeds, ModelName, Store, integers
-from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
 from benchbench.errors import UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
+from benchbench.python.at_checkpoints import at_checkpoints
 from benchbench.report.page_file import page_file
 from benchbench.rewards.mix import is_mix
 from benchbench.store import root
@@ -63,7 +62,7 @@ def grid(
     seed_list = integers(seeds, "--seeds")
     if film and len(runs or []) != 1:
         raise UsageError("a film is of one run", f"{len(runs or [])} are named", "bench grid RUN --film")
-    shown = references(runs or [], store)
+    shown = list(map(str, at_checkpoints(runs or [], root(store), log)))
     asked = _look_up(shown, prompts, rewards, film, select, model, store, device)
     from benchbench.evaluate import grid as grids
 

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli import choice
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store
-from benchbench.cli.references import references
 from benchbench.cli.ui import log, resumable
-from benchbench.protocols import PROTOCOLS, WHERE
+from benchbench.protocols import WHERE
+from benchbench.python.measure import run_measurement
 from benchbench.report.page_file import page_file
 from benchbench.store import root
 
@@ -35,36 +34,16 @@ def measure(
     device: Device = None,
 ) -> None:
     """Measure a protocol of the papers on a model and its runs. Makes only what the store does not hold."""
-    from benchbench.protocols.run import parse_settings, run_protocol
-
-    measured = PROTOCOLS[protocol.value]
-    chosen_model, reason = choice.choose_model(model, device)
-    model_name = str(chosen_model)
-    resolved = choice.resolve(
-        chosen_model,
-        choice.choose_prompts(prompts or measured.default_prompts, model_name),
-        lambda: choice.choose_reward(reward or measured.only_reward, model_name),
-        lambda _: parse_settings(measured, quick, settings or []),
-        edits=measured.edits,
-    )
-    named = references(runs or [], store)
-    rows = ", ".join(named or ["the base model"])
-    log(
-        f"measuring {protocol.value} of {rows} on the model {model_name} ({reason}), prompts {resolved.prompts.name}, "
-        f"reward {', '.join(resolved.rewards)}; into {root(store)}"
-    )
-    for note in resolved.notes:
-        log(note)
     with resumable():
-        result = run_protocol(
+        result = run_measurement(
             protocol.value,
-            named,
-            resolved.model,
-            resolved.prompts,
-            resolved.reward,
+            runs or [],
+            model,
+            prompts,
+            reward,
             store=root(store),
             quick=quick,
-            overrides=settings or [],
+            settings=settings or [],
             device=device,
             dtype=dtype,
             log=log,

@@ -82,22 +82,6 @@ def integers(text: str, option: str) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def split_rewards(text: str) -> list[str]:
-    """Returns the rewards of ``a,b=1,c=2,d``: neighbours with weights are one weighted mix, here of b and c."""
-    rewards: list[str] = []
-    for word in split_names(text):
-        if "=" in word and rewards and "=" in rewards[-1]:
-            rewards[-1] += f",{word}"
-        else:
-            rewards.append(word)
-    return rewards
-
-
-def split_names(text: str) -> list[str]:
-    """Returns the names of ``a,b``; empty ones are left out."""
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def assignments(words: list[str], option: str, example: str) -> dict[str, str]:
     """Returns words like ``A=B`` as a mapping. Raises BadParameter for another form or a name that comes twice."""
     mapping: dict[str, str] = {}

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchbench import defaults
-from benchbench.cli import choice
+from benchbench import choice, defaults
 from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, RewardName, Store, integers
 from benchbench.cli.ui import log, resumable
 from benchbench.errors import CorruptError, UsageError

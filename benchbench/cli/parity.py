@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.options import split_names
-from benchbench.cli.ui import all_at_once, log, table
-from benchbench.errors import MissingError, UsageError
+from benchbench.choice import split_names
+from benchbench.cli.ui import log, table
+from benchbench.errors import MissingError, UsageError, all_at_once
 from benchbench.hub.assets import LOCAL_FOLDER
 from benchbench.parity import compare, environment, interpreter, pins, references
 from benchbench.runtime.words import counted

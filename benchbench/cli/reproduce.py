@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from benchbench.choice import split_names
 from benchbench.cli.backend_options import Jobs, On, RayAddress, Slurm
-from benchbench.cli.options import Dtype, Store, assignments, integers, split_names
+from benchbench.cli.options import Dtype, Store, assignments, integers
 from benchbench.cli.ui import log, resumable
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.store import root

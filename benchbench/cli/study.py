@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli import choice
+from benchbench import choice
 from benchbench.cli.options import Device, Store
 from benchbench.cli.study_new import new
 from benchbench.cli.study_simulate import simulate

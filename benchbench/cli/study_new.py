@@ -6,12 +6,12 @@ from pathlib import Path
 
 import typer
 
+from benchbench import choice
 from benchbench import prompts as prompt_sets
-from benchbench.cli import choice
 from benchbench.cli import study_options as options
 from benchbench.cli.options import Device, Dtype, EvalSeeds, ModelName, PromptsName, Store, assignments, integers
-from benchbench.cli.ui import all_at_once, log, resumable
-from benchbench.errors import UsageError
+from benchbench.cli.ui import log, resumable
+from benchbench.errors import UsageError, all_at_once
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench import defaults
-from benchbench.cli import choice
+from benchbench import choice, defaults
 from benchbench.cli.options import Device, RewardName, Store
 from benchbench.cli.ui import log, resumable, table
 from benchbench.store import root

@@ -1,4 +1,4 @@
-"""``bench train``. Imports the training loop, which loads torch and pandas, only inside the function."""
+"""``bench train``. Imports the checks of a dry run, which load torch and pandas, only inside a function."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from typing import Annotated
 
 import typer
 
-from benchbench import config
-from benchbench.cli import choice
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import log, resumable, table
 from benchbench.config import RunConfig
-from benchbench.errors import UsageError
+from benchbench.python.train import Words, folder_of, run_training
 from benchbench.rewards.http_address import has_address
 from benchbench.runtime import launch
-from benchbench.runtime.deterministic import use_deterministic_kernels
 from benchbench.runtime.words import counted
-from benchbench.store import root, runs
+from benchbench.store import root
 from benchbench.store.metrics import read_metrics
 from benchbench.train import memory_table
 
@@ -76,44 +73,35 @@ def train(
 ) -> None:
     """Train a model with a method against a reward. Trains a LoRA adapter, or every weight (train.finetune=full)."""
     place = launch.read_rank()
-    chosen_model, reason = choice.choose_model(model, device)
-    model_name = str(chosen_model)
-    prompts_name = choice.choose_prompts(prompts, model_name)
-    sample_count = choice.choose_samples(samples, model_name, method, preset)
-
-    def configure(rewards: Sequence[str]) -> RunConfig:
-        reward_name = rewards[0] if rewards else reward or ""
-        return config.load(
-            method, model_name, reward_name, prompts_name, sample_count, seed, preset, settings or [], pairs
-        )
-
-    def name_reward() -> choice.RewardNames:
-        return choice.choose_reward(reward, model_name, method)
-
+    words = Words(
+        method=method,
+        model=model,
+        reward=reward,
+        prompts=prompts,
+        samples=samples,
+        seed=seed,
+        preset=preset,
+        settings=settings or (),
+        pairs=pairs,
+        device=device,
+    )
     if dry_run:
-        return _plan(configure(name_reward().names), out, resume, store, device)
-    resolved = choice.resolve(chosen_model, prompts_name, name_reward, configure)
-    run = resolved.extra
-    out = out or _folder(run, store)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file", "a run is a folder of files", "name a new folder")
+        return _plan(words.configure(words.name_reward().names), out, resume, store, device)
+    found = words.look_up(out, root(store))
     if place.rank == 0:
-        _announce(run, reason, out, place.size, resolved.notes)
-
-    from benchbench.train import inputs, loop
-
-    if deterministic:
-        use_deterministic_kernels()
-    looked_up = inputs.look_up(run, resolved.reward, resolved.prompts, resolved.model)
-    with resumable("--resume"), runs.hold_run_folder(out, log):
-        loop.train(run, out, resume, device, log, root(store), bad_rows is BadRows.skip, looked_up)
+        _announce(found.config, found.reason, found.folder, place.size, found.resolved.notes)
+    with resumable("--resume"):
+        run_training(
+            found,
+            store=root(store),
+            device=device,
+            resume=resume,
+            skip_bad=bad_rows is BadRows.skip,
+            deterministic=deterministic,
+            log=log,
+        )
     if place.rank == 0:
-        _conclude(run, out, reward)
-
-
-def _folder(run: RunConfig, store: Path | None) -> Path:
-    """Returns the folder of a run in the store."""
-    return root(store) / "runs" / runs.run_id(run.method, run.model, run.reward, run.seed, run.identity)
+        _conclude(found.config, found.folder, reward)
 
 
 def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Sequence[str]) -> None:
@@ -153,7 +141,7 @@ def _plan(run: RunConfig, out: Path | None, resume: bool, store: Path | None, de
     """
     from benchbench.train import identity, inputs, run_folder
 
-    missing, folder = inputs.check(run, device), out or _folder(run, store)
+    missing, folder = inputs.check(run, device), out or folder_of(run, root(store))
     if not missing:  # a run in the folder is compared by the content of its inputs, which must be here
         identify = partial(identity.identify, inputs.look_up(run))
         if not run_folder.check_run_folder(run, folder, resume, identify, log):

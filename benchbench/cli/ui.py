@@ -1,15 +1,13 @@
-"""Commands print through this file: lines, tables, the command that continues after Ctrl-C, several errors as one."""
+"""Commands print through this file: lines, tables, the command that continues after Ctrl-C."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
-from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.runtime.output import saving, write_line
 from benchbench.runtime.printable import printable
 
@@ -52,25 +50,3 @@ def resumable(*extra_words: str) -> Iterator[None]:
             with suppress(OSError):  # a reader who is gone must not hide the interruption
                 write_line(f"\ninterrupted; go on with: {command}", sys.stderr)
         raise
-
-
-def all_at_once(*checks: Callable[[], Any]) -> list[Any]:
-    """Returns the result of each check; raises all their errors as one, so that the user corrects them together."""
-    errors: list[BenchError] = []
-    results = []
-    for check in checks:
-        try:
-            results.append(check())
-        except (UsageError, MissingError) as error:
-            if str(error) not in map(str, errors):
-                errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        error_class = MissingError if all(isinstance(error, MissingError) for error in errors) else UsageError
-        raise error_class(
-            "; ".join(error.problem for error in errors),
-            "; ".join(error.cause for error in errors),
-            "; ".join(dict.fromkeys(error.remedy for error in errors)),
-        )
-    return results

@@ -13,6 +13,7 @@ from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.measure import BASE, measure
 from benchbench.evaluate.report import report_sections
+from benchbench.evaluate.rows import method_label
 from benchbench.hub.models import LocalModel
 from benchbench.report import folder
 from benchbench.report.scores_file import write_scores
@@ -22,6 +23,8 @@ from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.paired import Difference, difference
 from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
+
+SideReference = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,11 @@ class Comparison:
     folder: Path
 
 
-def find_sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side, Side]:
+def find_sides(first: SideReference, second: SideReference, store: Path) -> tuple[Side, Side]:
     """Returns the two models that run ids, folders or ``base`` name, labelled by their methods if these differ.
 
-    Several trainings of a side are separated by commas. Raises MissingError (no such run), RunError (unfinished run),
-    UsageError if both are the same model, or have different numbers of trainings.
+    Several trainings of a side are a list, or a text that separates them by commas. Raises MissingError (no such run),
+    RunError (unfinished run), UsageError if both are the same model, or have different numbers of trainings.
     """
     first_side, second_side = _side(first, store), _side(second, store)
     counts = [len(side.adapters) for side in (first_side, second_side)]
@@ -67,21 +70,25 @@ def find_sides(first: str | Path, second: str | Path, store: Path) -> tuple[Side
         )
     if first_side.hashes == second_side.hashes:
         raise UsageError(
-            f"{first} and {second} are the same model", "their weights are equal", "name two different runs, or base"
+            f"{first_side.reference} and {second_side.reference} are the same model",
+            "their weights are equal",
+            "name two different runs, or base",
         )
-    methods = [str(side.settings.get("method", side.label)) for side in (first_side, second_side)]
+    sides = (first_side, second_side)
+    methods = [method_label(side.adapters[0]) if side.adapters else side.label for side in sides]
     if methods[0] == methods[1]:
         return first_side, second_side
     return replace(first_side, label=methods[0]), replace(second_side, label=methods[1])
 
 
-def _side(reference: str | Path, store: Path) -> Side:
-    if str(reference) == BASE:
+def _side(reference: SideReference, store: Path) -> Side:
+    names: Sequence[str | Path] = [reference] if isinstance(reference, Path) else reference
+    names = names.split(",") if isinstance(names, str) else names
+    if [str(name) for name in names] in ([], [BASE]):
         return Side(BASE, (), BASE, {})
-    names = [reference] if isinstance(reference, Path) else reference.split(",")
     adapters = tuple(find_adapter(store, name) for name in names)
     more = f" and {len(adapters) - 1} more" if len(adapters) > 1 else ""
-    return Side(adapters[0].label + more, adapters, str(reference), adapters[0].settings)
+    return Side(adapters[0].label + more, adapters, ",".join(map(str, names)), adapters[0].settings)
 
 
 def compare(

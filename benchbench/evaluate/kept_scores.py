@@ -20,6 +20,32 @@ from benchbench.types import Reward
 SAVE_EVERY = 30.0  # seconds of scoring that a kill can lose
 
 
+class UnkeptScores:
+    """The scores of one reward of images that are in memory: nothing is kept for another command."""
+
+    def __init__(self, count: int) -> None:
+        self._scores: list[float | None] = [None] * count
+
+    def missing(self) -> list[int]:
+        """Returns the rows that have no score yet."""
+        return [row for row, score in enumerate(self._scores) if score is None]
+
+    def add(self, rows: Sequence[int], scores: Sequence[float]) -> None:
+        """Takes the scores of some rows."""
+        for row, score in zip(rows, scores, strict=True):
+            self._scores[row] = score
+
+    def save(self) -> None:
+        """Does nothing."""
+
+    def values(self) -> list[float]:
+        """Returns the scores of all rows, once none is missing."""
+        return [score for score in self._scores if score is not None]
+
+    def remove(self) -> None:
+        """Does nothing."""
+
+
 class KeptScores:
     """The scores of one reward, by its identity. A row is an image's file, told by size and time, and its prompt."""
 

@@ -39,17 +39,15 @@ def resolve_rows(rows: Mapping[str, Sequence[AdapterReference]], store: Path) ->
 
 
 def short_labels(adapters: Sequence[Adapter]) -> list[str]:
-    """Returns the adapters' methods where these differ from each other, else their own labels.
-
-    Weights of a point of a training say so in both: ``tailorpo, 288 samples``.
-    """
-
-    def method(adapter: Adapter) -> str:
-        point = adapter.label.removeprefix(adapter.run.id) if adapter.run else ""
-        return f"{adapter.settings['method']}{point}" if "method" in adapter.settings else adapter.label
-
-    methods = [method(adapter) for adapter in adapters]
+    """Returns the adapters' methods where these differ from each other, else their own labels."""
+    methods = [method_label(adapter) for adapter in adapters]
     return methods if len(set(methods)) == len(methods) else [adapter.label for adapter in adapters]
+
+
+def method_label(adapter: Adapter) -> str:
+    """Returns the method of an adapter, with the point of its training: ``tailorpo, 288 samples``; else its label."""
+    point = adapter.label.removeprefix(adapter.run.id) if adapter.run else ""
+    return f"{adapter.settings['method']}{point}" if "method" in adapter.settings else adapter.label
 
 
 def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | None = None) -> SamplerConfig:

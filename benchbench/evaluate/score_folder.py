@@ -1,11 +1,11 @@
-"""Scores images from anywhere: a folder of image files, with one prompt for each.
+"""Scores images from anywhere: image files or images in memory, with one prompt for each.
 
 Imports torch only inside functions: wrong names on the command line must be reported before torch is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchbench import reward_calls
 from benchbench.errors import BenchError, UsageError
-from benchbench.evaluate.kept_scores import KeptScores
+from benchbench.evaluate.kept_scores import KeptScores, UnkeptScores
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BATCH = 64  # images that are open at a time; a reward may score fewer at once
+Scores = KeptScores | UnkeptScores
 COLUMNS = ["image", "prompt", "reward", "version", "unit", "score"]
 
 
 def score_folder(
-    images: Sequence[Path],
+    images: Sequence[Path] | Sequence[Image],
     prompts: Sequence[str],
     rewards: Sequence[type[Reward]],
     *,
@@ -45,15 +46,18 @@ def score_folder(
     """Returns a row per image and reward, with ``COLUMNS``. One reward is in memory at a time.
 
     ``log`` gets, once, what was done to images that are not 8-bit RGB (``runtime.pictures``). Where an error or Ctrl-C
-    breaks this off, the scores so far are kept in ``store``, and the same call goes on from them. Raises CorruptError
+    breaks this off, the scores of files so far are kept in ``store``, and the same call goes on from them. Images in
+    memory are named 0, 1, 2, ... in the result. Raises CorruptError
     for a file that cannot be read as an image, UsageError for an image that a reward cannot score, RunError for
     anything but a finite score for each image, MissingError.
     """
-    frames, changed, kept = [], ChangedPictures(), list[KeptScores]()
+    frames, changed, kept = [], ChangedPictures(), list[Scores]()
+    files = [image for image in images if isinstance(image, Path)]
+    names = [path.name for path in files] or [str(row) for row in range(len(images))]
 
     def scores_of(member: type[Reward]) -> list[float]:
-        kept.append(KeptScores(store, images, prompts, member))
-        return _scores(images, prompts, member, kept[-1], device, log, changed)
+        kept.append(KeptScores(store, files, prompts, member) if files else UnkeptScores(len(images)))
+        return _scores(images, names, prompts, member, kept[-1], device, log, changed)
 
     try:
         for reward_class in rewards:
@@ -65,7 +69,6 @@ def score_folder(
                 values = reward_class.combine(series, statistics).tolist()
             else:
                 values = scores_of(reward_class)
-            names = [path.name for path in images]
             frame = pd.DataFrame({"image": names, "prompt": list(prompts), "score": values})
             frame = frame.assign(reward=reward_class.name, version=reward_class.version, unit=reward_class.unit)
             frames.append(frame[COLUMNS])
@@ -79,7 +82,7 @@ def score_folder(
     return pd.concat(frames, ignore_index=True)
 
 
-def _keep(kept: Sequence[KeptScores], log: Log) -> None:
+def _keep(kept: Sequence[Scores], log: Log) -> None:
     """Writes the scores so far. Where that fails, it logs so: the error that broke the command off is told as well."""
     try:
         for scores in kept:
@@ -89,10 +92,11 @@ def _keep(kept: Sequence[KeptScores], log: Log) -> None:
 
 
 def _scores(
-    images: Sequence[Path],
+    images: Sequence[Path] | Sequence[Image],
+    names: Sequence[str],
     prompts: Sequence[str],
     reward_class: type[Reward],
-    kept: KeptScores,
+    kept: Scores,
     device: str,
     log: Log,
     changed: ChangedPictures,
@@ -110,27 +114,32 @@ def _scores(
         log(line)
     reward_calls.expect(reward, prompts)
     size = at_a_time(reward, BATCH)
+
+    def read(row: int) -> Image:
+        return _open(images[row], names[row], reward, changed)
+
     with (
         progress(len(images), f"scoring with {reward_class.name}", "images", len(images) - len(missing)) as bar,
-        closing(read_ahead(missing, size, lambda row: _open(images[row], reward, changed), reward, device)) as batches,
+        closing(read_ahead(missing, size, read, reward, device)) as batches,
     ):
         for rows, opened in batches:
-            scores = score(opened, [prompts[row] for row in rows], _file_of([images[row] for row in rows])).tolist()
+            named = [_named(images[row], names[row]) for row in rows]
+            scores = score(opened, [prompts[row] for row in rows], named.__getitem__).tolist()
             kept.add(rows, scores)
             bar.advance(len(rows), f"{reward_class.name} {sum(scores) / len(scores):.3g}")
     return kept.values()
 
 
-def _file_of(batch: Sequence[Path]) -> Callable[[int], str]:
-    """Returns the function that names the file of a row of the batch."""
-    return lambda row: str(batch[row])
+def _named(image: Path | Image, name: str) -> str:
+    return str(image) if isinstance(image, Path) else f"image {name}"
 
 
-def _open(path: Path, reward: Reward, changed: ChangedPictures) -> Image:
+def _open(source: Path | Image, name: str, reward: Reward, changed: ChangedPictures) -> Image:
     """Returns the image as RGB, after counting what was done to it. Raises CorruptError, UsageError."""
-    image, changes = read_picture(path, str(path))
+    described = _named(source, name)
+    image, changes = read_picture(source, described)
     reason = reward.refuses(*image.size)
     if reason:
-        raise UsageError(f"{path} cannot be scored with {reward.name}", reason, "crop the image, or take it out")
-    changed.add(changes, path, path.name)
+        raise UsageError(f"{described} cannot be scored with {reward.name}", reason, "crop the image, or take it out")
+    changed.add(changes, described, name)
     return image

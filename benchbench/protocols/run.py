@@ -61,7 +61,7 @@ def parse_settings(protocol: PaperProtocol[Any], quick: bool, overrides: Sequenc
 
 def run_protocol(
     name: str,
-    runs: Sequence[str],
+    runs: Sequence[str | Path],
     model: str | LocalModel,
     prompts: PromptSet,
     reward: str | type[Reward],

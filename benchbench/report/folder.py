@@ -56,16 +56,7 @@ def render(path: Path) -> Path:
     Errors: MissingError (no report there), CorruptError (its data cannot be read), RunError (a full disk).
     """
     folder = path if path.is_dir() else path.parent
-    try:
-        content = Page.model_validate_json((folder / PAGE_DATA).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise MissingError(
-            f"{path} is not a report", f"it has no {PAGE_DATA}", "name a folder under reports/ of the store"
-        ) from error
-    except (OSError, ValueError, ValidationError) as error:
-        raise CorruptError(
-            f"the report {folder / PAGE_DATA} cannot be read", str(error).splitlines()[0], "make the report again"
-        ) from error
+    content = read(path)
     write_atomic(page_file(folder, content.quick), page.html(content).encode())
     write_atomic(page_file(folder, content.quick).with_suffix(".md"), markdown(content).encode())
     for section in content.sections:
@@ -80,6 +71,21 @@ def render(path: Path) -> Path:
             write_atomic(folder / ("samples-QUICK.png" if content.quick else "samples.png"), data.getvalue())
     write_atomic(folder / STAMP, _renderer().encode())
     return folder
+
+
+def read(path: Path) -> Page:
+    """Returns the content of a report folder (or of its page.json). Errors: MissingError, CorruptError."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        return Page.model_validate_json((folder / PAGE_DATA).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingError(
+            f"{path} is not a report", f"it has no {PAGE_DATA}", "name a folder under reports/ of the store"
+        ) from error
+    except (OSError, ValueError, ValidationError) as error:
+        raise CorruptError(
+            f"the report {folder / PAGE_DATA} cannot be read", str(error).splitlines()[0], "make the report again"
+        ) from error
 
 
 def _is_current(folder: Path, content: Page) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchbench.errors import RunError
+from benchbench.errors import CorruptError, RunError
 from benchbench.store.parts import ParquetParts
 
 NAME = "scores"
@@ -34,3 +34,15 @@ def write_scores(folder: Path, tables: Mapping[str, Frames]) -> None:
     except RunError:
         if not parts.path(NAME).is_file():  # else the folder is that of the same report, in a store that is only read
             raise
+
+
+def read_scores(folder: Path) -> pd.DataFrame | None:
+    """Returns the rows of scores.parquet in a report's folder, or None where a report has no scores.
+
+    Raises CorruptError where the file cannot be read, or has other content than was written.
+    """
+    parts, reasons = ParquetParts(folder), list[str]()
+    scores = parts.read(NAME, reasons.append)
+    if scores is None and reasons:
+        raise CorruptError(f"{parts.path(NAME)} is damaged", "; ".join(reasons), "delete it, and make the report again")
+    return scores

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -151,7 +150,7 @@ class _Combinations:
         """Yields the name of each row, its method and its words of ``--set``."""
         names = _short_names(self.file.set)
         for method, values in itertools.product(self.file.methods, itertools.product(*self.file.set.values())):
-            chosen = [(key, _word(value)) for key, value in zip(self.file.set, values, strict=True)]
+            chosen = [(key, configs.word_of(value)) for key, value in zip(self.file.set, values, strict=True)]
             name = ", ".join([method, *(f"{names[key]} {value}" for key, value in chosen if key in names)])
             yield name, method, [f"{key}={value}" for key, value in chosen]
 
@@ -159,7 +158,7 @@ class _Combinations:
         """Yields each value that no method of the sweep takes."""
         for key, values in self.file.set.items():
             for i, value in enumerate(values):
-                found = [self.settings(method, [f"{key}={_word(value)}"]) for method in self.file.methods]
+                found = [self.settings(method, [f"{key}={configs.word_of(value)}"]) for method in self.file.methods]
                 reasons = [reason for reason in found if isinstance(reason, str)]
                 if len(reasons) == len(found):
                     yield ("set", key, i), reasons[0]
@@ -181,15 +180,10 @@ def _short_names(settings: Mapping[str, Any]) -> dict[str, str]:
     return {key: short if last.count(short) == 1 else key for key, short in zip(varied, last, strict=True)}
 
 
-def _word(value: Any) -> str:
-    """Returns a YAML value as ``--set`` reads it: ``4``, ``0.5``, ``true``, ``[0.9, 0.999]``."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _about(file: SweepFile, track: Track) -> str:
     """Returns what was swept, in sentences."""
     swept = [f"method {', '.join(file.methods)}"]
-    swept += [f"{key} {', '.join(map(_word, values))}" for key, values in file.set.items()]
+    swept += [f"{key} {', '.join(map(configs.word_of, values))}" for key, values in file.set.items()]
     columns = ", ".join(track.rewards)
     own = "each column has its own trainings, on its reward"
     trained = f"all trainings are on {track.train_reward}" if track.train_reward else own

@@ -76,3 +76,7 @@ def _to_nowhere(stream: TextIO) -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, descriptor)
         os.close(nothing)
+
+
+def silent(line: str) -> None:
+    """Writes nothing: the log of what nobody wants to read."""

@@ -72,14 +72,16 @@ class _Refused(Exception):
     """A reason why a picture is not read, in words."""
 
 
-def read_picture(source: Path | bytes, name: str) -> Picture:
-    """Returns the picture in a file, or in the bytes of one. ``name`` is its name in messages.
+def read_picture(source: Path | bytes | Image.Image, name: str) -> Picture:
+    """Returns the picture in a file, in the bytes of one, or of an image of PIL. ``name`` is its name in messages.
 
     Errors: CorruptError with that name, whatever is wrong: no picture, damaged, too large, without a known white.
     """
     try:
-        data = read_bytes(source) if isinstance(source, Path) else source
         _quieten_pillow()
+        if isinstance(source, Image.Image):
+            return _normalised(source.copy())
+        data = read_bytes(source) if isinstance(source, Path) else source
         with Image.open(io.BytesIO(_without_texts(data)), formats=_formats()) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:

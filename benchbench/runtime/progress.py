@@ -1,6 +1,6 @@
 """Shows progress on standard error: a bar with the time left on a terminal, else a plain line every ten seconds.
 
-A job also reports its progress to its runner (runtime/status.py).
+A job also reports its progress to its runner (runtime/status.py). Within ``hidden`` nothing is shown.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from benchbench.runtime import status
@@ -16,6 +17,7 @@ from benchbench.runtime.output import write_line
 from benchbench.runtime.printable import printable
 
 SECONDS_BETWEEN_LINES = 10.0
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 
 class Progress(Protocol):
@@ -26,9 +28,19 @@ class Progress(Protocol):
 
 
 @contextmanager
+def hidden() -> Iterator[None]:
+    """Shows no progress within the block, as in a call from Python that asks for none."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+@contextmanager
 def progress(total: int, title: str, unit: str = "", done: int = 0, silent: bool = False) -> Iterator[Progress]:
     """Yields the display of ``total`` steps; ``done`` of them were finished before and do not count for speed."""
-    if silent:  # another process shows the progress
+    if silent or _hidden.get():  # another process shows the progress, or nobody wants to see it
         yield _Silent()
     elif sys.stderr.isatty():
         with _bar(total, title, unit, done) as bar:

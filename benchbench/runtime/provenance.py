@@ -10,7 +10,9 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,16 +31,20 @@ SECRET_VALUE = re.compile(
     r"\b(?:hf_|gh[opsru]_|github_pat_|glpat-|sk-|xox[a-z]-|AKIA)[\w-]{8,}|(?<=://)[^/@\s]+(?=@)", re.ASCII
 )
 HIDDEN = "***"
+_called: ContextVar[tuple[str, ...]] = ContextVar("called", default=())
 
 
 def record(
     config: Mapping[str, Any], weights: Mapping[str, str], device: str, argv: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Returns a JSON-able record of this process. ``weights`` are hashes by name; ``argv`` None: this process's own."""
+    """Returns a JSON-able record of this process.
+
+    ``weights`` are hashes by name; ``argv`` None: the call from Python, else the command line of this process.
+    """
     return {
         "benchbench": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": redact_argv(sys.argv if argv is None else argv),
+        "command": redact_argv((_called.get() or sys.argv) if argv is None else argv),
         "config": redact(dict(config)),
         "weights": dict(weights),
         "git": _installed()["git"],
@@ -47,6 +53,19 @@ def record(
         "system": f"{platform.system()} {platform.machine()}",
         "packages": _installed()["packages"],
     }
+
+
+@contextmanager
+def called(*words: str) -> Iterator[None]:
+    """Makes records within the block name a call from Python as their command.
+
+    The command line of that process says nothing: in a notebook it is that of its kernel, with a path of this machine.
+    """
+    token = _called.set(words)
+    try:
+        yield
+    finally:
+        _called.reset(token)
 
 
 @functools.cache

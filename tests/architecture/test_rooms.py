@@ -23,7 +23,7 @@ ORDER = (
     "registry",
     "methods reward_models prompts",
     "rewards presets",
-    "config",
+    "config choice",
     "pairs",
     "report",
     "evaluate",
@@ -31,6 +31,7 @@ ORDER = (
     "train",
     "protocols",
     "contract parity reproduce shapes_build fetch",
+    "python",
     "cli",
     "__main__",
 )

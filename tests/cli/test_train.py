@@ -111,7 +111,7 @@ def test_a_folder_whose_run_json_is_no_run_is_not_ours(bench: Bench, tiny_sd: Pa
 
 
 def test_where_no_model_is_named_it_says_which_and_why() -> None:
-    from benchbench.cli import choice
+    from benchbench import choice
 
     assert choice.choose_model("sd21", None) == ("sd21", "as named")
     assert choice.choose_model(None, None) == ("shapes", "no --model, and sd15's weights are not here")
@@ -120,7 +120,7 @@ def test_where_no_model_is_named_it_says_which_and_why() -> None:
 def test_sd15_is_taken_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from benchbench.cli import choice
+    from benchbench import choice
 
     monkeypatch.setattr(models, "find_complete", lambda name: models.LocalModel(name, Path(name)))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -159,7 +159,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd: Path, tmp_path: Path) -> No
 
 
 def test_spo_s_own_judge_is_its_default_reward() -> None:
-    from benchbench.cli import choice
+    from benchbench import choice
 
     assert choice.choose_reward(None, "shapes", "spo").names == ["shapes-spm"]
     assert choice.choose_reward(None, "sd15", "spo").names == ["spm"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from benchbench import evaluate as package
 from benchbench.api import PromptSet
 from benchbench.config import SamplerConfig
 from benchbench.diffusion import backbones
@@ -18,6 +17,7 @@ from benchbench.evaluate.measure import measure
 from benchbench.hub import models
 from benchbench.report.folder import PAGE_DATA
 from benchbench.report.sections import Page
+from benchbench.rewards import lookup
 from benchbench.runtime.hashing import file_sha256
 from tests.tiny import write_tiny_sd
 
@@ -71,7 +71,7 @@ def test_from_weights_to_a_report_and_then_for_nothing(
     assert "an &lt;b&gt;eel&lt;/b&gt;" in page and "<b>eel" not in page
     assert "Training on jpeg_compressibility" in page and first.table.protocol in page
 
-    kind = package.measure.lookup.require(REWARD)
+    kind = lookup.require(REWARD)
     monkeypatch.setattr(backbones, "load", lambda *_: pytest.fail("the model was loaded"))
     monkeypatch.setattr(kind, "__init__", lambda *_: pytest.fail("the reward was loaded"))
     again = run(model, tmp_path, ["ddpo-1"], log=said.append)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchbench.cli import choice
+from benchbench import choice
 from benchbench.cli.main import main
 from benchbench.config import load
 from benchbench.errors import MissingError, UsageError

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from benchbench import config
+from benchbench.choice import split_rewards
 from benchbench.cli.main import main
-from benchbench.cli.options import split_rewards
 from benchbench.errors import RunError, UsageError
 from benchbench.rewards import lookup
 from benchbench.rewards import mix as ensemble

@@ -13,7 +13,7 @@ import torch
 from benchbench.config import load
 from benchbench.errors import CorruptError, MissingError, RunError, UsageError
 from benchbench.methods.tailorpo import TailorPO
-from benchbench.train import memory_cache, memory_child, resolved
+from benchbench.train import loop, memory_cache, memory_child, resolved
 from benchbench.train.loop import train
 from benchbench.train.memory_plan import MemoryPlan, plans
 from benchbench.train.resolved import Resolved, agree, resolve
@@ -163,7 +163,7 @@ def test_a_resumed_run_keeps_its_precision(configure, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Trainer, "__init__", init)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("benchbench.train.loop.resolve", lambda *_: Resolved("bf16", "fp32", 16))
+        patch.setattr(loop, "resolve", lambda *_: Resolved("bf16", "fp32", 16))
         interrupted_after(8, patch)
         train(config, tmp_path / "run", log=quiet)
     train(config, tmp_path / "run", resume=True, log=quiet)

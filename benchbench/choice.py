@@ -1,4 +1,4 @@
-"""From a command's words to objects: chooses defaults, looks every name up once and reports every wrong one at once.
+"""From the words of a command or a call to objects: chooses defaults, looks every name up once, reports all wrong ones.
 
 torch is imported only to ask for CUDA, where the choice of the model depends on it.
 """
@@ -11,9 +11,7 @@ from typing import Generic, TypeVar
 
 from benchbench import defaults, presets, registry
 from benchbench import prompts as prompt_sets
-from benchbench.cli.options import split_rewards
-from benchbench.cli.ui import all_at_once
-from benchbench.errors import UsageError
+from benchbench.errors import UsageError, all_at_once
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
@@ -52,7 +50,7 @@ class Resolved(Generic[T]):
 
 def resolve(
     model_name: str | LocalModel,
-    prompts_name: str,
+    prompts: str | PromptSet,
     name_rewards: Callable[[], RewardNames],
     check_extra: Callable[[Sequence[str]], T],
     *,
@@ -71,13 +69,13 @@ def resolve(
         all_at_once(*(lambda name=name: lookup.check_base(lookup.get(name), model_name) for name in named[0].names))
         return reward_classes(named[0].names)
 
-    rewards, model, prompts, extra = all_at_once(
+    rewards, model, prompt_set, extra = all_at_once(
         look_up_rewards,
         lambda: models.find(model_name),
-        lambda: _load_prompts(prompts_name, str(model_name), edits),
+        lambda: _load_prompts(prompts, str(model_name), edits),
         lambda: check_extra(named[0].names if named else ()),
     )
-    return Resolved(rewards, named[0].notes, prompts, model, extra)
+    return Resolved(rewards, named[0].notes, prompt_set, model, extra)
 
 
 def reward_classes(names: Sequence[str]) -> dict[str, type[Reward]]:
@@ -86,9 +84,9 @@ def reward_classes(names: Sequence[str]) -> dict[str, type[Reward]]:
     return dict(zip(names, classes, strict=True))
 
 
-def _load_prompts(name: str, model_name: str, edits: bool) -> PromptSet:
+def _load_prompts(prompts: str | PromptSet, model_name: str, edits: bool) -> PromptSet:
     """Returns a prompt set. Errors: those of ``prompts.load``; UsageError for words that the model does not know."""
-    prompt_set = prompt_sets.load(name, edits)
+    prompt_set = prompt_sets.load(prompts, edits) if isinstance(prompts, str) else prompts
     check_vocabulary(prompt_set, model_name)
     return prompt_set
 
@@ -116,9 +114,12 @@ def choose_reward(named: str | None, model_name: str, method: str | None = None)
     return RewardNames([name], [note] if note else [])
 
 
-def choose_rewards(text: str, model_name: str) -> RewardNames:
-    """Returns the rewards of ``a,b``, or all on this machine for ``all``. Errors: one UsageError for all of them."""
-    if text == "all":
+def choose_rewards(named: str | Sequence[str], model_name: str) -> RewardNames:
+    """Returns the rewards of ``a,b`` or of a list, or all on this machine for ``all``.
+
+    Errors: one UsageError for all of them.
+    """
+    if named == "all":
         present, missing = lookup.present()
         unfit = {name: why for name in present if (why := lookup.unfit(lookup.get(name), model_name))}
         absent = [name for name in missing if lookup.fetchable(name)]
@@ -126,7 +127,7 @@ def choose_rewards(text: str, model_name: str) -> RewardNames:
         others = {name: why for name, why in missing.items() if name not in absent} | unfit
         notes += [f"skipped {name}: {reason}" for name, reason in others.items()]
         return RewardNames([name for name in present if name not in unfit], notes)
-    words = list(dict.fromkeys(split_rewards(text)))
+    words = list(dict.fromkeys(split_rewards(named) if isinstance(named, str) else named))
     choices: list[RewardNames] = all_at_once(*(lambda word=word: choose_reward(word, model_name) for word in words))
     _refuse_twins([choice for word, choice in zip(words, choices, strict=True) if is_address(word)])
     names = dict.fromkeys(name for choice in choices for name in choice.names)
@@ -174,3 +175,19 @@ def choose_samples(named: int | None, model_name: str, method: str, preset: str 
     of_method = presets.all_presets(method) or {}
     entry = (of_method.get(preset or presets.default_preset(method, model_name)) or {}).get("samples")
     return int(entry["value"]) if entry else defaults.of(model_name).samples
+
+
+def split_rewards(text: str) -> list[str]:
+    """Returns the rewards of ``a,b=1,c=2,d``: neighbours with weights are one weighted mix, here of b and c."""
+    rewards: list[str] = []
+    for word in split_names(text):
+        if "=" in word and rewards and "=" in rewards[-1]:
+            rewards[-1] += f",{word}"
+        else:
+            rewards.append(word)
+    return rewards
+
+
+def split_names(text: str) -> list[str]:
+    """Returns the names of ``a,b``; empty ones are left out."""
+    return [word.strip() for word in text.split(",") if word.strip()]
