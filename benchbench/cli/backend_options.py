@@ -13,6 +13,13 @@ Jobs = Annotated[
         "--jobs", "--max-jobs", min=1, help="Jobs at a time. Default: one for each GPU or, without GPUs, for each core."
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")]
+PrintCommands = Annotated[
+    bool,
+    typer.Option(
+        "--print-commands", help="Print the command of each job that is left, for a scheduler of your own, and exit."
+    ),
+]
 Slurm = Annotated[
     list[str] | None,
     typer.Option("--slurm", metavar="KEY=VALUE,...", help="Options of sbatch: partition=gpu,time=8:00:00,gres=gpu:1."),

@@ -7,25 +7,31 @@ from typing import Annotated
 import typer
 
 from benchbench.choice import split_names
-from benchbench.cli.backend_options import Jobs, On, RayAddress, Slurm
+from benchbench.cli.backend_options import DryRun, Jobs, On, PrintCommands, RayAddress, Slurm
 from benchbench.cli.options import Dtype, Store, assignments, integers
-from benchbench.cli.ui import log, resumable
+from benchbench.cli.ui import log, log_to_stderr, resumable
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.store import root
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(metavar="PAPER:TABLE", help="tailorpo:2", show_default=False)],
+    table: Annotated[
+        str,
+        typer.Argument(metavar="PAPER:TABLE", help="tailorpo:2, or a sweep's file, as mine.yaml", show_default=False),
+    ],
     track: Annotated[str, typer.Option(help="The base model: shapes, sd15, sd21 or sdxl.")] = "shapes",
     quick: Annotated[bool, typer.Option("--quick", help="One seed and few columns: minutes, never a result.")] = False,
-    train_seeds: Annotated[str, typer.Option(help="Seeds of the trainings, separated by commas.")] = "0,1,2",
+    train_seeds: Annotated[
+        str | None, typer.Option(help="Seeds of the trainings, separated by commas. Default: 0,1,2, or the file's.")
+    ] = None,
     rows: Annotated[str, typer.Option(help="Make only these rows, separated by commas.")] = "",
     rewards: Annotated[str, typer.Option(help="Make only these rewards' columns, separated by commas.")] = "",
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(metavar="METHOD=ID", help="Evaluate this run or released checkpoint instead of a training."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
+    dry_run: DryRun = False,
+    print_commands: PrintCommands = False,
     on: On = "local",
     jobs: Jobs = None,
     slurm: Slurm = None,
@@ -44,7 +50,7 @@ def reproduce(
     from benchbench.reproduce.run import reproduce
 
     checkpoints = assignments(checkpoint or [], "--checkpoint", "tailorpo=RUN")
-    seeds = integers(train_seeds, "--train-seeds")
+    seeds = integers(train_seeds, "--train-seeds") if train_seeds is not None else None
     with resumable():
         reproduce(
             table,
@@ -55,10 +61,11 @@ def reproduce(
             rewards=split_names(rewards) or None,
             checkpoints=checkpoints,
             dry_run=dry_run,
+            commands=log if print_commands else None,
             where=BackendChoice(on, jobs, tuple(slurm or ()), ray_address),
             dtype=dtype,
             samples=samples,
             overrides=settings or [],
             store=root(store),
-            log=log,
+            log=log_to_stderr if print_commands else log,
         )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchbench.cli.options import Device
-from benchbench.cli.ui import resumable
+from benchbench.cli.ui import log_to_stderr, resumable
 from benchbench.errors import UsageError
 from benchbench.python.score import run_scoring
 from benchbench.runtime.files import write_atomic
-from benchbench.runtime.output import write_line
 from benchbench.runtime.printable import csv_text
 from benchbench.store import root
 
@@ -45,7 +43,7 @@ def score(
             rewards,
             store=root(),
             device=device,
-            log=_log_to_stderr,
+            log=log_to_stderr,
             target=f"; CSV into {out or 'standard output'}",
         )
     texts_escaped = {name: scores[name].map(csv_text) for name in ("image", "prompt", "reward", "version", "unit")}
@@ -54,7 +52,3 @@ def score(
         write_atomic(out, csv.encode())
     else:
         print(csv, end="")
-
-
-def _log_to_stderr(line: str) -> None:
-    write_line(line, sys.stderr)  # standard output is the CSV

@@ -12,6 +12,7 @@ from benchbench.cli.ui import log, table
 from benchbench.errors import UsageError
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.spec import load, track_of
+from benchbench.reproduce.sweep_file import is_sweep
 from benchbench.runtime.progress import duration
 from benchbench.store import existing_root
 from benchbench.store.run_index import shown_runs
@@ -57,7 +58,7 @@ def _plan(name: str, track: str, seeds: list[int], store: Path) -> Plan:
     """Returns the plan of a table; a sweep's file names its own model and seeds."""
     from benchbench.reproduce import sweep
 
-    if sweep.is_sweep(name):
+    if is_sweep(name):
         found = sweep.load(Path(name))
         return make_plan(found.spec, found.track.model, found.track, store, seeds=found.seeds)
     spec = load(name)

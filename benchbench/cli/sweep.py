@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.backend_options import Jobs, On, RayAddress, Slurm
+from benchbench.cli.backend_options import DryRun, Jobs, On, PrintCommands, RayAddress, Slurm
 from benchbench.cli.options import Dtype, Store
-from benchbench.cli.ui import log, resumable
+from benchbench.cli.ui import log, log_to_stderr, resumable
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.store import root
 
@@ -17,7 +17,8 @@ from benchbench.store import root
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The sweep (docs/sweeps.md).", show_default=False)],
     quick: Annotated[bool, typer.Option("--quick", help="One seed and few columns: never a result.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")] = False,
+    dry_run: DryRun = False,
+    print_commands: PrintCommands = False,
     on: On = "local",
     jobs: Jobs = None,
     slurm: Slurm = None,
@@ -33,8 +34,9 @@ def sweep(
             file,
             quick=quick,
             dry_run=dry_run,
+            commands=log if print_commands else None,
             where=BackendChoice(on, jobs, tuple(slurm or ()), ray_address),
             dtype=dtype,
             store=root(store),
-            log=log,
+            log=log_to_stderr if print_commands else log,
         )

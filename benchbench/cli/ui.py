@@ -17,6 +17,11 @@ def log(line: str) -> None:
     write_line(line)
 
 
+def log_to_stderr(line: str) -> None:
+    """Prints one or more lines to standard error, where standard output is for another program."""
+    write_line(line, sys.stderr)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints aligned columns on a terminal, and tab-separated lines with a header into a pipe."""
     if not sys.stdout.isatty():

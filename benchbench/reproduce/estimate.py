@@ -10,6 +10,7 @@ from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement
 from benchbench.reproduce.training_cost import distinct_images, training_evaluations, training_seconds
 from benchbench.runtime.progress import duration
+from benchbench.runtime.words import counted
 
 
 def seconds(plan: Plan) -> float:
@@ -56,7 +57,7 @@ def describe(plan: Plan, jobs: int) -> list[str]:
     time = seconds(plan)
     total_time = f", about {duration(time / jobs)} in all" if time else ""
     return [
-        f"{len(plan.trainings)} trainings ({open_trainings} left) and {measured} measurements, "
+        f"{counted(len(plan.trainings), 'training')} ({open_trainings} left) and {counted(measured, 'measurement')}, "
         f"{jobs} at a time{total_time}",
         f"methods: {methods}; {samples:,} training images{images}",
     ]

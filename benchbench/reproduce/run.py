@@ -11,15 +11,19 @@ from benchbench.errors import RunError
 from benchbench.hub import models
 from benchbench.reproduce import estimate, report
 from benchbench.reproduce import sweep as sweep_files
+from benchbench.reproduce.commands import command_lines
 from benchbench.reproduce.missing import missing
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.plan_jobs import open_measurement_jobs, training_jobs, without_failed
 from benchbench.reproduce.spec import Spec, Track, load, track_of
+from benchbench.reproduce.sweep_file import is_sweep
 from benchbench.runtime.backends.base import Backend
 from benchbench.runtime.backends.choice import BackendChoice, alone
 from benchbench.runtime.files import Log
 from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.jobs import run
+
+DEFAULT_SEEDS = (0, 1, 2)
 
 
 def reproduce(
@@ -28,11 +32,12 @@ def reproduce(
     store: Path,
     track: str = "shapes",
     quick: bool = False,
-    train_seeds: Sequence[int] = (0,),
+    train_seeds: Sequence[int] | None = None,
     rows: Sequence[str] | None = None,
     rewards: Sequence[str] | None = None,
     checkpoints: Mapping[str, str] | None = None,
     dry_run: bool = False,
+    commands: Log | None = None,
     where: BackendChoice | None = None,
     dtype: str = "auto",
     samples: int | None = None,
@@ -41,45 +46,28 @@ def reproduce(
 ) -> Path | None:
     """Makes what is missing, writes the report and returns its folder; a dry run prints the plan and returns None.
 
+    ``table`` is a published one or a sweep's file, which names its own model and seeds. ``train_seeds`` are by default
+    those of the file, or 0, 1 and 2. ``commands`` gets the command of each job that is left, and nothing is made.
     A run that was killed continues when it is started again. A part that fails is left out of the report, which says
     so, and RunError is raised once the report is written. ``dtype`` is the precision of the measurements; a training's
     precision is one of its settings. ``where`` says where the jobs run: on this machine by
     default. ``samples`` and ``overrides`` make the trainings smaller. Errors: those of training and of measuring.
     """
+    options: dict[str, Any] = {"quick": quick, "rows": rows, "rewards": rewards, "checkpoints": checkpoints}
+    options |= {"samples": samples, "overrides": overrides, "where": where, "dtype": dtype, "log": log}
+    options |= {"dry_run": dry_run, "commands": commands}
+    if is_sweep(table):
+        return sweep(Path(table).expanduser(), store=store, train_seeds=train_seeds, **options)
     spec = load(table)
-    return make_table(
-        spec,
-        track,
-        track_of(spec, track),
-        store,
-        dry_run=dry_run,
-        where=where,
-        dtype=dtype,
-        log=log,
-        rows=rows,
-        rewards=rewards,
-        seeds=train_seeds,
-        quick=quick,
-        checkpoints=checkpoints,
-        samples=samples,
-        overrides=overrides,
-    )
+    seeds = DEFAULT_SEEDS if train_seeds is None else train_seeds
+    return make_table(spec, track, track_of(spec, track), store, seeds=seeds, **options)
 
 
-def sweep(
-    file: Path,
-    *,
-    store: Path,
-    quick: bool = False,
-    dry_run: bool = False,
-    where: BackendChoice | None = None,
-    dtype: str = "auto",
-    log: Log = print,
-) -> Path | None:
-    """Makes the table of a sweep's file as ``reproduce`` makes a published one. Errors: those of both."""
+def sweep(file: Path, *, store: Path, train_seeds: Sequence[int] | None = None, **options: Any) -> Path | None:
+    """Makes the table of a sweep's file, with the options and the errors of ``reproduce``."""
     found = sweep_files.load(file)
-    options: dict[str, Any] = {"seeds": found.seeds, "quick": quick, "dry_run": dry_run, "where": where, "dtype": dtype}
-    return make_table(found.spec, found.track.model, found.track, store, log=log, **options)
+    seeds = found.seeds if train_seeds is None else train_seeds
+    return make_table(found.spec, found.track.model, found.track, store, seeds=seeds, **options)
 
 
 def make_table(
@@ -88,17 +76,20 @@ def make_table(
     track: Track,
     store: Path,
     *,
-    dry_run: bool,
-    where: BackendChoice | None,
-    dtype: str,
-    log: Log,
+    dry_run: bool = False,
+    commands: Log | None = None,
+    where: BackendChoice | None = None,
+    dtype: str = "auto",
+    log: Log = print,
     **options: Any,
 ) -> Path | None:
-    """Makes what is missing of a table, writes the report and returns its folder; None after a dry run.
+    """Makes what is missing of a table, writes the report and returns its folder; None where nothing is to be made.
 
     ``options`` are those of ``make_plan``. Errors: those of ``reproduce``.
     """
+    store = store.absolute() if commands else store
     plan = replace(make_plan(spec, track_name, track, store, **options), dtype=dtype)
+    dry_run = dry_run or commands is not None
     if not dry_run:
         models.pipeline_folder(plan.track.model)  # raises where the model is missing
     where = where or BackendChoice()
@@ -114,10 +105,15 @@ def make_table(
         log(f"not in the table: {line}")
     for line in missing(plan):
         log(f"missing: {line}")
+    if commands is not None:
+        for line in command_lines(plan, store):
+            commands(line)
+        return None
     if dry_run or backend is None:
         log(estimate.work_line(plan))
         for training in plan.trainings:
             log(f"{'done' if training.done else 'left'}: {training.out.name}")
+        log("the command of each job: --print-commands")
         return None
     return _run(plan, store, backend, log)
 

@@ -22,7 +22,6 @@ from benchbench.runtime.names import safe_name
 
 BASE = "base"
 Fault = tuple[tuple[str | int, ...], str]  # a place in the file, and what is wrong there
-SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,6 @@ class Sweep:
     spec: Spec
     track: Track
     seeds: tuple[int, ...]
-
-
-def is_sweep(name: str) -> bool:
-    """Returns whether a word names a sweep's file and no table."""
-    return name.endswith(SUFFIXES)
 
 
 def load(path: Path) -> Sweep:

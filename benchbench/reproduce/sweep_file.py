@@ -12,8 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchbench.errors import UsageError
 
+SUFFIXES = (".yaml", ".yml")
 Count = Annotated[int, Field(strict=True, gt=0)]
 Name = Annotated[str, Field(min_length=1)]
+
+
+def is_sweep(name: str) -> bool:
+    """Returns whether a word names a sweep's file and no table."""
+    return name.endswith(SUFFIXES)
 
 
 class SweepFile(BaseModel):

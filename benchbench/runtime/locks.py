@@ -25,6 +25,8 @@ def locked(path: Path, log: Log) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
+    if not path.parent.is_dir():
+        about_to_make(f"the folder {path.parent}")
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ def test_without_names_the_trained_reward_is_judged(bench: Bench, tiny_sd: Path,
     first, *others = found[1].split(", ")
     assert first == "jpeg_compressibility"
     assert not [name for name in others if name.startswith(("jpeg_", "shapes-"))], "they do not fit or say nothing"
-    assert "left out, since their weights are not here: " in ran.out
+    assert "left out, since their weights are not here (bench list rewards): " in ran.out
 
 
 def test_what_is_wrong_is_said(bench: Bench) -> None:

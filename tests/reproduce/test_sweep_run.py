@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -32,12 +34,25 @@ prompts: {shapes-simple: 1}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Returns a sweep's file and the report that it made in the folder ``store`` beside it."""
+    """Returns a sweep's file and the report that it made in the folder ``store`` beside it.
+
+    The trainings and the first measurement, of the base model, are made by the commands that ``--print-commands``
+    prints, from another folder, as a scheduler would run them.
+    """
     folder = tmp_path_factory.mktemp("sweep")
     file = folder / "two ranks.yaml"
     file.write_text(FILE)
+    printed: list[str] = []
+    store = Path(os.path.relpath(folder / "store"))
+    assert sweep(file, store=store, commands=printed.append) is None and not store.exists()
+    assert [line[:12] for line in printed if line.startswith("#")] == ["# 2 training", "# 3 measurem", "# the report"]
+    commands = [line for line in printed if not line.startswith("#")]
+    for command in commands[:3]:
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path_factory.mktemp("elsewhere"))
     report = sweep(file, store=folder / "store")
     assert report is not None
+    logs = {path.name for path in (folder / "store" / "logs").glob("*.log")}
+    assert len(logs) == 2 and all(name.startswith("measure-") for name in logs)  # the jobs that were left
     return file, report
 
 
