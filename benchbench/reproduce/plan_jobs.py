@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchbench import defaults
+from benchbench.config import SamplerConfig, steps_taken
 from benchbench.reproduce.job_files import measurement_files, training_files
-from benchbench.reproduce.measurement_job import MeasurementSpec
+from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS, MeasurementSpec
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement, PlannedTraining
 from benchbench.reproduce.train_command import train_command, training_log
@@ -40,6 +42,22 @@ def measurement_jobs(plan: Plan, store: Path) -> list[Job]:
     return [
         _measurement_job(_spec(measurements, plan, store), measurements[0], store) for measurements in _grouped(plan)
     ]
+
+
+def jobs_before_measuring(plan: Plan, store: Path) -> list[Job]:
+    """Returns the trainings that are not done, after the open measurements of the base model, which need none of them.
+
+    Thus the first number on the screen comes before the first training ends. Weights are in seconds, where these are
+    known.
+    """
+    trainings = training_jobs(plan, store)
+    if not trainings or plan.spec.protocol not in IMAGE_PROTOCOLS:
+        return trainings
+    of_base = replace(plan, measurements=tuple(m for m in plan.measurements if not m.runs))
+    steps = steps_taken(plan.track.sampler or {}) or SamplerConfig().steps
+    seconds_an_image = steps * (defaults.of(plan.track.model).seconds_per_evaluation or 1.0)
+    measurements = open_measurement_jobs(of_base, store)
+    return [*(replace(job, weight=job.weight * seconds_an_image) for job in measurements), *trainings]
 
 
 def open_measurement_jobs(plan: Plan, store: Path) -> list[Job]:

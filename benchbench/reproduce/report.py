@@ -70,6 +70,9 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
     for line in [*content.comparison, *(f"not in the table: {line}" for line in absent)]:
         log(line)
     log(f"report: {page_file(out, plan.quick)}")
+    if plan.quick and not spec.file:
+        log(f"next: the whole table with three trainings a row: bench reproduce {spec.id} --track {plan.track_name}")
+        log("      methods, rewards and settings of your own in one table: bench sweep examples/sweep.yaml")
     return out
 
 

@@ -14,7 +14,7 @@ from benchbench.reproduce import sweep as sweep_files
 from benchbench.reproduce.commands import command_lines
 from benchbench.reproduce.missing import missing
 from benchbench.reproduce.plan import Plan, make_plan
-from benchbench.reproduce.plan_jobs import open_measurement_jobs, training_jobs, without_failed
+from benchbench.reproduce.plan_jobs import jobs_before_measuring, open_measurement_jobs, without_failed
 from benchbench.reproduce.spec import Spec, Track, load, track_of
 from benchbench.reproduce.sweep_file import is_sweep
 from benchbench.runtime.backends.base import Backend
@@ -120,7 +120,9 @@ def make_table(
 
 def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
     """Trains, measures, writes the report and returns its folder. Errors: those of ``reproduce``."""
-    failures = run(training_jobs(plan, store), backend, "training")
+    with one_hash_cache():
+        first = jobs_before_measuring(plan, store)
+    failures = run(first, backend, "training")
     plan = without_failed(plan, failures, store)
     with one_hash_cache():
         to_measure = open_measurement_jobs(plan, store)

@@ -146,7 +146,8 @@ class _Runner:
         ended = self.finished | {failure.job for failure in self.failures}
         progress = round(sum(job.weight * (job in ended or fractions.get(job, 0.0)) for job in self.jobs))
         if progress > self.shown:
-            names = ", ".join(job.name for job in fractions)
+            notes = {attempt.job: attempt.note() for attempt in self.running}
+            names = ", ".join(f"{job.name} ({note})" if note else job.name for job, note in notes.items())
             bar.advance(progress - self.shown, f"now: {names}" if names else "")
             self.shown = progress
 

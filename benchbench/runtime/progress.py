@@ -67,16 +67,27 @@ class _Reported:
         fraction = min(1.0, self._finished / self._total)
         if fraction - self._reported >= 0.01 or fraction == 1:
             self._reported = fraction
-            status.report_progress(fraction)
+            status.report_progress(fraction, note)
         self._display.advance(n, note)
 
 
 @contextmanager
 def _bar(total: int, title: str, unit: str, done: int) -> Iterator[Progress]:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Rich
+    from rich.text import Text
+
+    class WithNote(Rich):
+        """A bar above a line for the note, which would squeeze the bar beside it."""
+
+        note = ""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            if self.note:
+                yield Text(self.note, no_wrap=True, overflow="ellipsis", style="dim")
 
     columns = (
         TextColumn(escape(printable(title))),
@@ -84,14 +95,14 @@ def _bar(total: int, title: str, unit: str, done: int) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TextColumn(escape(unit)),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
     )
-    with Rich(*columns, console=Console(stderr=True)) as rich:
-        task = rich.add_task(title, total=total, completed=done, note="")
+    with WithNote(*columns, console=Console(stderr=True)) as rich:
+        task = rich.add_task(title, total=total, completed=done)
 
         class Bar:
             def advance(self, n: int = 1, note: str = "") -> None:
-                rich.update(task, advance=n, note=escape(printable(note)))
+                rich.note = printable(note) or rich.note
+                rich.update(task, advance=n)
 
         yield Bar()
 

@@ -1,7 +1,7 @@
 """The status file of a job: the job's process appends JSON lines, and the runner and `bench status` read them.
 
     {"pid": 71, "host": "node3", "where": "slurm 1234"}
-    {"pid": 71, "progress": 0.25}
+    {"pid": 71, "progress": 0.25, "note": "reward 16.9"}
     {"pid": 71, "error": {"problem": "...", "cause": "...", "remedy": "...", "code": 5}}
     {"pid": 71, "done": true}
 
@@ -63,9 +63,12 @@ def record_done(path: Path) -> None:
                 file.write(_line({"done": True}))
 
 
-def report_progress(fraction: float) -> None:
-    """Reports the finished fraction of the work, 0 to 1; does nothing outside a job."""
-    _append({"progress": round(fraction, 4)})
+def report_progress(fraction: float, note: str = "") -> None:
+    """Reports the finished fraction of the work, 0 to 1; does nothing outside a job.
+
+    ``note`` is what is known so far, as ``reward 16.9``.
+    """
+    _append({"progress": round(fraction, 4), **({"note": note} if note else {})})
 
 
 def report_error(error: BenchError) -> None:
@@ -137,12 +140,14 @@ class StatusReader:
 
     progress: float
     """The largest reported fraction."""
+    note: str
+    """The last note beside it."""
     error: BenchError | None
     """The last reported error."""
 
     def __init__(self, path: Path) -> None:
         """Starts at the end of the file: existing lines belong to earlier attempts."""
-        self.progress, self.error = 0.0, None
+        self.progress, self.note, self.error = 0.0, "", None
         self._new = NewEntries(path, path.stat().st_size if path.exists() else 0)
 
     def read(self, pid: int) -> None:
@@ -155,8 +160,15 @@ class StatusReader:
         fraction = entry.get("progress")
         if isinstance(fraction, int | float) and 0 <= fraction <= 1:
             self.progress = max(self.progress, float(fraction))
+        self.note = read_note(entry) or self.note
         if error := parse_error(entry.get("error")):
             self.error = error
+
+
+def read_note(entry: dict[str, Any]) -> str:
+    """Returns the note in an entry, at most 80 characters; empty where there is none."""
+    note = entry.get("note")
+    return note[:80] if isinstance(note, str) else ""
 
 
 def parse_error(entry: Any) -> BenchError | None:

@@ -14,7 +14,7 @@ from benchbench.reproduce import estimate, spec
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.order import compare_with_paper
 from benchbench.reproduce.plan import Plan, make_plan
-from benchbench.reproduce.plan_jobs import measurement_jobs, training_jobs, without_failed
+from benchbench.reproduce.plan_jobs import jobs_before_measuring, measurement_jobs, training_jobs, without_failed
 from benchbench.reproduce.published_values import published_tables
 from benchbench.reproduce.run import reproduce
 from benchbench.runtime.backends.choice import BackendChoice
@@ -83,6 +83,19 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     )
     assert str(store) in said[0] and "4 trainings (4 left)" in said[1] and "2 at a time" in said[1]
     assert sum(line.startswith("left: ") for line in said) == 4 and not store.exists()
+
+
+def test_the_base_model_is_measured_while_the_rows_are_trained(tmp_path: Path) -> None:
+    """Its two measurements come first, weighed in seconds as the trainings are; a table of another kind has none."""
+    jobs = jobs_before_measuring(table_2(tmp_path, quick=True), tmp_path)
+    assert [job.name.partition(" on ")[0] for job in jobs] == ["base", "base", "ddpo", "d3po", "tailorpo", "tailorpo-g"]
+    simple, complicated, ddpo = (job.weight for job in jobs[:3])
+    assert complicated / simple == pytest.approx(500 / 225) and 1 < ddpo / simple < 5
+    table = spec.load("tailorpo:6")
+    gaps = make_plan(table, "shapes", spec.track_of(table, "shapes"), tmp_path)
+    assert [job.name.startswith("base") for job in jobs_before_measuring(gaps, tmp_path)] == [False] * len(
+        gaps.trainings
+    )
 
 
 def test_the_precision_of_measurements_reaches_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

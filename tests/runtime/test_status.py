@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -43,6 +44,20 @@ def test_only_the_process_that_is_followed_is_read(file: Path) -> None:
     status.report_progress(0.5)
     reader.read(os.getpid())
     assert reader.progress == 0.5
+
+
+def test_the_last_note_is_kept_and_a_foreign_one_is_cut(file: Path) -> None:
+    """A note beside the progress stays until another comes; what is no text is none."""
+    reader = StatusReader(file)
+    status.report_progress(0.1, "reward 16.9")
+    status.report_progress(0.2)
+    reader.read(os.getpid())
+    assert (reader.progress, reader.note) == (0.2, "reward 16.9")
+    with file.open("a") as more:
+        more.write(json.dumps({"pid": os.getpid(), "note": 3}) + "\n")
+        more.write(json.dumps({"pid": os.getpid(), "note": "x" * 1000}) + "\n")
+    reader.read(os.getpid())
+    assert reader.note == "x" * 80
 
 
 def test_a_line_counts_once_it_is_whole(file: Path) -> None:

@@ -70,6 +70,9 @@ class Attempt(Protocol):
     def progress(self) -> float:
         """Returns the finished fraction, from 0 to 1."""
 
+    def note(self) -> str:
+        """Returns what the job has found so far, as ``reward 16.9``; empty where it says nothing."""
+
     def error(self) -> BenchError:
         """Returns the error of a failed job."""
 

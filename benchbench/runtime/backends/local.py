@@ -93,6 +93,10 @@ class LocalAttempt:
         self._status.read(self._process.pid)
         return 0.99 * self._status.progress  # one part may be complete and others still to come
 
+    def note(self) -> str:
+        """Returns the note beside the progress that was read last."""
+        return self._status.note
+
     def error(self) -> BenchError:
         """Returns the reported error, else one with the last line of the log, and names a signal that ended it."""
         code = self._process.wait()

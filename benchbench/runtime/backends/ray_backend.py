@@ -20,6 +20,7 @@ from benchbench.runtime.backends.ray_head import CANCEL, KILL, Head
 from benchbench.runtime.backends.ray_spec import Spec, token_name, versions
 from benchbench.runtime.backends.sent_files import AGAIN
 from benchbench.runtime.file_errors import writing
+from benchbench.runtime.status import read_note
 
 BROKEN_OFF = (130, -2, -9, -15)  # exit statuses after Ctrl-C, SIGINT, SIGKILL and SIGTERM
 TRIES = 3  # ends without progress
@@ -87,7 +88,7 @@ class RayAttempt:
         self._store = job.files.store if job.files else job.log.parent
         self._asked, self._killed_at = "", 0.0
         self._code: int | None = None
-        self._progress, self._reached, self._lost = 0.0, 0.0, 0
+        self._progress, self._reached, self._lost, self._note = 0.0, 0.0, 0, ""
         self._error: BenchError | None = None
         self._submit()
 
@@ -127,7 +128,8 @@ class RayAttempt:
         """Returns the exit status, negative for a signal; None while it runs or is to run again."""
         if self._code is not None:
             return self._code
-        self._progress = max(self._progress, float(self._backend.state(self._id).get("progress", 0.0)))
+        state = self._backend.state(self._id)
+        self._progress, self._note = max(self._progress, float(state.get("progress", 0.0))), read_note(state)
         if self._killed_at and time.monotonic() - self._killed_at > KILL_AFTER:
             self._ray.cancel(self._task, force=True)
         if not self._ray.wait([self._task], timeout=0)[0]:
@@ -193,6 +195,10 @@ class RayAttempt:
     def progress(self) -> float:
         """Returns 0.99 times the largest reported fraction; 1 once the job has ended."""
         return 1.0 if self._code is not None else self._progress
+
+    def note(self) -> str:
+        """Returns the note that arrived last."""
+        return self._note
 
     def error(self) -> BenchError:
         """Returns the error of the failed job, as its node worded it."""

@@ -163,8 +163,8 @@ class _NodeAttempt:
         if self._outbox and (last or time.monotonic() - self._sent_at > SEND):
             self._outbox.send()
             self._sent_at = time.monotonic()
-        pid, progress = self._attempt.pid, self._attempt.progress()
-        state = json.dumps({"host": socket.gethostname(), "pid": pid, "progress": progress})
+        found = {"pid": self._attempt.pid, "progress": self._attempt.progress(), "note": self._attempt.note()}
+        state = json.dumps({"host": socket.gethostname(), **found})
         return str(self._call("report", state, self._new_log.take(last), self._new_status.take(last)))
 
     def _obey(self, request: str) -> None:

@@ -110,6 +110,10 @@ class SlurmAttempt:
         """Returns 0.99 times the largest reported fraction; 1 once the job has ended."""
         return 1.0 if self._code is not None else 0.99 * self._status.progress
 
+    def note(self) -> str:
+        """Returns the note beside the progress that was read last."""
+        return self._status.note
+
     def error(self) -> BenchError:
         """Returns the reported error, else one that says how the job ended."""
         if not self._end or self._status.exit == self._code:

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchbench.errors import BenchError
 from benchbench.runtime.file_errors import writing
-from benchbench.runtime.status import NewEntries, parse_error
+from benchbench.runtime.status import NewEntries, parse_error, read_note
 
 MAX_TRIES = 3
 """Times that a job which was ended is started again without progress."""
@@ -41,6 +41,7 @@ def _append(path: Path, entry: dict[str, Any]) -> None:
 class SlurmStatus:
     """Reads the status file of a job from its beginning; ``follow`` says which Slurm job counts."""
 
+    note: str
     progress: float
     """The largest fraction that the Slurm job reported."""
     error: BenchError | None
@@ -61,6 +62,7 @@ class SlurmStatus:
     def follow(self, job_id: str) -> None:
         """Counts a Slurm job from now on, in place of the one before."""
         self.progress, self.error, self.exit, self.began = 0.0, None, None, False
+        self.note = ""
         self._job_id = job_id
 
     def read(self, at_once: bool = False) -> None:
@@ -94,6 +96,6 @@ class SlurmStatus:
                 self._best = float(fraction)
                 self.tries = min(self.tries, 1)
             if ours:
-                self.progress = max(self.progress, float(fraction))
+                self.progress, self.note = max(self.progress, float(fraction)), read_note(entry) or self.note
         if ours and (error := parse_error(entry.get("error"))):
             self.error = error
