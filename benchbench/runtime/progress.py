@@ -111,25 +111,30 @@ class LineProgress:
     """Prints progress as plain lines, for logs."""
 
     def __init__(self, total: int, title: str, unit: str, done: int) -> None:
-        self.total, self.title, self.unit, self.finished, self.finished_before = total, title, unit, done, done
+        self.total, self.title, self.unit, self.finished = total, title, unit, done
         self.started_at = self.printed_at = time.monotonic()
+        self.measured_from: tuple[float, int] | None = None
         self.note = ""
 
     def advance(self, n: int = 1, note: str = "") -> None:
         """Adds ``n`` finished steps; prints a line if the last one is ten seconds old."""
         self.finished += n
         self.note = note or self.note
+        if self.measured_from is None:  # what comes before the first step is loading, which no later step repeats
+            self.measured_from = (time.monotonic(), self.finished)
         if self.finished < self.total and time.monotonic() - self.printed_at >= SECONDS_BETWEEN_LINES:
-            self._print(f", {duration(self._seconds_left())} left")
+            left = self._seconds_left()
+            self._print("" if left is None else f", {duration(left)} left")
 
     def end(self) -> None:
         """Prints the last line, with the total time."""
         self._print(f" in {duration(time.monotonic() - self.started_at)}")
 
-    def _seconds_left(self) -> float:
-        """Returns the expected seconds to the end, at the average speed so far."""
-        speed = (self.finished - self.finished_before) / (time.monotonic() - self.started_at)
-        return (self.total - self.finished) / speed if speed else 0.0
+    def _seconds_left(self) -> float | None:
+        """Returns the expected seconds to the end, at the average speed since the first step; None until it is known."""
+        since, finished = self.measured_from or (0.0, self.finished)
+        steps = self.finished - finished
+        return (self.total - self.finished) * (time.monotonic() - since) / steps if steps else None
 
     def _print(self, timing: str) -> None:
         self.printed_at = time.monotonic()
