@@ -131,7 +131,7 @@ class LineProgress:
         self._print(f" in {duration(time.monotonic() - self.started_at)}")
 
     def _seconds_left(self) -> float | None:
-        """Returns the expected seconds to the end, at the average speed since the first step; None until it is known."""
+        """Returns the seconds to the end at the average speed since the first step; None where it is not known yet."""
         since, finished = self.measured_from or (0.0, self.finished)
         steps = self.finished - finished
         return (self.total - self.finished) * (time.monotonic() - since) / steps if steps else None
