@@ -44,6 +44,12 @@ class Defaults:
     """True if the text encoder knows only the words of the shapes world."""
     seconds_per_evaluation: float | None = None
     """Seconds per guided UNet evaluation on one CPU core, decoding and scoring included; None: not measured."""
+    image_side: int | None = None
+    """The side of the model's pictures in pixels, for estimates of disk."""
+    unet_parameters: int | None = None
+    """The number of the UNet's weights, likewise."""
+    tflop_per_evaluation: float | None = None
+    """10^12 operations of a guided UNet evaluation, as tests/diffusion/test_cost.py counts them; None: not counted."""
 
 
 SHAPES = Defaults(
@@ -70,6 +76,9 @@ STABLE_DIFFUSION = Defaults(
     preference_reward="pickscore",
     evaluation_clip="clip_h14",
     samples=10_000,
+    image_side=512,
+    unet_parameters=859_520_964,
+    tflop_per_evaluation=1.61,
 )
 TABLE = {
     "shapes": SHAPES,
@@ -81,6 +90,9 @@ TABLE = {
         step_reward="spm-sdxl",
         evaluation_clip="clip_h14",
         samples=10_000,
+        image_side=1024,
+        unet_parameters=2_567_463_684,
+        tflop_per_evaluation=13.5,
     ),
 }
 """The base models whose defaults differ from those of Stable Diffusion 1.5."""

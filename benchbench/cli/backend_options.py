@@ -14,6 +14,10 @@ Jobs = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")]
+CardName = Annotated[
+    str | None,
+    typer.Option("--card", help="With --dry-run: estimate hours, memory and disk on this GPU, as a100-40 or h100."),
+]
 PrintCommands = Annotated[
     bool,
     typer.Option(

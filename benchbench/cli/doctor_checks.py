@@ -17,6 +17,7 @@ from benchbench import config, prompts, registry
 from benchbench.errors import BenchError
 from benchbench.hub import models, weights
 from benchbench.hub.released import RELEASED
+from benchbench.reproduce.training_cost import training_evaluations
 from benchbench.rewards import lookup
 from benchbench.runtime.cores import cores
 from benchbench.runtime.files import cache_folder
@@ -70,7 +71,7 @@ def memory() -> Rows:
     with progress(len(TRAININGS), "memory", "methods") as bar:
         for method, pairs in TRAININGS.items():
             run = config.load(method, "sd15", "aesthetic", "animals", 10_000, 0, pairs=pairs)
-            rows += [[method, *row] for row in memory_table.rows(run, memory_table.cards())]
+            rows += [[method, *row] for row in memory_table.rows(run, memory_table.cards(), training_evaluations(run))]
             bar.advance()
     return rows
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchbench.choice import split_names
-from benchbench.cli.backend_options import DryRun, Jobs, On, PrintCommands, RayAddress, Slurm
+from benchbench.cli.backend_options import CardName, DryRun, Jobs, On, PrintCommands, RayAddress, Slurm
 from benchbench.cli.options import Dtype, Store, assignments, integers
 from benchbench.cli.ui import log, log_to_stderr, resumable
 from benchbench.runtime.backends.choice import BackendChoice
@@ -31,6 +31,7 @@ def reproduce(
         typer.Option(metavar="METHOD=ID", help="Evaluate this run or released checkpoint instead of a training."),
     ] = None,
     dry_run: DryRun = False,
+    card: CardName = None,
     print_commands: PrintCommands = False,
     on: On = "local",
     jobs: Jobs = None,
@@ -61,6 +62,7 @@ def reproduce(
             rewards=split_names(rewards) or None,
             checkpoints=checkpoints,
             dry_run=dry_run,
+            card=card,
             commands=log if print_commands else None,
             where=BackendChoice(on, jobs, tuple(slurm or ()), ray_address),
             dtype=dtype,

@@ -16,6 +16,7 @@ from benchbench.reproduce.sweep_file import is_sweep
 from benchbench.runtime.progress import duration
 from benchbench.store import existing_root
 from benchbench.store.run_index import shown_runs
+from benchbench.train.cards import find
 
 if TYPE_CHECKING:
     from benchbench.reproduce.table_status import JobStatus
@@ -28,6 +29,9 @@ def status(
     ] = None,
     track: Annotated[str, typer.Option(help="The tables' base model.")] = "shapes",
     train_seeds: Annotated[str, typer.Option(help="The tables' training seeds, separated by commas.")] = "0,1,2",
+    card: Annotated[
+        str | None, typer.Option(help="Estimate what is left of the tables on this GPU, as a100-40 or h100.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show the tables' jobs until all are done.")] = False,
     store: Store = None,
 ) -> None:
@@ -40,6 +44,8 @@ def status(
     if tables:
         plans = {name: _plan(name, track, integers(train_seeds, "--train-seeds"), folder) for name in tables}
         _show_tables(plans, folder, watch)
+        if card:
+            _show_costs(plans, card)
         return
     if watch:
         raise UsageError("there is nothing to watch", "--watch shows the jobs of tables", "name one, as tailorpo:2")
@@ -81,6 +87,14 @@ def _show_tables(plans: dict[str, Plan], store: Path, watch: bool) -> None:
         watch_jobs(look)
     else:
         table(["job", "state", "where, how far or why"], [[job.name, job.state, job.about] for job in look()])
+
+
+def _show_costs(plans: dict[str, Plan], card: str) -> None:
+    from benchbench.reproduce.card_estimate import card_lines
+
+    for name, plan in plans.items():
+        for line in card_lines(plan, find(card)):
+            log(f"{name}: {line}")
 
 
 def _table_row(name: str, plan: Plan) -> list[object]:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from benchbench.cli.backend_options import CardName
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import log, resumable, table
 from benchbench.config import RunConfig
@@ -21,6 +22,7 @@ from benchbench.runtime.words import counted
 from benchbench.store import root
 from benchbench.store.metrics import read_metrics
 from benchbench.train import memory_table
+from benchbench.train.cards import needs_dry_run
 
 
 class BadRows(StrEnum):
@@ -68,11 +70,13 @@ def train(
     bad_rows: OnBadRows = BadRows.skip,
     deterministic: Deterministic = False,
     dry_run: DryRun = False,
+    card: CardName = None,
     store: Store = None,
     device: Device = None,
 ) -> None:
     """Train a model with a method against a reward. Trains a LoRA adapter, or every weight (train.finetune=full)."""
     place = launch.read_rank()
+    needs_dry_run(card, dry_run)
     words = Words(
         method=method,
         model=model,
@@ -86,7 +90,7 @@ def train(
         device=device,
     )
     if dry_run:
-        return _plan(words.configure(words.name_reward().names), out, resume, store, device)
+        return _plan(words.configure(words.name_reward().names), out, resume, store, device, card)
     found = words.look_up(out, root(store))
     if place.rank == 0:
         _announce(found.config, found.reason, found.folder, place.size, found.resolved.notes)
@@ -134,11 +138,14 @@ def _conclude(run: RunConfig, out: Path, reward: str | None) -> None:
     log(line)
 
 
-def _plan(run: RunConfig, out: Path | None, resume: bool, store: Path | None, device: str | None) -> None:
-    """Prints how the run fits into the memory of this machine's card, or of usual cards. Loads no weights.
+def _plan(
+    run: RunConfig, out: Path | None, resume: bool, store: Path | None, device: str | None, card: str | None
+) -> None:
+    """Prints memory and hours of the run on the named card, this machine's, or usual ones. Loads no weights.
 
     Raises UsageError for whatever the real run would refuse, and prints what it would miss on this machine.
     """
+    from benchbench.reproduce.card_estimate import training_table
     from benchbench.train import identity, inputs, run_folder
 
     missing, folder = inputs.check(run, device), out or folder_of(run, root(store))
@@ -153,5 +160,7 @@ def _plan(run: RunConfig, out: Path | None, resume: bool, store: Path | None, de
     )
     for line in missing:
         log(f"missing: {line}")
-    table(memory_table.COLUMNS, memory_table.rows(run, memory_table.cards(device)))
-    log("the peak counts all tensors that are alive at once; the rest of the card is left to CUDA and its kernels")
+    rows, notes = training_table(run, memory_table.cards(device, card))
+    table(memory_table.COLUMNS, rows)
+    for line in notes:
+        log(line)

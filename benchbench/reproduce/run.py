@@ -11,6 +11,7 @@ from benchbench.errors import RunError
 from benchbench.hub import models
 from benchbench.reproduce import estimate, report
 from benchbench.reproduce import sweep as sweep_files
+from benchbench.reproduce.card_estimate import card_lines
 from benchbench.reproduce.commands import command_lines
 from benchbench.reproduce.missing import missing
 from benchbench.reproduce.plan import Plan, make_plan
@@ -22,6 +23,7 @@ from benchbench.runtime.backends.choice import BackendChoice, alone
 from benchbench.runtime.files import Log
 from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.jobs import run
+from benchbench.train import cards
 
 DEFAULT_SEEDS = (0, 1, 2)
 
@@ -37,6 +39,7 @@ def reproduce(
     rewards: Sequence[str] | None = None,
     checkpoints: Mapping[str, str] | None = None,
     dry_run: bool = False,
+    card: str | None = None,
     commands: Log | None = None,
     where: BackendChoice | None = None,
     dtype: str = "auto",
@@ -47,7 +50,8 @@ def reproduce(
     """Makes what is missing, writes the report and returns its folder; a dry run prints the plan and returns None.
 
     ``table`` is a published one or a sweep's file, which names its own model and seeds. ``train_seeds`` are by default
-    those of the file, or 0, 1 and 2. ``commands`` gets the command of each job that is left, and nothing is made.
+    those of the file, or 0, 1 and 2. ``commands`` gets the command of each job that is left, and nothing is made. A
+    dry run also tells hours, memory and disk on ``card``, by default this machine's GPU.
     A run that was killed continues when it is started again. A part that fails is left out of the report, which says
     so, and RunError is raised once the report is written. ``dtype`` is the precision of the measurements; a training's
     precision is one of its settings. ``where`` says where the jobs run: on this machine by
@@ -55,7 +59,7 @@ def reproduce(
     """
     options: dict[str, Any] = {"quick": quick, "rows": rows, "rewards": rewards, "checkpoints": checkpoints}
     options |= {"samples": samples, "overrides": overrides, "where": where, "dtype": dtype, "log": log}
-    options |= {"dry_run": dry_run, "commands": commands}
+    options |= {"dry_run": dry_run, "card": card, "commands": commands}
     if is_sweep(table):
         return sweep(Path(table).expanduser(), store=store, train_seeds=train_seeds, **options)
     spec = load(table)
@@ -77,6 +81,7 @@ def make_table(
     store: Path,
     *,
     dry_run: bool = False,
+    card: str | None = None,
     commands: Log | None = None,
     where: BackendChoice | None = None,
     dtype: str = "auto",
@@ -87,6 +92,7 @@ def make_table(
 
     ``options`` are those of ``make_plan``. Errors: those of ``reproduce``.
     """
+    cards.needs_dry_run(card, dry_run)
     store = store.absolute() if commands else store
     plan = replace(make_plan(spec, track_name, track, store, **options), dtype=dtype)
     dry_run = dry_run or commands is not None
@@ -113,6 +119,9 @@ def make_table(
         log(estimate.work_line(plan))
         for training in plan.trainings:
             log(f"{'done' if training.done else 'left'}: {training.out.name}")
+        if on := cards.find(card) if card else cards.here():
+            for line in card_lines(plan, on):
+                log(line)
         log("the command of each job: --print-commands")
         return None
     return _run(plan, store, backend, log)

@@ -70,8 +70,8 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
     assert re.match(r"reward -\S+ is the mean of the last rollout's 2 images; evaluate it next: bench eval ", last)
     assert f"--model {tiny_sd} --checkpoint bench-store/runs/" in last.replace(f"{tmp_path}/", "")
     assert last.endswith(" --prompts animals --rewards jpeg_compressibility")
-    [name, state, samples, _] = bench("list", "runs").out.splitlines()[1].split("\t")
-    assert (state, samples) == ("complete", "2")
+    [*_, state, samples, _, name] = bench("list", "runs").out.splitlines()[1].split("\t")
+    assert (state, samples) == ("complete", "2 of 2")
     assert '"method": "ddpo"' in bench("show", "run", name).out
     assert f"{name}\tcomplete\t2 of 2" in bench("status").out
 
@@ -96,7 +96,7 @@ def test_a_run_of_an_earlier_version_is_listed_and_not_gone_on_with(
         ran = bench(*argv, "--samples", 2, "--out", out, *more)
         assert ran.code == 2 and len(ran.err.splitlines()) == 3
         assert "made by an earlier version" in ran.err and "another --out" in ran.err
-    assert "old\tresumable\t2" in bench("list", "runs").out
+    assert "\tresumable\t0 of 2\t" in bench("list", "runs").out
     assert '"method": "ddpo"' in bench("show", "run", "old").out
     assert bench("status").code == 0
 
@@ -193,7 +193,7 @@ def test_a_dry_run_says_how_the_run_is_cut_and_makes_nothing(bench: Bench, tiny_
     assert lines[1].split("\t")[:2] == ["card", "rows at a time"]
     rows = [line.split("\t") for line in lines[2:5]]
     assert [row[0] for row in rows] == [f"a card of {size} GB" for size in (24, 40, 80)]
-    assert all(row[1:4] == ["16", "off", "4"] and row[-1] == "yes" for row in rows)
+    assert all(row[1:4] == ["16", "off", "4"] and row[-2:] == ["yes", "-"] for row in rows)
     assert float(rows[0][4]) < 0.1 and float(rows[0][5]) == 23.6
     assert not (tmp_path / "bench-store").exists()
 

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from benchbench import defaults
 from benchbench.api import Cond
 from benchbench.diffusion.cost import CHECKPOINTING, GRADIENT, Cost, sum_costs
 from benchbench.diffusion.decode import Decoder
@@ -100,6 +101,8 @@ def counted(config: dict[str, Any], finetune: str) -> dict[str, float]:
         found = {of: flops(asked(network, of)) / forward for of in ("weights", "latents")}
         network.enable_gradient_checkpointing()
         again = {of: flops(asked(network, of)) / forward - found[of] for of in ("weights", "latents")}
+    parameters = sum(p.numel() for name, p in network.named_parameters() if "lora" not in name)
+    found |= {"forward": forward, "parameters": parameters}
     return found | {f"{of} again": more for of, more in again.items()}
 
 
@@ -107,6 +110,8 @@ def counted(config: dict[str, Any], finetune: str) -> dict[str, float]:
 def test_the_factors_are_those_of_stable_diffusion(finetune: str) -> None:
     """Each constant is the counted ratio, to the digits that it is given with; checkpointing's to a hundredth."""
     found = counted(SD15_UNET, finetune)
+    assert defaults.of("sd15").tflop_per_evaluation == round(2 * found["forward"] / 1e12, 2)
+    assert defaults.of("sd15").unet_parameters == found["parameters"]
     digits = len(str(GRADIENT[finetune]).split(".")[1])
     assert round(found["weights"], digits) == GRADIENT[finetune]
     assert round(found["latents"], 1) == GRADIENT["latents"]
@@ -118,6 +123,8 @@ def test_the_factors_are_those_of_stable_diffusion(finetune: str) -> None:
 @pytest.mark.parametrize("finetune", ["lora", "full"])
 def test_they_are_within_four_percent_on_sdxl(finetune: str) -> None:
     found = counted(SDXL_UNET, finetune)
+    assert defaults.of("sdxl").tflop_per_evaluation == round(2 * found["forward"] / 1e12, 1)
+    assert defaults.of("sdxl").unet_parameters == found["parameters"]
     assert found["weights"] == pytest.approx(GRADIENT[finetune], rel=0.04)
     assert found["latents"] == pytest.approx(GRADIENT["latents"], rel=0.04)
     for of in ("weights", "latents"):
