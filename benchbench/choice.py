@@ -5,9 +5,10 @@ torch is imported only to ask for CUDA, where the choice of the model depends on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from benchbench import defaults, presets, registry
 from benchbench import prompts as prompt_sets
@@ -17,6 +18,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.rewards.http_address import SUFFIX, is_address
+from benchbench.runtime.devices import check_name
 from benchbench.types import PromptSet, Reward
 
 T = TypeVar("T")
@@ -64,18 +66,23 @@ def resolve(
     """
     named: list[RewardNames] = []
 
-    def look_up_rewards() -> dict[str, type[Reward]]:
+    def named_rewards() -> dict[str, type[Reward]]:
         named.append(name_rewards())
-        all_at_once(*(lambda name=name: lookup.check_base(lookup.get(name), model_name) for name in named[0].names))
-        return reward_classes(named[0].names)
+        return look_up_rewards(named[0], model_name)
 
     rewards, model, prompt_set, extra = all_at_once(
-        look_up_rewards,
+        named_rewards,
         lambda: models.find(model_name),
         lambda: _load_prompts(prompts, str(model_name), edits),
         lambda: check_extra(named[0].names if named else ()),
     )
     return Resolved(rewards, named[0].notes, prompt_set, model, extra)
+
+
+def look_up_rewards(named: RewardNames, model_name: str | LocalModel) -> dict[str, type[Reward]]:
+    """Returns reward classes by name. Errors: one for all that are unknown, have no weights or do not fit the model."""
+    all_at_once(*(lambda name=name: lookup.check_base(lookup.get(name), model_name) for name in named.names))
+    return reward_classes(named.names)
 
 
 def reward_classes(names: Sequence[str]) -> dict[str, type[Reward]]:
@@ -92,7 +99,11 @@ def _load_prompts(prompts: str | PromptSet, model_name: str, edits: bool) -> Pro
 
 
 def choose_model(named: str | None, device: str | None) -> tuple[str | LocalModel, str]:
-    """Returns a model and the reason: the named one, else sd15 with its weights and CUDA, else the shapes model."""
+    """Returns a model and the reason: the named one, else sd15 with its weights and CUDA, else the shapes model.
+
+    Raises UsageError for a word that names no device.
+    """
+    check_name(device)
     if named:
         return named, "as named"
     sd15 = models.find_complete("sd15")
@@ -191,3 +202,13 @@ def split_rewards(text: str) -> list[str]:
 def split_names(text: str) -> list[str]:
     """Returns the names of ``a,b``; empty ones are left out."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def words_of(settings: Mapping[str, Any]) -> list[str]:
+    """Returns settings as words that ``--set`` reads back: ``train.lr=0.0001``, ``train.betas=[0.9, 0.999]``."""
+    return [f"{key}={word_of(value)}" for key, value in settings.items()]
+
+
+def word_of(value: Any) -> str:
+    """Returns a value as ``--set`` reads it: ``4``, ``0.5``, ``true``, ``[0.9, 0.999]``."""
+    return value if isinstance(value, str) else json.dumps(value)

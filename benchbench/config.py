@@ -6,7 +6,6 @@ Imports no torch, so that a wrong setting is reported before anything slow happe
 from __future__ import annotations
 
 import difflib
-import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn
@@ -190,6 +189,7 @@ def load(
 
     Raises UsageError with every unknown name and wrong value at once; each unknown name comes with the nearest one.
     """
+    check(method, model, samples, seed, preset, overrides)
     method_class: type[Method[Any]] = registry.get("methods", method)
     model = models.absolute_name(model)
     prompts = prompts if prompt_sets.find(prompts) else absolute(prompts)
@@ -200,10 +200,7 @@ def load(
     values, errors = _collect(chosen, overrides)
     settings, wrong = _validate(method_class, values)
     errors += wrong
-    if samples < 1:
-        errors.append(f"--samples {samples}: at least 1 is needed")
-    if seed < 0:
-        errors.append(f"--seed {seed}: must not be negative")
+    errors += _wrong_counts(samples, seed)
     if method_class.data == "offline" and pairs is None:
         pairs = defaults.of(model).pairs
         if pairs is None:
@@ -227,14 +224,49 @@ def load(
     )
 
 
+def check(method: str, model: str, samples: int, seed: int, preset: str | None, overrides: Sequence[str] = ()) -> None:
+    """Raises UsageError for an unknown method or preset, and for wrong values that no method's own settings decide.
+
+    A method's code need not be loaded for that, which takes seconds. Where one of its own settings is given, too, it
+    is loaded, so that all errors are told at once.
+    """
+    registry.require("methods", method)
+    entries = presets.preset_values(method, preset or presets.default_preset(method, model))
+    if any(word.strip().startswith("method.") for word in overrides):
+        return
+    values, errors = _collect(entries, overrides)
+    of_preset = _validate_shared(_collect(entries, ())[0])[1]  # an error of the preset's file is told as such
+    errors += [error for error in _validate_shared(values)[1] if error not in of_preset]
+    errors += _wrong_counts(samples, seed)
+    if errors:
+        _refuse(method, errors)
+
+
+def _wrong_counts(samples: int, seed: int) -> list[str]:
+    few = [f"--samples {samples}: at least 1 is needed"] if samples < 1 else []
+    return few + ([f"--seed {seed}: must not be negative"] if seed < 0 else [])
+
+
+def _validate_shared(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the settings of the sections that every method has, and a message for each error in them."""
+    return _validate_sections({"train": TrainConfig, "sampler": SamplerConfig}, values)
+
+
 def _validate(
     method_class: type[Method[Any]], values: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the settings of each section that is sound, and a message for each wrong value and unknown key."""
+    own, of_own = _validate_sections({"method": method_class.Config}, values)
+    shared, of_shared = _validate_shared(values)
+    return own | shared, of_own + of_shared
+
+
+def _validate_sections(
+    sections: Mapping[str, type[BaseModel]], values: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
     settings: dict[str, Any] = {}
     errors: list[str] = []
-    sections = (("method", method_class.Config), ("train", TrainConfig), ("sampler", SamplerConfig))
-    for section, section_class in sections:
+    for section, section_class in sections.items():
         try:
             settings[section] = section_class.model_validate(values[section])
         except ValidationError as error:
@@ -302,16 +334,6 @@ def parse_value(raw: str) -> Any:
         return float(raw) if "e" in raw.lower() and raw.strip()[0] in "+-.0123456789" else yaml.safe_load(raw)
     except (ValueError, RecursionError, yaml.YAMLError):
         return raw
-
-
-def words_of(settings: Mapping[str, Any]) -> list[str]:
-    """Returns settings as words that ``parse_value`` reads back: ``train.lr=0.0001``, ``train.betas=[0.9, 0.999]``."""
-    return [f"{key}={word_of(value)}" for key, value in settings.items()]
-
-
-def word_of(value: Any) -> str:
-    """Returns a value as ``--set`` reads it: ``4``, ``0.5``, ``true``, ``[0.9, 0.999]``."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""``bench reproduce``. Imports reproduce.run, which loads torch, only inside the function."""
+"""``bench reproduce``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from benchbench.choice import split_names
 from benchbench.cli.backend_options import CardName, DryRun, Jobs, On, PrintCommands, RayAddress, Slurm
 from benchbench.cli.options import Dtype, Store, assignments, integers
 from benchbench.cli.ui import log, log_to_stderr, resumable
+from benchbench.reproduce import run
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.store import root
 
@@ -48,12 +49,10 @@ def reproduce(
     store: Store = None,
 ) -> None:
     """Reproduce a published table. Trains, evaluates and prints the numbers beside the paper's."""
-    from benchbench.reproduce.run import reproduce
-
     checkpoints = assignments(checkpoint or [], "--checkpoint", "tailorpo=RUN")
     seeds = integers(train_seeds, "--train-seeds") if train_seeds is not None else None
     with resumable():
-        reproduce(
+        run.reproduce(
             table,
             track=track,
             quick=quick,

@@ -1,4 +1,4 @@
-"""``bench sweep``. Imports reproduce.run, which loads torch, only inside the function."""
+"""``bench sweep``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from benchbench.cli.backend_options import CardName, DryRun, Jobs, On, PrintCommands, RayAddress, Slurm
 from benchbench.cli.options import Dtype, Store
 from benchbench.cli.ui import log, log_to_stderr, resumable
+from benchbench.reproduce import run
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.store import root
 
@@ -28,10 +29,8 @@ def sweep(
     store: Store = None,
 ) -> None:
     """Compare methods, rewards, seeds and settings in one table. Trains, evaluates and writes a report."""
-    from benchbench.reproduce.run import sweep
-
     with resumable():
-        sweep(
+        run.sweep(
             file,
             quick=quick,
             dry_run=dry_run,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
-from benchbench.evaluate.measure import BASE, measure
+from benchbench.evaluate.measure import measure
 from benchbench.evaluate.report import report_sections
-from benchbench.evaluate.rows import method_label
+from benchbench.evaluate.sides import Side
 from benchbench.hub.models import LocalModel
 from benchbench.report import folder
 from benchbench.report.scores_file import write_scores
@@ -21,27 +20,7 @@ from benchbench.report.sections import Page
 from benchbench.report.table import Table
 from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.paired import Difference, difference
-from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
-
-SideReference = str | Path | Sequence[str | Path]
-
-
-@dataclass(frozen=True)
-class Side:
-    """A side of a comparison: its label, its adapters and the settings of their training."""
-
-    label: str
-    adapters: tuple[Adapter, ...]
-    """The adapters of its trainings, one of each seed; empty for the base model."""
-    reference: str
-    """The run ids, folders or word ``base`` that the user gave."""
-    settings: Mapping[str, Any]
-
-    @property
-    def hashes(self) -> list[str]:
-        """The hashes of the weights, in any order; empty for the base model."""
-        return sorted(adapter.hash for adapter in self.adapters)
 
 
 @dataclass(frozen=True)
@@ -52,43 +31,6 @@ class Comparison:
     verdicts: dict[str, Verdict]
     table: Table
     folder: Path
-
-
-def find_sides(first: SideReference, second: SideReference, store: Path) -> tuple[Side, Side]:
-    """Returns the two models that run ids, folders or ``base`` name, labelled by their methods if these differ.
-
-    Several trainings of a side are a list, or a text that separates them by commas. Raises MissingError (no such run),
-    RunError (unfinished run), UsageError if both are the same model, or have different numbers of trainings.
-    """
-    first_side, second_side = _side(first, store), _side(second, store)
-    counts = [len(side.adapters) for side in (first_side, second_side)]
-    if counts[0] != counts[1] and all(counts):
-        raise UsageError(
-            f"{counts[0]} trainings cannot be compared with {counts[1]}",
-            "a training is compared with the one of the same seed on the other side",
-            "name as many trainings on each side, or base",
-        )
-    if first_side.hashes == second_side.hashes:
-        raise UsageError(
-            f"{first_side.reference} and {second_side.reference} are the same model",
-            "their weights are equal",
-            "name two different runs, or base",
-        )
-    sides = (first_side, second_side)
-    methods = [method_label(side.adapters[0]) if side.adapters else side.label for side in sides]
-    if methods[0] == methods[1]:
-        return first_side, second_side
-    return replace(first_side, label=methods[0]), replace(second_side, label=methods[1])
-
-
-def _side(reference: SideReference, store: Path) -> Side:
-    names: Sequence[str | Path] = [reference] if isinstance(reference, Path) else reference
-    names = names.split(",") if isinstance(names, str) else names
-    if [str(name) for name in names] in ([], [BASE]):
-        return Side(BASE, (), BASE, {})
-    adapters = tuple(find_adapter(store, name) for name in names)
-    more = f" and {len(adapters) - 1} more" if len(adapters) > 1 else ""
-    return Side(adapters[0].label + more, adapters, ",".join(map(str, names)), adapters[0].settings)
 
 
 def compare(

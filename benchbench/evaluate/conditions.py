@@ -10,6 +10,9 @@ from benchbench.config import steps_taken
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.words import counted
 
+BASE = "base"
+"""The label of the base model's row, and the word that names it."""
+
 
 class EvalConditions(BaseModel):
     """Two tables with the same ``digest`` may be compared. Device and batch size are no part of the conditions."""

@@ -16,6 +16,7 @@ import pandas as pd
 from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import authors_sampler as authors
+from benchbench.evaluate.conditions import BASE as BASE
 from benchbench.evaluate.conditions import EvalConditions
 from benchbench.evaluate.draw_in_jobs import backend_for, draw_in_jobs
 from benchbench.evaluate.edits import check_edit, check_pictures
@@ -36,7 +37,6 @@ from benchbench.store.images import DamagedImage
 from benchbench.store.runs import AdapterReference, Run
 from benchbench.types import PromptSet, Reward
 
-BASE = "base"  # the label of the base model's row
 Generations = dict[tuple[str, int], list[Generation]]  # by row label and training seed
 
 

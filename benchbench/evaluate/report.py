@@ -20,7 +20,7 @@ from benchbench.report.sections import Page, RecordSection, Section, TableSectio
 from benchbench.report.table import Table
 from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.words import counted
-from benchbench.store.runs import Adapter, find_adapter
+from benchbench.store.runs import Adapter, AdapterReference, find_adapter
 from benchbench.types import PromptSet, Reward
 
 
@@ -35,12 +35,12 @@ class EvalResult:
 
 def evaluate(
     model: str | LocalModel,
-    adapters: Sequence[str | Path],
+    adapters: Sequence[AdapterReference],
     prompts: PromptSet,
     rewards: Sequence[str | type[Reward]],
     *,
     store: Path,
-    rows: Mapping[str, Sequence[str | Path]] | None = None,
+    rows: Mapping[str, Sequence[AdapterReference]] | None = None,
     quick: bool = False,
     **options: Any,
 ) -> EvalResult:
@@ -53,9 +53,9 @@ def evaluate(
     with one_hash_cache():
         for reference in adapters:
             adapter = find_adapter(store, reference)
-            _add_row(found, adapter.label, [adapter], str(reference))
+            _add_row(found, adapter.label, [adapter], _name(reference))
         for label, references in (rows or {}).items():
-            named = ", ".join(map(str, references))
+            named = ", ".join(map(_name, references))
             _add_row(found, label, [find_adapter(store, reference) for reference in references], named)
     measured = measure(model, found, prompts, rewards, store=store, **options)
     conditions = measured.conditions
@@ -73,6 +73,10 @@ def evaluate(
     report_folder = folder.write(store, f"eval-{conditions.model}-{prompts.name}", page)
     write_scores(report_folder, {table.stem: measured.frames})
     return EvalResult(measured.frames, table, report_folder)
+
+
+def _name(reference: AdapterReference) -> str:
+    return reference.label if isinstance(reference, Adapter) else str(reference)
 
 
 def _add_row(rows: dict[str, list[Adapter]], label: str, adapters: list[Adapter], named: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbench import choice
+from benchbench.evaluate.sides import SideReference, find_sides
 from benchbench.python.at_checkpoints import at_checkpoints
 from benchbench.python.calls import Prompts, References, call, prompts_of, references, several, store_folder
 from benchbench.python.result import Comparison
@@ -15,12 +16,12 @@ from benchbench.runtime.words import counted
 from benchbench.types import PromptSet
 
 if TYPE_CHECKING:
-    from benchbench.evaluate import compare as comparisons
+    from benchbench.evaluate.compare import Comparison as Compared
 
 
 def compare(
     run_a: References,
-    run_b: References = "base",
+    run_b: References,
     *,
     rewards: str | Sequence[str] | None = None,
     prompts: Prompts | None = None,
@@ -83,8 +84,8 @@ def compare(
 
 
 def run_comparison(
-    run_a: comparisons.SideReference,
-    run_b: comparisons.SideReference,
+    run_a: SideReference,
+    run_b: SideReference,
     model: str | None,
     prompts: str | PromptSet | None,
     rewards: str | Sequence[str] | None,
@@ -94,14 +95,12 @@ def run_comparison(
     device: str | None,
     log: Log,
     **options: Any,
-) -> tuple[tuple[str, str], comparisons.Comparison]:
+) -> tuple[tuple[str, str], Compared]:
     """Looks the words up, logs what will be made, and compares; returns the labels of both sides and the result.
 
     ``options`` are more arguments of ``evaluate.measure.prepare``. Errors: those of ``find_sides``, one for all wrong
     names, then those of ``evaluate.compare.compare``.
     """
-    from benchbench.evaluate.compare import compare, find_sides
-
     side_a, side_b = find_sides(_trainings(run_a, store, log), _trainings(run_b, store, log), store)
     settings = {**side_b.settings, **side_a.settings}
     trained_on = [side.settings["reward"] for side in (side_a, side_b) if "reward" in side.settings]
@@ -125,13 +124,16 @@ def run_comparison(
     )
     for note in resolved.notes:
         log(note)
+
+    from benchbench.evaluate.compare import compare
+
     options |= {"images_per_prompt": images_per_prompt, "device": device, "log": log}
     reward_classes = list(resolved.rewards.values())
     result = compare(side_a, side_b, resolved.model, resolved.prompts, reward_classes, store=store, **options)
     return (side_a.label, side_b.label), result
 
 
-def _trainings(side: comparisons.SideReference, store: Path, log: Log) -> list[str | Path]:
+def _trainings(side: SideReference, store: Path, log: Log) -> list[str | Path]:
     """Returns the trainings of a side, which a text separates by commas."""
     named = side.split(",") if isinstance(side, str) else [side] if isinstance(side, Path) else side
     return at_checkpoints(named, store, log)

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbench import choice
+from benchbench.errors import all_at_once
 from benchbench.python.at_checkpoints import at_checkpoints
 from benchbench.python.calls import Prompts, References, call, prompts_of, several, store_folder
 from benchbench.python.calls import rows as rows_of
 from benchbench.python.result import Result
 from benchbench.runtime.files import Log
+from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.words import counted
+from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet
 
 if TYPE_CHECKING:
-    from benchbench.evaluate import EvalResult
+    from benchbench.evaluate.report import EvalResult
 
 
 def evaluate(
@@ -132,7 +135,11 @@ def run_evaluation(
     chosen_model, reason = choice.choose_model(model, device)
     name_rewards = partial(choice.choose_rewards, rewards, str(chosen_model))
     edits = sampler.get("strength") is not None
-    resolved = choice.resolve(chosen_model, prompts, name_rewards, lambda _: None, edits=edits)
+    with one_hash_cache():
+        resolved = choice.resolve(
+            chosen_model, prompts, name_rewards, lambda _: _find_rows(checkpoints, rows, store), edits=edits
+        )
+    adapters, adapters_by_row = resolved.extra
     name = prompts if isinstance(prompts, str) else prompts.name
     words = f"{counted(images_per_prompt, 'image')} a prompt of {name}, rewards {', '.join(resolved.rewards)}"
     shown = ", ".join(["base", *map(str, checkpoints), *rows])
@@ -140,18 +147,28 @@ def run_evaluation(
     for note in resolved.notes:
         log(note)
 
-    from benchbench.evaluate import evaluate
+    from benchbench.evaluate.report import evaluate
 
     return evaluate(
         resolved.model,
-        checkpoints,
+        adapters,
         resolved.prompts,
         list(resolved.rewards.values()),
         store=store,
-        rows=rows,
+        rows=adapters_by_row,
         images_per_prompt=images_per_prompt,
         sampler={name: value for name, value in sampler.items() if value is not None},
         device=device,
         log=log,
         **options,
     )
+
+
+def _find_rows(
+    checkpoints: Sequence[str | Path], rows: Mapping[str, Sequence[str | Path]], store: Path
+) -> tuple[list[Adapter], dict[str, list[Adapter]]]:
+    """Returns the weights of each row. Errors: one for all trainings that are not there."""
+    named = dict.fromkeys([*checkpoints, *(run for runs in rows.values() for run in runs)])
+    adapters = all_at_once(*(lambda run=run: find_adapter(store, run) for run in named))
+    found = dict(zip(named, adapters, strict=True))
+    return [found[run] for run in checkpoints], {label: [found[run] for run in runs] for label, runs in rows.items()}

@@ -36,7 +36,7 @@ def generate(
 
     The noise of a picture depends on the seed, its prompt, the place of the prompt in the list or set, and its number,
     so that the same prompts, sampled alike, give the same pictures here and there. They are kept in the store, and a
-    picture that is there is read.
+    picture that is there is read. Made in a batch of another size, some values differ by 1 of 255, by rounding.
 
     Args:
         model: The base model. Default: that of the run, else sd15 where CUDA and its weights are, else shapes.

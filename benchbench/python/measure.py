@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchbench import choice, config
-from benchbench.protocols import PROTOCOLS
+from benchbench import choice, registry
+from benchbench import prompts as prompt_sets
+from benchbench.errors import all_at_once
+from benchbench.hub import models
+from benchbench.protocols import PROTOCOLS, WHERE
 from benchbench.python.at_checkpoints import at_checkpoints
 from benchbench.python.calls import Prompts, References, call, prompts_of, references, store_folder
 from benchbench.python.result import Result
 from benchbench.runtime.files import Log
+from benchbench.runtime.hashing import one_hash_cache
+from benchbench.store.runs import find_adapter
 from benchbench.types import PromptSet
 
 if TYPE_CHECKING:
@@ -68,7 +74,7 @@ def measure(
             reward,
             store=store_folder(store),
             quick=quick,
-            settings=config.words_of(settings or {}),
+            settings=choice.words_of(settings or {}),
             device=device,
             dtype=dtype,
             log=log,
@@ -91,12 +97,14 @@ def run_measurement(
     log: Log,
 ) -> ProtocolResult:
     """Looks the words up, logs what will be measured, and measures. Errors: one for all wrong names, the protocol's."""
-    measured, runs = PROTOCOLS[protocol], at_checkpoints(runs, store, log)
+    runs = at_checkpoints(runs, store, log)
     chosen_model, reason = choice.choose_model(model, device)
     model_name = str(chosen_model)
+    _check_names(protocol, runs, prompts, reward, model_name, store)
 
     from benchbench.protocols.run import parse_settings, run_protocol
 
+    measured = PROTOCOLS[protocol]
     resolved = choice.resolve(
         chosen_model,
         prompts or choice.choose_prompts(measured.default_prompts, model_name),
@@ -124,3 +132,23 @@ def run_measurement(
         dtype=dtype,
         log=log,
     )
+
+
+def _check_names(
+    protocol: str,
+    runs: Sequence[str | Path],
+    prompts: str | PromptSet | None,
+    reward: str | None,
+    model: str,
+    store: Path,
+) -> None:
+    """Raises the errors of all names that are wrong, before the protocol is loaded, which loads torch."""
+    if protocol not in WHERE:
+        raise registry.unknown("protocol", protocol, WHERE, "`bench measure --help` lists every name")
+    checks: list[Callable[[], object]] = [partial(find_adapter, store, run) for run in runs]
+    if reward:
+        checks.append(partial(choice.choose_reward, reward, model))
+    if isinstance(prompts, str) and not Path(prompts).expanduser().exists():
+        checks.append(partial(prompt_sets.load, prompts))
+    with one_hash_cache():
+        all_at_once(*checks, partial(models.find, model))

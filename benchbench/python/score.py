@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from benchbench import choice
 from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError, all_at_once
+from benchbench.evaluate import folder_images
 from benchbench.python.calls import Prompts, call, prompt_set, store_folder
+from benchbench.rewards.needs import check_needs
+from benchbench.runtime.devices import check_name
 from benchbench.runtime.files import Log
 from benchbench.runtime.words import counted
 from benchbench.types import PromptSet, Reward
@@ -73,9 +76,7 @@ def run_scoring(
 
     Errors: one for all wrong names, then those of ``score_folder``.
     """
-    from benchbench.evaluate import folder_images, score_folder
-    from benchbench.rewards.needs import check_needs
-
+    check_name(device)
     folder = Path(images).expanduser() if isinstance(images, str | Path) else None
     (reward_classes, notes), (found, by_image), (files, left_out) = all_at_once(
         lambda: _look_up_rewards(rewards, prompts is not None),
@@ -88,6 +89,7 @@ def run_scoring(
     check_needs(found.name if found else "", texts, reward_classes.values())
 
     from benchbench.diffusion.backbones import pick_device
+    from benchbench.evaluate import score_folder
 
     device_name = str(pick_device(device))
     count, names = counted(len(files), "image"), ", ".join(reward_classes)

@@ -1,4 +1,7 @@
-"""A table of a result, for a notebook and for a paper."""
+"""A table of a result, for a notebook and for a paper.
+
+Imports the renderer of pages only inside a function: the commands load this file before names are checked.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbench.errors import UsageError
-from benchbench.report import page
 from benchbench.report.latex import latex
-from benchbench.report.sections import Page, TableSection
 from benchbench.report.table import Cell, detail_lines, format_interval, format_number
 from benchbench.report.table import Table as Cells
 from benchbench.runtime.files import write_atomic
@@ -68,6 +69,9 @@ class Table:
 
     def to_html(self) -> str:
         """Returns the table as a page of HTML that needs no other file."""
+        from benchbench.report import page
+        from benchbench.report.sections import Page, TableSection
+
         section = TableSection(title=self.title, tables=(self._cells,))
         return page.html(Page(title=self.title, intro="", sections=(section,), quick=self._cells.quick))
 

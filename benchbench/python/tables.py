@@ -1,4 +1,4 @@
-"""``reproduce`` and ``sweep``. Imports reproduce.run, which loads torch, only inside functions."""
+"""``reproduce`` and ``sweep``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbench import config
+from benchbench import choice
 from benchbench.python.calls import Reference, call, reference, several, store_folder
 from benchbench.python.result import Result
 from benchbench.report.folder import read
 from benchbench.report.sections import TableSection
+from benchbench.reproduce import run
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.runtime.backends.ray_cluster import AUTO
 
@@ -68,10 +69,8 @@ def reproduce(
     Example:
         >>> bb.reproduce("tailorpo:2", track="shapes", quick=True).table
     """
-    from benchbench.reproduce.run import reproduce
-
     with call("reproduce", progress) as log:
-        folder = reproduce(
+        folder = run.reproduce(
             table,
             store=store_folder(store),
             track=track,
@@ -79,11 +78,11 @@ def reproduce(
             train_seeds=several(train_seeds, int),
             rows=None if rows is None else several(rows, str),
             rewards=None if rewards is None else several(rewards, str),
-            checkpoints={name: str(reference(run)) for name, run in (checkpoints or {}).items()},
+            checkpoints={name: str(reference(named)) for name, named in (checkpoints or {}).items()},
             where=_where(on, jobs, slurm, ray_address),
             dtype=dtype,
             samples=samples,
-            overrides=config.words_of(settings or {}),
+            overrides=choice.words_of(settings or {}),
             log=log,
         )
         return _result(folder)
@@ -128,12 +127,10 @@ def sweep(
     Example:
         >>> bb.sweep("examples/sweep.yaml").table
     """
-    from benchbench.reproduce.run import sweep
-
     with call("sweep", progress) as log:
         where = _where(on, jobs, slurm, ray_address)
         path = Path(file).expanduser()
-        return _result(sweep(path, store=store_folder(store), quick=quick, where=where, dtype=dtype, log=log))
+        return _result(run.sweep(path, store=store_folder(store), quick=quick, where=where, dtype=dtype, log=log))
 
 
 def _where(on: str, jobs: int | None, slurm: Mapping[str, str] | None, ray_address: str | None) -> BackendChoice:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from benchbench import choice, config
+from benchbench import choice, config, registry
 from benchbench.choice import Resolved
 from benchbench.config import RunConfig
 from benchbench.errors import UsageError
@@ -86,7 +86,7 @@ def train(
             samples=samples,
             seed=seed,
             preset=preset,
-            settings=config.words_of(settings or {}),
+            settings=choice.words_of(settings or {}),
             pairs=pairs,
             device=device,
         )
@@ -120,6 +120,13 @@ class Words:
         """Returns the reward. Errors: those of ``choice.choose_reward``."""
         return choice.choose_reward(self.reward, str(self.chosen_model[0]), self.method)
 
+    def check(self) -> None:
+        """Raises UsageError for an unknown method or preset, and for wrong settings that every method has."""
+        model = str(self.chosen_model[0])
+        registry.require("methods", self.method)
+        samples = choice.choose_samples(self.samples, model, self.method, self.preset)
+        config.check(self.method, model, samples, self.seed, self.preset, self.settings)
+
     def configure(self, rewards: Sequence[str]) -> RunConfig:
         """Returns the settings of the training on the first of ``rewards``. Errors: those of ``config.load``."""
         model = str(self.chosen_model[0])
@@ -136,13 +143,24 @@ class Words:
         )
 
     def look_up(self, out: Path | None, store: Path) -> FoundTraining:
-        """Looks every name up. Errors: one that names all that is wrong or missing."""
+        """Looks every name up.
+
+        Errors: one that names all that is wrong or missing, as far as it can be told without the method's code, which
+        loads torch; then one for what the method says.
+        """
+        if out and out.exists() and not out.is_dir():
+            raise UsageError(f"--out {out} is a file", "a run is a folder of files", "name a new folder")
         model, reason = self.chosen_model
         prompts = choice.choose_prompts(self.prompts, str(model))
-        resolved = choice.resolve(model, prompts, self.name_reward, self.configure)
+        named = choice.resolve(
+            model, prompts, self.name_reward if self.reward else lambda: choice.RewardNames([]), lambda _: self.check()
+        )
+        rewards = named.rewards, named.notes
+        if not self.reward:
+            default = self.name_reward()
+            rewards = choice.look_up_rewards(default, model), default.notes
+        resolved = Resolved(*rewards, named.prompts, named.model, self.configure(list(rewards[0])))
         folder = out or folder_of(resolved.extra, store)
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--out {folder} is a file", "a run is a folder of files", "name a new folder")
         return FoundTraining(resolved, folder, reason)
 
 

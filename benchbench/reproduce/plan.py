@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
-from benchbench.config import RunConfig, load
+from benchbench.config import RunConfig, check, load
 from benchbench.errors import UsageError
 from benchbench.presets import default_preset, preset_values
 from benchbench.reproduce.ablation import check_rows
@@ -229,6 +229,7 @@ def _training(
     """
     overrides = (*row.set, *track.set.get(name, ()))
     method = row.method or ""
+    check(method, track.model, 1, seed, None, overrides)  # before the method's code is loaded, and torch with it
     offline = registry.get("methods", method).data == "offline"
     preset = preset_values(method, default_preset(method, track.model)) if offline else {}
     config = load(

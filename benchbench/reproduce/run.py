@@ -1,4 +1,7 @@
-"""``bench reproduce`` and ``bench sweep``: plans, trains, measures and writes the report beside the paper's numbers."""
+"""``bench reproduce`` and ``bench sweep``: plans, trains, measures and writes the report beside the paper's numbers.
+
+Imports what loads torch and pandas only inside functions: a wrong name is told before.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,8 @@ from typing import Any
 
 from benchbench.errors import RunError
 from benchbench.hub import models
-from benchbench.reproduce import estimate, report
 from benchbench.reproduce import sweep as sweep_files
-from benchbench.reproduce.card_estimate import card_lines
-from benchbench.reproduce.commands import command_lines
-from benchbench.reproduce.missing import missing
 from benchbench.reproduce.plan import Plan, make_plan
-from benchbench.reproduce.plan_jobs import jobs_before_measuring, open_measurement_jobs, without_failed
 from benchbench.reproduce.spec import Spec, Track, load, track_of
 from benchbench.reproduce.sweep_file import is_sweep
 from benchbench.runtime.backends.base import Backend
@@ -94,11 +92,15 @@ def make_table(
     """
     cards.needs_dry_run(card, dry_run)
     store = store.absolute() if commands else store
+    where = where or BackendChoice()
+    where.check()
     plan = replace(make_plan(spec, track_name, track, store, **options), dtype=dtype)
     dry_run = dry_run or commands is not None
     if not dry_run:
         models.pipeline_folder(plan.track.model)  # raises where the model is missing
-    where = where or BackendChoice()
+
+    from benchbench.reproduce import card_estimate, estimate, job_commands, missing
+
     useful = max(len(plan.trainings), len(plan.measurements))
     backend = alone(where) if spec.protocol == "cost" else None if dry_run else where.backend(useful)
     slots = backend.slots if backend else where.slots(useful)
@@ -109,19 +111,19 @@ def make_table(
         log(line)
     for line in plan.skipped:
         log(f"not in the table: {line}")
-    for line in missing(plan):
+    for line in missing.missing(plan):
         log(f"missing: {line}")
     if commands is not None:
-        for line in command_lines(plan, store):
+        for line in job_commands.command_lines(plan, store):
             commands(line)
         return None
     if dry_run or backend is None:
         log(estimate.work_line(plan))
         for training in plan.trainings:
             log(f"{'done' if training.done else 'left'}: {training.out.name}")
-        if on := cards.find(card) if card else cards.here():
-            for line in card_lines(plan, on):
-                log(line)
+        on = cards.find(card) if card else cards.here()
+        for line in card_estimate.card_lines(plan, on) if on else ():
+            log(line)
         log("the command of each job: --print-commands")
         return None
     return _run(plan, store, backend, log)
@@ -129,15 +131,17 @@ def make_table(
 
 def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
     """Trains, measures, writes the report and returns its folder. Errors: those of ``reproduce``."""
+    from benchbench.reproduce import plan_jobs, report
+
     with one_hash_cache():
-        first = jobs_before_measuring(plan, store)
+        first = plan_jobs.jobs_before_measuring(plan, store)
     failures = run(first, backend, "training")
-    plan = without_failed(plan, failures, store)
+    plan = plan_jobs.without_failed(plan, failures, store)
     with one_hash_cache():
-        to_measure = open_measurement_jobs(plan, store)
+        to_measure = plan_jobs.open_measurement_jobs(plan, store)
     unmeasured = run(to_measure, backend, "measuring")
     with one_hash_cache():
-        out = report.report(without_failed(plan, unmeasured, store), store, log)
+        out = report.report(plan_jobs.without_failed(plan, unmeasured, store), store, log)
     if errors := [failure.error for failure in (*failures, *unmeasured)]:
         raise RunError(
             f"{len(errors)} parts of the table failed",

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchbench import choice, defaults, registry
 from benchbench import config as configs
-from benchbench import defaults, registry
 from benchbench import prompts as prompt_sets
 from benchbench.config import RunConfig, SamplerConfig
 from benchbench.errors import BenchError, MissingError, UsageError
@@ -42,7 +42,7 @@ def load(path: Path) -> Sweep:
     text = SweepText(path)
     file = text.parse()
     names = _RewardNames(file)
-    faults = [*_unknown_names(file), *names.faults]
+    faults = [*_unknown_names(file), *names.faults] or list(_broken_methods(file))
     if faults:
         raise text.wrong(faults)
     train_prompts = file.train_prompts or defaults.of(file.model).prompts
@@ -91,11 +91,17 @@ def _unknown_names(file: SweepFile) -> Iterator[Fault]:
     """Yields what is wrong with the names of the model, the methods and the prompt sets; missing files are no fault."""
     yield from _faults(("model",), partial(models.pipeline_folder, file.model))
     for i, method in enumerate(file.methods):
-        yield from _faults(("methods", i), partial(registry.get, "methods", method))
+        yield from _faults(("methods", i), partial(registry.require, "methods", method))
     if file.train_prompts:
         yield from _faults(("train_prompts",), partial(prompt_sets.load, file.train_prompts))
     for name in file.prompts:
         yield from _faults(("prompts", name), partial(prompt_sets.load, name))
+
+
+def _broken_methods(file: SweepFile) -> Iterator[Fault]:
+    """Yields what is wrong with the code of the methods, which loads torch: unknown names are told before."""
+    for i, method in enumerate(file.methods):
+        yield from _faults(("methods", i), partial(registry.get, "methods", method))
 
 
 def _faults(place: tuple[str | int, ...], look_up: Callable[[], object]) -> Iterator[Fault]:
@@ -144,7 +150,7 @@ class _Combinations:
         """Yields the name of each row, its method and its words of ``--set``."""
         names = _short_names(self.file.set)
         for method, values in itertools.product(self.file.methods, itertools.product(*self.file.set.values())):
-            chosen = [(key, configs.word_of(value)) for key, value in zip(self.file.set, values, strict=True)]
+            chosen = [(key, choice.word_of(value)) for key, value in zip(self.file.set, values, strict=True)]
             name = ", ".join([method, *(f"{names[key]} {value}" for key, value in chosen if key in names)])
             yield name, method, [f"{key}={value}" for key, value in chosen]
 
@@ -152,7 +158,7 @@ class _Combinations:
         """Yields each value that no method of the sweep takes."""
         for key, values in self.file.set.items():
             for i, value in enumerate(values):
-                found = [self.settings(method, [f"{key}={configs.word_of(value)}"]) for method in self.file.methods]
+                found = [self.settings(method, [f"{key}={choice.word_of(value)}"]) for method in self.file.methods]
                 reasons = [reason for reason in found if isinstance(reason, str)]
                 if len(reasons) == len(found):
                     yield ("set", key, i), reasons[0]
@@ -177,7 +183,7 @@ def _short_names(settings: Mapping[str, Any]) -> dict[str, str]:
 def _about(file: SweepFile, track: Track) -> str:
     """Returns what was swept, in sentences."""
     swept = [f"method {', '.join(file.methods)}"]
-    swept += [f"{key} {', '.join(map(configs.word_of, values))}" for key, values in file.set.items()]
+    swept += [f"{key} {', '.join(map(choice.word_of, values))}" for key, values in file.set.items()]
     columns = ", ".join(track.rewards)
     own = "each column has its own trainings, on its reward"
     trained = f"all trainings are on {track.train_reward}" if track.train_reward else own

@@ -1,9 +1,14 @@
-"""The GPUs that this process may use."""
+"""The names of devices, and the GPUs that this process may use."""
 
 from __future__ import annotations
 
 import os
+import re
 
+from benchbench.errors import UsageError
+
+KINDS = ("cpu", "cuda", "mps", "xpu", "meta")
+"""The kinds of devices that a name may begin with."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -23,3 +28,11 @@ def gpus() -> tuple[str, ...]:
             break
         found.append(word)
     return tuple(found)
+
+
+def check_name(device: str | None) -> None:
+    """Raises UsageError for a word that names no device. Whether the device is there, only torch can tell."""
+    if device is not None and not re.fullmatch(rf"({'|'.join(KINDS)})(:\d+)?", device):
+        raise UsageError(
+            f"device {device!r} cannot be used", "it is no device, as cpu, cuda and cuda:1 are", "see `bench doctor`"
+        )

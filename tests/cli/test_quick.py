@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,69 @@ def test_help_of_a_command_imports_no_torch() -> None:
     assert not imported(["train", "--help"]) & NEVER
 
 
+WRONG = """\
+train --method nope
+train --method ddpo --reward nope
+train --method ddpo --set train.lrr=1
+train --method ddpo --set sampler.steps=0
+train --method ddpo --prompts nope
+train --method ddpo --model ./nope
+train --method ddpo --preset nope
+train --method ddpo --samples 0
+train --method ddpo --device nope
+train --method ddpo --out FILE
+eval --prompts nope --rewards shapes-clip
+eval --prompts shapes-simple --rewards nope
+eval --prompts shapes-simple --rewards shapes-clip --checkpoint nope
+eval --prompts shapes-simple --rewards shapes-clip --row a=nope
+eval --prompts shapes-simple --rewards shapes-clip --model nope
+eval --prompts shapes-simple --rewards shapes-clip --device nope
+compare nope nope
+compare base base --rewards nope
+grid nope
+grid --rewards nope
+score --images nope --rewards nope
+measure nope
+measure jensen-gap nope
+measure jensen-gap --reward nope
+measure jensen-gap --prompts nope
+reproduce nope:2
+reproduce tailorpo:2 --track nope
+reproduce tailorpo:2 --rows nope
+reproduce tailorpo:2 --rewards nope
+reproduce tailorpo:2 --on nope
+reproduce tailorpo:2 --set train.lrr=1
+sweep nope.yaml
+sweep SWEEP
+report nope
+list nope
+show method nope
+show reward nope
+show prompts nope
+show run nope
+status nope:2
+fetch --rewards nope
+nope"""
+
+
+def test_a_wrong_word_is_told_before_a_slow_library_is_loaded(tmp_path: Path) -> None:
+    """One process runs all commands, and says after which of them one of the libraries was loaded."""
+    (tmp_path / "file").write_text("")
+    sweep = "model: shapes\nmethods: [ddpo, nope]\nrewards: [shapes-clip]\nprompts: {shapes-simple: 1}\nseeds: [0]\n"
+    (tmp_path / "sweep.yaml").write_text(sweep)
+    words = WRONG.replace("FILE", str(tmp_path / "file")).replace("SWEEP", str(tmp_path / "sweep.yaml"))
+    code = (
+        "import json, sys; from benchbench.cli.main import main; found = {}\n"
+        f"for words in {words.splitlines()!r}:\n"
+        f"    found[words] = [main(words.split()), *(m for m in {sorted(NEVER)!r} if m in sys.modules)]\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert {words: result for words, result in found.items() if result not in ([2], [3])} == {}
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("typed", "completions"),
     [
@@ -56,7 +121,7 @@ def test_the_shell_completes_commands_and_names(typed: str, completions: list[st
 def test_completing_a_command_imports_no_command() -> None:
     _, modules = completed("bench tr")
     assert {name for name in modules if name.startswith("benchbench.cli.")} == {
-        *("benchbench.cli.commands", "benchbench.cli.main")
+        *("benchbench.cli.commands", "benchbench.cli.examples", "benchbench.cli.main")
     }
 
 

@@ -12,8 +12,9 @@ import pytest
 from benchbench.diffusion import backbones
 from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
-from benchbench.evaluate.compare import Comparison, compare, find_sides
+from benchbench.evaluate.compare import Comparison, compare
 from benchbench.evaluate.compare_report import largest_differences
+from benchbench.evaluate.sides import find_sides
 from benchbench.report.folder import PAGE_DATA
 from benchbench.report.sections import Page
 from tests.evaluate.test_evaluate import PROMPTS, REWARD, write_run

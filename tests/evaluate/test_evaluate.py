@@ -12,8 +12,8 @@ from benchbench.config import SamplerConfig
 from benchbench.diffusion import backbones
 from benchbench.diffusion.lora import add_lora, save_adapter
 from benchbench.errors import CorruptError, UsageError
-from benchbench.evaluate import EvalResult, evaluate
 from benchbench.evaluate.measure import measure
+from benchbench.evaluate.report import EvalResult, evaluate
 from benchbench.hub import models
 from benchbench.report.folder import PAGE_DATA
 from benchbench.report.sections import Page

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from benchbench.cli.main import main
-from benchbench.evaluate import evaluate, grid
+from benchbench.evaluate import grid
 from benchbench.evaluate.measure import measure
+from benchbench.evaluate.report import evaluate
 from benchbench.report.figure import PictureRow, draw
 from benchbench.report.folder import PAGE_DATA
 from benchbench.rewards import lookup

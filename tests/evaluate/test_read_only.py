@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from benchbench.errors import RunError
-from benchbench.evaluate import evaluate
-from benchbench.evaluate.report import EvalResult
+from benchbench.evaluate.report import EvalResult, evaluate
 from benchbench.types import PromptSet
 
 

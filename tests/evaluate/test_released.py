@@ -16,8 +16,8 @@ from benchbench.diffusion import backbones
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
 from benchbench.errors import CorruptError, MissingError, UsageError
-from benchbench.evaluate import evaluate
 from benchbench.evaluate.lazy_model import LazyModel
+from benchbench.evaluate.report import evaluate
 from benchbench.evaluate.rows import check_model
 from benchbench.hub import lock, weights
 from benchbench.noise import Noise, Sample
