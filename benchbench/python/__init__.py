@@ -2,3 +2,8 @@
 
 Each file has one call: ``train.py`` has ``train``, with the function that ``bench train`` runs, and so on.
 """
+
+import warnings
+
+# tqdm, which huggingface_hub imports, says this in every notebook without ipywidgets; our calls print nothing
+warnings.filterwarnings("ignore", message="IProgress not found")

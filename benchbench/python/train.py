@@ -11,13 +11,14 @@ from typing import Any, Literal
 from benchbench import choice, config, registry
 from benchbench.choice import Resolved
 from benchbench.config import RunConfig
-from benchbench.errors import UsageError
+from benchbench.errors import MissingError, UsageError, all_at_once
 from benchbench.hub.models import LocalModel
 from benchbench.python.calls import call, store_folder
 from benchbench.python.run import Run
 from benchbench.runtime.deterministic import use_deterministic_kernels
 from benchbench.runtime.files import Log
 from benchbench.store import runs
+from benchbench.types import Reward
 
 
 def train(
@@ -152,13 +153,21 @@ class Words:
             raise UsageError(f"--out {out} is a file", "a run is a folder of files", "name a new folder")
         model, reason = self.chosen_model
         prompts = choice.choose_prompts(self.prompts, str(model))
-        named = choice.resolve(
-            model, prompts, self.name_reward if self.reward else lambda: choice.RewardNames([]), lambda _: self.check()
-        )
-        rewards = named.rewards, named.notes
-        if not self.reward:
+        named_reward = self.name_reward if self.reward else lambda: choice.RewardNames([])
+
+        def look_up_names() -> Resolved[None]:
+            return choice.resolve(model, prompts, named_reward, lambda _: self.check())
+
+        def look_up_default() -> tuple[dict[str, type[Reward]], Sequence[str]]:
             default = self.name_reward()
-            rewards = choice.look_up_rewards(default, model), default.notes
+            return choice.look_up_rewards(default, model), default.notes
+
+        try:
+            named = look_up_names()
+        except MissingError:  # no wrong word: what else is missing is told with it
+            all_at_once(look_up_names, *([] if self.reward else [look_up_default]))
+            raise
+        rewards = (named.rewards, named.notes) if self.reward else look_up_default()
         resolved = Resolved(*rewards, named.prompts, named.model, self.configure(list(rewards[0])))
         folder = out or folder_of(resolved.extra, store)
         return FoundTraining(resolved, folder, reason)

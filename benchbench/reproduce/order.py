@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from scipy.stats import kendalltau
 
 from benchbench.evaluate.measure import BASE
 from benchbench.evaluate.verdict_words import describes
@@ -15,7 +14,7 @@ from benchbench.report.table import Table, format_gain, format_number
 from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.spec import Block
 from benchbench.stats.intervals import LEVEL
-from benchbench.stats.order import Contrasts, contrasts
+from benchbench.stats.order import Contrasts, contrasts, kendall_tau
 
 
 def compare_with_paper(plan: Plan, block: Block, table: Table, frames: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -74,7 +73,7 @@ def _agreement(
     if len(rows) < 2:
         return ""
     sentences, our_order, papers_order = [], _sorted(rows, ours), _sorted(rows, papers)
-    tau = float(kendalltau([ours[row] for row in rows], [papers[row] for row in rows]).statistic)
+    tau = kendall_tau([ours[row] for row in rows], [papers[row] for row in rows])
     if not math.isnan(tau) and len(rows) > 2:  # NaN where all rows of one side are equal
         verdict = "the same" if our_order == papers_order else "another"
         sentences.append(f"The order is {verdict} (Kendall's tau {tau:.2f}).")

@@ -107,7 +107,9 @@ def make_table(
     whole = "file's" if spec.file else "paper's"
     size = f"QUICK (smaller than the {whole}, never a result): " if plan.quick else ""
     log(f"{spec.title} on the {track_name} track; {size}results go to {store}")
-    for line in estimate.describe(plan, slots):
+    with one_hash_cache():
+        described = estimate.describe(plan, slots)
+    for line in described:
         log(line)
     for line in plan.skipped:
         log(f"not in the table: {line}")

@@ -69,8 +69,12 @@ def cached_sha256(path: Path) -> str:
 def one_hash_cache(trusted: bool = True) -> Iterator[None]:
     """Within the block ``cached_sha256`` reads the cache once, and writes it once at the end: for many small files.
 
-    Where the cache is not trusted, every file is hashed once, and the cache is corrected.
+    Where the cache is not trusted, every file is hashed once, and the cache is corrected. Within another such block, of
+    the same trust, it is that block's.
     """
+    if _shared and _shared[-1].trusted == trusted:
+        yield
+        return
     with HashCache(trusted) as cache:
         _shared.append(cache)
         try:
@@ -86,6 +90,7 @@ class HashCache:
     """
 
     def __init__(self, trusted: bool = True) -> None:
+        self.trusted = trusted
         self._known, self._new = _read_cache() if trusted else {}, dict[str, list[Any]]()
 
     def __enter__(self) -> HashCache:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from benchbench.stats.intervals import LEVEL
+from benchbench.stats.quantiles import t_quantile
 from benchbench.stats.two_way import two_way_variance
 
 STEPS = 50
@@ -64,5 +64,5 @@ def strengths(
     chance = 1 / (1 + np.exp(-design @ values))
     influences = design * (share - chance)[:, None] @ inverse
     variances = np.array([two_way_variance(influence, raters, prompts) for influence in influences.T])
-    quantile = stats.t.ppf((1 + level) / 2, clusters - 1)
+    quantile = t_quantile((1 + level) / 2, clusters - 1)
     return Strengths(values, quantile * np.sqrt(variances))

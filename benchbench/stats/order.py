@@ -1,8 +1,9 @@
-"""Tests each two rows of a table against each other, paired, and corrects for all of these tests."""
+"""Tests each two rows of a table against each other, paired, corrects for all of these tests, and compares orders."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -55,3 +56,14 @@ def contrasts(frames: Mapping[str, pd.DataFrame], untrained: Collection[str] = (
         fewest=min((found.raw.seeds for found in pairs.values()), default=0),
         dropped=tuple(sorted({seed for found in pairs.values() for seed in found.dropped})),
     )
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
+    """Returns Kendall's tau-b of two lists of numbers: 1 for one order, -1 for the reverse; NaN where one is constant.
+
+    It counts pairs: (concordant - discordant) / sqrt(pairs not tied in the first x pairs not tied in the second).
+    """
+    pairs = list(combinations(zip(first, second, strict=True), 2))
+    signs = [((a > b) - (a < b), (c > d) - (c < d)) for (a, c), (b, d) in pairs]
+    untied = [sum(bool(sign[side]) for sign in signs) for side in (0, 1)]
+    return sum(one * other for one, other in signs) / math.sqrt(untied[0] * untied[1]) if all(untied) else math.nan

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from benchbench.stats.intervals import LEVEL, Interval
 from benchbench.stats.matrix import score_matrix
 from benchbench.stats.paired import check_sampled_alike
+from benchbench.stats.quantiles import normal_quantile, t_quantile
 from benchbench.stats.two_level import two_level_mean
 
 PAIR_KEYS = ["prompt_index", "sample", "eval_seed"]
@@ -42,7 +42,7 @@ def wilson(successes: float, trials: int, level: float = LEVEL) -> tuple[float, 
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials")
-    return wilson_interval(successes / trials, trials, float(stats.norm.ppf((1 + level) / 2)))
+    return wilson_interval(successes / trials, trials, normal_quantile((1 + level) / 2))
 
 
 def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
@@ -61,12 +61,12 @@ def share(frame: pd.DataFrame, level: float = LEVEL) -> Interval:
     half = found.half_width(1 - level)
     if half is not None:
         binomial = found.value * (1 - found.value)
-        quantile = float(stats.norm.ppf((1 + level) / 2))
+        quantile = normal_quantile((1 + level) / 2)
         if half > 0 and binomial > 0:
             trials = min(binomial * (quantile / half) ** 2, float(matrix.images))
         else:
             trials = float(found.prompts)
-            quantile = float(stats.t.ppf((1 + level) / 2, max(found.prompts, found.seeds) - 1))
+            quantile = float(t_quantile((1 + level) / 2, max(found.prompts, found.seeds) - 1))
         low, high = wilson_interval(found.value, trials, quantile)
     return Interval(found.value, low, high, matrix.images, found.prompts, found.seeds)
 

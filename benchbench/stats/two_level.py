@@ -24,9 +24,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
 
 from benchbench.stats.matrix import ScoreMatrix
+from benchbench.stats.quantiles import t_quantile
 
 SMALLEST_P = 1e-200
 
@@ -96,8 +96,8 @@ def half_width(
     prompts: int,
 ) -> float | np.ndarray:
     """Returns the half width of the 1 - ``alpha`` interval; of many means at once where the variances are arrays."""
-    by_seed = stats.t.isf(alpha / 2, seeds - 1) * np.sqrt(seed_variance) if seeds > 1 else 0.0
-    by_prompt = stats.t.isf(alpha / 2, prompts - 1) * np.sqrt(prompt_variance) if prompts > 1 else 0.0
+    by_seed = -t_quantile(alpha / 2, seeds - 1) * np.sqrt(seed_variance) if seeds > 1 else 0.0
+    by_prompt = -t_quantile(alpha / 2, prompts - 1) * np.sqrt(prompt_variance) if prompts > 1 else 0.0
     width: float | np.ndarray = np.hypot(by_seed, by_prompt)
     return width
 
@@ -116,4 +116,6 @@ def p_value(distance: float, seed_variance: float, prompt_variance: float, seeds
     largest = np.log10(1 - 1e-12)
     if excess(largest) >= 0:
         return 1.0
+    from scipy import optimize  # slow to load, and few tables need it
+
     return float(10.0 ** optimize.brentq(excess, smallest, largest, xtol=1e-13, rtol=1e-13))

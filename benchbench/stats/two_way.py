@@ -16,10 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from benchbench.stats.intervals import LEVEL, Interval
 from benchbench.stats.proportions import wilson_interval
+from benchbench.stats.quantiles import t_quantile, t_tail
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TwoWayMean:
         """Returns the half width of the interval at ``level``; None for one rater and one prompt."""
         if self.degrees < 1:
             return None
-        return float(stats.t.ppf((1 + level) / 2, self.degrees) * np.sqrt(self.variance))
+        return float(t_quantile((1 + level) / 2, self.degrees) * np.sqrt(self.variance))
 
     def interval(self, level: float = LEVEL) -> Interval:
         """Returns the mean with its interval; ``seeds`` of the result counts raters."""
@@ -58,7 +58,7 @@ class TwoWayMean:
         if half is None:
             return self.interval(level)
         binomial = self.value * (1 - self.value)
-        quantile = float(stats.t.ppf((1 + level) / 2, self.degrees))
+        quantile = float(t_quantile((1 + level) / 2, self.degrees))
         votes = float(self.votes if half > 0 else self.degrees + 1)
         if half > 0 and binomial > 0:
             votes = min(binomial * (quantile / half) ** 2, float(self.votes))
@@ -72,7 +72,7 @@ class TwoWayMean:
             return 1.0
         if self.variance == 0:
             return 0.0
-        return float(2 * stats.t.sf(abs(self.value) / np.sqrt(self.variance), self.degrees))
+        return float(2 * t_tail(abs(self.value) / np.sqrt(self.variance), self.degrees))
 
 
 def two_way_mean(values: np.ndarray, raters: np.ndarray, prompts: np.ndarray) -> TwoWayMean:
