@@ -1,7 +1,7 @@
 # Every target works on a fresh clone with nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-FAST := not slow and not long and not gpu and not browser and not parity
+FAST := not slow and not long and not gpu and not browser and not tex and not parity
 # The Python of make gpu, the folder of its records, the steps to be repeated, as ONLY=3,memory, and a factor for its limits.
 GPU_PYTHON ?= $(BIN)/python
 GPU_OUT ?= results/gpu
@@ -36,13 +36,14 @@ smoke: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/smoke
 	$(BIN)/python -m pytest -m 'slow' tests/packaging
 
-# A report in the system's Chromium (apt-get install chromium); fails where there is none.
+# Pages in the system's Chromium, and the tables of reports in LaTeX (apt-get install chromium texlive-latex-recommended);
+# fails where one of them is missing.
 test-browser: install
-	$(BIN)/python -m pytest -m 'browser'
+	$(BIN)/python -m pytest -m 'browser or tex'
 
 # tests/packaging is a part of smoke.
 test-slow: install
-	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not browser' --ignore=tests/packaging
+	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not browser and not tex' --ignore=tests/packaging
 
 # Jobs in a real Slurm of one node, which this starts and ends: as root, on Debian with slurm-wlm and munge. Ten minutes.
 test-slurm: install
@@ -65,7 +66,7 @@ test-cpus: install
 	for kernels in "ATEN_CPU_CAPABILITY=default" "ATEN_CPU_CAPABILITY=avx2" "ONEDNN_MAX_CPU_ISA=AVX2" "$(AVX2)" "MKL_CBWR=COMPATIBLE"; do \
 	    for threads in 1 2; do \
 	        echo "== $$kernels OMP_NUM_THREADS=$$threads"; \
-	        env $$kernels OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -n 2 -m 'not long and not gpu and not browser and not parity' \
+	        env $$kernels OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -n 2 -m 'not long and not gpu and not browser and not tex and not parity' \
 	            --ignore=tests/packaging || failed="$$failed$$kernels OMP_NUM_THREADS=$$threads\n"; \
 	    done; \
 	done; \

@@ -20,7 +20,7 @@ from benchbench.cli.options import (
 from benchbench.cli.ui import log, resumable
 from benchbench.python.compare import run_comparison
 from benchbench.report.page_file import page_file
-from benchbench.report.table import detail_lines, format_interval, format_number
+from benchbench.report.table import format_gain, format_interval, format_number, format_verdict
 from benchbench.store import root
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def _print_differences(label_a: str, label_b: str, comparison: Comparison) -> No
         parts = [
             format_number(cell.value, None, True),
             format_interval(cell.low, cell.high, cell.value, True),
-            *detail_lines(cell),
+            format_gain(cell),
+            format_verdict(cell),
             f"p = {verdict.p:.4f}, {verdict.holm:.4f}",
         ]
         log(f"  {name}: {', '.join(filter(None, parts))}")

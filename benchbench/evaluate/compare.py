@@ -15,6 +15,7 @@ from benchbench.evaluate.report import report_sections
 from benchbench.evaluate.sides import Side
 from benchbench.hub.models import LocalModel
 from benchbench.report import folder
+from benchbench.report.answer import comparison_answer
 from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page
 from benchbench.report.table import Table
@@ -62,6 +63,7 @@ def compare(
     reward_section, *other_sections = report_sections(measured, table)
     page = Page(
         title=f"{first.label} and {second.label} on {prompts.name}",
+        answer=comparison_answer(table, first.label, second.label),
         intro=f"{_name_of(first)} minus {_name_of(second)}, on the model {measured.conditions.model}: the same "
         "prompts, samples and noise for both.",
         sections=(

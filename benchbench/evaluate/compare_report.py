@@ -8,10 +8,11 @@ import pandas as pd
 
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.measure import Measured
+from benchbench.evaluate.reward_table import is_fraction, mean_score
 from benchbench.evaluate.verdict_words import verdict_words
 from benchbench.report.grids import data_uri
 from benchbench.report.sections import OutcomeBar, OutcomeGroup, OutcomeSection, SideBySide, SideBySideSection
-from benchbench.report.table import Cell, Column, Table, format_number, make_cell
+from benchbench.report.table import P_VALUE, Cell, Column, Table, format_number, make_cell
 from benchbench.stats import intervals
 from benchbench.stats.multiple import Verdict
 from benchbench.stats.paired import Difference
@@ -35,8 +36,8 @@ def comparison_table(
     first, second = labels
     cells = {
         name: {
-            first: make_cell(intervals.mean(first_scores)),
-            second: make_cell(intervals.mean(second_scores)),
+            first: make_cell(mean_score(first_scores)),
+            second: make_cell(mean_score(second_scores)),
             "difference": make_cell(differences[name].raw, differences[name], None, verdicts[name]),
             "p": Cell(value=verdicts[name].p),
             "p, Holm": Cell(value=verdicts[name].holm),
@@ -51,21 +52,25 @@ def comparison_table(
     over, paired = (
         ("prompts", "prompt") if seeds == 1 else (f"prompts and {seeds} trainings", "prompt and training seed")
     )
+    units = [scores.unit.iloc[0] for scores, _ in by_reward.values()]
+    fractions = "Intervals of fractions are Wilson's for clustered samples. " if any(map(is_fraction, units)) else ""
     caption = (
-        f"{measured.conditions.describe()}. Rewards: {rewards}. In brackets: {intervals.LEVEL:.0%} interval over "
-        f"{over}. difference: {first} minus {second}, paired by {paired}; SD: in standard deviations of {second} over "
-        f"its images. {verdict_words(differences, verdicts, {}, intervals.LEVEL)}. "
-        f"Protocol {measured.conditions.digest}."
+        f"Means, where higher is better, and their difference, paired by {paired}. In brackets: "
+        f"{intervals.LEVEL:.0%} interval over {over}. SD: the difference in standard deviations of {second} over its "
+        f"images. {verdict_words(differences, verdicts, {}, intervals.LEVEL)}. {fractions}"
+        f"{measured.conditions.describe()}. Rewards: {rewards}. Protocol {measured.conditions.digest}."
     )
     return Table(
         name=f"compare-{first}-{second}-{prompts}",
         title=f"{first} minus {second}",
         caption=caption,
         rows=tuple(by_reward),
-        columns=tuple(Column(key=key) for key in (first, second, "difference", "p", "p, Holm")),
+        columns=(
+            *(Column(key=key) for key in (first, second, "difference")),
+            *(Column(key=key, unit=P_VALUE) for key in ("p", "p, Holm")),
+        ),
         cells=cells,
         protocol=measured.conditions.digest,
-        ranked=False,
     )
 
 

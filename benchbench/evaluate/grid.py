@@ -20,6 +20,7 @@ from benchbench.evaluate.rows import short_labels
 from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.report import figure, folder
+from benchbench.report.answer import listed
 from benchbench.report.figure import PictureRow
 from benchbench.report.grids import data_uri
 from benchbench.report.sections import GridRow, GridSection, Page, RecordSection
@@ -33,7 +34,7 @@ from benchbench.types import PromptSet, Reward
 
 Rule = Literal["all", "random", "difference"]
 Rows = Mapping[str, Sequence[AdapterReference]]
-FIGURES: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
+FIGURES: tuple[Literal["png", "pdf", "svg"], ...] = ("png", "pdf", "svg")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def compare_models(
         f"sample 0). {choice.rule}"
     )
     title = f"{counted(len(choice.indices), 'prompt')} of {prompts.name} by {counted(len(rows), 'model')}"
-    return _write(f"grid-{prompts.name}", title, caption, headings, lines, rewards, prepared, store)
+    answer = f"Pictures of {listed(list(rows))}, which only show: nothing is tested here."
+    return _write(f"grid-{prompts.name}", title, answer, caption, headings, lines, rewards, prepared, store)
 
 
 def film(
@@ -117,7 +119,9 @@ def film(
         f"{choice.rule}"
     )
     title = f"{adapter.label} over its training"
-    return _write(f"film-{adapter.label}", title, caption, list(rows), lines, rewards, prepared, store)
+    stages = counted(len(rows), "stage")
+    answer = f"Pictures of {adapter.label} at {stages} of its training, which only show: nothing is tested here."
+    return _write(f"film-{adapter.label}", title, answer, caption, list(rows), lines, rewards, prepared, store)
 
 
 Picture = tuple[Generation, Sample]
@@ -174,6 +178,7 @@ def _sample(generations: Sequence[Generation], index: int, seed: int) -> Picture
 def _write(
     name: str,
     title: str,
+    answer: str,
     caption: str,
     headings: Sequence[str],
     lines: Sequence[tuple[str, Sequence[Picture]]],
@@ -181,7 +186,7 @@ def _write(
     prepared: Prepared,
     store: Path,
 ) -> Path:
-    """Writes the page, and the figure as PNG and PDF; returns their folder."""
+    """Writes the page, and the figure as PNG, PDF and SVG; returns their folder."""
     notes = _notes(lines, rewards, prepared.device)
     rows = [
         PictureRow(label, tuple(generation.images.read(sample) for generation, sample in pictures), row_notes)
@@ -196,7 +201,10 @@ def _write(
         ),
     )
     page = Page(
-        title=title, intro=caption, sections=(grid, RecordSection(records={"these pictures": prepared.made_on}))
+        title=title,
+        answer=answer,
+        intro=f"As files beside this page: {listed([f'figure.{kind}' for kind in FIGURES])}.",
+        sections=(grid, RecordSection(records={"these pictures": prepared.made_on})),
     )
     report = folder.write(store, name, page)
     for kind in FIGURES:

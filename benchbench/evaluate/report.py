@@ -15,6 +15,7 @@ from benchbench.evaluate.measure import BASE, Measured, measure
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.hub.models import LocalModel
 from benchbench.report import curves, folder, grids
+from benchbench.report.answer import answer
 from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, Section, TableSection, TextSection
 from benchbench.report.table import Table
@@ -65,6 +66,7 @@ def evaluate(
     images = len(prompts) * conditions.images_per_prompt * len(conditions.eval_seeds)
     page = Page(
         title=f"{conditions.model} on {prompts.name}",
+        answer=answer(table, BASE),
         intro=f"{_row_names(len(adapters), len(rows or {}))}, {counted(images, 'image')} for each training. "
         "In brackets are 95% intervals over prompts.",
         sections=report_sections(measured, table, labels=_curve_labels(found, rows or {})),

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from benchbench.errors import UsageError
 from benchbench.evaluate.conditions import EvalConditions
 from benchbench.evaluate.verdict_words import verdict_words
 from benchbench.report.table import Cell, Column, Table, make_cell
+from benchbench.runtime.words import counted
 from benchbench.stats import intervals, paired, proportions
 from benchbench.stats.multiple import Verdict, corrected_verdicts
+from benchbench.stats.order import contrasts
 from benchbench.stats.paired import Difference
 from benchbench.stats.power import trainings_needed
+from benchbench.stats.trainings import FEWEST_TRAININGS
 
 PublishedValues = Mapping[tuple[str, str], float]  # by row and column
 
@@ -51,29 +55,55 @@ def reward_table(
     verdicts = corrected_verdicts(differences, level, family=lambda key: _family(key[1], held_out))
     needed = _trainings_needed(differences, verdicts, level)
     cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
-    fractions = {column.key for column in columns if _is_fraction(column)}
     for (row, reward), part in parts.items():
-        interval = proportions.share(part, level) if reward in fractions else intervals.mean(part, level)
+        interval = mean_score(part, level)
         published_value = (published or {}).get((row, reward))
         difference, verdict = differences.get((row, reward)), verdicts.get((row, reward))
         cells[row][reward] = make_cell(interval, difference, published_value, verdict, needed.get(reward))
+    ahead = {column.key: rows_ahead(parts, column.key, base, level) for column in columns}
     compared_with = base if reference is not None else None
     words = verdict_words(differences, verdicts, needed, level)
     return Table(
         name=name,
         title=title,
-        caption=_caption(conditions, columns, cells, compared_with, words, level),
+        caption=_caption(conditions, columns, cells, compared_with, words, any(ahead.values()), level),
         rows=tuple(frames),
         columns=columns,
         cells=cells,
         protocol=conditions.digest,
         quick=quick,
+        ahead={key: pairs for key, pairs in ahead.items() if pairs is not None},
     )
 
 
-def _is_fraction(column: Column) -> bool:
-    """Returns True for scores between 0 and 1, whose interval must not leave this range."""
-    return column.unit.startswith("fraction")
+def mean_score(part: pd.DataFrame, level: float = intervals.LEVEL) -> intervals.Interval:
+    """Returns the mean of one reward's scores; the interval of scores between 0 and 1 does not leave this range."""
+    return proportions.share(part, level) if is_fraction(part.unit.iloc[0]) else intervals.mean(part, level)
+
+
+def is_fraction(unit: str) -> bool:
+    """Returns True for the unit of scores between 0 and 1."""
+    return unit.startswith("fraction")
+
+
+def rows_ahead(
+    parts: Mapping[tuple[str, str], pd.DataFrame], reward: str, base: str | None, level: float = intervals.LEVEL
+) -> tuple[tuple[str, str], ...] | None:
+    """Returns the pairs of rows that tests tell apart on one reward, the better one first.
+
+    ``parts`` has the score rows by row and reward. Returns None where some row has too few trainings for a verdict, or
+    where two rows share no training seed.
+    """
+    frames = {row: part for (row, key), part in parts.items() if key == reward}
+    trained = [part for row, part in frames.items() if row != base]
+    seeds = [part.train_seed.nunique() if "train_seed" in part else 1 for part in trained]
+    if len(frames) < 2 or min(seeds) < FEWEST_TRAININGS:
+        return None
+    try:
+        found = contrasts(frames, () if base is None else (base,), level)
+    except UsageError:  # no seed in common
+        return None
+    return found.apart if found.decided else None
 
 
 def _of_reward(frame: pd.DataFrame, reward: str) -> pd.DataFrame:
@@ -83,7 +113,11 @@ def _of_reward(frame: pd.DataFrame, reward: str) -> pd.DataFrame:
 def _columns(frames: Mapping[str, pd.DataFrame], held_out: frozenset[str]) -> tuple[Column, ...]:
     parts = [frame[["reward", "version", "unit"]] for frame in frames.values()]
     rewards = pd.concat(parts).drop_duplicates("reward").itertuples(index=False)
-    return tuple(Column(key=r.reward, unit=r.unit, version=r.version, held_out=r.reward in held_out) for r in rewards)
+    columns = (
+        Column(key=r.reward, unit=r.unit, version=r.version, held_out=r.reward in held_out, better="higher")
+        for r in rewards
+    )
+    return tuple(sorted(columns, key=lambda column: column.held_out))  # what was trained on is never scrolled away
 
 
 def _family(reward: str, held_out: frozenset[str]) -> str:
@@ -110,17 +144,23 @@ def _caption(
     cells: Mapping[str, Mapping[str, Cell]],
     base: str | None,
     verdicts: str,
+    bold: bool,
     level: float,
 ) -> str:
     seeds = max((cell.seeds for row in cells.values() for cell in row.values()), default=1)
     rewards = "; ".join(f"{c.key} (version {c.version}, in {c.unit or 'no unit'})" for c in columns)
-    sentences = [conditions.describe(), f"Rewards: {rewards}"]
+    images = counted(conditions.images_per_prompt * len(conditions.eval_seeds), "image")
     over = f"prompts and up to {seeds} trainings of a row" if seeds > 1 else "prompts"
-    fractions = ", of fractions Wilson's for clustered samples" if any(map(_is_fraction, columns)) else ""
-    sentences.append(f"In brackets: {level:.0%} interval of the mean over {over}{fractions}")
-    if len(cells) > 1:
-        sentences.append("Bold: the highest mean of a column, which is no verdict")
+    sentences = [
+        f"Means over {conditions.prompt_count} prompts of {conditions.prompts}, {images} each",
+        f"In brackets: {level:.0%} interval of the mean over {over}",
+    ]
     if base is not None and len(cells) > 1:
-        sentences.append(f"SD: paired difference to {base} in standard deviations of {base} over its images")
-        sentences.append(verdicts)
-    return ". ".join([*sentences, f"Protocol {conditions.digest}"]) + "."
+        sentences += [f"SD: difference to {base}, in standard deviations of {base} over its images", verdicts]
+    if bold:
+        tests = " by paired tests of each two rows, with Holm's correction" if len(cells) > 2 else ""
+        sentences.append(f"Bold: told apart from every other row of the column{tests}")
+    if any(is_fraction(column.unit) for column in columns):
+        sentences.append("Intervals of fractions are Wilson's for clustered samples")
+    sentences += [conditions.describe(), f"Rewards: {rewards}", f"Protocol {conditions.digest}"]
+    return ". ".join(filter(None, sentences)) + "."

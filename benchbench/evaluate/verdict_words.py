@@ -26,10 +26,10 @@ def verdict_words(
     sentences = []
     decided = [verdict for verdict in verdicts.values() if verdict.significant is not None]
     if decided:
-        sentences.append(
-            f"*: told apart from zero at {1 - level:.0%} by the paired test over trainings and prompts"
-            f"{_correction(decided)}"
-        )
+        sentences += [
+            f"*: told apart from zero at {1 - level:.0%}",
+            f"The test is paired, over trainings and prompts{_correction(decided)}",
+        ]
     few = sorted({differences[key].raw.seeds for key, verdict in verdicts.items() if verdict.significant is None})
     if few:
         sentences.append(describes(few))

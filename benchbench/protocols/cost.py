@@ -174,10 +174,9 @@ class TrainingCost(PaperProtocol[CostSettings]):
             title=self.title,
             caption=caption,
             rows=tuple(frames),
-            columns=tuple(Column(key=key) for key in [*RATIOS, "peak GiB"]),
+            columns=tuple(Column(key=key, better="lower") for key in [*RATIOS, "peak GiB"]),
             cells=cells,
             quick=style.quick,
-            ranked=False,
         )
 
 

@@ -95,10 +95,9 @@ class Editing(PaperProtocol[EditingSettings]):
             title=self.title,
             caption=caption,
             rows=tuple(cells),
-            columns=tuple(Column(key=value, unit="share") for value in VALUES),
+            columns=tuple(Column(key=value, unit="share", better="higher") for value in VALUES),
             cells=cells,
             quick=style.quick,
-            ranked=False,
         )
 
     def sections(
@@ -121,7 +120,7 @@ def attribute_table(frames: Mapping[str, pd.DataFrame], whole: Table) -> Table:
             "name": f"{whole.name}-by-attribute",
             "title": "Both, by the attribute to edit",
             "caption": f"The share both of the table above, of edits of each attribute alone. {LEVEL:.0%} intervals.",
-            "columns": tuple(Column(key=attribute, unit="share") for attribute in present),
+            "columns": tuple(Column(key=attribute, unit="share", better="higher") for attribute in present),
             "cells": cells,
         }
     )

@@ -16,13 +16,14 @@ from benchbench import defaults
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import measure
 from benchbench.evaluate.over_training import rows_over_training
+from benchbench.evaluate.reward_table import mean_score
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request, find_target
 from benchbench.protocols.diversity import diversity
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
 from benchbench.runtime.words import counted
-from benchbench.stats import intervals, paired
+from benchbench.stats import paired
 
 
 class HackingSettings(ProtocolSettings):
@@ -96,7 +97,7 @@ class RewardHacking(PaperProtocol[HackingSettings]):
                 for samples, part in scores.groupby("samples"):
                     difference = paired.difference(part, scores[scores.samples == 0], style.level) if samples else None
                     published_value = style.published.get((f"{label}: {reward}", str(samples)))
-                    row[str(samples)] = make_cell(intervals.mean(part, style.level), difference, published_value)
+                    row[str(samples)] = make_cell(mean_score(part, style.level), difference, published_value)
         counts = sorted({int(samples) for frame in frames.values() for samples in frame.samples})
         caption = (
             f"{style.about}"
@@ -114,5 +115,4 @@ class RewardHacking(PaperProtocol[HackingSettings]):
             columns=tuple(Column(key=str(count)) for count in counts),
             cells=cells,
             quick=style.quick,
-            ranked=False,
         )

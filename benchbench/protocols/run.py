@@ -19,6 +19,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request
 from benchbench.report import derived, folder
+from benchbench.report.answer import measured_answer
 from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, Section, TableSection
 from benchbench.report.table import Table
@@ -106,6 +107,7 @@ def run_protocol(
     records = RecordSection(records={"this measurement": measured_on, **trainings})
     page = Page(
         title=f"{protocol.title}: {about}",
+        answer=measured_answer(protocol.title, [label for label, _ in models_by_label]),
         intro=protocol.paper,
         sections=(
             *table_sections(table, getattr(settings, "baseline", None) or BASE),

@@ -80,5 +80,4 @@ def step_table(
         columns=tuple(Column(key=f"t={k}") for k in ks),
         cells=cells,
         quick=style.quick,
-        ranked=False,
     )

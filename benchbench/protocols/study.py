@@ -11,7 +11,7 @@ import pandas as pd
 from benchbench.diffusion.backbones import pick_device
 from benchbench.evaluate.score_folder import score_folder
 from benchbench.protocols.study_agreement import agreement_table, reward_agreement
-from benchbench.protocols.study_outcomes import outcome_bars, outcome_tables, strength_table
+from benchbench.protocols.study_outcomes import outcome_bars, outcome_tables, strength_table, study_answer
 from benchbench.protocols.study_style import Style
 from benchbench.protocols.study_template import template
 from benchbench.report import folder as report_folder
@@ -60,13 +60,16 @@ def analyse(study: Study, votes: Sequence[StoredVote], scores: Scores) -> StudyR
     unfinished = any(row.votes < row.wanted for row in rows)
     parts: list[Section] = []
     tables: list[Table] = []
+    judged: list[Table] = []  # decide the answer: of the raters that the rule keeps, where it keeps any
     groups = [("kept", excluded, f"votes of the {counted(kept, 'rater')} that the rule keeps")] if kept else []
     if kept < taken_part:
         groups.append(("all", frozenset(), f"votes of all {counted(taken_part, 'rater')}"))
     for word, left_out, who in groups:
         style = Style(word, who, quick=study.simulated or unfinished)
         found = outcomes(study, votes, left_out)
-        of_group = [*outcome_tables(study, found, style), strength_table(study, found, style)]
+        judged_here = outcome_tables(study, found, style)
+        judged = judged if word == "all" and kept else judged_here
+        of_group = [*judged_here, strength_table(study, found, style)]
         of_group += [agreement_table(study, found, style), reward_agreement(study, found, scores, style)]
         shown = tuple(table for table in of_group if table is not None)
         title = "Results" if word == "kept" else "Without the rule: all raters"
@@ -76,6 +79,7 @@ def analyse(study: Study, votes: Sequence[StoredVote], scores: Scores) -> StudyR
         tables += shown
     page = Page(
         title=f"Study {study.name}{', answered by a simulated panel' if study.simulated else ''}",
+        answer=study_answer(judged, unfinished),
         intro=f"{len(votes):,} of {sum(row.wanted for row in rows):,} votes of {counted(taken_part, 'rater')} on "
         f"{counted(len(study.comparisons), 'pair')}. {study.exclusion.describe()}"
         + (" The study is not finished, so this is no result yet." if unfinished else ""),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from benchbench.protocols.study_style import CLUSTERED, Style, make_table
+from benchbench.protocols.study_style import CLUSTERED, P_VALUES, Style, make_table
 from benchbench.report.sections import OutcomeBar, OutcomeGroup, OutcomeSection
 from benchbench.report.table import Cell, Table, make_cell
 from benchbench.runtime.words import counted
 from benchbench.stats.bradley_terry import strengths
+from benchbench.stats.intervals import LEVEL
 from benchbench.stats.multiple import holm
 from benchbench.stats.signs import sign_test
 from benchbench.stats.two_way import two_way_mean
@@ -18,7 +19,8 @@ from benchbench.study.design import Study
 from benchbench.study.outcomes import Outcomes
 
 SHARES = {"win": 1, "draw": 0, "lose": -1}
-COLUMNS = (*SHARES, "win - lose", "p", "p, Holm", "p, sign test over prompts", "p, sign test over raters")
+AGAINST = " against "  # between the names of two rows that were compared
+COLUMNS = (*SHARES, "win - lose", *P_VALUES)
 
 
 def outcome_tables(study: Study, votes: Outcomes, style: Style) -> list[Table]:
@@ -40,6 +42,25 @@ def outcome_tables(study: Study, votes: Outcomes, style: Style) -> list[Table]:
             caption += f" Draws include {bad} votes that both pictures are bad."
         tables.append(make_table(f"outcomes-{q + 1}-{style.word}", f"“{question}”", caption, rows, COLUMNS, style))
     return [table for table in tables if table.rows]
+
+
+def study_answer(tables: Sequence[Table], unfinished: bool) -> str:
+    """Returns who is preferred to whom under each question, by the tests that Holm's correction leaves significant.
+
+    ``tables`` are those of ``outcome_tables`` for the raters that the rule keeps.
+    """
+    parts = []
+    for table in tables:
+        words = []
+        for row in table.rows:
+            first, _, second = row.partition(AGAINST)
+            p, difference = table.cells[row]["p, Holm"].value, table.cells[row]["win - lose"].value
+            better, worse = (first, second) if difference > 0 else (second, first)
+            apart = p < 1 - LEVEL
+            words.append(f"{better} is preferred to {worse}" if apart else f"{first} and {second} are not told apart")
+        parts.append(f"{table.title}: {'; '.join(words)}.")
+    said = " ".join(parts) or "No two rows were compared."
+    return f"The study is not finished. So far, {said[0].lower()}{said[1:]}" if unfinished else said
 
 
 def _outcome_cells(part: Outcomes) -> dict[str, Cell]:
@@ -106,4 +127,4 @@ def _parts(study: Study, votes: Outcomes) -> Iterator[tuple[int, tuple[int, int]
 
 
 def _name(study: Study, pair: tuple[int, int]) -> str:
-    return " against ".join(study.arms[arm].label for arm in pair)
+    return AGAINST.join(study.arms[arm].label for arm in pair)

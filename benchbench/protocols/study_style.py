@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbench.report.table import Cell, Column, Table
+from benchbench.report.table import P_VALUE, Cell, Column, Table
 from benchbench.stats.intervals import LEVEL
 
+P_VALUES = ("p", "p, Holm", "p, sign test over prompts", "p, sign test over raters")
 CLUSTERED = (
     f"In brackets: {LEVEL:.0%} interval clustered by rater and prompt, both random (Student's t, the smaller number of "
     "clusters less one)"
@@ -32,8 +33,7 @@ def make_table(
         title=title,
         caption=caption,
         rows=tuple(rows),
-        columns=tuple(Column(key=key) for key in columns),
+        columns=tuple(Column(key=key, unit=P_VALUE if key in P_VALUES else "") for key in columns),
         cells=dict(rows),
         quick=style.quick,
-        ranked=False,
     )

@@ -2,8 +2,7 @@
 
 DSPO's Table 1 and the user study of TailorPO count wins; here a reward is the judge. Both images start from one noise.
 Scores that differ by no more than ``tie`` are a draw; draws are shown, and neither split nor dropped. Intervals on the
-shares are clustered by prompt, and by training seed if there are several. Wilson's interval, which takes comparisons as
-independent, is shown beside the share of wins; it is right only if there is one image per prompt.
+shares are Wilson's, clustered by prompt, and by training seed if there are several (stats/proportions.py).
 """
 
 from __future__ import annotations
@@ -22,12 +21,11 @@ from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSetti
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.runtime.words import counted
-from benchbench.stats import intervals
-from benchbench.stats.proportions import share, wilson
+from benchbench.stats.proportions import share
 from benchbench.store.runs import AdapterReference, find_adapter
 
-OUTCOMES = ("win", "draw", "lose")
-COLUMNS = ("win", "win (Wilson)", "draw", "lose")  # of the table, for each reward
+OUTCOMES = ("win", "draw", "lose")  # columns of the table, for each reward
+BETTER: dict[str, Literal["higher", "lower", ""]] = {"win": "higher", "draw": "", "lose": "lower"}
 SAME = ["prompt_index", "prompt", "sample", "eval_seed", "reward", "version", "unit"]
 
 
@@ -91,7 +89,7 @@ class WinRate(PaperProtocol[WinSettings]):
         return ProtocolCost(images * steps, 0, images, images)
 
     def make_table(self, frames: Mapping[str, pd.DataFrame], settings: WinSettings, style: TableStyle) -> Table:
-        """Returns the table with columns ``R: win``, ``R: win (Wilson)``, ``R: draw`` and ``R: lose`` per reward R."""
+        """Returns the table with columns ``R: win``, ``R: draw`` and ``R: lose`` per reward R."""
         rewards = list(dict.fromkeys(name for frame in frames.values() for name in frame.reward))
         cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
         for row, frame in frames.items():
@@ -103,28 +101,27 @@ class WinRate(PaperProtocol[WinSettings]):
                     mean = share(part.assign(score=part[outcome]), style.level)
                     key = f"{reward}: {outcome}"
                     cells[row][key] = make_cell(mean, None, style.published.get((row, key)))
-                    if outcome == "win":
-                        low, high = wilson(float(part.win.sum()), len(part), style.level)
-                        interval = intervals.Interval(mean.value, low, high, mean.images, mean.prompts, mean.seeds)
-                        cells[row][f"{key} (Wilson)"] = make_cell(interval)
         units = "images of one prompt, number and seed" if settings.unit == "image" else "mean scores of one prompt"
         caption = (
             f"{style.about}"
             f"Shares of comparisons with {settings.baseline or 'the base model'} that are won, drawn "
-            f"(scores within {settings.tie:g}) and lost; compared are {units}; "
+            f"(scores within {settings.tie:g}) and lost. In brackets: {style.level:.0%} interval clustered by prompt "
+            f"(Wilson's for clustered samples). Compared are {units}; "
             f"{counted(settings.images_per_prompt, 'image')} a prompt, "
-            f"evaluation seeds {', '.join(map(str, settings.eval_seeds))}. In brackets: {style.level:.0%} interval "
-            f"clustered by prompt; Wilson: taking comparisons as independent."
+            f"evaluation seeds {', '.join(map(str, settings.eval_seeds))}."
         )
         return Table(
             name=style.name,
             title=self.title,
             caption=caption,
             rows=tuple(frames),
-            columns=tuple(Column(key=f"{reward}: {word}", unit="share") for reward in rewards for word in COLUMNS),
+            columns=tuple(
+                Column(key=f"{reward}: {word}", unit="share", better=better)
+                for reward in rewards
+                for word, better in BETTER.items()
+            ),
             cells=cells,
             quick=style.quick,
-            ranked=False,
         )
 
 

@@ -80,7 +80,9 @@ def equal_cost_table(runs: MetricsByLabel, reward: str) -> TableSection | None:
     budgets = {x: min(costs) for x, costs in reached.items() if len(costs) == len(runs) > 1 and min(costs) > 0}
     if not budgets:
         return None
-    columns = {x: Column(key=f"{compact(float(f'{budget:.3g}'))} {COSTS[x]}") for x, budget in budgets.items()}
+    columns = {
+        x: Column(key=f"{compact(float(f'{budget:.3g}'))} {COSTS[x]}", better="higher") for x, budget in budgets.items()
+    }
     cells = {
         label: {columns[x].key: _cell_at(frames, x, budget) for x, budget in budgets.items()}
         for label, frames in runs.items()

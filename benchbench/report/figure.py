@@ -1,4 +1,4 @@
-"""Draws rows of pictures as a figure for a paper, PNG and PDF: headings above, labels at the left, notes below."""
+"""Draws rows of pictures as a figure for a paper, PNG, PDF or SVG: headings above, labels at the left, notes below."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ FONT = 7  # points
 LINE = 0.13  # inches of a line of text
 DOTS = 300  # a PNG's pixels an inch
 WIDTH = 17  # letters of a heading's line
-STYLE: dict[Any, Any] = {"pdf.fonttype": 42, "text.parse_math": False, "font.size": FONT}
+STYLE: dict[Any, Any] = {
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "benchbench",
+    "text.parse_math": False,
+    "font.size": FONT,
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class PictureRow:
     notes: tuple[str, ...] = ()
 
 
-def draw(headings: Sequence[str], rows: Sequence[PictureRow], kind: Literal["png", "pdf"]) -> bytes:
+def draw(headings: Sequence[str], rows: Sequence[PictureRow], kind: Literal["png", "pdf", "svg"]) -> bytes:
     """Returns the figure as a file. Pictures of up to 64 pixels stay sharp; larger ones are embedded as they are."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -60,6 +66,6 @@ def draw(headings: Sequence[str], rows: Sequence[PictureRow], kind: Literal["png
                 if row.notes:
                     figure.text(middle, (low - LINE / 3) / height, row.notes[column], ha="center", va="top")
         data = io.BytesIO()
-        metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+        metadata = {{"png": "Software", "pdf": "CreationDate", "svg": "Date"}[kind]: None}
         figure.savefig(data, format=kind, dpi=DOTS, metadata=metadata)
     return data.getvalue()

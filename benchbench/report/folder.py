@@ -1,8 +1,8 @@
 """A report on disk: the folder ``reports/<name>-<digest>/`` of a store.
 
-It has the page, the tables, the image grid, and page.json, from which all of them can be rendered again. The digest is
-computed from what the report shows: another result never overwrites a report. The same one leaves it as it is, with the
-records of the command that made it, unless the code that renders it has changed since.
+It has the page, the tables, the image grid, every figure as PDF and SVG, and page.json, from which all of them can be
+rendered again. The digest is computed from what the report shows: another result never overwrites a report. The same
+one leaves it as it is, with the records of the command that made it, unless the code that renders it has changed since.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from benchbench.errors import CorruptError, MissingError, RunError
 from benchbench.report import grids, page
 from benchbench.report.latex import latex
 from benchbench.report.page_file import page_file
+from benchbench.report.paper_figures import paper_figures
 from benchbench.report.sections import GridSection, Page, RecordSection, TableSection, TextSection
+from benchbench.report.table import markdown_text
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.hashing import bytes_sha256, digest
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.printable import printable
 
 PAGE_DATA = "page.json"
+FIGURES = "figures"  # a folder: each figure of the page as PDF and SVG
 STAMP = ".rendered"  # written last
 
 
@@ -69,6 +72,8 @@ def render(path: Path) -> Path:
             data = io.BytesIO()
             grids.contact_sheet(section).save(data, "PNG", optimize=True)
             write_atomic(folder / ("samples-QUICK.png" if content.quick else "samples.png"), data.getvalue())
+    for name, figure in paper_figures(content):
+        write_atomic(folder / FIGURES / name, figure)
     write_atomic(folder / STAMP, _renderer().encode())
     return folder
 
@@ -97,7 +102,7 @@ def _is_current(folder: Path, content: Page) -> bool:
     except (OSError, ValueError):
         return False
     whole = page_file(folder, content.quick).is_file()
-    return whole and there.intro == content.intro and _shown(there) == _shown(content)
+    return whole and (there.intro, there.answer) == (content.intro, content.answer) and _shown(there) == _shown(content)
 
 
 def made_at(folder: Path) -> float:
@@ -113,7 +118,7 @@ def _renderer() -> str:
 
 def markdown(content: Page) -> str:
     """Returns the text and the tables of a page as Markdown."""
-    parts = [f"# {content.full_title}", content.intro]
+    parts = [f"# {content.full_title}", *([markdown_text(content.answer)] if content.answer else []), content.intro]
     for section in content.sections:
         if isinstance(section, TextSection):
             parts += [f"## {section.title}", *section.paragraphs]

@@ -1,8 +1,14 @@
-"""Renders a page as one self-contained HTML file, which needs no network and runs no script."""
+"""Renders a page as one self-contained HTML file, which needs no network.
+
+Its one script sorts tables and handles keys in enlarged pictures. The page names the script's hash, so that a browser
+runs no other.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +17,10 @@ import jinja2
 from markupsafe import Markup
 
 from benchbench.report import grids, plots, table
+from benchbench.report.captions import split_caption
 from benchbench.report.sections import CurveSection, Page, Panel, Section, StepPanel, StepSection
 from benchbench.runtime.files import write_atomic
+from benchbench.runtime.hashing import text_sha256
 from benchbench.runtime.printable import printable
 
 
@@ -31,25 +39,37 @@ def html(page: Page) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"pretty": _pretty}
+    environment.filters |= {"pretty": _pretty, "unbroken": _unbroken}
     functions = {
-        "format_number": table.format_number,
+        "format_value": table.format_value,
         "format_interval": table.format_interval,
         "detail_lines": table.detail_lines,
         "draw": _draw,
         "is_small": grids.is_small,
+        "split_caption": split_caption,
     }
-    style = Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8"))
-    text = environment.get_template("page.html.j2").render(page=page, style=style, **functions)
+    style, script = (
+        (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
+    )
+    script_hash = "sha256-" + base64.b64encode(bytes.fromhex(text_sha256(script))).decode()
+    text = environment.get_template("page.html.j2").render(
+        page=page, style=Markup(style), script=Markup(script), script_hash=script_hash, **functions
+    )
     return printable(text, keep="\n\t")
 
 
 def _draw(curves: CurveSection | StepSection, section: int) -> dict[str, Any]:
-    """Returns the colour of each label, and the panels as SVG; ``section`` is the section's number on the page."""
+    """Returns the stroke of each label, and the panels as SVG; ``section`` is the section's number on the page."""
     panels: Sequence[Panel | StepPanel] = curves.panels
-    colours = plots.colours(panels)
-    svgs = [Markup(plots.svg(panel, colours, f"s{section}p{i}")) for i, panel in enumerate(panels)]
-    return {"colours": colours, "panels": svgs}
+    strokes = plots.strokes(panels)
+    svgs = [Markup(plots.svg(panel, strokes, f"s{section}p{i}")) for i, panel in enumerate(panels)]
+    return {"strokes": strokes, "panels": svgs}
+
+
+def _unbroken(text: str) -> str:
+    """Returns the text with no line break inside brackets, such as those of an interval, and none before ``SD``."""
+    text = text.replace(" SD", "\N{NO-BREAK SPACE}SD")
+    return re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def _pretty(value: Any) -> str:

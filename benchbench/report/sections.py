@@ -176,10 +176,14 @@ Section = Annotated[
 
 
 class Page(_Model):
-    """A report. ``quick`` marks a run that is too small to quote."""
+    """A report. ``quick`` marks a run that is too small to quote.
+
+    ``answer`` says first what was compared and what the tests found (report/answer.py); empty in older reports.
+    """
 
     title: str
     intro: str
+    answer: str = ""
     sections: tuple[Section, ...]
     quick: bool = False
 

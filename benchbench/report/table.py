@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.printable import csv_text, printable
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from benchbench.stats.intervals import Interval
     from benchbench.stats.multiple import Verdict
     from benchbench.stats.paired import Difference
+
+
+P_VALUE = "p-value"  # the unit of such a column
+OLD_BOLD = "Bold: the highest mean of a column, which is no verdict. "
 
 
 class _Model(BaseModel):
@@ -75,19 +79,32 @@ def make_cell(
 
 
 class Column(_Model):
-    """A column: its name, unit and reward version. ``held_out`` marks a reward that no row was trained on."""
+    """A column: its name, unit and reward version. ``held_out`` marks a reward that no row was trained on.
+
+    ``better`` says which values are better, or nothing where that is no question. ``published`` says what the published
+    values of the column are of, such as ``aesthetic, sd15``; empty where they are of the same reward and model.
+    """
 
     key: str
     unit: str = ""
     version: str = ""
     held_out: bool = False
+    better: Literal["higher", "lower", ""] = ""
+    published: str = ""
+
+    @property
+    def about(self) -> str:
+        """The unit and the direction, such as ``points, higher is better ↑``."""
+        arrow = {"higher": " ↑", "lower": " ↓", "": ""}[self.better]
+        return ", ".join(filter(None, [self.unit, f"{self.better} is better{arrow}" if self.better else ""]))
 
 
 class Table(_Model):
     """Cells by row and column; a cell that was not measured is absent from ``cells``.
 
-    ``protocol`` is the digest of the measurement protocol. ``quick`` marks a run that is too small to quote. ``ranked``
-    marks the highest mean of each column as the best.
+    ``protocol`` is the digest of the measurement protocol. ``quick`` marks a run that is too small to quote. ``ahead``
+    has the pairs of rows, the better one first, that paired tests tell apart, by column; a column is in it only where
+    each two of its rows were tested with enough trainings for a verdict.
     """
 
     name: str
@@ -98,16 +115,26 @@ class Table(_Model):
     cells: dict[str, dict[str, Cell]]
     protocol: str = ""
     quick: bool = False
-    ranked: bool = True
+    ahead: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_ranks(cls, data: Any) -> Any:
+        """Drops ``ranked`` of earlier versions, which made the highest mean bold without a test, and its sentence."""
+        if not isinstance(data, dict) or "ranked" not in data:
+            return data
+        kept = {key: value for key, value in data.items() if key != "ranked"}
+        return kept | {"caption": str(kept.get("caption", "")).replace(OLD_BOLD, "")}
 
     def get(self, row: str, column: str) -> Cell | None:
         """Returns the cell, or None where it was not measured."""
         return self.cells.get(row, {}).get(column)
 
     def best(self, column: str) -> str | None:
-        """Returns the row with the highest mean; None if the table is not ranked or has fewer than two such cells."""
-        values = {row: cell.value for row in self.rows if (cell := self.get(row, column))}
-        return max(values, key=values.__getitem__) if self.ranked and len(values) > 1 else None
+        """Returns the row that tests tell apart from every other row of the column as the better one, or None."""
+        pairs = self.ahead.get(column, ())
+        rows = [row for row in self.rows if pairs and self.get(row, column)]
+        return next((row for row in rows if all((row, other) in pairs for other in rows if other != row)), None)
 
     @property
     def full_caption(self) -> str:
@@ -135,13 +162,13 @@ class Table(_Model):
 
     def markdown(self) -> str:
         """Returns a GitHub Markdown table under its caption; cells have mean, interval, gain and published value."""
-        lines = [f"**{_escape(self.title)}.** {_escape(self.full_caption)}", ""]
-        lines.append("| | " + " | ".join(_escape(column.key) for column in self.columns) + " |")
+        lines = [f"**{markdown_text(self.title)}.** {markdown_text(self.full_caption)}", ""]
+        lines.append("| | " + " | ".join(map(_markdown_head, self.columns)) + " |")
         lines.append("|---|" + "---:|" * len(self.columns))
         best = {column.key: self.best(column.key) for column in self.columns}
         for row in self.rows:
-            cells = [_markdown_cell(self.get(row, c.key), best[c.key] == row) for c in self.columns]
-            lines.append(f"| {_escape(row)} | " + " | ".join(cells) + " |")
+            cells = [_markdown_cell(self.get(row, c.key), c, best[c.key] == row) for c in self.columns]
+            lines.append(f"| {markdown_text(row)} | " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
 
@@ -194,23 +221,39 @@ def format_trainings(needed: int | None) -> str:
     return f"more than {MOST_TRAININGS} trainings" if needed > MOST_TRAININGS else f"about {needed} trainings"
 
 
-def detail_lines(cell: Cell) -> list[str]:
+def format_value(cell: Cell, column: Column) -> str:
+    """Returns the value of a cell; a p-value that would round to zero is ``< 0.0001``."""
+    return "< 0.0001" if column.unit == P_VALUE and cell.value < 0.0001 else format_number(cell.value)
+
+
+def format_published(cell: Cell, column: Column) -> str:
+    """Returns the published value and what it is of, as ``published 5.79 (aesthetic, sd15)``; empty without one."""
+    if cell.published is None:
+        return ""
+    return f"published {format_number(cell.published)}" + (f" ({column.published})" if column.published else "")
+
+
+def detail_lines(cell: Cell, column: Column) -> list[str]:
     """Returns the lines of small print under a value and its interval."""
-    published = f"published {format_number(cell.published)}" if cell.published is not None else ""
-    return [text for text in (format_gain(cell), format_verdict(cell), published) if text]
+    return [text for text in (format_gain(cell), format_verdict(cell), format_published(cell, column)) if text]
 
 
 def _csv_value(value: float | bool | None) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _markdown_cell(cell: Cell | None, best: bool) -> str:
+def _markdown_head(column: Column) -> str:
+    return "<br>".join(filter(None, [markdown_text(column.key), markdown_text(column.about)]))
+
+
+def _markdown_cell(cell: Cell | None, column: Column, best: bool) -> str:
     if cell is None:
         return "—"
-    value = format_number(cell.value)
+    value = markdown_text(format_value(cell, column))
     parts = [f"**{value}**" if best else value, format_interval(cell.low, cell.high, cell.value)]
-    return "<br>".join([" ".join(filter(None, parts)), *(text.replace("*", r"\*") for text in detail_lines(cell))])
+    return "<br>".join([" ".join(filter(None, parts)), *map(markdown_text, detail_lines(cell, column))])
 
 
-def _escape(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Returns plain text as Markdown that shows it in one line."""
     return re.sub(r"([|<>*_`\\])", r"\\\1", printable(text.replace("\n", " ")))

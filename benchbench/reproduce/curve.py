@@ -35,7 +35,7 @@ def tables(plan: Plan) -> tuple[list[Table], list[Section]]:
                 f"all rows, after so many training samples. In brackets: one standard deviation around the mean of "
                 f"{len(plan.seeds)} training seeds, as in the paper's figure.",
                 rows=tuple(values),
-                columns=tuple(Column(key=str(samples)) for samples in columns),
+                columns=tuple(Column(key=str(samples), better="higher") for samples in columns),
                 cells={row: {str(n): _cell(seeds) for n, seeds in by_n.items()} for row, by_n in values.items()},
                 quick=plan.quick,
             )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchbench.errors import RunError
 from benchbench.evaluate.measure import BASE
+from benchbench.evaluate.reward_table import rows_ahead
 from benchbench.protocols import PROTOCOLS
 from benchbench.protocols.run import table_sections
 from benchbench.protocols.win_rate import WinSettings, compare
@@ -16,6 +17,7 @@ from benchbench.report.sections import Section
 from benchbench.report.table import Table
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan
+from benchbench.reproduce.published_values import with_published_words
 from benchbench.reproduce.spec import Block
 from benchbench.runtime.files import Log
 
@@ -46,6 +48,8 @@ def tables(
         about = f"{plan.track.model}, prompts {block.prompts}, reward {reward}.{scale}"
         name = f"{plan.spec.id.replace(':', '-')}-{reward}"
         table = protocol.table(frames, settings, about, name=name, published=values, quick=plan.quick)
+        if values and not plan.on_paper_track:
+            table = with_published_words(table, {column.key: plan.spec.paper_track for column in table.columns})
         by_reward.append(table.model_copy(update={"title": f"{protocol.title}, {reward}"}))
         scores[table.stem] = frames
         curves += [s.model_copy(update={"title": f"{s.title}, {reward}"}) for s in table_sections(table)[1:]]
@@ -82,5 +86,10 @@ def win_rates(
     scale = "" if plan.on_paper_track or not values else f" Published: {plan.spec.paper_track}, for order, not value"
     about = f"{plan.track.model}, prompts {block.prompts}.{scale}"
     table = protocol.table(frames, settings, about, name=name, published=shares, quick=plan.quick)
-    title = {"title": f"Win rates on {block.prompts}"}
-    return table.model_copy(update=title), {row: frame.assign(score=frame.win) for row, frame in frames.items()}
+    if not plan.on_paper_track:
+        beside = {f"{reward}: win": f"{column}, {plan.spec.paper_track}" for reward, column in columns}
+        table = with_published_words(table, beside)
+    wins = {row: frame.assign(score=frame.win) for row, frame in frames.items()}
+    by_reward = {(row, str(name)): part for row, frame in wins.items() for name, part in frame.groupby("reward")}
+    ahead = {f"{name}: win": pairs for name in plan.rewards if (pairs := rows_ahead(by_reward, name, None)) is not None}
+    return table.model_copy(update={"title": f"Win rates on {block.prompts}", "ahead": ahead}), wins

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from benchbench.report.table import Cell, Column, Table
 from benchbench.reproduce.spec import Spec
+
+BETTER: dict[str, Literal["higher", "lower"]] = {
+    "%": "higher",  # a win rate
+    "points": "higher",
+    "100 x cosine": "higher",
+    "kB": "higher",  # jpeg_compressibility is the negative size
+    "minutes": "lower",
+    "GB": "lower",
+    "relative error": "lower",
+}
+"""The direction of the published values by their unit."""
+
+
+def with_published_words(table: Table, words: Mapping[str, str]) -> Table:
+    """Returns the table with what the published values of a column are of, where another reward or model gave them."""
+    columns = (column.model_copy(update={"published": words.get(column.key, "")}) for column in table.columns)
+    return table.model_copy(update={"columns": tuple(columns)})
 
 
 def published_tables(spec: Spec) -> tuple[Table, ...]:
@@ -25,9 +45,8 @@ def published_tables(spec: Spec) -> tuple[Table, ...]:
                 caption=f"Values of the paper on {base}: on any other model they are compared by order, not by value. "
                 + "; ".join(caveats),
                 rows=tuple(rows),
-                columns=tuple(Column(key=c, unit=unit[c]) for c in columns),
+                columns=tuple(Column(key=c, unit=unit[c], better=BETTER.get(unit[c], "")) for c in columns),
                 cells={r: {c: Cell(value=values[r, c]) for c in columns if (r, c) in values} for r in rows},
-                ranked=False,
             )
         )
     return tuple(tables)

@@ -12,6 +12,7 @@ from benchbench.errors import BenchError, RunError
 from benchbench.evaluate.measure import BASE, Measured
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.report import folder
+from benchbench.report.answer import answer, measured_answer
 from benchbench.report.page_file import page_file
 from benchbench.report.scores_file import Frames, write_scores
 from benchbench.report.sections import Page, Section, TableSection, TextSection
@@ -21,7 +22,7 @@ from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.order import compare_with_paper
 from benchbench.reproduce.plan import Plan
-from benchbench.reproduce.published_values import published_tables
+from benchbench.reproduce.published_values import published_tables, with_published_words
 from benchbench.reproduce.spec import Block
 from benchbench.runtime.files import Log
 
@@ -36,6 +37,8 @@ class BlockReport:
     curves: list[Section] = field(default_factory=list)
     scores: dict[str, Frames] = field(default_factory=dict)
     """The score rows behind the tables, by the name of a table and by row."""
+    answers: dict[str, str] = field(default_factory=dict)
+    """What the tests found, by prompt set."""
     measured: dict[str, Measured] = field(default_factory=dict)
     """Evaluations by prompt set and, where columns have their own trainings, the column's reward."""
 
@@ -57,6 +60,7 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
         content.comparison += part.comparison
         content.curves += part.curves
         content.scores |= part.scores
+        content.answers |= part.answers
         content.measured |= part.measured
     if not content.tables and not content.curves:
         reason = "; ".join(absent) or "nothing was measured"
@@ -67,7 +71,8 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
     for table in content.tables:
         log("")
         log(table.markdown().rstrip())
-    for line in [*content.comparison, *(f"not in the table: {line}" for line in absent)]:
+    log("")
+    for line in [*filter(None, [page.answer]), *content.comparison, *(f"not in the table: {line}" for line in absent)]:
         log(line)
     log(f"report: {page_file(out, plan.quick)}")
     if plan.quick and not spec.file:
@@ -90,10 +95,20 @@ def _page(plan: Plan, content: BlockReport, absent: Sequence[str]) -> Page:
     sections += [*content.curves, *page_sections.evaluations(plan, content.measured)]
     return Page(
         title=f"{spec.title} on {plan.track.model}",
+        answer=_answer(plan, content),
         intro=f"{spec.source}. {spec.about}",
         sections=(*sections, page_sections.records(plan, content.measured)),
         quick=plan.quick,
     )
+
+
+def _answer(plan: Plan, content: BlockReport) -> str:
+    """Returns what the tests found on each prompt set, or what was measured where nothing is tested."""
+    if not content.answers:
+        return measured_answer(plan.spec.title, plan.rows) if content.tables else ""
+    if len(set(content.answers.values())) == 1:
+        return next(iter(content.answers.values()))
+    return " ".join(f"{name}: {words}" for name, words in content.answers.items())
 
 
 def _block_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockReport:
@@ -104,7 +119,8 @@ def _block_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
         return BlockReport(tables, curves=curves)
     if plan.spec.protocol == "study":
         found = study.study_report(plan, block, store, log)
-        return BlockReport(found.tables, curves=found.sections)
+        answers = {f"On {block.prompts}": found.answer} if found.answer else {}
+        return BlockReport(found.tables, curves=found.sections, answers=answers)
     tables, curves, scores = protocol_tables.tables(plan, block, store, log)
     return BlockReport(tables, curves=curves, scores=dict(scores))
 
@@ -133,6 +149,7 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
     win_rates = plan.spec.protocol == "win-rate"
     table = _reward_table(plan, block, frames, result.measured, {} if win_rates else plan.published(block))
     result.tables, result.scores = [table], {table.stem: frames}
+    result.answers = {table.title: answer(table, BASE)}
     if win_rates and BASE in frames:
         shares, comparisons = protocol_tables.win_rates(plan, block, frames, f"{table.name}-win-rate")
         result.tables = [shares, table]
@@ -153,6 +170,7 @@ def _reward_table(
     conditions, columns = [evaluation.conditions for evaluation in measured.values()], plan.track.rewards
     rewards = {name: version for each in conditions for name, version in each.rewards.items()}
     set_name = _set_name(plan, block)
+    beside = {} if plan.on_paper_track else {ours: f"{c}, {plan.spec.paper_track}" for ours, c in columns.items()}
     table = reward_table(
         frames,
         conditions[0].model_copy(update={"rewards": rewards}),
@@ -166,6 +184,7 @@ def _reward_table(
         return table.model_copy(update={"caption": f"{table.caption} {plan.spec.about}"})
     if not values:
         return table
+    table = with_published_words(table, beside)
     pairs = ", ".join(f"{c} (beside {r})" for r, c in columns.items() if r in plan.rewards)
     scale = "" if plan.on_paper_track else "; for order, not value"
     published = f"Published: {plan.spec.source}, {plan.spec.paper_track}, on {block.published}: {pairs}{scale}."

@@ -47,6 +47,7 @@ class StudyReport:
 
     tables: list[Table] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
+    answer: str = ""
 
 
 def study_report(plan: Plan, block: Block, store: Path, log: Log) -> StudyReport:
@@ -67,7 +68,8 @@ def study_report(plan: Plan, block: Block, store: Path, log: Log) -> StudyReport
     prefix = f"{plan.spec.id.replace(':', '-')}-{block.prompts}"
     tables = [table.model_copy(update={"name": f"{prefix}-{table.name}"}) for table in result.tables]
     kinds = (OutcomeSection, TextSection)
-    return StudyReport(tables, [section for section in result.page.sections if isinstance(section, kinds)])
+    sections: list[Section] = [section for section in result.page.sections if isinstance(section, kinds)]
+    return StudyReport(tables, sections, result.page.answer)
 
 
 def _find_or_make(plan: Plan, block: Block, store: Path, log: Log) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -14,10 +15,15 @@ from benchbench.errors import UsageError
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.compare import Comparison, compare
 from benchbench.evaluate.compare_report import largest_differences
+from benchbench.evaluate.reward_table import reward_table
 from benchbench.evaluate.sides import find_sides
 from benchbench.report.folder import PAGE_DATA
 from benchbench.report.sections import Page
+from benchbench.stats.multiple import corrected_verdicts
+from benchbench.stats.paired import difference
 from tests.evaluate.test_evaluate import PROMPTS, REWARD, write_run
+from tests.evaluate.test_reward_table import PROTOCOL
+from tests.evaluate.test_reward_table import frame as scored
 from tests.stats.test_paired import frame
 from tests.tiny import write_tiny_sd
 
@@ -123,3 +129,18 @@ def test_ties_keep_the_order_of_the_set() -> None:
     same = frame([[0], [1], [2]])
     assert list(largest_differences({"a": (same, same)}).index) == [0, 1, 2]
     assert isinstance(largest_differences({"a": (same, same)}), pd.DataFrame)
+
+
+def test_a_fraction_has_one_interval_in_every_table() -> None:
+    """Where every image is right, the oracle's interval has a width, the same as in ``bench eval``."""
+    right, half = (scored(0).assign(score=score, unit="fraction of stated attributes") for score in (1.0, 0.5))
+    sides = {"oracle": (right.assign(reward="oracle"), half.assign(reward="oracle"))}
+    differences = {name: difference(*scores) for name, scores in sides.items()}
+    measured: Any = SimpleNamespace(conditions=PROTOCOL)
+    verdicts = corrected_verdicts(differences)
+    table = compare_report.comparison_table(("a", "b"), sides, differences, verdicts, measured, "p")
+    evaluated = reward_table({"a": sides["oracle"][0]}, PROTOCOL, base=None).cells["a"]["oracle"]
+    cell = table.cells["oracle"]["a"]
+    assert cell.low is not None and 0.5 < cell.low < 0.99 and cell.high == 1
+    assert (cell.value, cell.low, cell.high) == (evaluated.value, evaluated.low, evaluated.high)
+    assert "Wilson's" in table.caption

@@ -44,7 +44,7 @@ def test_cells_and_differences() -> None:
     assert ours.difference_low is not None and ours.difference_high is not None
     assert 1 < ours.difference_low < 1.5 < ours.difference_high < 2
     assert ours.gain == pytest.approx(1.5 / frame(0).score.std())
-    assert table.best("colour") == "ours"
+    assert table.best("colour") is None and table.ahead == {}  # one training is no test
 
 
 def trained(lift: float, seeds: int = 5) -> pd.DataFrame:
@@ -63,6 +63,24 @@ def test_differences_are_judged_together() -> None:
     assert (same.p, same.p_holm, same.significant) == (1, 1, False)
     assert table.cells["base"]["colour"].p is None
     assert "Holm's correction for the 2 different tests of a family" in table.caption
+    assert table.ahead == {"colour": (("up", "base"), ("up", "same"))} and table.best("colour") == "up"
+
+
+def test_bold_takes_a_test_against_every_row() -> None:
+    """Two rows with the same scores, or one of too few trainings, leave none ahead of all others."""
+    tied = reward_table({"base": frame(0), "one": trained(1), "two": trained(1)}, PROTOCOL)
+    assert tied.ahead == {"colour": (("one", "base"), ("two", "base"))} and tied.best("colour") is None
+    few = reward_table({"base": frame(0), "one": trained(1), "two": trained(2, seeds=4)}, PROTOCOL)
+    assert few.ahead == {} and few.best("colour") is None
+    other_seeds = trained(2).assign(train_seed=lambda rows: rows.train_seed + 10)
+    unpaired = reward_table({"base": frame(0), "one": trained(1), "two": other_seeds}, PROTOCOL)
+    assert unpaired.ahead == {} and unpaired.cells["two"]["colour"].significant
+
+
+def test_columns_that_were_trained_on_come_first() -> None:
+    rows = {"ours": pd.concat([frame(1, "oracle"), frame(1, "colour")])}
+    table = reward_table(rows, PROTOCOL, held_out=frozenset({"oracle"}))
+    assert [(c.key, c.better) for c in table.columns] == [("colour", "higher"), ("oracle", "higher")]
 
 
 def test_held_out_rewards_are_a_family_of_their_own() -> None:
@@ -126,7 +144,7 @@ def test_an_interval_of_fractions_stays_between_none_and_all() -> None:
     found = table.cells["ours"]["colour"]
     assert found.value == 0.75 and found.low is not None and found.high is not None
     assert 0 <= found.low < 0.75 < found.high <= 1
-    assert "of fractions Wilson's for clustered samples" in table.caption
+    assert "Intervals of fractions are Wilson's for clustered samples" in table.caption
 
 
 def test_quick_is_in_caption_and_file_name() -> None:

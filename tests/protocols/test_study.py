@@ -59,6 +59,19 @@ def test_shares_and_tests_by_hand() -> None:
     assert agreement["checks passed"].value == 1 and agreement["repeats kept"].value == 1
 
 
+def test_the_answer_follows_from_the_corrected_test() -> None:
+    """Many raters of one opinion decide; three raters with p = 0.18, as above, do not."""
+    study = sketch(12, 12, 1)
+    clear = analyse(study, votes_of(study, {(r, p): 1 for r in range(12) for p in range(12)}), {}).page.answer
+    assert clear == "“Which picture do you prefer?”: A is preferred to B."
+    lost = analyse(study, votes_of(study, {(r, p): -1 for r in range(12) for p in range(12)}), {}).page.answer
+    assert lost == "“Which picture do you prefer?”: B is preferred to A."
+    small = sketch(3, 3, 1)
+    votes = votes_of(small, {(r, p): WINS[p] for r in range(3) for p in range(3)})
+    assert analyse(small, votes, {}).page.answer == "“Which picture do you prefer?”: A and B are not told apart."
+    assert analyse(small, votes[:-1], {}).page.answer.startswith("The study is not finished. So far, ")
+
+
 def test_the_rule_leaves_out_who_fails_the_checks_and_both_results_are_shown() -> None:
     """Two raters win everywhere; the third loses everywhere, and prefers destroyed pictures."""
     study = sketch(3, 4, 1)

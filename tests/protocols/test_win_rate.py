@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from benchbench.errors import UsageError
-from benchbench.protocols.win_rate import WinRate, WinSettings, compare, wilson
+from benchbench.protocols.win_rate import WinRate, WinSettings, compare
+from benchbench.stats.proportions import wilson, wins
 
 SCORES = [(0, 0, 1.0), (0, 1, 2.0), (1, 0, 3.0), (1, 1, 4.0)]
 
@@ -45,18 +46,24 @@ def test_rows_that_were_not_sampled_alike_are_refused() -> None:
 
 
 def test_the_table_has_every_outcome() -> None:
-    """Wins 2/4, draws 1/4, losses 1/4; Wilson for 2 of 4 at 95 %: centre .5, half-width
-    z sqrt(p q/n + z²/4n²)/(1 + z²/n) = 1.96 sqrt(.0625 + 3.8415/64)/(1.9604) = .35.
-    """
+    """Wins 2/4, draws 1/4, losses 1/4."""
     table = WinRate().table({"ours": compare(OURS, frame(), WinSettings())}, WinSettings(), published={
         ("ours", "r: win"): 0.6
     })  # fmt: skip
     cells = table.cells["ours"]
     assert [cells[f"r: {name}"].value for name in ("win", "draw", "lose")] == [0.5, 0.25, 0.25]
     assert cells["r: win"].published == 0.6 and table.best("r: win") is None
-    found = cells["r: win (Wilson)"]
-    assert (found.low, found.high) == (pytest.approx(0.15, abs=1e-3), pytest.approx(0.85, abs=1e-3))
-    assert [c.key for c in table.columns] == ["r: win", "r: win (Wilson)", "r: draw", "r: lose"]
+    assert [(c.key, c.better) for c in table.columns] == [("r: win", "higher"), ("r: draw", ""), ("r: lose", "lower")]
+
+
+def test_a_win_rate_has_one_interval_everywhere() -> None:
+    """Without draws the table's interval is that of ``bench compare``; it has a width where every image wins."""
+    for shift in (0.5, -0.5):
+        ours = frame([(p, s, score + shift + (p == s) * 0.7) for p, s, score in SCORES])
+        cell = WinRate().table({"ours": compare(ours, frame(), WinSettings())}, WinSettings()).cells["ours"]["r: win"]
+        rate = wins(ours, frame()).rate
+        assert cell.low is not None and cell.high is not None and cell.high - cell.low > 0.1
+        assert (cell.value, cell.low, cell.high) == (rate.value, rate.low, rate.high)
 
 
 def test_wilson_never_leaves_the_unit_interval() -> None:

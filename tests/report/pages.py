@@ -29,9 +29,12 @@ EVIL = "<script>alert('x')</script> $a_b$ & \"q\""
 TABLE = Table(
     name="t 1",
     title="A table",
-    caption=f"Means of {EVIL}",
+    caption=f"Means of {EVIL}. " + "A sentence for those who ask for details. " * 7,
     rows=("base", EVIL),
-    columns=(Column(key="colour", unit="points", version="1"), Column(key="oracle", held_out=True)),
+    columns=(
+        Column(key="colour", unit="points", version="1", better="higher", published="aesthetic, sd15"),
+        Column(key="oracle", held_out=True),
+    ),
     cells={
         "base": {"colour": Cell(value=5.7234, low=5.6, high=5.85, images=10, prompts=5, published=5.79)},
         EVIL: {
@@ -40,6 +43,7 @@ TABLE = Table(
         },
     },
     protocol="abcd",
+    ahead={"colour": ((EVIL, "base"),)},
 )
 IMAGE = data_uri(Image.new("RGB", (8, 8), "red"))
 LINE = Curve(label=EVIL, x=(0, 1000, 2000), y=(1, 2, 3), low=(0, 1, 2), high=(2, 3, 4))
@@ -53,6 +57,7 @@ BARS = (
 )
 PAGE = Page(
     title=f"Title {EVIL}",
+    answer=f"{EVIL} is ahead of base",
     intro="What was run",
     sections=(
         TextSection(title="Note", paragraphs=(EVIL,)),
@@ -72,3 +77,25 @@ PAGE = Page(
         RecordSection(records={EVIL: {"command": ["bench", EVIL]}}),
     ),
 )
+
+LABELS = ("base", "tailorpo-shapes-shapes-colour-s0-b734197f", "d3po-shapes-shapes-colour-s0-4604930e")
+"""Labels as ``bench eval`` gives them by default."""
+
+
+def wide_table(columns: int) -> Table:
+    """Returns a table of rewards, the first of which was trained on; the last column lacks a value."""
+    keys = [f"shapes-reward-{i}" for i in range(columns)]
+    cells = {
+        row: {key: Cell(value=10 * i + n, low=10 * i, high=10 * i + 9, gain=1, gain_low=0.5, gain_high=1.5)
+              for n, key in enumerate(keys)}
+        for i, row in enumerate(LABELS)
+    }  # fmt: skip
+    del cells["base"][keys[-1]]
+    return Table(
+        name="wide",
+        title="Mean reward",
+        caption="Means over prompts. " + "A sentence for those who ask for details. " * 8,
+        rows=LABELS,
+        columns=tuple(Column(key=key, unit="points", held_out=i > 0, better="higher") for i, key in enumerate(keys)),
+        cells=cells,
+    )

@@ -68,7 +68,8 @@ def test_it_asks_for_nothing_and_complains_of_nothing(browser: Any, report: Path
     seen = look(browser, report)
     assert seen.requests == [] and seen.errors == []
     assert EVIL in seen.page.locator("section.text p").inner_text()
-    drawn = seen.page.locator("img").evaluate_all("found => found.map(image => image.naturalWidth)")
+    decode = "image => { image.loading = 'eager'; return image.decode().then(() => image.naturalWidth); }"
+    drawn = seen.page.locator("img").evaluate_all(f"found => Promise.all(found.map({decode}))")
     assert drawn == [8] * 4
 
 

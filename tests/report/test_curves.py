@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchbench.report import curves, grids
-from benchbench.report.plots import GREY, colours, compact
+from benchbench.report.plots import GREY, Stroke, compact, strokes
 from benchbench.report.sections import Curve, Panel
 from benchbench.store.runs import Run
 from tests.evaluate.fakes import Generator
@@ -92,8 +92,8 @@ def test_a_run_that_logged_nothing_has_no_curve(tmp_path: Path) -> None:
 def test_one_label_has_one_colour_and_the_base_is_grey() -> None:
     panels = [Panel(x_label="", y_label="", lines=tuple(Curve(label=n, x=(0,), y=(0,)) for n in names)) for names in
               (("base", "a"), ("b", "a"))]  # fmt: skip
-    chosen = colours(panels)
-    assert chosen["base"] == GREY and len(set(chosen.values())) == 3
+    chosen = strokes(panels)
+    assert chosen["base"] == Stroke(GREY) and len(set(chosen.values())) == 3
 
 
 def test_axis_labels_stay_short() -> None:

@@ -1,5 +1,7 @@
 """The page holds everything, runs nothing and asks the network for nothing."""
 
+import base64
+import hashlib
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -11,6 +13,8 @@ from benchbench.errors import CorruptError, MissingError
 from benchbench.report import folder, page
 from benchbench.report.sections import Page, RecordSection
 from tests.report.pages import PAGE
+
+SMALL = PAGE.model_copy(update={"sections": (*PAGE.sections[:2], PAGE.sections[-1])})  # no plots, which take seconds
 
 
 class Tags(HTMLParser):
@@ -31,13 +35,17 @@ def text() -> str:
 
 
 def test_words_stay_words(text: str) -> None:
-    assert "<script" not in text
+    """The one script is ours, and its hash is that of the policy, which lets no other run."""
+    [script] = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert text.count("<script") == 1 and script.startswith('"use strict"')
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{hashed}'" in text
     assert text.count("&lt;script&gt;alert") >= 8
 
 
 def test_nothing_comes_from_the_network(text: str) -> None:
     for tag, attributes in Tags(text).found:
-        assert tag not in {"script", "link", "iframe", "object"}
+        assert tag not in {"link", "iframe", "object"}
         for name in ("src", "href", "xlink:href", "data", "action"):
             assert (attributes.get(name) or "#").startswith(("#", "data:"))
     assert "url(http" not in text and "@import" not in text
@@ -46,16 +54,17 @@ def test_nothing_comes_from_the_network(text: str) -> None:
 def test_all_is_shown(text: str) -> None:
     for words in (
         "5.72",
-        "[5.60, 5.85]",
-        "+1.23 SD [−1.00, +1.50]",
-        "published 5.79",
+        "[5.60,\N{NO-BREAK SPACE}5.85]",
+        "+1.23\N{NO-BREAK SPACE}SD [−1.00,\N{NO-BREAK SPACE}+1.50]",
+        "published 5.79 (aesthetic, sd15)",
+        "points, higher is better ↑",
         "not trained on",
-        "<details>",
+        '<details class="more"',
         "75.0%",
         "[60.0, 85.0]",
     ):
         assert words in text
-    assert text.count("<svg") == 3 and text.count("data:image/webp") == 4
+    assert text.count("<svg") - text.count('<svg class="key"') == 3 and text.count("data:image/webp") == 4
 
 
 def test_ids_of_the_drawings_differ(text: str) -> None:
@@ -66,8 +75,10 @@ def test_ids_of_the_drawings_differ(text: str) -> None:
 
 
 def test_drawings_are_valid_and_take_the_colour_of_the_page(text: str) -> None:
-    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+    drawings = [found for found in re.findall(r"<svg.*?</svg>", text, re.DOTALL) if 'class="key"' not in found]
+    for drawing in drawings:
         ET.fromstring(drawing)
+        assert 'role="img" aria-label="' in drawing and "var(--line-0" in drawing
         assert "currentColor" in drawing and "#010203" not in drawing and "$a_b$" in drawing
 
 
@@ -80,16 +91,18 @@ def test_a_report_folder_has_page_tables_and_picture(tmp_path: Path) -> None:
     out = folder.write(tmp_path, "eval tiny", PAGE)
     assert out.parent == tmp_path / "reports" and out.name.startswith("eval-tiny-")
     names = {".rendered", "page.json", "report.html", "report.md", "samples.png", "t-1.csv", "t-1.md", "t-1.tex"}
-    assert {p.name for p in out.iterdir()} == names
+    assert {p.name for p in out.iterdir()} == names | {"figures"}
+    figures = ("differ", "over-steps", "samples", "training", "win-rate")
+    assert {p.name for p in (out / "figures").iterdir()} == {f"{f}.{kind}" for f in figures for kind in ("pdf", "svg")}
     quick = folder.write(tmp_path, "eval tiny", PAGE.model_copy(update={"quick": True}))
     assert quick.name.startswith("eval-tiny-QUICK-") and (quick / "report-QUICK.html").is_file()
 
 
 def test_another_result_is_another_folder_and_the_same_is_the_same(tmp_path: Path) -> None:
-    first = folder.write(tmp_path, "r", PAGE)
-    later = (*PAGE.sections[:-1], RecordSection(records={"time": "later"}))
-    assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": later})) == first
-    assert folder.write(tmp_path, "r", PAGE.model_copy(update={"sections": PAGE.sections[:1]})) != first
+    first = folder.write(tmp_path, "r", SMALL)
+    later = (*SMALL.sections[:-1], RecordSection(records={"time": "later"}))
+    assert folder.write(tmp_path, "r", SMALL.model_copy(update={"sections": later})) == first
+    assert folder.write(tmp_path, "r", SMALL.model_copy(update={"sections": SMALL.sections[:1]})) != first
 
 
 def test_the_same_report_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,27 +110,28 @@ def test_the_same_report_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.Mo
     rendered: list[str] = []
     html = page.html
     monkeypatch.setattr(page, "html", lambda content: rendered.append(content.intro) or html(content))
-    out = folder.write(tmp_path, "r", PAGE)
+    out = folder.write(tmp_path, "r", SMALL)
     data = (out / "page.json").read_bytes()
-    later = PAGE.model_copy(update={"sections": (*PAGE.sections[:-1], RecordSection(records={"time": "later"}))})
+    later = SMALL.model_copy(update={"sections": (*SMALL.sections[:-1], RecordSection(records={"time": "later"}))})
     assert folder.write(tmp_path, "r", later) == out and (out / "page.json").read_bytes() == data
     assert len(rendered) == 1 and folder.made_at(out) == (out / ".rendered").stat().st_mtime
-    folder.write(tmp_path, "r", PAGE.model_copy(update={"intro": "another"}))
+    folder.write(tmp_path, "r", SMALL.model_copy(update={"intro": "another"}))
+    folder.write(tmp_path, "r", SMALL.model_copy(update={"answer": "another"}))
     (out / "report.html").unlink()
-    folder.write(tmp_path, "r", PAGE)
+    folder.write(tmp_path, "r", SMALL)
     (out / ".rendered").write_text("other code")
-    folder.write(tmp_path, "r", PAGE)
-    assert len(rendered) == 4 and (out / "report.html").is_file()
+    folder.write(tmp_path, "r", SMALL)
+    assert len(rendered) == 5 and (out / "report.html").is_file()
 
 
 def test_a_report_is_rendered_again_from_its_own_data(tmp_path: Path) -> None:
     out = folder.write(tmp_path, "r", PAGE)
-    before = {p.name: p.read_bytes() for p in out.iterdir()}
-    for path in out.iterdir():
+    before = {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    for path in filter(Path.is_file, out.rglob("*")):
         if path.name != "page.json":
             path.unlink()
     assert folder.render(out) == out and folder.render(out / "page.json") == out
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
     assert Page.model_validate_json(before["page.json"]) == PAGE
 
 
@@ -132,7 +146,7 @@ def test_what_is_no_report_is_said(tmp_path: Path) -> None:
 def test_words_and_tables_as_markdown(tmp_path: Path) -> None:
     out = folder.write(tmp_path, "some", PAGE)
     said = (out / "report.md").read_text(encoding="utf-8")
-    assert said.startswith(f"# {PAGE.full_title}\n") and PAGE.intro in said
+    assert said.startswith(f"# {PAGE.full_title}\n\n\\<script") and PAGE.intro in said
     for section in PAGE.sections:
         if section.kind == "text":
             assert all(paragraph in said for paragraph in section.paragraphs)

@@ -7,7 +7,17 @@ import re
 import pytest
 
 from benchbench.report.latex import escape, latex
-from benchbench.report.table import Cell, format_gain, format_interval, format_number, format_verdict
+from benchbench.report.table import (
+    P_VALUE,
+    Cell,
+    Column,
+    Table,
+    format_gain,
+    format_interval,
+    format_number,
+    format_value,
+    format_verdict,
+)
 from tests.report.pages import EVIL, TABLE
 
 
@@ -22,8 +32,8 @@ def test_csv_has_every_number_in_full() -> None:
 
 def test_markdown_is_a_table_and_marks_the_best() -> None:
     lines = TABLE.markdown().splitlines()
-    assert lines[2] == "| | colour | oracle |" and lines[3] == "|---|---:|---:|"
-    assert lines[4] == "| base | 5.72 [5.60, 5.85]<br>published 5.79 | — |"
+    assert lines[2] == "| | colour<br>points, higher is better ↑ | oracle |" and lines[3] == "|---|---:|---:|"
+    assert lines[4] == "| base | 5.72 [5.60, 5.85]<br>published 5.79 (aesthetic, sd15) | — |"
     assert "**6.50** [6.40, 6.60]<br>+1.23 SD [−1.00, +1.50]" in lines[5]
     assert r"\<script\>" in lines[5] and len(lines) == 6
 
@@ -76,25 +86,69 @@ def test_marks_of_significance() -> None:
     ]
 
 
-def test_a_table_need_have_no_best() -> None:
-    assert TABLE.model_copy(update={"ranked": False}).best("colour") is None
+def test_a_row_is_the_best_only_if_tests_put_it_before_every_other() -> None:
+    assert TABLE.model_copy(update={"ahead": {}}).best("colour") is None
+    cells = {row: {"r": Cell(value=i)} for i, row in enumerate("abc")}
+    three = TABLE.model_copy(update={"rows": tuple("abc"), "cells": cells, "ahead": {"r": (("c", "a"),)}})
+    assert three.best("r") is None
+    assert three.model_copy(update={"ahead": {"r": (("c", "a"), ("c", "b"))}}).best("r") == "c"
+
+
+def test_a_table_of_an_earlier_version_has_no_bold_and_does_not_speak_of_it() -> None:
+    old = TABLE.model_dump(exclude={"ahead"}) | {"ranked": True}
+    old["caption"] = "One. Bold: the highest mean of a column, which is no verdict. Two."
+    read = Table.model_validate(old)
+    assert read.best("colour") is None and read.caption == "One. Two."
+    with pytest.raises(ValueError, match="Extra inputs"):
+        Table.model_validate(old | {"another": 1})
+
+
+def test_a_small_p_value_is_no_zero() -> None:
+    p = Column(key="p", unit=P_VALUE)
+    assert format_value(Cell(value=1e-9), p) == "< 0.0001" and format_value(Cell(value=0.03), p) == "0.0300"
+    assert format_value(Cell(value=1e-9), Column(key="p")) == "0.0000"
 
 
 def test_latex_escapes_every_sign() -> None:
-    assert escape(r"50% of $x_1$ & #2 {a}") == r"50\% of \$x\_1\$ \& \#2 \{a\}"
+    assert escape(r"50% of $x_1$ & #2 {a}") == r"50\% of \$x\_\allowbreak{}1\$ \& \#2 \{a\}"
     assert escape(r"~^\<b>") == r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}b\textgreater{}"
 
 
 def test_latex_is_a_whole_table() -> None:
     text = latex(TABLE)
     lines = text.splitlines()
-    assert lines[6:8] == [r"\toprule", r" & colour & oracle \\"]
-    assert (
-        lines[9]
-        == r"{base} & \shortstack[r]{5.72 \\ {\scriptsize [5.60, 5.85]} \\ {\scriptsize published 5.79}} & -- \\"
-    )
-    assert r"\textbf{6.50}" in lines[10] and "$-$1.00" in lines[10] and lines[-1] == r"\end{table}"
-    assert text.isascii()
+    assert lines[lines.index(r"\toprule") + 1] == r" & colour $\uparrow$ & oracle \\"
+    first = lines.index(r"\midrule") + 1
+    assert lines[first : first + 3] == [
+        r"{base} & 5.72 & -- \\[-2pt]",
+        r" & {\scriptsize [5.60, 5.85]} &  \\[-2pt]",
+        r" & {\scriptsize $^\dagger$5.79} &  \\[2pt]",
+    ]
+    assert r"\textbf{6.50}" in text and "$-$1.00" in text and lines[-1] == r"\end{table}"
+    assert r"$^\dagger$: published (aesthetic, sd15)." in text and r"\label{tab:t-1}" in text
+    assert text.isascii() and "resizebox" not in text
     plain = re.sub(r"\\[\\{}$&#_%]", "", text.split("\n", 1)[1])
-    assert plain.count("{") == plain.count("}") and "#" not in plain and "_" not in plain
+    assert plain.count("{") == plain.count("}") and "#" not in plain
     assert all(line.count("&") == 2 for line in plain.splitlines() if line.startswith(("{", " &")))
+
+
+def wide(columns: int, rows: int = 2) -> str:
+    keys = [f"reward-{i // 3}: {('win', 'draw', 'lose')[i % 3]}" for i in range(columns)]
+    cell = Cell(value=0.5, low=0.25, high=0.75)
+    cells = {f"row {i}": dict.fromkeys(keys, cell) for i in range(rows)}
+    made = {"rows": tuple(cells), "columns": tuple(Column(key=key) for key in keys), "cells": cells, "ahead": {}}
+    return latex(TABLE.model_copy(update=made))
+
+
+def test_a_wide_table_is_cut_into_parts_with_every_column_once() -> None:
+    text = wide(15)
+    assert text.count(r"\begin{tabular}") == 5 and text.count(r"\begin{table}") == text.count(r"\label{") == 1
+    assert [text.count(f"{{c}}{{reward-{i}}}") for i in range(5)] == [1] * 5 and text.count("{row 1} &") == 5
+    assert wide(3).count(r"\begin{tabular}") == 1
+
+
+def test_a_tall_table_goes_on_under_its_number() -> None:
+    text = wide(3, rows=60)
+    pages = text.count(r"\begin{table}")
+    assert pages > 2 and text.count("(continued)") == text.count(r"\addtocounter{table}{-1}") == pages - 1
+    assert all(text.count(f"{{row {i}}} &") == 1 for i in range(60)) and text.count(r"\label{") == 1

@@ -11,6 +11,7 @@ import pytest
 from benchbench.study.design import Study
 from benchbench.study.vote_store import FILE, StoredVote, VoteStore
 from tests.report.test_browser import browser  # noqa: F401  # a fixture
+from tests.report.test_screens import faults
 from tests.study.made import EVIL, make_study
 from tests.study.server import Server, free_port
 
@@ -143,3 +144,24 @@ def test_without_scripts_the_buttons_still_vote(browser: Any, opened: Open) -> N
     assert "Fits?" in page.content()
     assert [(v.answer, v.milliseconds) for v in opened.votes()] == [("draw", None)]
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_screen_readers_find_no_serious_fault(browser: Any, opened: Open, scheme: str) -> None:  # noqa: F811
+    """On every page of a study: to join, consent, a question, the end, a wrong link, and the administrator's."""
+    store = VoteStore(opened.folder / FILE, opened.study)
+    addresses = [f"{opened.server.address}/{place}/{store.access(place)}" for place in ("join", "admin")]
+    store.close()
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    found = {}
+    for address in (*addresses, f"{opened.server.address}/r/nobody", opened.links[0]):
+        page.goto(address)
+        found[page.title() + address] = faults(page)
+    begin(page)
+    found["question"] = faults(page)
+    for _ in range(len(opened.study.assignment[0]) * 2):
+        press(page, "ArrowLeft")
+    assert "completion code" in page.content()
+    found["end"] = faults(page)
+    assert {where: what for where, what in found.items() if what} == {} and len(found) == 6
+    page.close()

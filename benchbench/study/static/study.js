@@ -45,6 +45,8 @@ document.addEventListener("keydown", (event) => {
     undo.requestSubmit();
     return;
   }
+  const { target } = event; // a long prompt in focus scrolls by these keys
+  if (target.className === "prompt" && target.scrollHeight > target.clientHeight && /Down|Up/.test(event.key)) return;
   const button = keys[event.key] && form.querySelector(`button[value=${keys[event.key]}]`);
   if (button && !sent) {
     event.preventDefault();
