@@ -224,6 +224,11 @@ class Method(ABC, Generic[ConfigT]):
         return frozenset()
 
     @classmethod
+    def without_effect(cls, cfg: ConfigT) -> dict[str, str]:
+        """Returns the settings of the method that change no run beside the others in ``cfg``, each with the reason."""
+        return {}
+
+    @classmethod
     def precision(cls, cfg: ConfigT) -> Precision:
         """Returns the precision that ``train.dtype=auto`` means on a GPU: half, unless a method overrides it."""
         return Precision("half", "nothing in this method is finer than half precision's rounding")

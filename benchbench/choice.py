@@ -183,8 +183,7 @@ def choose_samples(named: int | None, model_name: str, method: str, preset: str 
     """Returns the number of training images: the named one, else the preset's, else the model's default."""
     if named is not None:
         return named
-    of_method = presets.all_presets(method) or {}
-    entry = (of_method.get(preset or presets.default_preset(method, model_name)) or {}).get("samples")
+    entry = presets.preset_values(method, preset or presets.default_preset(method, model_name)).get("samples")
     return int(entry["value"]) if entry else defaults.of(model_name).samples
 
 

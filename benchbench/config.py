@@ -5,8 +5,6 @@ Imports no torch, so that a wrong setting is reported before anything slow happe
 
 from __future__ import annotations
 
-import difflib
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -20,6 +18,7 @@ from benchbench.errors import UsageError
 from benchbench.hub import models
 from benchbench.rewards import mix
 from benchbench.runtime.names import absolute
+from benchbench.setting_errors import explain, nearest, wrong_numbers
 from benchbench.store.run_file import NOT_IDENTITY, settings_digest
 from benchbench.types import Settings
 
@@ -119,8 +118,6 @@ class TrainConfig(Settings):
 
 SCHEMA: Literal[1] = 1
 """The version of RunConfig. A run.json without it comes from an earlier version, and its identity is unknown."""
-LARGEST = 2**31 - 1
-"""The largest whole number of a setting: counts and sizes beyond it overflow in some library."""
 
 
 class RunConfig(Settings):
@@ -184,8 +181,9 @@ def load(
 ) -> RunConfig:
     """Returns the RunConfig: defaults, then the preset (None: the model's), then the overrides ``section.key=value``.
 
-    ``pairs`` is what an offline method learns from; None: the model's default pairs. Files and folders are named by
-    absolute paths in the result, so that a run is the same from every working folder.
+    A preset may be a file of ``bench tune``. ``pairs`` is what an offline method learns from; None: the model's default
+    pairs. Files and folders are named by absolute paths in the result, so that a run is the same from every working
+    folder.
 
     Raises UsageError with every unknown name and wrong value at once; each unknown name comes with the nearest one.
     """
@@ -216,7 +214,7 @@ def load(
         prompts=prompts,
         samples=samples,
         seed=seed,
-        preset=preset,
+        preset=presets.label(method, preset),
         settings=settings["method"].model_dump(mode="json"),
         train=settings["train"],
         sampler=settings["sampler"],
@@ -270,22 +268,10 @@ def _validate_sections(
         try:
             settings[section] = section_class.model_validate(values[section])
         except ValidationError as error:
-            errors += [_explain(section, section_class, item) for item in error.errors()]
+            errors += [explain(section, section_class, item) for item in error.errors()]
         else:
             errors += wrong_numbers(f"{section}.", values[section], settings[section])
     return settings, errors
-
-
-def wrong_numbers(prefix: str, given: Mapping[str, Any], settings: BaseModel) -> list[str]:
-    """Returns a message for each number that was given as yes or no, and for each too large for a computation."""
-    errors = []
-    for name, value in given.items():
-        read = getattr(settings, name)
-        if isinstance(value, bool) and isinstance(read, int | float) and not isinstance(read, bool):
-            errors.append(f"{prefix}{name}={value}: input should be a number, not yes or no")
-        elif any(isinstance(n, int) and abs(n) > LARGEST for n in (read if isinstance(read, tuple) else [read])):
-            errors.append(f"{prefix}{name}={_short(value)}: input should be at most {LARGEST}")
-    return errors
 
 
 def _refuse_wrong_settings(
@@ -294,7 +280,7 @@ def _refuse_wrong_settings(
     """Raises UsageError where a preset has unknown settings or wrong values."""
     _, errors = _validate(method_class, _collect(entries, ())[0])
     if errors:
-        raise presets.wrong(method, [f"{preset}: {error}" for error in errors])
+        raise presets.wrong(method, [f"{preset}: {error}" for error in errors], preset)
 
 
 def _collect(
@@ -313,7 +299,7 @@ def _collect(
         if not equals or not dot:
             errors.append(f"{text!r} is not of the form section.key=value, as train.lr=1e-4")
         elif section not in values:
-            errors.append(f"{key}: no section {section!r}{_nearest(section, values)}")
+            errors.append(f"{key}: no section {section!r}{nearest(section, values)}")
         else:
             values[section][name] = parse_value(raw)
     return values, errors
@@ -334,23 +320,3 @@ def parse_value(raw: str) -> Any:
         return float(raw) if "e" in raw.lower() and raw.strip()[0] in "+-.0123456789" else yaml.safe_load(raw)
     except (ValueError, RecursionError, yaml.YAMLError):
         return raw
-
-
-def _short(value: Any) -> str:
-    """Returns a value as it is written in Python, cut where it is long: YAML can write a huge value in a few words."""
-    shorten = reprlib.Repr()
-    shorten.maxlist = shorten.maxtuple = 20
-    shorten.maxstring = shorten.maxother = shorten.maxlong = 120
-    return shorten.repr(value)
-
-
-def _nearest(name: str, known: Any) -> str:
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f", did you mean {matches[0]!r}?" if matches else f"; known: {', '.join(known)}"
-
-
-def _explain(section: str, section_class: type[BaseModel], item: Any) -> str:
-    name = str(item["loc"][0]) if item["loc"] else ""
-    if item["type"] == "extra_forbidden":
-        return f"{section}.{name}: no such setting{_nearest(name, section_class.model_fields)}"
-    return f"{section}.{name}={_short(item['input'])}: {item['msg'][0].lower()}{item['msg'][1:]}"

@@ -26,6 +26,8 @@ class Defaults:
     """The reward that ranks pairs of images: a model of human preferences."""
     evaluation_clip: str
     """The CLIP that measures the diversity of images."""
+    validation: str
+    """The prompt set on which ``bench tune`` chooses settings; no table is measured on it."""
     samples: int
     """Images to train on, where the preset does not set their number."""
     pairs: str | None = None
@@ -55,6 +57,7 @@ class Defaults:
 SHAPES = Defaults(
     preset="shapes",
     prompts="shapes-simple",
+    validation="shapes-complex.validation",
     reward="shapes-colour",
     preference_reward="shapes-pref",
     step_reward="shapes-spm",
@@ -72,6 +75,7 @@ SHAPES = Defaults(
 STABLE_DIFFUSION = Defaults(
     preset="released",
     prompts="animals",
+    validation="activities",
     reward="aesthetic",
     preference_reward="pickscore",
     evaluation_clip="clip_h14",
@@ -85,6 +89,7 @@ TABLE = {
     "sdxl": Defaults(
         preset="released-sdxl",
         prompts="animals",
+        validation="activities",
         reward="aesthetic",
         preference_reward="pickscore",
         step_reward="spm-sdxl",

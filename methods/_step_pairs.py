@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -11,6 +12,28 @@ from benchbench.api import Metrics, Policy, StepPairs, pair_dpo
 
 LogProb = Literal["mean", "sum"]
 """The reduction of a step's log-density over latent dimensions: ``mean`` as in released code, ``sum`` as in papers."""
+
+STRAIGHT = 0.1
+"""A logit whose loss counts as a straight line: up to it, the slope of log sigmoid changes by a twentieth of itself."""
+
+
+def beta_without_effect(beta: float, clip: float | None) -> dict[str, str]:
+    """Returns why ``beta`` changes no run, or nothing where it does: without a clip, or where beta is large.
+
+    With a clip the logit is at most beta (log(1 + clip) - log(1 - clip)). Where that is small, the loss is a straight
+    line in it, so that beta scales all gradients alike; AdamW and Adafactor remove such a factor.
+    """
+    if clip is None:
+        return {}
+    logit = beta * (math.log1p(clip) - math.log1p(-clip))
+    if logit > STRAIGHT:
+        return {}
+    reason = (
+        f"method.clip={clip:g} keeps the logit within {logit:.2g}, where the loss is a straight line (its slope "
+        f"changes by at most {logit / 2:.1%}); beta then scales all gradients alike, and the optimizer removes that "
+        "factor, as long as no gradient norm reaches train.grad_clip"
+    )
+    return {"beta": reason}
 
 
 def log_prob_scale(log_prob: LogProb, latents: Tensor) -> int:

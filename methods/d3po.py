@@ -29,7 +29,7 @@ from benchbench.api import (
 )
 
 from ._candidates import rank, rank_by_dominance
-from ._step_pairs import LogProb, step_pair_loss
+from ._step_pairs import LogProb, beta_without_effect, step_pair_loss
 from ._steps import Steps, minibatches, trained_steps
 from ._votes import Vote, Votes
 
@@ -83,6 +83,11 @@ class D3PO(Method[D3POConfig]):
     def needs(cls, cfg: D3POConfig) -> frozenset[Need]:
         """Returns the need for a reference, the frozen base model."""
         return frozenset({"reference"})
+
+    @classmethod
+    def without_effect(cls, cfg: D3POConfig) -> dict[str, str]:
+        """Returns ``beta`` where the clip keeps it without effect."""
+        return beta_without_effect(cfg.beta, cfg.clip)
 
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: D3POConfig, noise: Noise

@@ -33,7 +33,7 @@ from benchbench.api import (
 )
 
 from ._candidates import draw_candidates, mean_metrics
-from ._step_pairs import LogProb, step_pair_loss
+from ._step_pairs import LogProb, beta_without_effect, step_pair_loss
 
 
 class SPOConfig(MethodConfig):
@@ -96,6 +96,11 @@ class SPO(Method[SPOConfig]):
     def images(cls, cfg: SPOConfig) -> int:
         """Returns 1, or k where the candidates are separate trajectories."""
         return cfg.candidates if cfg.resample == "none" else 1
+
+    @classmethod
+    def without_effect(cls, cfg: SPOConfig) -> dict[str, str]:
+        """Returns ``beta`` where the clip keeps it without effect."""
+        return beta_without_effect(cfg.beta, cfg.clip)
 
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: SPOConfig, noise: Noise

@@ -31,7 +31,7 @@ from benchbench.api import (
 )
 
 from ._candidates import draw_candidates, mean_metrics, rank, select_rows
-from ._step_pairs import LogProb, step_pair_loss
+from ._step_pairs import LogProb, beta_without_effect, step_pair_loss
 from ._steps import Steps, trained_steps
 
 
@@ -92,6 +92,11 @@ class TailorPO(Method[TailorPOConfig]):
     def images(cls, cfg: TailorPOConfig) -> int:
         """Returns 1, or 2 where the candidates are two trajectories."""
         return 1 if cfg.same_input else 2
+
+    @classmethod
+    def without_effect(cls, cfg: TailorPOConfig) -> dict[str, str]:
+        """Returns ``beta`` where the clip keeps it without effect."""
+        return beta_without_effect(cfg.beta, cfg.clip)
 
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: TailorPOConfig, noise: Noise

@@ -61,6 +61,8 @@ class Entry(BaseModel):
     aliases: list[str] = []
     sha256: str = ""
     file: str = ""
+    rows: tuple[int, int] | None = None
+    """The first of the file's prompts that are in the set, counted from 0, and the first after them. None: all."""
     scenes: bool = False
     """True where the field ``scene`` of each prompt describes a drawing, which the prompt says how to edit."""
     fetch: Fetch | None = None
@@ -183,7 +185,8 @@ def _indexed(name: str, entry: Entry) -> PromptSet:
             f"bench fetch --prompts {[*entry.aliases, name][0]}",
         )
     with_pictures = entry.fetch is not None and entry.fetch.image
-    prompt_set = PromptSet(name, (read_edits if with_pictures else read)(path), entry.origin, entry.licence)
+    prompts = (read_edits if with_pictures else read)(path)[slice(*(entry.rows or (None,)))]
+    prompt_set = PromptSet(name, prompts, entry.origin, entry.licence)
     if len(prompt_set) != entry.count or entry.sha256 not in ("", prompt_set.hash):
         expected = f"{entry.count} with {entry.sha256[:12] or 'any'}…"
         raise CorruptError(

@@ -78,6 +78,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("the plan", "bench sweep examples/sweep.yaml --dry-run"),
         ("trainings, evaluation and report", "bench sweep examples/sweep.yaml"),
     ),
+    "tune": (
+        ("the search for a learning rate: what it would train", "bench tune tailorpo --model shapes --dry-run"),
+        ("the search, for a method of your own", "bench tune mine --model shapes --reward shapes-colour --jobs 2"),
+    ),
+    "new": (
+        ("a method of your own that trains at once", "bench new method mine"),
+        ("a reward, in another folder", "bench new reward brightness --in ~/plugins"),
+    ),
     "report": (("a report's pages and tables, from its data", "bench report FOLDER"),),
     "list": (
         ("names to use in other commands", "bench list methods"),

@@ -63,6 +63,8 @@ def _method(name: str) -> None:
         for key, field in model.model_fields.items()
     ]
     table(["setting", "default", "meaning and origin"], rows)
+    for setting, reason in method_class.without_effect(method_class.Config()).items():
+        log(f"\nmethod.{setting} has no effect at these defaults: {reason}.")
     log(f"\nPresets change these defaults: bench show preset {name}")
 
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def status(
     tables: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TABLE]...", help="Tables, as tailorpo:2, or files of sweeps, as sweep.yaml."),
+        typer.Argument(
+            metavar="[TABLE]...",
+            help="Tables, as tailorpo:2, or files: sweep.yaml, NAME.tune.yaml.",
+        ),
     ] = None,
     track: Annotated[str, typer.Option(help="The tables' base model.")] = "shapes",
     train_seeds: Annotated[str, typer.Option(help="The tables' training seeds, separated by commas.")] = "0,1,2",
@@ -61,14 +64,17 @@ def status(
 
 
 def _plan(name: str, track: str, seeds: list[int], store: Path) -> Plan:
-    """Returns the plan of a table; a sweep's file names its own model and seeds."""
+    """Returns the plan of a table; the file of a sweep or of a search names its own model and seeds."""
+    if not is_sweep(name):
+        spec = load(name)
+        return make_plan(spec, track, track_of(spec, track), store, seeds=seeds)
     from benchbench.reproduce import sweep
+    from benchbench.tune import plan, search
 
-    if is_sweep(name):
-        found = sweep.load(Path(name))
-        return make_plan(found.spec, found.track.model, found.track, store, seeds=found.seeds)
-    spec = load(name)
-    return make_plan(spec, track, track_of(spec, track), store, seeds=seeds)
+    if search.is_search(name):
+        return plan.make_plan(search.read(Path(name)), store)
+    found = sweep.load(Path(name))
+    return make_plan(found.spec, found.track.model, found.track, store, seeds=found.seeds)
 
 
 def _show_tables(plans: dict[str, Plan], store: Path, watch: bool) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from benchbench import presets
+from benchbench.choice import split_names
 from benchbench.cli.backend_options import CardName
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import log, resumable, table
@@ -21,8 +23,9 @@ from benchbench.runtime import launch
 from benchbench.runtime.words import counted
 from benchbench.store import root
 from benchbench.store.metrics import read_metrics
-from benchbench.train import memory_table
+from benchbench.train import memory_table, tracker_kinds
 from benchbench.train.cards import needs_dry_run
+from benchbench.train.remarks import remarks
 
 
 class BadRows(StrEnum):
@@ -35,7 +38,10 @@ class BadRows(StrEnum):
 Samples = Annotated[
     int | None, typer.Option(help="Training images. Default: the preset's, else 384 on shapes and 10000 elsewhere.")
 ]
-Preset = Annotated[str | None, typer.Option(help="released, paper or shapes; see bench show preset METHOD.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="released, paper or shapes (bench show preset METHOD), or a file that bench tune wrote."),
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="train.lr=1e-4 method.beta=0.1 ...")
 ]
@@ -49,6 +55,9 @@ OnBadRows = Annotated[
 ]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="On a GPU: use slower kernels that give the same bits every time.")
+]
+TrackWith = Annotated[
+    str, typer.Option(help="Follow the run with wandb, trackio, mlflow or tensorboard; several by commas.")
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print how the run would fit into the device's memory, and exit.")
@@ -69,13 +78,15 @@ def train(
     pairs: Pairs = None,
     bad_rows: OnBadRows = BadRows.skip,
     deterministic: Deterministic = False,
+    track_with: TrackWith = "",
     dry_run: DryRun = False,
     card: CardName = None,
     store: Store = None,
     device: Device = None,
 ) -> None:
     """Train a model with a method against a reward. Trains a LoRA adapter, or every weight (train.finetune=full)."""
-    place = launch.read_rank()
+    place, trackers = launch.read_rank(), list(dict.fromkeys(split_names(track_with)))
+    tracker_kinds.check(trackers)
     needs_dry_run(card, dry_run)
     words = Words(
         method=method,
@@ -93,7 +104,9 @@ def train(
         return _plan(words.configure(words.name_reward().names), out, resume, store, device, card)
     found = words.look_up(out, root(store))
     if place.rank == 0:
-        _announce(found.config, found.reason, found.folder, place.size, found.resolved.notes)
+        run = found.config
+        notes = remarks(run, preset or presets.default_preset(method, run.model), settings or [])
+        _announce(run, found.reason, found.folder, place.size, [*found.resolved.notes, *notes])
     with resumable("--resume"):
         run_training(
             found,
@@ -102,6 +115,7 @@ def train(
             resume=resume,
             skip_bad=bad_rows is BadRows.skip,
             deterministic=deterministic,
+            trackers=trackers,
             log=log,
         )
     if place.rank == 0:

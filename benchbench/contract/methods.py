@@ -69,7 +69,7 @@ def _check_presets(name: str, cls: Any) -> None:
     ours = cls.__module__.startswith("benchbench.methods.")
     found = presets.all_presets(name)
     if found is None and not ours:
-        raise NotRun("only a method of this repository has a preset file")
+        raise NotRun(f"it has no preset file {presets.preset_file(name).name}, which a plug-in may have in presets/")
     expect(found, f"it has no presets in methods/presets/{presets.preset_file(name).name}")
     for preset in found or {}:
         config.load(name, "shapes", "shapes-colour", "shapes-simple", 1, 0, preset)

@@ -26,6 +26,7 @@ from benchbench.report.table import Table
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
+from benchbench.setting_errors import wrong_numbers
 from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
 
@@ -51,7 +52,7 @@ def parse_settings(protocol: PaperProtocol[Any], quick: bool, overrides: Sequenc
             errors.append(f"{text!r} is not of the form key=value")
     try:
         settings = protocol.Settings.model_validate(values)
-        errors += config.wrong_numbers("", values, settings)
+        errors += wrong_numbers("", values, settings)
     except ValidationError as error:
         errors += [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
     if errors:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchbench.errors import UsageError
 from benchbench.report.latex import latex
-from benchbench.report.table import Cell, detail_lines, format_interval, format_number
+from benchbench.report.table import Cell, Column, detail_lines, format_interval, format_number
 from benchbench.report.table import Table as Cells
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.printable import printable
@@ -125,8 +125,8 @@ class Table:
         head = "".join(f"<th>{_text(column.key)}<br><small>{_text(column.unit)}</small></th>" for column in columns)
         lines = []
         for row in self.rows:
-            found = [self._cells.get(row, column.key) for column in columns]
-            lines.append(f"<tr><th>{_text(row)}</th>{''.join(f'<td>{_cell(cell)}</td>' for cell in found)}</tr>")
+            found = [f"<td>{_cell(self._cells.get(row, column.key), column)}</td>" for column in columns]
+            lines.append(f"<tr><th>{_text(row)}</th>{''.join(found)}</tr>")
         title = f"{'QUICK, not a result. ' if self._cells.quick else ''}{self.title}"
         return (
             f"<table><caption>{_text(title)}</caption><thead><tr><th></th>{head}</tr></thead>"
@@ -138,10 +138,10 @@ class Table:
         return self.to_markdown()
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: Cell | None, column: Column) -> str:
     if cell is None:
         return "—"
-    small = [format_interval(cell.low, cell.high, cell.value), *detail_lines(cell)]
+    small = [format_interval(cell.low, cell.high, cell.value), *detail_lines(cell, column)]
     return "<br>".join([format_number(cell.value), *(f"<small>{_text(text)}</small>" for text in small if text)])
 
 

@@ -13,11 +13,12 @@ from benchbench.choice import Resolved
 from benchbench.config import RunConfig
 from benchbench.errors import MissingError, UsageError, all_at_once
 from benchbench.hub.models import LocalModel
-from benchbench.python.calls import call, store_folder
+from benchbench.python.calls import call, several, store_folder
 from benchbench.python.run import Run
 from benchbench.runtime.deterministic import use_deterministic_kernels
 from benchbench.runtime.files import Log
 from benchbench.store import runs
+from benchbench.train import tracker_kinds
 from benchbench.types import Reward
 
 
@@ -35,6 +36,7 @@ def train(
     pairs: str | None = None,
     bad_rows: Literal["skip", "refuse"] = "skip",
     deterministic: bool = False,
+    track_with: str | Sequence[str] = (),
     store: str | Path | None = None,
     device: str | None = None,
     progress: bool = False,
@@ -60,6 +62,7 @@ def train(
         pairs: The pairs that an offline method learns from: a file, a folder, ``pickapic_v2``, ...
         bad_rows: ``skip`` leaves out pairs that cannot be read, and ``refuse`` stops at the first one.
         deterministic: On a GPU, use slower kernels that give the same bits every time.
+        track_with: Trackers of the run: ``wandb``, ``trackio``, ``mlflow``, ``tensorboard`` (docs/trackers.md).
         store: The folder of images, scores and runs. Default: ``$BENCH_HOME``, else ``./bench-store``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ... Default: CUDA where there is one.
         progress: Show the lines and the progress bar of ``bench train``.
@@ -78,7 +81,8 @@ def train(
         >>> run.metrics.plot(x="samples", y="reward")
     """
     with call("train", progress) as log:
-        folder = store_folder(store)
+        folder, trackers = store_folder(store), several(track_with, str)
+        tracker_kinds.check(trackers)
         words = Words(
             method=method,
             model=None if model is None else str(model),
@@ -92,8 +96,18 @@ def train(
             device=device,
         )
         found = words.look_up(None if out is None else Path(out).expanduser().absolute(), folder)
-        options = {"skip_bad": bad_rows == "skip", "deterministic": deterministic}
-        return Run(run_training(found, store=folder, device=device, resume=True, log=log, **options))
+        return Run(
+            run_training(
+                found,
+                store=folder,
+                device=device,
+                resume=True,
+                skip_bad=bad_rows == "skip",
+                deterministic=deterministic,
+                trackers=trackers,
+                log=log,
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,7 @@ def run_training(
     resume: bool,
     skip_bad: bool,
     deterministic: bool,
+    trackers: Sequence[str],
     log: Log,
 ) -> Path:
     """Trains, or does nothing where the run is complete; returns its folder. Errors: those of ``train.loop.train``."""
@@ -210,4 +225,4 @@ def run_training(
     resolved = found.resolved
     looked_up = inputs.look_up(found.config, resolved.reward, resolved.prompts, resolved.model)
     with runs.hold_run_folder(found.folder, log):
-        return loop.train(found.config, found.folder, resume, device, log, store, skip_bad, looked_up)
+        return loop.train(found.config, found.folder, resume, device, log, store, skip_bad, looked_up, trackers)

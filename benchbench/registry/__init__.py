@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from benchbench.errors import BenchError, UsageError
@@ -24,6 +25,7 @@ __all__ = [
     "load",
     "missing_attributes",
     "names",
+    "plugin_folder",
     "require",
     "shadowed",
     "summary",
@@ -102,6 +104,12 @@ def summary(kind: Kind, name: str) -> str:
         packages = " and ".join(str(entry) for entry in candidates)
         return f"refused, since {len(candidates)} packages have this name: {packages}"
     return candidates[0].docstring()
+
+
+def plugin_folder(kind: Kind, name: str) -> Path | None:
+    """Returns the folder of the module of a plug-in; None for a built-in, an unknown name and one of two packages."""
+    entries = _entries(kind).get(name, [])
+    return entries[0].folder() if len(entries) == 1 and entries[0].package != OURS else None
 
 
 def require(kind: Kind, name: str) -> None:

@@ -58,6 +58,14 @@ class Entry:
             raise ImportError(f"it has {len(classes)} classes named {self.name!r}")
         return classes[0]
 
+    def folder(self) -> Path | None:
+        """Returns the folder of the module without importing it, or None where there is no such file."""
+        try:
+            source = _source(self.module)
+        except (ValueError, ImportError):  # a plug-in's package may be broken
+            return None
+        return source.parent if source else None
+
     def docstring(self) -> str:
         """Returns the first line of the module's docstring, or an empty string."""
         try:

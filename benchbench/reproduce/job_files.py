@@ -16,6 +16,7 @@ from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.runtime.backends.base import StoreFiles
 from benchbench.runtime.json_files import find_object
 from benchbench.store import runs
+from benchbench.store.run_file import RUN
 
 MADE_PAIRS = ("pairs/**", "images/**", "scores/**")
 """An offline method makes these where its base model makes its pairs."""
@@ -37,6 +38,8 @@ def measurement_files(protocol: str, references: Sequence[str], prompt_set: str,
 def _needs(protocol: str, references: Sequence[str], prompt_set: str, store: Path) -> list[str]:
     in_store = [name for name in references if (store / "runs" / name).is_dir()]
     patterns = [f"runs/{name}/{files}" for name in in_store for files in ("*", "unet/**", "kept/**")]
+    with_kept_weights = dict.fromkeys(name.partition("/")[0] for name in in_store if "/" in name)
+    patterns += [f"runs/{run}/{RUN}" for run in with_kept_weights]
     for generation in _generations(references, prompts.load(prompt_set).name, store):
         patterns += [f"images/{generation}/*.webp", f"images/{generation}/record.json", f"scores/{generation}/**"]
     return patterns if protocol in IMAGE_PROTOCOLS else [*patterns, "measurements/**"]

@@ -52,6 +52,8 @@ class PlannedMeasurement:
     runs: tuple[str, ...]
     """Folders of runs or names of checkpoints; empty for the base model."""
     block: Block
+    job: str = ""
+    """The job that it shares with others; empty: one of its own, or with other rewards on the same images."""
 
     @property
     def prompts(self) -> str:
@@ -164,7 +166,7 @@ def make_plan(
                 reason = track.unavailable.get(name_of_row)
                 reward = group if reason else training_reward(row, track, group)
                 planned = [] if reason else [train(name_of_row, row, track, reward, seed) for seed in used_seeds]
-                reason = reason or _unsuitable_reward(planned[0].config)
+                reason = reason or unsuitable_reward(planned[0].config)
                 if reason:
                     skipped.append(f"{name_of_row}{'' if shared else f' on {reward}'}: {reason}")
                     continue
@@ -248,7 +250,7 @@ def _training(
     return PlannedTraining(name, config, overrides, store / "runs" / run_id)
 
 
-def _unsuitable_reward(config: RunConfig) -> str | None:
+def unsuitable_reward(config: RunConfig) -> str | None:
     """Returns the reason why a method cannot train on its reward, or None."""
     needs, reward_class = config.method_class.needs(config.method_config), lookup.get(config.reward)
     if "reward_gradient" in needs and not reward_class.differentiable:

@@ -74,7 +74,7 @@ def open_measurement_jobs(plan: Plan, store: Path) -> list[Job]:
 
 
 def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
-    """Returns the measurements of each job; those of the same images under several rewards share a job.
+    """Returns the measurements of each job: those that name it, or those of the same images under several rewards.
 
     Curves are logged by trainings, and a study makes its images itself.
     """
@@ -82,33 +82,35 @@ def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
         return []
     grouped: dict[tuple[str, ...], list[PlannedMeasurement]] = {}
     for measurement in plan.measurements:
-        key = (measurement.row, measurement.prompts, str(measurement.block.images), *measurement.runs)
+        job = (measurement.job,) if measurement.job else (measurement.row, *measurement.runs)
+        key = (measurement.prompts, str(measurement.block.images), *job)
         grouped.setdefault(key, []).append(measurement)
     return sorted(grouped.values(), key=lambda measurements: bool(measurements[0].runs))
 
 
 def _spec(measurements: list[PlannedMeasurement], plan: Plan, store: Path) -> MeasurementSpec:
-    """Returns what one job measures: the measurements of the same images, with all of their rewards."""
-    first = measurements[0]
+    """Returns what one job measures: the rows of its measurements, with all of their rewards."""
     rewards = list(dict.fromkeys(reward for measurement in measurements for reward in measurement.rewards))
-    return measurement_spec(plan, first, {first.row: [_reference(run, store) for run in first.runs]}, rewards)
+    rows = {m.row: [_reference(run, store) for run in m.runs] for m in measurements}
+    return measurement_spec(plan, measurements[0], rows, rewards)
 
 
 def _measurement_job(spec: MeasurementSpec, first: PlannedMeasurement, store: Path) -> Job:
     """Returns the job of a measurement; where columns have their own trainings, its name has the column."""
+    references = [reference for row in spec.rows.values() for reference in row]
     return Job(
-        f"{first.row} on {first.prompts}{f' ({first.group})' if first.group and first.runs else ''}",
+        f"{first.job or first.row} on {first.prompts}{f' ({first.group})' if first.group and first.runs else ''}",
         ("benchbench.reproduce.measurement_job", str(store), spec.model_dump_json()),
         store / "logs" / f"measure-{digest(spec.model_dump(mode='json'))}.log",
-        float(first.images),
+        float(first.images * len(spec.rows)),
         exclusive=spec.protocol == "cost",  # parallel jobs would distort the times
-        files=measurement_files(spec.protocol, spec.rows[first.row], first.prompts, store),
+        files=measurement_files(spec.protocol, references, first.prompts, store),
     )
 
 
 def _reference(run: str, store: Path) -> str:
-    """Returns the id of a run in the store, by which every machine finds it; other references as they are."""
-    return Path(run).name if Path(run).parent == store / "runs" else run
+    """Returns the path of a run, or of weights that it kept, in the store's runs; other references as they are."""
+    return Path(run).relative_to(store / "runs").as_posix() if Path(run).is_relative_to(store / "runs") else run
 
 
 def without_failed(plan: Plan, failures: Sequence[Failure], store: Path) -> Plan:

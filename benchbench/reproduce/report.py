@@ -23,6 +23,7 @@ from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.order import compare_with_paper
 from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.published_values import published_tables, with_published_words
+from benchbench.reproduce.rates import rates_sentence
 from benchbench.reproduce.spec import Block
 from benchbench.runtime.files import Log
 
@@ -180,6 +181,7 @@ def _reward_table(
         held_out=_held_out(plan),
         quick=plan.quick,
     )
+    table = table.model_copy(update={"caption": f"{table.caption} {rates_sentence(plan)}".rstrip()})
     if plan.spec.file:
         return table.model_copy(update={"caption": f"{table.caption} {plan.spec.about}"})
     if not values:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchbench.errors import RunError
+from benchbench.errors import BenchError, RunError
 from benchbench.hub import models
 from benchbench.reproduce import sweep as sweep_files
 from benchbench.reproduce.plan import Plan, make_plan
@@ -131,9 +131,9 @@ def make_table(
     return _run(plan, store, backend, log)
 
 
-def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
-    """Trains, measures, writes the report and returns its folder. Errors: those of ``reproduce``."""
-    from benchbench.reproduce import plan_jobs, report
+def complete(plan: Plan, store: Path, backend: Backend) -> tuple[Plan, list[BenchError]]:
+    """Trains and measures what the store lacks; returns the plan without what failed, and the errors of that."""
+    from benchbench.reproduce import plan_jobs
 
     with one_hash_cache():
         first = plan_jobs.jobs_before_measuring(plan, store)
@@ -142,9 +142,17 @@ def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
     with one_hash_cache():
         to_measure = plan_jobs.open_measurement_jobs(plan, store)
     unmeasured = run(to_measure, backend, "measuring")
+    return plan_jobs.without_failed(plan, unmeasured, store), [failure.error for failure in (*failures, *unmeasured)]
+
+
+def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:
+    """Trains, measures, writes the report and returns its folder. Errors: those of ``reproduce``."""
+    from benchbench.reproduce import report
+
+    plan, errors = complete(plan, store, backend)
     with one_hash_cache():
-        out = report.report(plan_jobs.without_failed(plan, unmeasured, store), store, log)
-    if errors := [failure.error for failure in (*failures, *unmeasured)]:
+        out = report.report(plan, store, log)
+    if errors:
         raise RunError(
             f"{len(errors)} parts of the table failed",
             "; ".join(f"{error.problem}: {error.cause}" for error in errors),

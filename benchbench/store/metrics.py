@@ -29,7 +29,7 @@ class MetricsWriter:
         with writing(self.path):
             self.path.touch()
             _keep(self.path, keep_bytes, log)
-            self._board = SummaryWriter(run / "tensorboard", purge_step=samples if keep_bytes else None)
+            self._board = SummaryWriter(run / "tensorboard", purge_step=samples + 1 if keep_bytes else None)
 
     def row(self, samples: int, values: Mapping[str, Any]) -> None:
         """Writes one row at this number of samples; names such as ``eval.reward`` become TensorBoard groups."""

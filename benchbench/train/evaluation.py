@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL.Image import Image
 
 from benchbench import defaults, reward_calls
 from benchbench.diffusion.decode import to_pil
@@ -22,6 +23,8 @@ from benchbench.runtime.sealed import find_sealed, write_sealed
 from benchbench.types import PromptSet, Reward
 
 BASE = "base_scores.json"
+PICTURES = 8
+"""Images of an evaluation, the first ones, that trackers show."""
 
 
 class FixedEvaluation:
@@ -41,6 +44,9 @@ class FixedEvaluation:
             self.rewards["oracle"] = reward_calls.load(lookup.get(gold), policy.backbone.device)
         self.score = {name: scoring(member) for name, member in self.rewards.items()}
         self.splitter = Splitter("in the fixed evaluation", policy.backbone.batch_size, row="image")
+        self.pictures: list[Image] = []
+        """The first images of the last evaluation, in the main process."""
+        self._drawn: dict[Sample, Image] = {}
 
     def __call__(self, untrained: bool) -> dict[str, float]:
         """Returns ``eval.reward``, ``eval.win_rate``, ``eval.constant_images`` and, on shapes, ``eval.oracle``.
@@ -50,6 +56,7 @@ class FixedEvaluation:
         """
         with self.policy.evaluating():
             scores = self._scores()
+            self.pictures = [self._drawn[sample] for sample in self.samples[:PICTURES] if sample in self._drawn]
             if untrained:
                 self._write_base_scores(scores["reward"])
             elif not all(self.policy.processes.gather(self._read_base_scores() is not None)):
@@ -91,6 +98,7 @@ class FixedEvaluation:
             part = samples[rows]
             with self.policy.attempt():
                 images = to_pil(self.policy.decoder(generate(self.policy, part, Noise(0, "eval"))))
+                self._drawn |= {s: image for s, image in zip(part, images, strict=True) if s in self.samples[:PICTURES]}
                 prompts = [s.prompt for s in part]
                 columns = [score(images, prompts, partial(_name, part)).float() for score in self.score.values()]
             columns.append(torch.tensor([float(np.ptp(np.asarray(image)) < 2) for image in images]))

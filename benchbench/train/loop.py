@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,8 @@ from benchbench.train.inputs import Inputs, look_up
 from benchbench.train.resolved import Resolved, agree, read, resolve
 from benchbench.train.run_folder import check_content, check_run_folder, run_key, write_run
 from benchbench.train.setup import Parts, build
+from benchbench.train.tracker_kinds import check as check_trackers
+from benchbench.train.trackers import Trackers
 from benchbench.train.trainer import Trainer
 from benchbench.train.votes import check_votes
 
@@ -32,11 +36,13 @@ def train(
     store: Path | None = None,
     skip_bad: bool = True,
     inputs: Inputs | None = None,
+    track_with: Sequence[str] = (),
 ) -> Path:
     """Trains into the folder ``out`` and returns it; does nothing where the folder holds the complete run.
 
     ``inputs`` are the objects behind the run's names, where the caller has looked them up already. Pairs that a base
     model makes for an offline method are found, or made, in ``store``; ``skip_bad`` skips rows that cannot be read.
+    ``track_with`` names trackers that follow the run (train/tracker_kinds.py); they change nothing of it.
 
     Errors: UsageError and MissingError before anything is loaded, CorruptError for damaged files, RunError for a
     non-finite reward, loss or gradient and for a full disk. KeyboardInterrupt leaves a checkpoint to ``resume`` from.
@@ -44,6 +50,7 @@ def train(
     with launch.connected_processes(device) as processes:
         log = log if processes.is_main else _silent
         with processes.raise_on_all():
+            check_trackers(track_with)
             inputs = inputs or look_up(config)
             incomplete = True
             if processes.is_main:
@@ -63,7 +70,7 @@ def train(
             parts.policy.processes = processes
             parts.identity = identify(inputs, parts.reader.pairs.hash if parts.reader else None)
         try:
-            _train(config, resolved, parts, out, processes, log)
+            _train(config, resolved, parts, out, processes, log, track_with)
             for line in parts.reader.changed_pictures() if parts.reader else ():
                 log(line)
         finally:
@@ -79,7 +86,15 @@ def _check_votes(config: RunConfig, inputs: Inputs, store: Path, log: Log) -> No
         check_votes(votes, inputs.prompts, config.sampler, inputs.model.hash, store, log)
 
 
-def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, processes: ProcessGroup, log: Log) -> None:
+def _train(
+    config: RunConfig,
+    resolved: Resolved,
+    parts: Parts,
+    out: Path,
+    processes: ProcessGroup,
+    log: Log,
+    track_with: Sequence[str],
+) -> None:
     """Writes the run's files and trains. The main process writes first, since the others read the same folder."""
     backbone, pairs = parts.policy.backbone, parts.reader.pairs.hash if parts.reader else None
     key = run_key(config, resolved, backbone.hash, pairs)
@@ -97,9 +112,24 @@ def _train(config: RunConfig, resolved: Resolved, parts: Parts, out: Path, proce
         trainer = Trainer(config, resolved, parts, out, log)
     processes.check_same("checkpoints", trainer.state.samples)
     processes.check_same_weights(parts.parameters)
-    trainer.run()
+    with _tracked(trainer, track_with if processes.is_main else (), log):
+        trainer.run()
     if parts.reader and processes.is_main:
         parts.reader.report()
+
+
+@contextmanager
+def _tracked(trainer: Trainer, names: Sequence[str], log: Log) -> Iterator[None]:
+    """Lets trackers follow the trainer in this block."""
+    if not names:
+        yield
+        return
+    settings = trainer.config.model_dump(mode="json")
+    trainer.trackers = Trackers(names, trainer.out, settings, trainer.state.samples, log)
+    try:
+        yield
+    finally:
+        trainer.trackers.close()
 
 
 def _silent(line: str) -> None:

@@ -38,6 +38,7 @@ from benchbench.train.optimizer import rate
 from benchbench.train.resolved import Resolved, record_memory_use
 from benchbench.train.run_folder import run_key
 from benchbench.train.setup import Parts
+from benchbench.train.trackers import Trackers
 from benchbench.types import Batch
 
 
@@ -73,6 +74,7 @@ class Trainer:
             method_calls.load_state(parts.method, saved.method)
             self.loss_scale.load_state(saved.loss_scale)
         self.last_save = time.monotonic()
+        self.trackers: Trackers | None = None
         self.metrics: MetricsWriter | None = None
         if self.processes.is_main:
             self.metrics = MetricsWriter(out, self.state.metrics_bytes, self.state.samples, log)
@@ -206,6 +208,8 @@ class Trainer:
         with self.processes.raise_on_all():
             if self.metrics:
                 self.metrics.row(self.state.samples, row)
+        if self.trackers:
+            self.trackers.row(self.state.samples, row)
 
     def _samples(self) -> list[Sample]:
         """Returns the samples of the next rollout. A sample's prompt depends only on the seed and its number."""
@@ -283,6 +287,8 @@ class Trainer:
         with self.processes.raise_on_all():
             metrics = self.evaluation(untrained=self.state.samples == 0)
         self._log({**metrics, "seconds": round(self.state.seconds, 3), **self._costs()})
+        if self.trackers:
+            self.trackers.pictures(self.state.samples, self.evaluation.pictures)
 
     def _costs(self) -> dict[str, float]:
         cost = sum_costs(self.processes.gather(asdict(self.parts.policy.cost)))

@@ -6,54 +6,17 @@ Each works on a copy of the source tree, in an environment that has the librarie
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.packaging.environment import install, run
+
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
-LEFT_OUT = (".git", ".venv", "bench-store", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
-
-
-def run(*command: object, cwd: Path) -> str:
-    """Standard output of a command that must succeed, with nothing of this process's Python in its environment."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_"))}
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """The source tree as a clone has it."""
-    tree = tmp_path / "clone"
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    return tree
-
-
-@pytest.fixture
-def python(tmp_path: Path) -> Path:
-    """A new environment that sees every installed library except benchbench."""
-    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
-    [site] = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    libraries = tmp_path / "libraries"
-    libraries.mkdir()
-    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
-        if "benchbench" not in entry.name and entry.suffix != ".pth":
-            (libraries / entry.name).symlink_to(entry)
-    (site / "libraries.pth").write_text(f"{libraries}\n")
-    return tmp_path / "venv" / "bin" / "python"
-
-
-def install(python: Path, *what: object, cwd: Path) -> None:
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
-    run(sys.executable, "-m", "pip", "--python", python, "install", *options, *what, cwd=cwd)
 
 
 def check_use(bench: list[object], folder: Path) -> None:

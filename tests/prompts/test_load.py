@@ -32,6 +32,13 @@ def test_training_and_evaluation_prompts_of_shapes_are_disjoint() -> None:
     assert not set(prompts.load("shapes-simple").prompts) & set(prompts.load("shapes-complex").prompts)
 
 
+def test_the_two_splits_of_shapes_complex_are_all_of_it() -> None:
+    """100 prompts to choose settings on, and 400 others that no choice has seen."""
+    validation, test = (prompts.load(f"shapes-complex.{split}").prompts for split in ("validation", "test"))
+    assert (len(validation), len(test)) == (100, 400)
+    assert validation + test == prompts.load("shapes-complex").prompts and not {*validation} & {*test}
+
+
 def test_activities_are_every_animal_with_each_of_three() -> None:
     """DDPO's nouns_activities has 45 x 3 of them, in its words: an article, the noun, the activity."""
     found = prompts.load("activities").prompts

@@ -33,6 +33,13 @@ def test_a_measurement_travels_with_its_weights_and_images(tmp_path: Path) -> No
     assert matches("scores/g/aesthetic-1.parquet", run.makes) and not matches("images/g/index.parquet", run.makes)
 
 
+def test_weights_that_a_run_kept_travel_with_what_says_whose_they_are(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a" / "kept" / "00000016").mkdir(parents=True)
+    needs = measurement_files("reward-table", ["a/kept/00000016"], "shapes-simple", tmp_path).needs()
+    assert matches("runs/a/run.json", needs) and not matches("runs/a/metrics.jsonl", needs)
+    assert matches("runs/a/kept/00000016/pytorch_lora_weights.safetensors", needs)
+
+
 def test_every_job_of_a_table_says_what_it_needs(tmp_path: Path) -> None:
     """A measurement's command names its runs by id: a path of this machine means nothing on another."""
     spec = load("tailorpo:2")

@@ -80,7 +80,8 @@ def test_the_table_has_a_row_for_each_combination_and_says_what_was_swept(made: 
     assert report.name.startswith("two-ranks-")
     table = pd.read_csv(report / "two-ranks-training.csv")
     assert set(table.row) == {"base", "tailorpo, lora_rank 1", "tailorpo, lora_rank 2"}
-    assert "train.lora_rank 1, 2" in (report / "report.md").read_text()
+    text = (report / "report.md").read_text()
+    assert "train.lora_rank 1, 2" in text and "Learning rate of every training: 0.003 (preset shapes)." in text
     assert {job.state for job in job_status(plan_of(file), file.parent / "store")} == {"done"}
 
 
