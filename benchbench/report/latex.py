@@ -16,7 +16,6 @@ from benchbench.report.latex_text import escape, escape_prose, width, wrap
 from benchbench.report.table import Cell, Column, Table, format_gain, format_interval, format_number, format_value
 
 WIDTH, HEIGHT = 345 * 0.97, 460  # points; the text of article is 345 by 550, and the caption takes the rest
-LABEL = 104  # points, beyond which a row's label is broken into lines
 GROUP = 150  # points of the longest word that stands above several columns
 MOST_NARROW = 24  # points of a column
 SMALLER = 7  # points, of intervals and differences
@@ -27,7 +26,7 @@ ARROWS = {"higher": " \N{UPWARDS ARROW}", "lower": " \N{DOWNWARDS ARROW}", "": "
 class Type:
     """A size of type: its command, its points, the points from line to line, and half the space between columns.
 
-    A column's heading of more than ``head`` points is broken into lines.
+    A column's heading of more than ``head`` points, and a row's label of more than ``label``, is broken into lines.
     """
 
     command: str
@@ -35,11 +34,12 @@ class Type:
     line: float
     gap: int
     head: int = 46
+    label: int = 104
 
 
 TYPES = (
-    Type(r"\small", 9, 11, 6, head=110),
-    Type(r"\small", 9, 11, 6, head=72),
+    Type(r"\small", 9, 11, 6, head=110, label=170),
+    Type(r"\small", 9, 11, 6, head=72, label=130),
     Type(r"\small", 9, 11, 6),
     Type(r"\small", 9, 11, 4),
     Type(r"\footnotesize", 8, 9.5, 4),
@@ -59,8 +59,8 @@ class Block:
 
 def latex(table: Table) -> str:
     """Returns the ``table`` environments with caption and label; bold is the row that tests put before all others."""
-    labels = {row: wrap(row, LABEL, TYPES[0].points) for row in table.rows}
     for style in TYPES:
+        labels = {row: wrap(row, style.label, style.points) for row in table.rows}
         blocks = [_block(table, column, style) for column in table.columns]
         label_width = max((width(line, style.points) for lines in labels.values() for line in lines), default=0)
         parts = _parts(blocks, WIDTH - label_width, style.gap)

@@ -26,7 +26,7 @@ from benchbench.runtime.names import safe_name
 
 Kind = Literal["pdf", "svg"]
 KINDS: tuple[Kind, ...] = ("pdf", "svg")
-WIDE, NARROW = 469 / 72, 345 / 72  # inches
+WIDE, NARROW = 469 / 72.27, 345 / 72.27  # inches, of 72.27 points of TeX
 PANEL_HEIGHT, LEGEND_LINE, BAR_LINE = 2.1, 0.2, 0.24  # inches
 OUTCOMES = (("win", "#4477aa", "white"), ("draw", "#bdbab2", "black"), ("lose", "#b5533c", "white"))  # as style.css
 METADATA: dict[Kind, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}

@@ -6,8 +6,17 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from benchbench.evaluate.compare_report import comparison_table
+from benchbench.protocols.study import analyse
 from benchbench.report.table import Cell, Column, Table
+from benchbench.stats.multiple import corrected_verdicts
+from benchbench.stats.paired import difference
+from benchbench.study.sketch import sketch
+from benchbench.study.vote_store import StoredVote
+from tests.evaluate.test_reward_table import PROTOCOL, frame
 from tests.report.pages import EVIL, TABLE
 
 RESULTS = Path(__file__).parents[2] / "results" / "shapes"
@@ -45,6 +54,28 @@ def table_of(path: Path, title: str, caption: str) -> Table:
         cells=cells,
         ahead=ahead,
     )
+
+
+def study_tables() -> list[Table]:
+    """Returns the tables of a study of three rows with two questions, all of whose raters answered."""
+    study = sketch(4, 4, 1, arms=3, questions=("Which picture do you prefer?", "Which fits the prompt?"))
+    votes = [
+        StoredVote(slot, position, question, ("left", "right", "draw")[(slot + position + question) % 3], 2000, 0.0)
+        for slot, pages in enumerate(study.assignment)
+        for position in range(len(pages))
+        for question in range(2)
+    ]
+    scores = {"shapes-pref": [float(i % 5) for i in range(len(study.pictures))]}
+    return list(analyse(study, votes, scores).tables)
+
+
+def comparison() -> Table:
+    """Returns the table of ``bench compare`` on three rewards, one of them with a difference of every image."""
+    sides = {name: (frame(lift, name), frame(0, name)) for name, lift in (("a", 0), ("reward-b", 1), ("c_d", -2))}
+    differences = {name: difference(*scores) for name, scores in sides.items()}
+    measured: Any = SimpleNamespace(conditions=PROTOCOL)
+    labels = ("tailorpo-shapes-shapes-colour-s0-b734197f", "d3po-shapes-shapes-colour-s0-4604930e")
+    return comparison_table(labels, sides, differences, corrected_verdicts(differences), measured, "shapes-simple")
 
 
 def hostile_tables() -> list[Table]:

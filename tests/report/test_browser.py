@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from benchbench.report import folder, page
+from benchbench.report import page
 from tests.report.pages import EVIL, PAGE
 
 pytestmark = pytest.mark.browser
@@ -60,8 +60,9 @@ def look(browser: Any, path: Path, width: int = 1200, scheme: str = "light") -> 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = folder.write(tmp_path_factory.mktemp("store"), "r", PAGE)
-    return folder.page_file(out, False)
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    out.write_text(page.html(PAGE), encoding="utf-8")
+    return out
 
 
 def test_it_asks_for_nothing_and_complains_of_nothing(browser: Any, report: Path) -> None:

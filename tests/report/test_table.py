@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from benchbench.report.latex import escape, latex
+from benchbench.report.latex import latex
+from benchbench.report.latex_text import escape, wrap
 from benchbench.report.table import (
     P_VALUE,
     Cell,
@@ -152,3 +153,16 @@ def test_a_tall_table_goes_on_under_its_number() -> None:
     pages = text.count(r"\begin{table}")
     assert pages > 2 and text.count("(continued)") == text.count(r"\addtocounter{table}{-1}") == pages - 1
     assert all(text.count(f"{{row {i}}} &") == 1 for i in range(60)) and text.count(r"\label{") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("diffusion-dpo, strength 0.25", ["diffusion-dpo,", "strength 0.25"]),
+        ("shapes-oracle (shapes-colour)", ["shapes-oracle", "(shapes-colour)"]),
+        ("x" * 30, ["x" * 12, "x" * 12, "x" * 6]),
+        ("", [""]),
+    ],
+)
+def test_long_labels_are_broken_between_words_and_never_in_a_number(text: str, lines: list[str]) -> None:
+    assert wrap(text, 80, 9) == lines
