@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 # Makes the kernels of a processor with AVX2 and without AVX-512 run on any x86 machine, as on AMD's Zen 2 and Zen 3.
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: install quickstart test smoke test-browser test-slow test-slurm test-long test-parity test-cpus check bench bench-rewards gpu gpu-more
+.PHONY: install quickstart test smoke test-browser test-slow test-slurm test-long test-parity test-cpus check docs bench bench-rewards gpu gpu-more
 
 install: .venv/installed
 
@@ -90,3 +90,8 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site in site/, which opens without a server; a broken link fails.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the documentation is in $(CURDIR)/site/index.html"

@@ -24,7 +24,7 @@ def test_the_judge_of_the_page_scores(tmp_path: Path) -> None:
     judge: dict[str, object] = {"__name__": "colour_share"}
     exec(compile(code, "colour_share.py", "exec"), judge)
     file = tmp_path / "colours.jsonl"
-    file.write_text("".join(f"{line.strip()}\n" for line in re.findall(r'^    (\{"prompt".+)$', PAGE, re.MULTILINE)))
+    file.write_text("".join(f"{line.strip()}\n" for line in re.findall(r'^(\{"prompt".+)$', PAGE, re.MULTILINE)))
     found, (half, full, none) = prompts.load(str(file)), [np.zeros((4, 4, 3), np.uint8) for _ in range(3)]
     half[:2, :, 0] = half[2:, :, 1] = full[..., 2] = none[..., 2] = 9
     images = [Image.fromarray(pixels) for pixels in (half, full, none)]
@@ -35,7 +35,7 @@ def test_the_judge_of_the_page_scores(tmp_path: Path) -> None:
         assert reward_calls.score(reward(), images, found.prompts).tolist() == [0.5, 1.0, 0.0]
     with pytest.raises(UsageError) as error:
         check_needs("plain", ["a red circle"], [reward])
-    assert all(f"    {line}" in PAGE.replace("error: ", "") for line in str(error.value).splitlines())
+    assert all(f"\n{line}\n" in PAGE.replace("\nerror: ", "\n") for line in str(error.value).splitlines())
 
 
 def test_the_page_states_what_the_client_does() -> None:
