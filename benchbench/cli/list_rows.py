@@ -17,7 +17,7 @@ from benchbench.store import existing_root
 from benchbench.store.run_index import shown_runs
 
 Rows = list[list[object]]
-RUN_COLUMNS = ["method", "model", "reward", "seed", "state", "samples", "last change", "run"]
+RUN_COLUMNS = ["run", "state", "samples", "method", "model", "reward", "seed", "last change"]
 
 
 def prompts() -> Rows:
@@ -58,10 +58,9 @@ def runs(store: Path | None) -> Rows:
         write_line(f"there is no store {folder} yet", sys.stderr)
     return [
         [
-            *(run.method, run.model, run.reward, run.seed, run.state),
-            f"{run.seen} of {run.planned}",
+            *(run.id, run.state, f"{run.seen} of {run.planned}"),
+            *(run.method, run.model, run.reward, run.seed),
             datetime.fromtimestamp(run.changed).strftime("%Y-%m-%d %H:%M"),
-            run.id,
         ]
         for run in shown_runs(folder)
     ]

@@ -70,7 +70,7 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
     assert re.match(r"reward -\S+ is the mean of the last rollout's 2 images; evaluate it next: bench eval ", last)
     assert f"--model {tiny_sd} --checkpoint bench-store/runs/" in last.replace(f"{tmp_path}/", "")
     assert last.endswith(" --prompts animals --rewards jpeg_compressibility")
-    [*_, state, samples, _, name] = bench("list", "runs").out.splitlines()[1].split("\t")
+    name, state, samples, *_ = bench("list", "runs").out.splitlines()[1].split("\t")
     assert (state, samples) == ("complete", "2 of 2")
     assert '"method": "ddpo"' in bench("show", "run", name).out
     assert f"{name}\tcomplete\t2 of 2" in bench("status").out
@@ -96,7 +96,7 @@ def test_a_run_of_an_earlier_version_is_listed_and_not_gone_on_with(
         ran = bench(*argv, "--samples", 2, "--out", out, *more)
         assert ran.code == 2 and len(ran.err.splitlines()) == 3
         assert "made by an earlier version" in ran.err and "another --out" in ran.err
-    assert "\tresumable\t0 of 2\t" in bench("list", "runs").out
+    assert "old\tresumable\t0 of 2\t" in bench("list", "runs").out
     assert '"method": "ddpo"' in bench("show", "run", "old").out
     assert bench("status").code == 0
 
