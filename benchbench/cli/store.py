@@ -1,4 +1,4 @@
-"""``bench store``."""
+"""``bench store``. Imports the reader of scores, which loads pandas, only inside a function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from benchbench.cli.ui import log, table
 from benchbench.errors import CorruptError, MissingError
 from benchbench.runtime.words import counted
 from benchbench.store import root
-from benchbench.store.verify import verify as verify_store
 
 app = typer.Typer(help="Check that what a store holds is what was written.", no_args_is_help=True)
 
@@ -25,6 +24,8 @@ def verify(store: Store = None) -> None:
     folder = root(store)
     if not folder.is_dir():
         raise MissingError(f"there is no store {folder}", "it is not a folder", "name one: --store, or $BENCH_HOME")
+    from benchbench.store.verify import verify as verify_store
+
     count, damages = verify_store(folder)
     if damages:
         table(["damaged", "why", "what to do"], [[damage.path, damage.cause, damage.remedy] for damage in damages])

@@ -73,8 +73,6 @@ def results(
     device: Device = None,
 ) -> None:
     """Analyse the votes: shares with intervals, tests, agreement of raters and of rewards, as a report."""
-    from benchbench.protocols.study import results as study_results
-
     folder = find_study(root(store), name)
     model = read_study(folder).model
     if rewards in ("fitting", "none"):
@@ -83,8 +81,11 @@ def results(
         names = choice.choose_rewards(rewards, model)
     for note in names.notes:
         log(note)
+    reward_classes = list(choice.reward_classes(names.names).values())
+    from benchbench.protocols.study import results as study_results
+
     with resumable():
-        result, report = study_results(folder, list(choice.reward_classes(names.names).values()), device, log)
+        result, report = study_results(folder, reward_classes, device, log)
     for shown in result.tables:
         log(shown.markdown())
     log(f"report: {page_file(report, result.page.quick)}")

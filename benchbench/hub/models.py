@@ -12,7 +12,7 @@ from benchbench.defaults import VAE_SEPARATOR, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.hub.hf_cache import cached_file, is_hub_id
 from benchbench.hub.lock import refuse_unknown_pickle
-from benchbench.runtime.hashing import HashCache, cached_sha256, text_sha256
+from benchbench.runtime.hashing import cached_sha256, one_hash_cache, text_sha256
 from benchbench.runtime.json_files import read_object
 from benchbench.runtime.names import absolute
 
@@ -252,8 +252,12 @@ def content_hash(root: Path) -> str:
 
     It says nothing of a VAE that replaces the pipeline's own: ``LocalModel.hash`` is what a model is compared by.
     """
-    with HashCache() as sha256:
-        lines = [f"{part}/{path.name} {sha256(path)}\n" for part, files in weight_files(root).items() for path in files]
+    with one_hash_cache():
+        lines = [
+            f"{part}/{path.name} {cached_sha256(path)}\n"
+            for part, files in weight_files(root).items()
+            for path in files
+        ]
     if is_xl(root):
         lines.append(f"empty prompt as zeros: {zeros_for_empty(root)}\n")
     found = text_sha256("".join(lines))

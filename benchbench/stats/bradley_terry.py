@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.quantiles import t_quantile
@@ -40,6 +39,8 @@ def strengths(
     None where they are not finite: some group of arms never wins or draws against the others (Ford, American
     Mathematical Monthly 64, 1957), or there is one rater and one prompt.
     """
+    from scipy.sparse.csgraph import connected_components  # slow to load; only the tables of studies need it
+
     arms = int(max(first.max(), second.max())) + 1
     share = (1 + outcomes) / 2
     beats = np.zeros((arms, arms))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ def sign_test(values: np.ndarray, clusters: np.ndarray) -> SignTest:
 
     Even clusters are left out of the p-value, which is 1 where no other is left.
     """
+    from scipy import stats  # slow to load; only the tables of studies need it
+
     _, number = np.unique(clusters, return_inverse=True)
     sums = np.bincount(number, weights=values)
     first, second = int((sums > 0).sum()), int((sums < 0).sum())

@@ -84,6 +84,8 @@ show prompts nope
 show run nope
 status nope:2
 fetch --rewards nope
+store verify --store nope
+check nope
 nope"""
 
 
