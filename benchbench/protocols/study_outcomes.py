@@ -51,13 +51,20 @@ def study_answer(tables: Sequence[Table], unfinished: bool) -> str:
     """
     parts = []
     for table in tables:
-        words = []
+        words, together = [], []
         for row in table.rows:
             first, _, second = row.partition(AGAINST)
             p, difference = table.cells[row]["p, Holm"].value, table.cells[row]["win - lose"].value
             better, worse = (first, second) if difference > 0 else (second, first)
-            apart = p < 1 - LEVEL
-            words.append(f"{better} is preferred to {worse}" if apart else f"{first} and {second} are not told apart")
+            if p < 1 - LEVEL:
+                words.append(f"{better} is preferred to {worse}")
+            else:
+                together.append(f"{first} and {second}")
+        if len(together) > 1:
+            others = f"the other {len(together)} pairs of rows are not told apart"
+            words.append(others if words else f"none of the {len(together)} pairs of rows is told apart")
+        elif together:
+            words.append(f"{together[0]} are not told apart")
         parts.append(f"{table.title}: {'; '.join(words)}.")
     said = " ".join(parts) or "No two rows were compared."
     return f"The study is not finished. So far, {said[0].lower()}{said[1:]}" if unfinished else said

@@ -58,7 +58,7 @@ WIDTHS = {
 }
 OTHER = 600
 SMALL_FONTS = {5: 1.3, 6: 1.2, 7: 1.14, 8: 1.07, 9: 1.03}  # smaller fonts are wider for their size
-PIECE = 12  # letters of a word that has no better place for a line break
+PIECE = 18  # letters of a word that has no better place for a line break
 PIECES = re.compile(
     rf"(?:[^\s\-/_.,:]|[.,:](?=\d)){{1,{PIECE}}}(?:[\-/_]|[.,:](?!\d))*|[\-/_.,:]+|\s+"  # no break within 0.25
 )

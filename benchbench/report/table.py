@@ -96,7 +96,8 @@ class Column(_Model):
     def about(self) -> str:
         """The unit and the direction, such as ``points, higher is better ↑``."""
         arrow = {"higher": " ↑", "lower": " ↓", "": ""}[self.better]
-        return ", ".join(filter(None, [self.unit, f"{self.better} is better{arrow}" if self.better else ""]))
+        unit = "" if self.unit == P_VALUE else self.unit  # the column's name says it
+        return ", ".join(filter(None, [unit, f"{self.better} is better{arrow}" if self.better else ""]))
 
 
 class Table(_Model):

@@ -37,7 +37,7 @@ def _paragraph(plan: Plan, block: Block, table: Table, reward: str, frames: Mapp
     ours = {row: cells[row].value for row in rows}
     papers = {row: published[row, column] for row in rows}
     where = f"{key} on {block.prompts}"
-    agreement = _agreement(rows, ours, papers, {row: frames[row][frames[row].reward == reward] for row in rows})
+    agreement = _agreement(rows, ours, papers, {row: frames[row][frames[row].reward == reward] for row in cells})
     if plan.on_paper_track:
         differences = ", ".join(f"{row} {format_number(ours[row] - papers[row], papers[row], True)}" for row in rows)
         return " ".join(filter(None, [f"{where}, ours less the paper's: {differences}.", agreement]))

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from benchbench.protocols.study import StudyResult, analyse, results, score_pictures
+from benchbench.protocols.study_outcomes import study_answer
 from benchbench.report.sections import OutcomeSection, TextSection
-from benchbench.report.table import Table
+from benchbench.report.table import Cell, Table
 from benchbench.rewards import lookup
 from benchbench.study.design import Study
 from benchbench.study.panel import Panel, vote
@@ -70,6 +71,16 @@ def test_the_answer_follows_from_the_corrected_test() -> None:
     votes = votes_of(small, {(r, p): WINS[p] for r in range(3) for p in range(3)})
     assert analyse(small, votes, {}).page.answer == "“Which picture do you prefer?”: A and B are not told apart."
     assert analyse(small, votes[:-1], {}).page.answer.startswith("The study is not finished. So far, ")
+
+
+def test_the_answer_counts_the_pairs_that_are_not_told_apart() -> None:
+    tied = {"p, Holm": Cell(value=0.5), "win - lose": Cell(value=0.1)}
+    won = {"p, Holm": Cell(value=0.01), "win - lose": Cell(value=-0.5)}
+    cells = {"A against B": won, "A against C": tied, "B against C": tied}
+    three = Table(name="t", title="Q", caption="", rows=tuple(cells), columns=(), cells=cells)
+    assert study_answer([three], False) == "Q: B is preferred to A; the other 2 pairs of rows are not told apart."
+    none = three.model_copy(update={"cells": dict.fromkeys(cells, tied)})
+    assert study_answer([none], False) == "Q: none of the 3 pairs of rows is told apart."
 
 
 def test_the_rule_leaves_out_who_fails_the_checks_and_both_results_are_shown() -> None:

@@ -160,7 +160,7 @@ def test_a_tall_table_goes_on_under_its_number() -> None:
     [
         ("diffusion-dpo, strength 0.25", ["diffusion-dpo,", "strength 0.25"]),
         ("shapes-oracle (shapes-colour)", ["shapes-oracle", "(shapes-colour)"]),
-        ("x" * 30, ["x" * 12, "x" * 12, "x" * 6]),
+        ("x" * 30, ["x" * 18, "x" * 12]),
         ("", [""]),
     ],
 )

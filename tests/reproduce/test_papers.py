@@ -15,7 +15,7 @@ from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.order import compare_with_paper
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.plan_jobs import jobs_before_measuring, measurement_jobs, training_jobs, without_failed
-from benchbench.reproduce.published_values import published_tables
+from benchbench.reproduce.published_values import published_tables, with_published_words
 from benchbench.reproduce.run import reproduce
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.runtime.jobs import Failure
@@ -217,3 +217,19 @@ def test_edits_take_their_share_of_the_steps(tmp_path: Path) -> None:
     assert plan.published(plan.blocks[0])["dspo", "aesthetic"] == pytest.approx(0.738)
     there = make_plan(edits, "sd15", edits.tracks["sd15"], tmp_path)
     assert estimate.unet_evaluations(there)[1] == 5 * 1000 * 5 * 37
+
+
+def test_a_published_value_of_another_reward_or_model_says_so() -> None:
+    """Under ours stands the word that tells them apart; on the paper's own model there is nothing to tell."""
+    cell = Cell(value=5.72, published=5.79)
+    table = Table(name="t", title="T", caption="", rows=("a",), columns=(Column(key="r"),), cells={"a": {"r": cell}})
+    assert "published 5.79 (aesthetic, sd15) |" in with_published_words(table, {"r": "aesthetic, sd15"}).markdown()
+    assert "published 5.79 |" in with_published_words(table, {}).markdown()
+
+
+@pytest.mark.parametrize(
+    ("paper", "directions"), [("tailorpo:2", {"higher"}), ("dspo:3", {"lower"}), ("tailorpo:1", {""})]
+)
+def test_published_tables_say_which_values_are_better(paper: str, directions: set[str]) -> None:
+    tables = published_tables(spec.load(paper))
+    assert {column.better for table in tables for column in table.columns} == directions
