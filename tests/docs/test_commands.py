@@ -72,7 +72,7 @@ def small(words: list[str], world: World) -> list[str]:
         and words[2] in ("diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo")
         and "--pairs" not in words
     ):
-        words += ["--pairs", "made:shapes-simple:shapes-pref:2"]
+        words += ["--pairs", "made:my-prompts.txt:shapes-pref:2"]
     if name == "study simulate" and "--difference" not in words:
         return replaced(words, ["--reward", "shapes-colour"])  # the oracle may find all of so few pictures alike
     return replaced(words, treatment.SMALL.get(name, []))

@@ -13,7 +13,6 @@ ONLY_PARSED = {
     r"bench status .*--watch": "waits until all jobs are done",
     r"bench measure cost ": "trains in a process of its own; tests/protocols runs it",
     r"bench train .*--track-with wandb": "needs packages that are not installed for tests",
-    r"bench check ": "runs a minute for each plug-in; tests/contract runs it",
     r"accelerate launch .* -m benchbench ": "starts several processes on GPUs; tests/train runs two on the CPU",
     r"bench-env/bin/bench ": "is the command of another environment",
     r"bench eval .*--prompts (plain|colours)": "needs the page's own judge; tests/rewards/test_http_docs.py runs it",
@@ -36,7 +35,7 @@ OTHERS = {
 """Programs of others by the beginning of the command, with their owner."""
 
 SMALL = {
-    "train": ["--samples", "4", "--set", "train.batch=4", "train.eval_every=0"],
+    "train": ["--samples", "2", "--set", "train.batch=2", "train.eval_every=0"],
     "eval": ["--images-per-prompt", "1", "--steps", "2"],
     "compare": ["--images-per-prompt", "1"],
     "grid": ["--steps", "2"],

@@ -10,7 +10,7 @@ from PIL import Image
 from benchbench.cli.main import main
 from docs_build.links import ROOT
 
-TRAIN = ["--samples", "4", "--set", "train.batch=2", "train.keep_every=2", "train.eval_every=0"]
+TRAIN = ["--samples", "2", "--set", "train.batch=1", "train.keep_every=1", "train.eval_every=0"]
 EDIT = {
     "image": "picture.png",
     "prompt": "a small cyan circle on the left on a blue background",
