@@ -32,7 +32,7 @@ COMMANDS = {
     "measure": Command("measure:measure", "Measure a protocol of the papers on a model and its runs."),
     "reproduce": Command("reproduce:reproduce", "Reproduce a published table."),
     "sweep": Command("sweep:sweep", "Compare methods, rewards, seeds and settings in one table."),
-    "tune": Command("tune:tune", "Search a method's learning rate by one protocol, and write a preset."),
+    "tune": Command("tune:tune", "Search a method's learning rate by one protocol for all methods."),
     "report": Command("report:report", "Render an existing report again."),
     "list": Command("listing:list_names", "List methods, rewards, prompts, models, checkpoints, tables or runs."),
     "show": Command("show:show", "Show one method, reward, prompt set, model, run or preset."),

@@ -53,7 +53,7 @@ def tune(
     ray_address: RayAddress = "auto",
     store: Store = None,
 ) -> None:
-    """Search a method's learning rate by one protocol, and write a preset.
+    """Search a method's learning rate by one protocol for all methods. Writes a report and a preset.
 
     Every method gets the same work, rates and seeds; the choice is made on validation prompts (docs/tuning.md).
     Example: bench tune ddpo --model shapes --reward shapes-colour --budget 96 --rates 1e-3,4e-3

@@ -42,7 +42,7 @@ def write(kind: Kind, name: str, folder: Path) -> list[Path]:
         "pyproject.toml": TEMPLATES / "pyproject.toml.in",
         "README.md": TEMPLATES / kind / "README.md.in",
         f"{package}/{kind}.py": TEMPLATES / kind / f"{kind}.py.in",
-        f"tests/test_{package}.py": TEMPLATES / kind / "test.py.in",
+        f"tests/test_{package}.py": TEMPLATES / kind / "check.py.in",
     }
     if kind == "method":
         sources[f"{package}/presets/{package}.yaml"] = TEMPLATES / kind / "preset.yaml.in"

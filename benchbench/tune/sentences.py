@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchbench import presets
 from benchbench import prompts as prompt_sets
 from benchbench.report.table import format_number as number
 from benchbench.tune.outcome import Outcome, Point, guard_is_fraction
@@ -38,6 +39,12 @@ def notes(search: Search) -> Iterator[str]:
         yield (
             "nothing guards the choice: this model has no oracle, and no --guard REWARD is given. The highest reward "
             "is taken, also where the images no longer show their prompts"
+        )
+    entry = presets.preset_values(search.method, search.preset).get(presets.RATE)
+    if entry and not min(search.rates) <= entry["value"] <= max(search.rates):
+        yield (
+            f"the preset {search.preset} has {presets.RATE}={entry['value']:g}, which lies outside the rates that are "
+            "tried; --rates names others"
         )
     if low := [seed for seed in search.seeds if seed < FIRST_TUNING_SEED]:
         seeds = ", ".join(map(str, low))

@@ -55,7 +55,9 @@ def test_an_offline_method_and_another_model_are_planned() -> None:
     assert offline.pairs == "made:shapes-simple:shapes-pref:32"
     sd15 = search("ddpo", "sd15", "aesthetic")
     assert (sd15.guard, sd15.validation, sd15.preset) == (None, "activities", "released")
-    assert any("nothing guards the choice" in line for line in notes(sd15)) and "among those" not in rule(sd15)
+    said = " ".join(notes(sd15))
+    assert "nothing guards the choice" in said and "among those" not in rule(sd15)
+    assert "train.lr=3e-05, which lies outside the rates" in said and list(notes(search())) == []
     assert search("ddpo", "sd15", "aesthetic", guard="pickscore").guard == "pickscore"
 
 
