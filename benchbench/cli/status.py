@@ -10,6 +10,7 @@ import typer
 from benchbench.cli.options import Store, integers
 from benchbench.cli.ui import log, table
 from benchbench.errors import UsageError
+from benchbench.reproduce import sweep
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.spec import load, track_of
 from benchbench.reproduce.sweep_file import is_sweep
@@ -68,7 +69,6 @@ def _plan(name: str, track: str, seeds: list[int], store: Path) -> Plan:
     if not is_sweep(name):
         spec = load(name)
         return make_plan(spec, track, track_of(spec, track), store, seeds=seeds)
-    from benchbench.reproduce import sweep
     from benchbench.tune import plan, search
 
     if search.is_search(name):
