@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import benchbench as bb
 from benchbench.reproduce import sweep as sweep_files
 from benchbench.reproduce.plan import Plan, make_plan
 from benchbench.reproduce.run import sweep
@@ -68,6 +69,23 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(LocalBackend, "start", noted)
     return names
+
+
+def test_the_call_from_python_returns_the_same_report_and_prints_nothing(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file, report = made
+    monkeypatch.chdir(tmp_path)
+    capfd.readouterr()
+    result = bb.sweep(file, store=file.parent / "store")
+    assert capfd.readouterr() == ("", "")
+    assert (result.folder, result.page.name) == (report, "report.html")
+    assert result.table.rows == ("base", "tailorpo, lora_rank 1", "tailorpo, lora_rank 2")
+    scores = result.scores.groupby(["row", "reward"]).score.mean()
+    cells = result.table.to_frame().set_index(["row", "column"]).value
+    assert cells.loc[("tailorpo, lora_rank 1", "shapes-colour")] == pytest.approx(
+        scores.loc[("tailorpo, lora_rank 1", "shapes-colour")]
+    )
 
 
 def plan_of(file: Path) -> Plan:
