@@ -26,16 +26,17 @@ from pydantic import Field
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchbench import config as configs
+from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import device_and_dtype
 from benchbench.hub import models
+from benchbench.prompt_set import metadata
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request
 from benchbench.protocols.step_table import TableStyle
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
 from benchbench.rewards.http_address import is_served
 from benchbench.runtime.files import write_atomic
-from benchbench.runtime.hashing import digest
 from benchbench.runtime.job_process import run_job
 from benchbench.runtime.jobs import Job, LocalBackend, run
 from benchbench.runtime.provenance import device_name, packages, record
@@ -107,7 +108,7 @@ class TrainingCost(PaperProtocol[CostSettings]):
         asked.log(f"cost of {settings.method} on {model}: {settings.iterations + 1} iterations on {machine['device']}")
 
         def prepare() -> Any:
-            return lambda start, stop: _train_in_new_process(run_config, picked_device, asked.store)
+            return lambda start, stop: _train_in_new_process(run_config, asked.prompts, picked_device, asked.store)
 
         def measured_on() -> Mapping[str, Any]:
             return record({"protocol": self.name, **key}, weights, picked_device)
@@ -180,15 +181,23 @@ class TrainingCost(PaperProtocol[CostSettings]):
         )
 
 
-def _train_in_new_process(config: configs.RunConfig, device: str, store: Path) -> pd.DataFrame:
-    """Returns the rows of a training in a new process, which has as many threads. Raises what training raises."""
+def _train_in_new_process(config: configs.RunConfig, prompts: PromptSet, device: str, store: Path) -> pd.DataFrame:
+    """Returns the rows of a training in a new process, which has as many threads. Raises what training raises.
+
+    Prompts that have no name that the process could look up reach it in a file.
+    """
     text = config.model_dump_json()
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
+        if prompt_sets.find(prompts.name) is None:
+            file = Path(folder) / "prompts.jsonl"
+            lines = zip(metadata(prompts.prompts), prompts.prompts, strict=True)
+            file.write_text("".join(json.dumps({**row, "prompt": prompt}) + "\n" for row, prompt in lines))
+            text = config.model_copy(update={"prompts": str(file)}).model_dump_json()
         job = Job(
             "the training whose cost is measured",
             ("benchbench.protocols.cost", text, device, str(store), str(rows)),
-            store / "logs" / f"cost-{digest(text)}.log",
+            store / "logs" / f"cost-{config.digest}.log",
             threads=torch.get_num_threads(),
             exclusive=True,
         )

@@ -46,16 +46,16 @@ def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
     """The process finds no model. Its exit code, its words and its log arrive here, and nothing else runs."""
     config = load("d3po", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_copy(update={"model": "no/model"})
     with pytest.raises(MissingError, match="the training whose cost is measured failed") as error:
-        cost._train_in_new_process(config, "cpu", tmp_path)
+        cost._train_in_new_process(config, ANIMALS, "cpu", tmp_path)
     (log,) = tmp_path.glob("logs/cost-*.log")
     assert "no/model" in error.value.cause and str(log) in error.value.remedy and "no/model" in log.read_text()
 
 
 @pytest.mark.slow
 def test_a_training_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts agree with the price of an iteration; a second call starts no process."""
-    model = str(write_tiny_sd(tmp_path / "sd"))
-    rows = TrainingCost().measure(model, None, ANIMALS, "shapes-colour", SETTINGS, store=tmp_path, device="cpu")
+    """Counts agree with the price of an iteration; a second call starts no process. The prompts are those of a file."""
+    model, mine = str(write_tiny_sd(tmp_path / "sd")), PromptSet("mine", ("a cat",), "file mine.txt", "unknown")
+    rows = TrainingCost().measure(model, None, mine, "shapes-colour", SETTINGS, store=tmp_path, device="cpu")
     assert rows.iteration.tolist() == [1, 2] and (rows.images == 2).all()
     assert (rows.unet_evals == 12).all() and (rows.unet_grads == 6).all() and (rows.reward_calls == 2).all()
     assert (rows.seconds > 0).all() and (rows.peak_gib > 0.05).all() and (rows.steps >= 1).all()
