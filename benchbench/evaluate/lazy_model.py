@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from benchbench.config import steps_taken
@@ -11,7 +12,6 @@ from benchbench.diffusion import backbones, lora_file, single_file
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.compile import speed_up
 from benchbench.diffusion.edit import edit
-from benchbench.diffusion.fill import empty_unet
 from benchbench.diffusion.load_finetuned import with_weights
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.sample import sample
@@ -44,17 +44,21 @@ class LazyModel:
         self.on_load = on_load
         self.compiled, self.channels_last, self.shared_start = compiled, channels_last, shared_start
         self._backbone: Backbone | None = None
+        self._to_check: list[Path] = []
 
     def with_adapter(self, label: str, adapter: Adapter | None) -> EvaluatedModel:
         """Returns the base model (no adapter) or a fine-tuned one. Only the one that was opened last may be used."""
         return EvaluatedModel(label, self.model.hash, adapter.hash if adapter else None, lambda: self._open(adapter))
 
     def check(self, adapter: Adapter | None) -> None:
-        """Raises CorruptError for a file from elsewhere that does not fit the model; no image has been made by then."""
+        """Raises CorruptError for a single file whose tensors do not fit; no image has been made by then.
+
+        A LoRA from elsewhere is checked once the base model is loaded, which is before the first image, too.
+        """
         if adapter and adapter.weights.kind == "single-file":
             single_file.check(adapter.weights.path, self.model)
         elif adapter and adapter.weights.kind == "lora" and adapter.run is None:
-            lora_file.read(adapter.weights.path, empty_unet(self.model.root / "unet"))
+            self._to_check.append(adapter.weights.path)
 
     def close(self) -> None:
         """Releases the weights, so that rewards have the memory."""
@@ -65,6 +69,8 @@ class LazyModel:
         if base is None:
             base = self._backbone = backbones.load(self.model, self.device, self.dtype)
             self.on_load(base)
+            for path in self._to_check:
+                lora_file.read(path, base.network)
             speed_up((base.network, base.vae), self.compiled, self.channels_last)
         backbone = with_weights(base, adapter.weights if adapter else None)
         if backbone.network is not base.network:

@@ -21,7 +21,7 @@ def reproduce(
     *,
     track: str = "shapes",
     quick: bool = False,
-    train_seeds: int | Sequence[int] = (0, 1, 2),
+    train_seeds: int | Sequence[int] | None = None,
     rows: str | Sequence[str] | None = None,
     rewards: str | Sequence[str] | None = None,
     checkpoints: Mapping[str, Reference] | None = None,
@@ -41,10 +41,10 @@ def reproduce(
     same call goes on.
 
     Args:
-        table: ``PAPER:TABLE``, as ``tailorpo:2``; ``bench list tables``.
+        table: ``PAPER:TABLE``, as ``tailorpo:2`` (``bench list tables``), or a sweep's file.
         track: The base model: ``shapes``, ``sd15``, ``sd21`` or ``sdxl``.
         quick: One seed and few columns: minutes, never a result.
-        train_seeds: Seeds of the trainings.
+        train_seeds: Seeds of the trainings. Default: 0, 1 and 2, or those of a sweep's file.
         rows: Make only these rows.
         rewards: Make only these rewards' columns.
         checkpoints: Trainings or released checkpoints that are evaluated instead of a training, by method.
@@ -75,7 +75,7 @@ def reproduce(
             store=store_folder(store),
             track=track,
             quick=quick,
-            train_seeds=several(train_seeds, int),
+            train_seeds=None if train_seeds is None else several(train_seeds, int),
             rows=None if rows is None else several(rows, str),
             rewards=None if rewards is None else several(rewards, str),
             checkpoints={name: str(reference(named)) for name, named in (checkpoints or {}).items()},

@@ -10,10 +10,11 @@ import pytest
 from tests.docs.documented import ROOT
 
 PAGE = ROOT / "docs" / "tutorials" / "python.md"
+FEW = 'prompts=["a red circle", "a blue ring"], images_per_prompt=1'
 SMALL = {
     "samples=96": 'samples=2, settings={"train.batch": 2, "train.eval_every": 0}',
-    'prompts="shapes-simple", rewards': 'prompts=["a red circle", "a blue ring"], images_per_prompt=1, steps=2, rewards',
-    'trained["d3po"], rewards': 'trained["d3po"], prompts=["a red circle", "a blue ring"], images_per_prompt=1, rewards',
+    'prompts="shapes-simple", rewards': f"{FEW}, steps=2, rewards",
+    'trained["d3po"], rewards': f'trained["d3po"], {FEW}, rewards',
 }
 
 
