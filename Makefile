@@ -43,7 +43,7 @@ test-browser: install
 
 # tests/packaging is a part of smoke.
 test-slow: install
-	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not browser and not tex' --ignore=tests/packaging
+	$(BIN)/python -m pytest -n 2 -m 'slow and not long and not gpu and not browser and not tex' --ignore=tests/packaging
 
 # Jobs in a real Slurm of one node, which this starts and ends: as root, on Debian with slurm-wlm and munge. Ten minutes.
 test-slurm: install

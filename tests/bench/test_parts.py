@@ -28,8 +28,13 @@ SMALL: dict[ModuleType, dict[str, object]] = {
 }
 
 
+LONGEST = ("cells", "memory")  # a minute each and more
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LONGEST else name for name in PARTS]
+)
 def test_a_part_gives_rows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = import_module(f"tests.bench.parts.{PARTS[name]}")
     for constant, value in SMALL[part].items():

@@ -13,7 +13,9 @@ import pytest
 
 from benchbench.cli.commands import COMMANDS, load
 from benchbench.cli.main import main, spread
+from benchbench.reproduce import card_estimate
 from benchbench.train import memory_table
+from benchbench.train.memory_plan import MemoryPlan
 from docs_build import methods
 from docs_build.links import ROOT
 from tests.docs import documented, treatment
@@ -126,7 +128,7 @@ def run(shown: Shown, world: World, capsys: pytest.CaptureFixture[str], done: se
         words = ["bench", *words[words.index("benchbench") + 1 :]]
     elif words[0] != "bench" and not words[0].endswith("/bench"):
         return check_other(shown)
-    words = world.filled(words)[1:]
+    words = world.filled(words[: words.index(">")] if ">" in words else words)[1:]
     if any(re.match(beginning, shown.line) for beginning in treatment.ONLY_PARSED):
         return parse(words)
     words = small(words, world)
@@ -150,7 +152,8 @@ def test_every_command_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BENCH_HOME")  # pages name ./bench-store
-    monkeypatch.setattr(memory_table, "cards", lambda device: [])  # an estimate for SD 1.5 takes half a minute
+    monkeypatch.setattr(memory_table, "cards", lambda *_: [])  # an estimate for SD 1.5 takes half a minute
+    monkeypatch.setattr(card_estimate, "plans_in_child", lambda *_: [MemoryPlan(1, False, peak_bytes=1)])
     failed: list[str] = []
     done: set[str] = set()
     with reference(lambda images, prompts, metadata: [0.5 for _ in images], name="judge") as address:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from PIL import Image
 
 from benchbench.cli.main import main
+from benchbench.hub.weights import ADAPTER
 from docs_build.links import ROOT
 
 TRAIN = ["--samples", "2", "--set", "train.batch=1", "train.keep_every=1", "train.eval_every=0"]
@@ -46,6 +48,8 @@ class World:
         (folder / "examples").symlink_to(ROOT / "examples")
         self.write_the_page_s_sweep()
         self.runs = {name: [self.train(name, seed) for seed in range(3)] for name in ("tailorpo", "d3po")}
+        for name in ("model.safetensors", "my-lora.safetensors"):
+            shutil.copy(self.store / "runs" / self.runs["d3po"][0] / ADAPTER, folder / name)
 
     def write_the_page_s_sweep(self) -> None:
         """Writes mine.yaml as the tutorial has it, with a method that is there."""
@@ -70,6 +74,7 @@ class World:
             "RUN_A": t0,
             "RUN_B": d0,
             "RUN": t0,
+            "RUN@last": f"{t0}@last",
             "FILE": self.prompts,
             "STORE": str(self.store),
             "reinforce": "ddpo",  # the method that the tutorial writes; tests/registry trains it

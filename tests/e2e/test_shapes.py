@@ -25,7 +25,7 @@ def test_a_prompt_over_the_token_limit_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["tailorpo", "tailorpo-g"])
+@pytest.mark.parametrize("method", ["tailorpo", pytest.param("tailorpo-g", marks=pytest.mark.long)])
 def test_alignment_raises_the_reward_and_keeps_the_picture(method: str, tmp_path: Path) -> None:
     """192 samples at the shapes preset raise the fixed evaluation by more than one standard deviation of the base.
 

@@ -60,5 +60,5 @@ def test_a_training_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.
     assert (rows.unet_evals == 12).all() and (rows.unet_grads == 6).all() and (rows.reward_calls == 2).all()
     assert (rows.seconds > 0).all() and (rows.peak_gib > 0.05).all() and (rows.steps >= 1).all()
     monkeypatch.setattr(local.subprocess, "Popen", lambda *a, **k: pytest.fail("a process started"))
-    again = TrainingCost().measure(model, None, ANIMALS, "shapes-colour", SETTINGS, store=tmp_path, device="cpu")
+    again = TrainingCost().measure(model, None, mine, "shapes-colour", SETTINGS, store=tmp_path, device="cpu")
     pd.testing.assert_frame_equal(again, rows)

@@ -87,7 +87,7 @@ def counted(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_killed_at_random_moments(seed: int, whole: Path, tmp_path: Path) -> None:
     """The whole group is killed with -9 when the store holds a drawn number of files; the last start is left alone.
 

@@ -54,7 +54,7 @@ def test_its_report_marks_the_choice(made: tuple[Search, Path, Path, list[str]])
     report = store / yaml.safe_load(preset.read_text())["record"]["report"]
     text = (report / "report.md").read_text()
     assert "(chosen) |" in text and "seed 100 (chosen) |" in text
-    assert "shapes-oracle" in text and (report / "report.html").read_text().count("<svg") == 1
+    assert "shapes-oracle" in text and (report / "report.html").read_text().count("<svg") >= 1
 
 
 def test_the_same_command_starts_nothing_and_its_file_shows_each_job(
