@@ -297,12 +297,17 @@ def _collect(
         key, equals, raw = text.partition("=")
         section, dot, name = key.strip().partition(".")
         if not equals or not dot:
-            errors.append(f"{text!r} is not of the form section.key=value, as train.lr=1e-4")
+            sections = [word for word, fields in SECTION_FIELDS.items() if section in fields and equals]
+            meant = f"; did you mean {sections[0]}.{text}?" if sections else ""
+            errors.append(f"{text!r} is not of the form section.key=value, as train.lr=1e-4{meant}")
         elif section not in values:
             errors.append(f"{key}: no section {section!r}{nearest(section, values)}")
         else:
             values[section][name] = parse_value(raw)
     return values, errors
+
+
+SECTION_FIELDS = {"train": TrainConfig.model_fields, "sampler": SamplerConfig.model_fields}
 
 
 def _refuse(method: str, errors: Sequence[str]) -> NoReturn:

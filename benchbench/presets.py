@@ -151,6 +151,10 @@ def default_preset(method: str, model: str) -> str:
     return preset if presets is None or preset in presets else "released"
 
 
+UNSEARCHED = "the default, which nobody has searched"
+"""The origin of a learning rate that stands in no preset."""
+
+
 def rate_origin(method: str, preset: str, settings: Sequence[str] = ()) -> str:
     """Returns how the learning rate was chosen; ``settings`` are the words of ``--set``.
 
@@ -159,7 +163,7 @@ def rate_origin(method: str, preset: str, settings: Sequence[str] = ()) -> str:
     if any(word.partition("=")[0].strip() == RATE for word in settings):
         return "set by hand"
     searched = RATE in preset_values(method, preset)
-    return f"preset {label(method, preset)}" if searched else "the default, which nobody has searched"
+    return f"preset {label(method, preset)}" if searched else UNSEARCHED
 
 
 def wrong(method: str, errors: Sequence[str], preset: str = "") -> UsageError:

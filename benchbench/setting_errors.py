@@ -43,5 +43,12 @@ def explain(section: str, section_class: type[BaseModel], item: Any) -> str:
     """Returns a message for an error of pydantic in a section of the settings."""
     name = str(item["loc"][0]) if item["loc"] else ""
     if item["type"] == "extra_forbidden":
-        return f"{section}.{name}: no such setting{nearest(name, section_class.model_fields)}"
+        return f"{section}.{name}: no such setting{_meant(name, section_class)}"
     return f"{section}.{name}={short(item['input'])}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _meant(name: str, section_class: type[BaseModel]) -> str:
+    """Returns the setting that a name describes, as lr for learning_rate; else the nearest one."""
+    words = name.replace("_", " ").lower()
+    described = [key for key, field in section_class.model_fields.items() if words in (field.description or "").lower()]
+    return f", did you mean {described[0]!r}?" if len(described) == 1 else nearest(name, section_class.model_fields)

@@ -114,7 +114,7 @@ def missing(name: str) -> str | None:
     entry = index().get(name)
     if entry is None or entry.file or _fetched(name).is_file():
         return None
-    return f"not fetched: bench fetch --prompts {name}"
+    return f"not fetched: bench fetch --prompts {[*entry.aliases, name][0]}"
 
 
 @functools.cache

@@ -99,7 +99,7 @@ def unused_plugins() -> list[tuple[str, str, str]]:
 def _reward_state(name: str, missing: str | None) -> str:
     if missing is None:
         return "here"
-    return f"{missing}: bench fetch --rewards {name}" if lookup.fetchable(name) else missing
+    return f"not here: bench fetch --rewards {name}" if lookup.fetchable(name) else missing
 
 
 def _version(library: str) -> str:

@@ -6,12 +6,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Annotated
 
 import typer
 
 from benchbench.cli.commands import LazyGroup, register
+from benchbench.cli.ui import Interruption
 from benchbench.errors import BenchError, RunError
 from benchbench.runtime import launch
 from benchbench.runtime.interrupt import signals_as_ctrl_c
@@ -24,6 +25,7 @@ from benchbench.version import __version__
 MULTIPLE = ("--set", "--adapter", "--checkpoint")
 """Options that take several values after one flag."""
 
+INTERRUPTED = 130
 SHOWING = ("list", "show", "status", "doctor")
 """Commands that make nothing."""
 
@@ -76,6 +78,9 @@ def _run(argv: Sequence[str]) -> int:
             return _fail(_ended(stop), every_rank=True)
         if reader_is_gone(stop.__context__) and is_listing(argv):
             return 0  # `bench list prompts | head -1` has shown what was asked for
+        if stop.code == INTERRUPTED and not Interruption.told and launch.is_local_main():
+            with suppress(OSError):
+                print("interrupted", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 0  # 0, 2 for a wrong option, 130 for Ctrl-C
     except Exception as error:
         return _fail(as_bench_error(error), every_rank=not isinstance(error, BenchError))

@@ -40,6 +40,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     Console().print(grid)
 
 
+class Interruption:
+    """Whether the user was told how to go on after Ctrl-C."""
+
+    told = False
+
+
 @contextmanager
 def resumable(*extra_words: str) -> Iterator[None]:
     """On Ctrl-C, prints the command that continues: the same one, with ``extra_words`` at its end."""
@@ -54,4 +60,5 @@ def resumable(*extra_words: str) -> Iterator[None]:
             command = f"{start} {shlex.join([*words, *extra_words])}"
             with suppress(OSError):  # a reader who is gone must not hide the interruption
                 write_line(f"\ninterrupted; go on with: {command}", sys.stderr)
+        Interruption.told = True
         raise

@@ -35,8 +35,8 @@ def verdict_words(
         sentences.append(describes(few))
         known = {reward: words for reward, number in needed.items() if (words := format_trainings(number))}
         if known:
-            listed = "; ".join(f"{reward}: {words}" for reward, words in known.items())
-            sentences.append(f"To show a difference of 0.5 SD in 80 of 100 tables it takes ({listed})")
+            listed = "; ".join(f"{words} on {reward}" for reward, words in known.items())
+            sentences.append(f"To show a difference of 0.5 SD in 80 of 100 tables it takes {listed}")
     return ". ".join(sentences)
 
 

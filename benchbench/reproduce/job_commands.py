@@ -27,7 +27,7 @@ def command_lines(plan: Plan, store: Path) -> Iterator[str]:
         measurements = open_measurement_jobs(plan, store)
     if measurements:
         count = counted(len(measurements), "measurement")
-        yield f"# {count}, once the trainings have ended; the first one, of the base model, before the others"
+        yield f"# {count}, once the trainings have ended; those of the base model come first"
     yield from (_line(job.command) for job in measurements)
     yield "# the report: the same command without --print-commands"
 

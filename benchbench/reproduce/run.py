@@ -12,8 +12,10 @@ from typing import Any
 
 from benchbench.errors import BenchError, RunError
 from benchbench.hub import models
+from benchbench.presets import UNSEARCHED
 from benchbench.reproduce import sweep as sweep_files
 from benchbench.reproduce.plan import Plan, make_plan
+from benchbench.reproduce.rates import rates_sentence
 from benchbench.reproduce.spec import Spec, Track, load, track_of
 from benchbench.reproduce.sweep_file import is_sweep
 from benchbench.runtime.backends.base import Backend
@@ -111,6 +113,8 @@ def make_table(
         described = estimate.describe(plan, slots)
     for line in described:
         log(line)
+    if UNSEARCHED in (rates := rates_sentence(plan)):
+        log(rates)
     for line in plan.skipped:
         log(f"not in the table: {line}")
     for line in missing.missing(plan):

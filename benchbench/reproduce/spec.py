@@ -74,6 +74,8 @@ class Track(_Model):
     """The reward of every training. None: each column has its own trainings, on its reward."""
     quick_rewards: list[str] = []
     """The columns under --quick. Empty: the first one, or all where they share trainings."""
+    quick_blocks: list[Block] = []
+    """The prompt sets under --quick. Empty: all of them."""
     quick_rows: list[str] = []
     """The rows under --quick besides the base. Empty: all of them."""
     gold: str | None = None

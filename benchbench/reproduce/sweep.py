@@ -15,6 +15,7 @@ from benchbench import prompts as prompt_sets
 from benchbench.config import RunConfig, SamplerConfig
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import models
+from benchbench.prompts.words import check_vocabulary
 from benchbench.reproduce.spec import Block, Row, Spec, Track
 from benchbench.reproduce.sweep_file import SweepFile, SweepText
 from benchbench.rewards import lookup
@@ -93,9 +94,14 @@ def _unknown_names(file: SweepFile) -> Iterator[Fault]:
     for i, method in enumerate(file.methods):
         yield from _faults(("methods", i), partial(registry.require, "methods", method))
     if file.train_prompts:
-        yield from _faults(("train_prompts",), partial(prompt_sets.load, file.train_prompts))
+        yield from _faults(("train_prompts",), partial(_readable_prompts, file.train_prompts, file.model))
     for name in file.prompts:
-        yield from _faults(("prompts", name), partial(prompt_sets.load, name))
+        yield from _faults(("prompts", name), partial(_readable_prompts, name, file.model))
+
+
+def _readable_prompts(name: str, model: str) -> None:
+    """Raises what ``prompts.load`` raises, and UsageError for a word that the model does not know."""
+    check_vocabulary(prompt_sets.load(name), model)
 
 
 def _broken_methods(file: SweepFile) -> Iterator[Fault]:

@@ -123,7 +123,7 @@ def test_the_shell_completes_commands_and_names(typed: str, completions: list[st
 def test_completing_a_command_imports_no_command() -> None:
     _, modules = completed("bench tr")
     assert {name for name in modules if name.startswith("benchbench.cli.")} == {
-        *("benchbench.cli.commands", "benchbench.cli.examples", "benchbench.cli.main")
+        *("benchbench.cli.commands", "benchbench.cli.examples", "benchbench.cli.main", "benchbench.cli.ui")
     }
 
 
