@@ -143,8 +143,7 @@ def make_plan(
     ``overrides`` make it smaller; like ``quick``, they mark the table.
     Errors: UsageError (unknown row or column, no seed, rows that are one training), and those of the configuration.
     """
-    if quick and track.quick_blocks:
-        track = track.model_copy(update={"blocks": track.quick_blocks})
+    track = track.model_copy(update={"blocks": track.quick_blocks or track.blocks}) if quick else track
     if overrides:
         track = track.model_copy(update={"set": {row: [*track.set.get(row, ()), *overrides] for row in spec.rows}})
     checkpoints = checkpoints or {}
