@@ -1,4 +1,4 @@
-"""What mkdocs calls while it builds the site: adds the pages that are made from code and READMEs, and mends links."""
+"""Hooks of mkdocs: they add the pages that are made from code and READMEs, and mend links."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from benchbench.contract import new_package
 
 
 class Kind(StrEnum):
-    """What can be written."""
+    """A kind of template."""
 
     method = "method"
     reward = "reward"

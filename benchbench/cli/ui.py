@@ -41,7 +41,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 class Interruption:
-    """Whether the user was told how to go on after Ctrl-C."""
+    """Remembers that the user was told how to go on after Ctrl-C."""
 
     told = False
 

@@ -59,12 +59,14 @@ def measure(
     *,
     store: Path,
     log: Log = print,
+    tell_cost: bool = True,
     **options: Any,
 ) -> Measured:
     """Returns scores and images of every row; computes only what the store lacks, and loads weights only for that.
 
-    ``rows`` maps a label to the trainings of a row; a row without trainings is the base model. ``options`` are more
-    arguments of ``prepare``: ``sampler`` is by default that of the trainings, or with ``authors_sampler`` that of the
+    ``rows`` maps a label to the trainings of a row; a row without trainings is the base model. ``tell_cost`` logs what
+    was made. ``options`` are more arguments of ``prepare``:
+    ``sampler`` is by default that of the trainings, or with ``authors_sampler`` that of the
     authors of released checkpoints; a mapping changes some of its settings. ``batch_size`` depends by default on the
     size of the images. ``compiled`` and ``channels_last`` are faster on a GPU and change only rounding, so they do not
     change under which key images are stored. Raises UsageError, MissingError, RunError and CorruptError (a damaged
@@ -77,7 +79,8 @@ def measure(
     generations, scored = _make_and_score(prepared.make, scoring, log)
     frames = _by_row(rows, generations, scored)
     cost = prepared.storing["cost"]
-    log(str(cost))
+    if tell_cost:
+        log(str(cost))
     return Measured(
         frames=frames,
         generations={label: [g for (row, _), gs in generations.items() if row == label for g in gs] for label in rows},

@@ -1,4 +1,4 @@
-"""What a command does, as a function: ``import benchbench`` exports these, and the command line calls them.
+"""Calls that do what the commands do: ``import benchbench`` exports these, and the command line calls them.
 
 Each file has one call: ``train.py`` has ``train``, with the function that ``bench train`` runs, and so on.
 """

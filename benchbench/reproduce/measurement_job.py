@@ -39,7 +39,7 @@ class MeasurementSpec(BaseModel):
     quick: bool = False
     dtype: str = "auto"
 
-    def measure_images(self, store: Path, log: Log) -> Measured:
+    def measure_images(self, store: Path, log: Log, tell_cost: bool = True) -> Measured:
         """Returns images and scores of every row; makes only what the store lacks."""
         return measure(
             self.model,
@@ -51,6 +51,7 @@ class MeasurementSpec(BaseModel):
             sampler=sampler_of(self.sampler) if self.sampler else None,
             dtype=self.dtype,
             log=log,
+            tell_cost=tell_cost,
         )
 
     def measure_protocol(self, reward: str, store: Path, log: Log) -> dict[str, pd.DataFrame]:

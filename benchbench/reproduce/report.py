@@ -39,7 +39,7 @@ class BlockReport:
     scores: dict[str, Frames] = field(default_factory=dict)
     """The score rows behind the tables, by the name of a table and by row."""
     answers: dict[str, str] = field(default_factory=dict)
-    """What the tests found, by prompt set."""
+    """The sentences on what the tests found, by prompt set."""
     measured: dict[str, Measured] = field(default_factory=dict)
     """Evaluations by prompt set and, where columns have their own trainings, the column's reward."""
 
@@ -139,7 +139,7 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
             continue
         rows = {m.row: list(m.runs) for m in measurements}
         spec = measurement_spec(plan, measurements[0], rows, list(measurements[0].rewards))
-        measured = spec.measure_images(store, log)
+        measured = spec.measure_images(store, log, tell_cost=False)
         result.measured[f"{block.prompts}, {group}" if group else block.prompts] = measured
         for row, frame in measured.frames.items():
             name = f"{gold} ({group})" if group else gold

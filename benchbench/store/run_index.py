@@ -44,7 +44,7 @@ class ShownRun(NamedTuple):
     reward: Any
     seed: Any
     changed: int
-    """When its settings, its metrics or its end were written last, in seconds since 1970."""
+    """The time at which its settings, its metrics or its end were written last, in seconds since 1970."""
 
 
 def shown_runs(store: Path) -> list[ShownRun]:

@@ -53,7 +53,7 @@ TRAINING_SHARE = {"half": 0.12, "fp32": 0.18}
 (results/gpu/nvidia-h200-2026-11-27: rollouts of two and four images; TailorPO .126, D3PO .139, TailorPO-G .104, DDPO in
 fp32 .18). A slower card waits less for its next kernel and reaches more."""
 GENERATING_SHARE = 0.26
-"""The same for generating images in batches, without compiling."""
+"""The share that the H200 reached when it generated images in batches, without compiling."""
 
 
 def find(name: str) -> Card:

@@ -31,7 +31,7 @@ class Kind:
 
     package: str
     install: str
-    """What pip installs."""
+    """The name that pip installs."""
     make: Callable[[Path, Mapping[str, Any]], Any]
     """Returns accelerate's tracker of a run's folder; what it must know to resume is in the mapping."""
     note: Callable[[Any], dict[str, Any]]

@@ -1,4 +1,4 @@
-"""What a search found: the reward, the guard and the cost of each checkpoint, and the choice among them."""
+"""The outcome of a search: the reward, the guard and the cost of each checkpoint, and the choice among them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Values:
     """Reward minus that of the base model, in the reward's unit."""
     guard: Interval | None
     loss: float | None
-    """How much the guard fell: in its unit where that is a fraction, else in standard deviations of the base's images.
+    """The fall of the guard: in its unit where that is a fraction, else in standard deviations of the base's images.
     None without a guard."""
     nfe: float
     reward_calls: float

@@ -1,4 +1,4 @@
-"""What a search tries, and how it is kept in a file, by which `bench status` and a later command find it again."""
+"""A search: the trainings that it tries. A file keeps it, by which `bench status` and a later command find it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SEEDS = (100, 101)
 """Tuning seeds are 100 to 199; trainings that are compared have seeds below 100."""
 FIRST_TUNING_SEED = 100
 CHECKPOINTS = 8
-"""How often each training keeps its weights."""
+"""The number of times that each training keeps its weights."""
 IMAGES = 2
 """Images of each validation prompt and checkpoint."""
 MAX_LOSS = 0.05

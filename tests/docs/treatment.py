@@ -1,4 +1,4 @@
-"""How the test of the documented commands runs each of them: at its smallest size, or why it is only parsed.
+"""Sizes at which the test runs each documented command, and the reasons why some are only parsed.
 
 A command that no line here mentions is run as it stands, with the sizes of ``SMALL``. A program that is not ours and is
 not in ``OTHERS`` fails the test.

@@ -132,7 +132,7 @@ def test_ties_keep_the_order_of_the_set() -> None:
 
 
 def test_a_fraction_has_one_interval_in_every_table() -> None:
-    """Where every image is right, the oracle's interval has a width, the same as in ``bench eval``."""
+    """The oracle's interval has a width where every image is right, and it is that of ``bench eval``."""
     right, half = (scored(0).assign(score=score, unit="fraction of stated attributes") for score in (1.0, 0.5))
     sides = {"oracle": (right.assign(reward="oracle"), half.assign(reward="oracle"))}
     differences = {name: difference(*scores) for name, scores in sides.items()}

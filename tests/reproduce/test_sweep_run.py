@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     assert [line[:12] for line in printed if line.startswith("#")] == ["# 2 training", "# 3 measurem", "# the report"]
     commands = [line for line in printed if not line.startswith("#")]
     for command in commands[:3]:
-        subprocess.run(command, shell=True, check=True, cwd=tmp_path_factory.mktemp("elsewhere"))
+        subprocess.run(shlex.split(command), check=True, cwd=tmp_path_factory.mktemp("elsewhere"))
     report = sweep(file, store=folder / "store")
     assert report is not None
     logs = {path.name for path in (folder / "store" / "logs").glob("*.log")}

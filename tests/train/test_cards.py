@@ -1,4 +1,4 @@
-"""What a plan takes on a GPU that is not here."""
+"""Estimates of what a plan takes on a GPU that is not here."""
 
 from __future__ import annotations
 
