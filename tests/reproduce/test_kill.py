@@ -24,7 +24,7 @@ from benchbench.runtime.backends.choice import BackendChoice
 found = spec.load("tailorpo:2")
 one = spec.Block(prompts="shapes-simple", images=1, published="animals")
 row = spec.Row(method="ddpo", set=["train.save_every=16", "train.eval_images=4", "train.eval_every=16"])
-track = found.tracks["shapes"].model_copy(update={"samples": 64, "blocks": [one]})
+track = found.tracks["shapes"].model_copy(update={"samples": 64, "blocks": [one], "quick_blocks": []})
 small = found.model_copy(update={"tracks": {"shapes": track}, "rows": {"base": found.rows["base"], "ddpo": row}})
 reproduce.load = lambda table: small
 reproduce.reproduce("tailorpo:2", store=Path(sys.argv[1]), quick=True, where=BackendChoice(jobs=2))

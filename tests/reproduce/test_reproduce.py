@@ -20,7 +20,7 @@ from benchbench.runtime.backends.choice import BackendChoice
 
 found = spec.load("tailorpo:2")
 one = spec.Block(prompts="shapes-simple", images=1, published="animals")
-small = found.tracks["shapes"].model_copy(update={"samples": 16, "blocks": [one]})
+small = found.tracks["shapes"].model_copy(update={"samples": 16, "blocks": [one], "quick_blocks": []})
 reproduce.load = lambda table: found.model_copy(update={"tracks": {"shapes": small}})
 two = BackendChoice(jobs=2)
 reproduce.reproduce("tailorpo:2", store=Path(sys.argv[1]), quick=True, rows=["tailorpo", "ddpo"], where=two)

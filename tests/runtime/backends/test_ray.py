@@ -31,7 +31,7 @@ store, prompts, on, address = sys.argv[1:]
 found = spec.load("tailorpo:2")
 one = spec.Block(prompts=prompts, images=1, published="animals")
 row = spec.Row(method="ddpo", set=["train.save_every=16", "train.eval_images=4", "train.eval_every=16"])
-track = found.tracks["shapes"].model_copy(update={"samples": 32, "blocks": [one]})
+track = found.tracks["shapes"].model_copy(update={"samples": 32, "blocks": [one], "quick_blocks": []})
 small = found.model_copy(update={"tracks": {"shapes": track}, "rows": {"base": found.rows["base"], "ddpo": row}})
 reproduce.load = lambda table: small
 where = BackendChoice(on, 1, address)
