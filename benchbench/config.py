@@ -18,6 +18,7 @@ from benchbench.errors import UsageError
 from benchbench.hub import models
 from benchbench.rewards import mix
 from benchbench.runtime.names import absolute
+from benchbench.samplers import FlowSampler, SamplerConfig, training_sampler
 from benchbench.setting_errors import explain, nearest, wrong_numbers
 from benchbench.store.run_file import NOT_IDENTITY, settings_digest
 from benchbench.types import Settings
@@ -25,35 +26,6 @@ from benchbench.types import Settings
 NO_PATHS = ("made:", "pickapic_v")
 """The beginnings of names of pairs that are no paths."""
 Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class SamplerConfig(Settings):
-    """Settings of the sampler, in training and, unless a table says otherwise, in evaluation."""
-
-    steps: int = Field(20, ge=1, le=999, description="T, DDIM steps [TailorPO paper, D3PO code]")
-    eta: float = Field(1.0, gt=0, le=1, description="DDIM stochasticity [all released code]")
-    guidance_scale: float = Field(5.0, ge=0, description="w of classifier-free guidance [all released code]")
-
-
-class EditSampler(SamplerConfig):
-    """Settings of the sampler of an edit, which starts from a noised source picture. Trainings have no such setting."""
-
-    strength: float = Field(
-        gt=0, le=1, description="share of the steps that an edit takes, from the noised source on [DSPO paper: 0.75]"
-    )
-
-
-def sampler_of(values: Mapping[str, Any]) -> SamplerConfig:
-    """Returns the sampler with these settings; an EditSampler where they name a strength."""
-    return (EditSampler if "strength" in values else SamplerConfig).model_validate(values)
-
-
-def steps_taken(sampler: Mapping[str, Any]) -> int:
-    """Returns the number of steps that an image takes under the settings of a sampler; 0 without any step.
-
-    An edit takes int(steps x strength), as StableDiffusionImg2ImgPipeline of diffusers does: 37 of 50 at 0.75.
-    """
-    return int(sampler.get("steps", 0) * sampler.get("strength", 1))
 
 
 class TrainConfig(Settings):
@@ -137,7 +109,7 @@ class RunConfig(Settings):
     preset: str
     settings: dict[str, Any]  # the method's Config as JSON
     train: TrainConfig
-    sampler: SamplerConfig
+    sampler: SamplerConfig | FlowSampler
     pairs: str | None = None  # the preference data of an offline method
 
     @field_validator("reward", mode="before")
@@ -194,9 +166,9 @@ def load(
     pairs = pairs if pairs is None or pairs.startswith(NO_PATHS) else absolute(pairs)
     preset = preset or presets.default_preset(method, model)
     chosen = presets.preset_values(method, preset)
-    _refuse_wrong_settings(method, method_class, preset, chosen)
+    _refuse_wrong_settings(method, method_class, preset, chosen, model)
     values, errors = _collect(chosen, overrides)
-    settings, wrong = _validate(method_class, values)
+    settings, wrong = _validate(method_class, values, model)
     errors += wrong
     errors += _wrong_counts(samples, seed)
     if method_class.data == "offline" and pairs is None:
@@ -233,8 +205,8 @@ def check(method: str, model: str, samples: int, seed: int, preset: str | None, 
     if any(word.strip().startswith("method.") for word in overrides):
         return
     values, errors = _collect(entries, overrides)
-    of_preset = _validate_shared(_collect(entries, ())[0])[1]  # an error of the preset's file is told as such
-    errors += [error for error in _validate_shared(values)[1] if error not in of_preset]
+    of_preset = _validate_shared(_collect(entries, ())[0], model)[1]  # an error of the preset's file is told as such
+    errors += [error for error in _validate_shared(values, model)[1] if error not in of_preset]
     errors += _wrong_counts(samples, seed)
     if errors:
         _refuse(method, errors)
@@ -245,17 +217,17 @@ def _wrong_counts(samples: int, seed: int) -> list[str]:
     return few + ([f"--seed {seed}: must not be negative"] if seed < 0 else [])
 
 
-def _validate_shared(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+def _validate_shared(values: Mapping[str, Mapping[str, Any]], model: str) -> tuple[dict[str, Any], list[str]]:
     """Returns the settings of the sections that every method has, and a message for each error in them."""
-    return _validate_sections({"train": TrainConfig, "sampler": SamplerConfig}, values)
+    return _validate_sections({"train": TrainConfig, "sampler": training_sampler(model)}, values)
 
 
 def _validate(
-    method_class: type[Method[Any]], values: Mapping[str, Mapping[str, Any]]
+    method_class: type[Method[Any]], values: Mapping[str, Mapping[str, Any]], model: str
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the settings of each section that is sound, and a message for each wrong value and unknown key."""
     own, of_own = _validate_sections({"method": method_class.Config}, values)
-    shared, of_shared = _validate_shared(values)
+    shared, of_shared = _validate_shared(values, model)
     return own | shared, of_own + of_shared
 
 
@@ -275,10 +247,10 @@ def _validate_sections(
 
 
 def _refuse_wrong_settings(
-    method: str, method_class: type[Method[Any]], preset: str, entries: Mapping[str, Mapping[str, Any]]
+    method: str, method_class: type[Method[Any]], preset: str, entries: Mapping[str, Mapping[str, Any]], model: str
 ) -> None:
     """Raises UsageError where a preset has unknown settings or wrong values."""
-    _, errors = _validate(method_class, _collect(entries, ())[0])
+    _, errors = _validate(method_class, _collect(entries, ())[0], model)
     if errors:
         raise presets.wrong(method, [f"{preset}: {error}" for error in errors], preset)
 

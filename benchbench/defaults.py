@@ -6,9 +6,11 @@ Only this file and benchbench/shapes know which model is the embedded shapes mod
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+FLOW = "shapes-flow"
+"""The name of the embedded flow-matching model."""
 STEP_AWARE = "step-aware"  # stands for the step-aware preference model of the base model
 VAE_SEPARATOR = "+vae="  # as in sdxl+vae=madebyollin/sdxl-vae-fp16-fix: SDXL with that VAE
 SHAPES_WEIGHTS: Path = Path(os.environ.get("BENCH_SHAPES_WEIGHTS") or Path(__file__).parent / "shapes" / "weights")
@@ -42,6 +44,8 @@ class Defaults:
     """The prefix of the rewards that score images of this model only; empty: there are none."""
     embedded: Path | None = None
     """The folder of a model that this package ships; None: the model is fetched."""
+    flow: bool = False
+    """True for a model that is trained by flow matching, whose sampler has other settings."""
     limited_vocabulary: bool = False
     """True if the text encoder knows only the words of the shapes world."""
     seconds_per_evaluation: float | None = None
@@ -86,6 +90,26 @@ STABLE_DIFFUSION = Defaults(
 )
 TABLE = {
     "shapes": SHAPES,
+    # prompts, rewards and pairs are those of shapes; its seconds were not measured
+    FLOW: replace(
+        SHAPES,
+        preset="shapes-flow",
+        step_reward="shapes-flow-spm",
+        embedded=SHAPES_WEIGHTS / "flow" / "model",
+        flow=True,
+        seconds_per_evaluation=None,
+    ),
+    "sd35m": Defaults(
+        preset="released-sd35m",
+        prompts="animals",
+        validation="activities",
+        reward="aesthetic",
+        preference_reward="pickscore",
+        evaluation_clip="clip_h14",
+        samples=10_000,
+        image_side=1024,
+        flow=True,
+    ),
     "sdxl": Defaults(
         preset="released-sdxl",
         prompts="animals",

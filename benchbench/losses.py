@@ -1,14 +1,14 @@
 """The loss of every method, as a pure function of tensors. Each returns one value per row; the caller takes the mean.
 
-The losses on given images use these symbols:
+The losses on given images use these symbols; prediction and target are of noise, v or velocity, as the model says:
 
 | name here | symbol | meaning |
 |---|---|---|
-| ``m_w``, ``m_l`` | m | mean over latent dimensions of (eps_theta - eps)² for winner and loser, [N] |
-| ``q_w``, ``q_l`` | q | m with eps_ref, the prediction of the reference policy, [N] |
+| ``m_w``, ``m_l`` | m | mean over latent dimensions of (prediction - target)² for winner and loser, [N] |
+| ``q_w``, ``q_l`` | q | m with the prediction of the reference policy, [N] |
 | ``z`` | z | logit of a pair, [N] |
-| ``d`` | d | eps_theta - eps of the winner, [N, C, h, w] |
-| ``p`` | p | eps_theta - eps_ref of the winner, [N, C, h, w] |
+| ``d`` | d | prediction - target of the winner, [N, C, h, w] |
+| ``p`` | p | prediction - the reference's of the winner, [N, C, h, w] |
 """
 
 from __future__ import annotations

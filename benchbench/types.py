@@ -203,8 +203,8 @@ class StepScorer(Reward):
 class Cond:
     """Text conditioning: ``text`` [N, L, D] and the empty prompt's ``null`` [1, L, D].
 
-    SDXL also has ``pooled`` [N, P] with ``null_pooled`` [1, P], and ``time_ids`` [N, 6]: height and width of the
-    original, top and left of the crop, height and width of the target, in pixels.
+    SDXL and SD 3 also have ``pooled`` [N, P] with ``null_pooled`` [1, P]. SDXL has ``time_ids`` [N, 6]: height and
+    width of the original, top and left of the crop, height and width of the target, in pixels.
     """
 
     text: torch.Tensor

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from benchbench import config, presets, registry
+from benchbench.samplers import SamplerConfig
 from docs_build import published, text
 from docs_build.links import ROOT
 
@@ -36,7 +37,7 @@ def shared() -> str:
     (_, start), *rest = _sections()
     listed = "\n".join(f"- [{title}]({path.removeprefix('methods/')})" for path, title in titles().items())
     kept = [f"## {head}\n{body}" for head, body in rest if not names(head)]
-    common = _settings({"train": config.TrainConfig, "sampler": config.SamplerConfig}, [])
+    common = _settings({"train": config.TrainConfig, "sampler": SamplerConfig}, [])
     return (
         f"{start.rstrip()}\n\nEach method has a page:\n\n{listed}\n\n"
         + "".join(kept)

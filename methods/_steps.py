@@ -9,28 +9,31 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchbench.api import Noise, Schedule, StepPairs, Transitions, UsageError, check_steps
+from benchbench.api import Noise, Schedule, StepPairs, Transitions, UsageError
 
 Count = Annotated[int, Field(ge=1)]
 Steps = Literal["all"] | Count | tuple[int, ...]
-"""``all``, a number of evenly spaced steps from T down (5 of 20 are 20, 16, 12, 8, 4), or a list of step indices."""
+"""``all`` that draw noise, a number of evenly spaced ones from T down (5 of 20 are 20, 16, 12, 8, 4), or a list."""
 Rows = TypeVar("Rows", Transitions, StepPairs)
 
 
 def trained_steps(steps: Steps | Sequence[int], schedule: Schedule) -> tuple[int, ...]:
-    """Returns the trained step indices in the order of the rollout, T first. Raises UsageError for more than T."""
+    """Returns the trained step indices in the order of the rollout, the noisiest first; each step draws noise.
+
+    Raises UsageError for more steps than there are, and for a step that does not exist or draws no noise.
+    """
     if steps == "all":
-        return tuple(range(schedule.steps, 0, -1))
+        return schedule.trainable
     if isinstance(steps, int):
-        if steps > schedule.steps:
+        if steps > len(schedule.trainable):
             raise UsageError(
                 f"method.steps={steps} is more than the sampler has",
-                f"the sampler takes {schedule.steps} steps",
+                f"the sampler takes {len(schedule.trainable)} steps that draw noise",
                 "set fewer, or --set method.steps=all",
             )
         return schedule.spaced(steps)
     ks = tuple(sorted({int(k) for k in steps}, reverse=True))
-    check_steps(ks, schedule.steps)
+    schedule.check(ks)
     return ks
 
 

@@ -76,18 +76,18 @@ class DiffusionKTO(OfflineMethod[DiffusionKTOConfig]):
 
     def prepare(self, policy: Policy, batch: Images, cfg: DiffusionKTOConfig, noise: Noise) -> tuple[Anchored, Metrics]:
         """Returns the batch with z0 = max(0, mean g) and the reference's errors, which are fixed from here on."""
-        x, tau, eps = noised(policy, batch.x, batch.draw, noise)
+        x, tau, target = noised(policy, batch.x, batch.draw, noise)
         theta, ref = predict_in_chunks(policy, x, tau, batch.cond)
-        q = mse(ref, eps)
-        z0 = (q - mse(theta, eps)).mean().clamp(min=0)
+        q = mse(ref, target)
+        z0 = (q - mse(theta, target)).mean().clamp(min=0)
         return Anchored(batch.x, batch.cond, batch.draw, batch.label, q, z0.expand(len(q))), {}
 
     def loss(
         self, policy: Policy, batch: Anchored, cfg: DiffusionKTOConfig, noise: Noise
     ) -> tuple[torch.Tensor, Metrics]:
         """Returns the mean over images of 1 - sigmoid(y beta (g - z0))."""
-        x, tau, eps = noised(policy, batch.x, batch.draw, noise)
-        m = mse(policy.predict(x, tau, batch.cond), eps)
+        x, tau, target = noised(policy, batch.x, batch.draw, noise)
+        m = mse(policy.predict(x, tau, batch.cond), target)
         g = batch.q - m
         loss = kto(g, batch.z0, batch.label, cfg.beta).mean()
         gain = (batch.label * g).detach()

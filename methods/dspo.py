@@ -85,7 +85,7 @@ class DSPO(OfflineMethod[DSPOConfig]):
         """Returns the mean of (d - beta (1 - sigmoid(z)) p)² over winners, or of the loss that ``form`` names."""
         predictions = predict_pairs(policy, batch, noise, shared=True)
         m, q = predictions.m, predictions.q
-        d, p = predictions.theta_w - predictions.eps_w, predictions.theta_w - predictions.ref_w
+        d, p = predictions.theta_w - predictions.target_w, predictions.theta_w - predictions.ref_w
         z = pair_logit(*m, *q, 0.5 * cfg.beta)
         if cfg.form == "sd15":
             loss = dspo_score(d, p, z, cfg.beta)

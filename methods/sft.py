@@ -29,6 +29,6 @@ class SFT(OfflineMethod[SFTConfig]):
 
     def loss(self, policy: Policy, batch: Images, cfg: SFTConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """Returns the mean of m_w over images."""
-        x, tau, eps = noised(policy, batch.x, batch.draw, noise)
-        m = mse(policy.predict(x, tau, batch.cond), eps).mean()
+        x, tau, target = noised(policy, batch.x, batch.draw, noise)
+        m = mse(policy.predict(x, tau, batch.cond), target).mean()
         return m, {"mse_w": m.detach()}

@@ -72,7 +72,7 @@ def least_gap(threshold: float) -> float:
 def paired_steps(kappa: int, schedule: Schedule) -> tuple[int, ...]:
     """Returns the steps at most kappa above the grid's first timestep. For T = 20, kappa 750: k = 16 (tau 751) to 1."""
     tau = schedule.timesteps
-    return tuple(k for k in range(schedule.steps, 0, -1) if tau[k] - tau[1] <= kappa)
+    return tuple(k for k in schedule.trainable if tau[k] - tau[1] <= kappa)
 
 
 class SPO(Method[SPOConfig]):

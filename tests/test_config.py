@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from benchbench import config, presets, registry
 from benchbench.cli.main import main
-from benchbench.config import RunConfig, SamplerConfig, TrainConfig
+from benchbench.config import RunConfig, TrainConfig
 from benchbench.errors import UsageError
+from benchbench.samplers import SamplerConfig
 from benchbench.store.run_file import NOT_IDENTITY
 
 

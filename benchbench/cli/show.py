@@ -18,6 +18,7 @@ from benchbench.errors import MissingError
 from benchbench.hub import models
 from benchbench.prompt_set import metadata, sources
 from benchbench.rewards import lookup
+from benchbench.samplers import FlowSampler, SamplerConfig
 from benchbench.store import root, runs
 from benchbench.store.metrics import last_metrics
 
@@ -56,11 +57,15 @@ def show(
 def _method(name: str) -> None:
     method_class = registry.get("methods", name)
     log(f"{name}: {method_class.paper}, {method_class.data}\n\n{inspect.cleandoc(method_class.__doc__ or '')}\n")
-    sections = {"method": method_class.Config, "train": config.TrainConfig, "sampler": config.SamplerConfig}
+    sections = {"method": method_class.Config, "train": config.TrainConfig, "sampler": SamplerConfig}
     rows = [
         [f"{section}.{key}", field.get_default(call_default_factory=True), field.description or ""]
         for section, model in sections.items()
         for key, field in model.model_fields.items()
+    ]
+    rows += [
+        [f"sampler.{key}, flow matching", field.get_default(call_default_factory=True), field.description or ""]
+        for key, field in FlowSampler.model_fields.items()
     ]
     table(["setting", "default", "meaning and origin"], rows)
     for setting, reason in method_class.without_effect(method_class.Config()).items():

@@ -1,19 +1,23 @@
-"""Loads a base model from a diffusers folder: any Stable Diffusion 1.x, 2.x or XL with epsilon prediction.
+"""Loads a base model from a diffusers folder: any Stable Diffusion 1.x, 2.x, XL or 3.x.
 
 Imports diffusers and transformers only inside functions: they take seconds to load, and listing methods needs neither.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchbench.diffusion.compile import cache_signature
+from benchbench.diffusion.network_kind import network_class
 from benchbench.errors import CorruptError, UsageError
-from benchbench.hub import models
+from benchbench.hub import borrowed, layout, models
+from benchbench.hub.borrowed import Borrowed
 from benchbench.hub.models import LocalModel
 from benchbench.runtime.allocator import keep_freed_memory
 from benchbench.runtime.json_files import read_object
@@ -39,8 +43,12 @@ class Backbone:
     dtype: str
     image_size: int  # side length in pixels
     batch_size: int  # images generated or decoded at a time
-    text_encoder_2: Any = None  # SDXL only
+    text_encoder_2: Any = None  # SDXL and SD 3
     tokenizer_2: Any = None
+    text_encoder_3: Any = None  # SD 3, which may lack it
+    tokenizer_3: Any = None
+    t5_tokens: int | None = None
+    """The number of T5 tokens of a prompt in SD 3, zeros where it has no T5; None for other models."""
     zeros_for_empty: bool = False  # guidance uses zeros in place of the encoded empty prompt
 
     @property
@@ -93,47 +101,75 @@ def load(
     """Returns the base model (alias, folder, hub id, or a LocalModel), loaded from files on this machine.
 
     ``unet_dtype`` overrides ``dtype`` for a UNet that is trained in another precision than the rest.
-    Raises MissingError (no weights here), UsageError (v-prediction, another pipeline) and CorruptError (damaged file).
+    Raises MissingError (no weights here), UsageError (another pipeline) and CorruptError (damaged file).
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+    from diffusers import AutoencoderKL
 
     silence_libraries()
     local = models.find(model)
     root = local.root
-    models.check_pipeline_class(root)
+    layout.check_pipeline_class(root)
     models.weight_files(root)  # raises for a missing part
-    scheduler = read_object(root / "scheduler" / "scheduler_config.json", models.FETCH_AGAIN)
+    scheduler = read_object(root / "scheduler" / "scheduler_config.json", layout.FETCH_AGAIN)
     torch_device = pick_device(str(device) if device is not None else None)
     if torch_device.type == "cpu":
         keep_freed_memory()
     cache_signature()
     exact_fp32()
     dtype = pick_dtype(dtype, torch_device)
-    vae_root = local.vae or root / "vae"
-    xl = models.is_xl(root)
+    own_vae, lent = layout.part_folder(root, "vae"), borrowed.read(root)
+    vae_dtype = _vae_dtype(local.vae or own_vae, dtype, layout.is_xl(root))
 
     def network(network_class: Any, folder: Path, torch_dtype: torch.dtype) -> Any:
         return _load_network(network_class, folder, torch_dtype, model).to(torch_device).eval().requires_grad_(False)
 
+    if lent and not local.vae and (part := lent.parts.get("vae")):
+        vae = borrowed.load_part(part).to(torch_device, vae_dtype)
+    else:
+        vae = network(AutoencoderKL, local.vae or own_vae, vae_dtype)
+    denoiser = layout.denoiser(root)
     backbone = Backbone(
         name=local.name,
         hash=local.hash,
-        network=network(UNet2DConditionModel, root / "unet", DTYPES[unet_dtype or dtype]),
-        vae=network(AutoencoderKL, vae_root, _vae_dtype(vae_root, dtype, xl)),
-        text_encoder=network(CLIPTextModel, root / "text_encoder", DTYPES[dtype]),
-        tokenizer=load_tokenizer(root, "tokenizer", model),
+        network=network(network_class(denoiser), root / denoiser, DTYPES[unet_dtype or dtype]),
+        vae=vae,
         scheduler_config=scheduler,
         device=torch_device,
         dtype=dtype,
-        image_size=models.image_size(root),
-        batch_size=models.batch_size(root),
-        text_encoder_2=network(CLIPTextModelWithProjection, root / "text_encoder_2", DTYPES[dtype]) if xl else None,
-        tokenizer_2=load_tokenizer(root, "tokenizer_2", model) if xl else None,
-        zeros_for_empty=models.zeros_for_empty(root),
+        image_size=layout.image_size(root),
+        batch_size=layout.batch_size(root),
+        zeros_for_empty=layout.zeros_for_empty(root),
+        t5_tokens=layout.t5_tokens(root),
+        **_text_parts(root, lent, partial(network, torch_dtype=DTYPES[dtype]), torch_device, DTYPES[dtype], model),
     )
     _check_fit(backbone)
     return backbone
+
+
+def _text_parts(
+    root: Path,
+    lent: Borrowed | None,
+    network: Callable[[Any, Path], Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    model: str | LocalModel,
+) -> dict[str, Any]:
+    """Returns the text encoders and tokenizers of a pipeline by name; lent parts come from another model."""
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
+
+    parts: dict[str, Any] = {}
+    for name in layout.parts_of(root):
+        if not name.startswith(("text_encoder", "tokenizer")):
+            continue
+        if name.startswith("tokenizer"):
+            parts[name] = load_tokenizer(root, name, model)
+        elif lent and (part := lent.parts.get(name)):
+            parts[name] = borrowed.load_part(part).to(device, dtype)
+        else:
+            first = CLIPTextModelWithProjection if layout.is_sd3(root) else CLIPTextModel
+            classes = {"text_encoder": first, "text_encoder_2": CLIPTextModelWithProjection}
+            parts[name] = network(classes.get(name, T5EncoderModel), root / name)
+    return parts
 
 
 def _load_network(network_class: Any, folder: Path, dtype: torch.dtype, model: str | LocalModel) -> Any:
@@ -163,10 +199,15 @@ def _load_network(network_class: Any, folder: Path, dtype: torch.dtype, model: s
 
 def load_tokenizer(root: Path, subfolder: str, model: str | LocalModel) -> Any:
     """Returns a tokenizer of a pipeline's folder. Raises CorruptError where it cannot be loaded."""
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTokenizer, T5TokenizerFast
 
+    tokenizer_class = T5TokenizerFast if subfolder == "tokenizer_3" else CLIPTokenizer
     try:
-        return CLIPTokenizer.from_pretrained(root, subfolder=subfolder, local_files_only=True)
+        if lent := borrowed.read(root):
+            part = lent.parts.get(subfolder)
+            if part:
+                return borrowed.load_part(part)
+        return tokenizer_class.from_pretrained(root, subfolder=subfolder, local_files_only=True)
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -180,7 +221,7 @@ def _vae_dtype(folder: Path, dtype: str, xl: bool) -> torch.dtype:
     For SDXL it is float32 in place of bf16, too, as in SPO's code. A VAE with ``force_upcast: false`` in its config was
     made for half precision and stays in it.
     """
-    upcast = read_object(folder / "config.json", models.FETCH_AGAIN).get("force_upcast", True) and (
+    upcast = read_object(folder / "config.json", layout.FETCH_AGAIN).get("force_upcast", True) and (
         xl or dtype == "fp16"
     )
     return torch.float32 if upcast else DTYPES[dtype]
@@ -191,9 +232,18 @@ def _check_fit(backbone: Backbone) -> None:
     unet, vae = backbone.network.config, backbone.vae.config
     problem = ""
     if vae.latent_channels != unet.in_channels:
-        problem = f"its VAE has {vae.latent_channels} latent channels, its UNet takes {unet.in_channels}"
+        problem = f"its VAE has {vae.latent_channels} latent channels, its network takes {unet.in_channels}"
     elif getattr(vae, "latents_mean", None) is not None:
         problem = "its VAE's latents are shifted (latents_mean)"
+    elif backbone.t5_tokens is not None:
+        clips = (backbone.text_encoder.config, backbone.text_encoder_2.config)
+        pooled, text = sum(clip.projection_dim for clip in clips), sum(clip.hidden_size for clip in clips)
+        t5 = backbone.text_encoder_3.config.d_model if backbone.text_encoder_3 is not None else unet.joint_attention_dim
+        if pooled != unet.pooled_projection_dim or text > unet.joint_attention_dim or t5 != unet.joint_attention_dim:
+            problem = (
+                f"its transformer takes texts of {unet.joint_attention_dim} and {unet.pooled_projection_dim} numbers, "
+                f"its text encoders give {max(text, t5)} and {pooled}"
+            )
     elif backbone.text_encoder_2 is not None:
         width = 6 * unet.addition_time_embed_dim + backbone.text_encoder_2.config.projection_dim
         if width != unet.projection_class_embeddings_input_dim:

@@ -25,6 +25,8 @@ class Decoder:
     def __call__(self, latents: Tensor) -> Tensor:
         """Returns the images of the latents. Raises NoMemoryError."""
         latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
+        if shift := getattr(self.vae.config, "shift_factor", None):
+            latents = latents + shift
         images = self.splitter(lambda rows: self.vae.decode(latents[rows]).sample.float(), len(latents))
         return (images / 2 + 0.5).clamp(0, 1)
 

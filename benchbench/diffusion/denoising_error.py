@@ -13,32 +13,31 @@ from benchbench.types import Cond, ImagePairs, Metrics
 
 
 def noised(policy: Policy, x0: Tensor, draw: Tensor, noise: Noise, side: str = "") -> tuple[Tensor, Tensor, Tensor]:
-    """Returns x_tau, tau and eps for clean latents x0; tau and eps are functions of (seed, draw).
+    """Returns x_tau, tau and the network's target for clean latents x0; tau and eps are functions of (seed, draw).
 
-    Each ``side`` of a pair has an eps of its own. ``draw`` is int64 [N] in host memory, because reading it from a GPU
-    would wait for all pending work.
+    The target is eps for a model that predicts noise. Each ``side`` of a pair has an eps of its own. ``draw`` is int64
+    [N] in host memory, because reading it from a GPU would wait for all pending work.
     """
     rows = [Sample("", number) for number in draw.tolist()]
-    steps = policy.schedule.train_steps
-    tau = copy_to_device(torch.tensor([noise.integer(steps, "tau", row.number) for row in rows]), x0.device)
+    tau = copy_to_device(policy.schedule.draw_time(noise, rows), x0.device)
     eps = noise.normal(rows, "eps", side, shape=tuple(x0.shape[1:]), device=x0.device)
-    return policy.schedule.add_noise(x0, eps, tau), tau, eps
+    return policy.schedule.add_noise(x0, eps, tau), tau, policy.schedule.target(x0, eps, tau)
 
 
-def mse(prediction: Tensor, eps: Tensor) -> Tensor:
+def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Returns the mean squared error over latent dimensions, [N]."""
-    return (prediction - eps).square().flatten(1).mean(1)
+    return (prediction - target).square().flatten(1).mean(1)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Noise of both images of N pairs and its predictions, [N, C, h, w] each.
+    """What a perfect network predicts for both noised images of N pairs, and predictions of it, [N, C, h, w] each.
 
     Without a reference, ``ref_w`` and ``ref_l`` are the policy's own predictions without gradient.
     """
 
-    eps_w: Tensor
-    eps_l: Tensor
+    target_w: Tensor
+    target_l: Tensor
     theta_w: Tensor
     theta_l: Tensor
     ref_w: Tensor
@@ -47,12 +46,12 @@ class Predictions:
     @property
     def m(self) -> tuple[Tensor, Tensor]:
         """The policy's errors m_w, m_l, [N]."""
-        return mse(self.theta_w, self.eps_w), mse(self.theta_l, self.eps_l)
+        return mse(self.theta_w, self.target_w), mse(self.theta_l, self.target_l)
 
     @property
     def q(self) -> tuple[Tensor, Tensor]:
         """The reference's errors q_w, q_l, [N]."""
-        return mse(self.ref_w, self.eps_w), mse(self.ref_l, self.eps_l)
+        return mse(self.ref_w, self.target_w), mse(self.ref_l, self.target_l)
 
 
 def predict_pairs(policy: Policy, pairs: ImagePairs, noise: Noise, shared: bool, reference: bool = True) -> Predictions:
@@ -60,12 +59,12 @@ def predict_pairs(policy: Policy, pairs: ImagePairs, noise: Noise, shared: bool,
 
     Both images of a pair have one tau, and with ``shared`` one eps.
     """
-    x_w, tau, eps_w = noised(policy, pairs.x_w, pairs.draw, noise)
-    x_l, _, eps_l = noised(policy, pairs.x_l, pairs.draw, noise, "" if shared else "loser")
+    x_w, tau, target_w = noised(policy, pairs.x_w, pairs.draw, noise)
+    x_l, _, target_l = noised(policy, pairs.x_l, pairs.draw, noise, "" if shared else "loser")
     x, tau, cond = torch.cat([x_w, x_l]), tau.repeat(2), pairs.cond.repeat(2)
     theta = policy.predict(x, tau, cond)
     ref = policy.reference_predict(x, tau, cond) if reference else theta.detach()
-    return Predictions(eps_w, eps_l, *theta.chunk(2), *ref.chunk(2))
+    return Predictions(target_w, target_l, *theta.chunk(2), *ref.chunk(2))
 
 
 def pair_metrics(m: tuple[Tensor, Tensor], q: tuple[Tensor, Tensor]) -> Metrics:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from benchbench.diffusion.backbones import Backbone
@@ -15,5 +17,12 @@ def encode(backbone: Backbone, pictures: Tensor, z: Tensor) -> Tensor:
     """
     vae = backbone.vae
     posterior = vae.encode(pictures.to(backbone.device, vae.dtype)).latent_dist
-    latents: Tensor = (posterior.mean.float() + posterior.std.float() * z) * vae.config.scaling_factor
-    return latents
+    return scaled(vae, posterior.mean.float() + posterior.std.float() * z)
+
+
+def scaled(vae: Any, latents: Tensor) -> Tensor:
+    """Returns latents of the VAE as the network takes them: without the mean that SD 3's VAE has, and scaled."""
+    if shift := getattr(vae.config, "shift_factor", None):
+        latents = latents - shift
+    found: Tensor = latents * vae.config.scaling_factor
+    return found

@@ -15,7 +15,7 @@ import torch
 from benchbench.defaults import split_model
 from benchbench.diffusion.backbones import DTYPES, Backbone
 from benchbench.errors import MissingError
-from benchbench.hub import models
+from benchbench.hub import layout, models
 from benchbench.hub.known_configs import KNOWN
 from benchbench.runtime.json_files import read_object
 
@@ -34,12 +34,12 @@ def part_configs(model: str) -> PartConfigs:
         if base not in KNOWN:
             raise
         return KNOWN[base]
-    parts = ["unet", "vae", "text_encoder", *(["text_encoder_2"] if models.is_xl(root) else [])]
-    configs = {part: read_object(root / part / "config.json", models.FETCH_AGAIN) for part in parts}
-    configs["scheduler"] = read_object(root / "scheduler" / "scheduler_config.json", models.FETCH_AGAIN)
+    parts = ["unet", "vae", "text_encoder", *(["text_encoder_2"] if layout.is_xl(root) else [])]
+    configs = {part: read_object(root / part / "config.json", layout.FETCH_AGAIN) for part in parts}
+    configs["scheduler"] = read_object(root / "scheduler" / "scheduler_config.json", layout.FETCH_AGAIN)
     if vae:
         with contextlib.suppress(MissingError):  # a missing VAE uses as much memory as the model's own
-            configs["vae"] = read_object(models.vae_folder(vae) / "config.json", models.FETCH_AGAIN)
+            configs["vae"] = read_object(models.vae_folder(vae) / "config.json", layout.FETCH_AGAIN)
     return configs
 
 

@@ -1,6 +1,6 @@
 """Makes a network out of given tensors, without random values first.
 
-Imports accelerate and diffusers only inside functions: they take seconds to load.
+Imports accelerate only inside a function: it takes seconds to load.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchbench.diffusion.network_kind import network_class
+
 
 def empty(make: Callable[[], Any]) -> Any:
     """Returns the network that ``make`` makes, with parameters that have a shape and no values."""
@@ -21,12 +23,11 @@ def empty(make: Callable[[], Any]) -> Any:
         return make()
 
 
-def empty_unet(folder: Path) -> Any:
-    """Returns the UNet of a folder's config.json, with parameters that have a shape and no values."""
-    from diffusers import UNet2DConditionModel
-
-    config = UNet2DConditionModel.load_config(folder, local_files_only=True)
-    return empty(lambda: UNet2DConditionModel.from_config(config))
+def empty_network(folder: Path) -> Any:
+    """Returns the UNet or transformer of a folder's config.json; its parameters have a shape and no values."""
+    network = network_class(folder.name)
+    config = network.load_config(folder, local_files_only=True)
+    return empty(lambda: network.from_config(config))
 
 
 def filled(network: Any, state: Mapping[str, Tensor], device: torch.device | str, dtype: torch.dtype) -> Any:

@@ -1,7 +1,4 @@
-"""Trains every weight of the UNet: unfreezes it, saves it as a diffusers folder, and loads it.
-
-Imports diffusers only inside a function: it takes seconds to load.
-"""
+"""Trains every weight of the network: unfreezes it, saves it as a diffusers folder, and loads it."""
 
 from __future__ import annotations
 
@@ -12,17 +9,16 @@ from typing import Any
 import torch
 
 from benchbench.diffusion.backbones import DTYPES, Backbone
+from benchbench.diffusion.network_kind import network_class, part_name
 from benchbench.diffusion.policy import Policy
 from benchbench.errors import CorruptError
 from benchbench.hub import models
 from benchbench.runtime.files import replacing_folder, sweep
 from benchbench.runtime.memory import out_of_memory
 
-FOLDER = "unet"
-
 
 def make_trainable(policy: Policy) -> None:
-    """Makes every weight of the UNet trainable, in float32; a frozen copy becomes the reference.
+    """Makes every weight of the network trainable, in float32; a frozen copy becomes the reference.
 
     The backbone must come from ``backbones.load(..., unet_dtype="fp32")``. If it computes in half precision, both
     networks run under autocast. The reference then stores the weights of linear and convolution layers in half
@@ -40,24 +36,24 @@ def make_trainable(policy: Policy) -> None:
         network.forward = torch.autocast(policy.backbone.device.type, dtype)(network.forward)
 
 
-def save_unet(unet: Any, folder: Path) -> Path:
-    """Writes ``folder/unet`` in float32, atomically; ``UNet2DConditionModel.from_pretrained`` reads it."""
-    sweep(folder, FOLDER)
-    with replacing_folder(folder / FOLDER) as temporary:
-        unet.save_pretrained(temporary, max_shard_size="100GB")  # one file, for SDXL, too
-    return folder / FOLDER
+def save_network(network: Any, folder: Path) -> Path:
+    """Writes ``folder/unet`` or ``folder/transformer`` in float32, atomically; diffusers' class reads it."""
+    name = part_name(network)
+    sweep(folder, name)
+    with replacing_folder(folder / name) as temporary:
+        network.save_pretrained(temporary, max_shard_size="100GB")  # one file, for SDXL, too
+    return folder / name
 
 
-def load_unet(folder: Path, backbone: Backbone) -> Any:
-    """Returns a fine-tuned UNet in the backbone's precision and on its device, frozen.
+def load_network(folder: Path, backbone: Backbone) -> Any:
+    """Returns a fine-tuned UNet or transformer in the backbone's precision and on its device, frozen.
 
     Raises CorruptError for a damaged file, for weights that do not match the network in its config.json,
     and for values that are not finite.
     """
-    from diffusers import UNet2DConditionModel
-
+    words = {"unet": "UNet"}.get(part_name(backbone.network), "transformer")
     try:
-        unet, report = UNet2DConditionModel.from_pretrained(
+        network, report = network_class(part_name(backbone.network)).from_pretrained(
             folder,
             variant=models.variant(folder),
             use_safetensors=models.only_safetensors(folder),
@@ -68,15 +64,15 @@ def load_unet(folder: Path, backbone: Backbone) -> Any:
         mismatches = [name for key in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[key]]
         if mismatches:
             raise ValueError(f"{len(mismatches)} weights are missing or do not fit, first {mismatches[0]}")
-        bad = next((name for name, weight in unet.named_parameters() if not weight.isfinite().all()), None)
+        bad = next((name for name, weight in network.named_parameters() if not weight.isfinite().all()), None)
         if bad:
             raise ValueError(f"{bad} holds values that are not finite")
     except Exception as error:  # library errors have no common class; each means a file with wrong content
         if out_of_memory(error):
             raise
         raise CorruptError(
-            f"the UNet in {folder} cannot be loaded",
+            f"the {words} in {folder} cannot be loaded",
             str(error).strip().splitlines()[0],
             "train, fetch or save it again",
         ) from error
-    return unet.to(backbone.device).eval().requires_grad_(False)
+    return network.to(backbone.device).eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from benchbench.defaults import VAE_SEPARATOR, split_model
 from benchbench.diffusion import backbones, single_file
 from benchbench.diffusion.backbones import Backbone
-from benchbench.diffusion.finetuned import load_unet
+from benchbench.diffusion.finetuned import load_network
 from benchbench.diffusion.lora import load_adapter
 from benchbench.hub.weights import Weights
 
@@ -30,5 +30,5 @@ def with_weights(backbone: Backbone, weights: Weights | None) -> Backbone:
     if weights.kind == "single-file":
         return single_file.load(weights.path, backbone)
     if weights.kind == "unet":
-        return replace(backbone, network=load_unet(weights.path, backbone))
+        return replace(backbone, network=load_network(weights.path, backbone))
     return replace(backbone, network=load_adapter(backbone.network, weights.path))

@@ -1,4 +1,4 @@
-"""Adds a LoRA adapter to a UNet, saves it so that plain diffusers loads it, and loads it.
+"""Adds a LoRA adapter to a UNet or transformer, saves it so that plain diffusers loads it, and loads it.
 
 The released code of DDPO, D3PO and SPO uses rank 4 on q, k, v and out of every attention, A ~ N(0, 1/r²) and B = 0.
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from benchbench.diffusion import lora_file, lora_half
 from benchbench.diffusion.lora_file import LoraFile
 from benchbench.diffusion.lora_merge import merged_network
+from benchbench.diffusion.network_kind import lora_targets, part_name
 from benchbench.errors import CorruptError
 from benchbench.noise import hash64
 from benchbench.runtime.files import replacing, sweep
@@ -25,14 +26,14 @@ from benchbench.runtime.memory import out_of_memory
 
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 ADAPTER = lora_half.ADAPTER
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
 def add_lora(unet: Any, rank: int, alpha: float, seed: int) -> None:
     """Adds a new float32 adapter that depends on the seed alone, on any device; the network must be frozen."""
     from peft import LoraConfig
 
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=TARGETS))
+    targets = lora_targets(unet)
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=targets))
     for name, parameter in unet.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -53,16 +54,17 @@ def adapter_state(unet: Any) -> dict[str, Tensor]:
 
 def save_adapter(unet: Any, folder: Path) -> Path:
     """Writes the adapter into ``folder``, atomically; ``pipe.load_lora_weights(folder)`` reads it."""
-    from diffusers import StableDiffusionPipeline
+    from diffusers import StableDiffusion3Pipeline, StableDiffusionPipeline
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(unet).items()}
     config = unet.peft_config["default"].to_dict()
     config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
     sweep(folder, WEIGHT_NAME)
     with replacing(folder / WEIGHT_NAME) as temporary:
-        StableDiffusionPipeline.save_lora_weights(
-            folder, unet_lora_layers=state, unet_lora_adapter_metadata=config, weight_name=temporary.name
-        )
+        part = part_name(unet)
+        named = {f"{part}_lora_layers": state, f"{part}_lora_adapter_metadata": config}
+        pipeline = StableDiffusionPipeline if part == "unet" else StableDiffusion3Pipeline
+        pipeline.save_lora_weights(folder, weight_name=temporary.name, **named)
         temporary.write_bytes(_sort_metadata(temporary.read_bytes()))
     return folder / WEIGHT_NAME
 
@@ -95,10 +97,11 @@ def load_adapter(unet: Any, path: Path) -> Any:
     adapter = lora_file.read(file, unet)
     if not adapter.plain:
         return merged_network(unet, adapter, file)
-    state = {f"unet.{name}": tensor for name, tensor in adapter.state().items()}
-    metadata = {f"unet.{name}": value for name, value in adapter.config().items()}
+    part = part_name(unet)
+    state = {f"{part}.{name}": tensor for name, tensor in adapter.state().items()}
+    metadata = {f"{part}.{name}": value for name, value in adapter.config().items()}
     try:
-        unet.load_lora_adapter(state, prefix="unet", metadata=metadata, adapter_name=ADAPTER)
+        unet.load_lora_adapter(state, prefix=part, metadata=metadata, adapter_name=ADAPTER)
         _check_loaded(unet, adapter)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         if out_of_memory(error):

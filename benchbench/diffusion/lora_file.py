@@ -149,7 +149,8 @@ def _open(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
             (str(error).strip() or type(error).__name__).splitlines()[0],
             SAVE_AGAIN,
         ) from error
-    ours = {key.removeprefix("unet."): value for key, value in settings.items() if key.startswith("unet.")}
+    prefixes = ("unet.", "transformer.")
+    ours = {key.partition(".")[2]: value for key, value in settings.items() if key.startswith(prefixes)}
     return tensors, ours or None
 
 

@@ -27,7 +27,7 @@ MAGNITUDE = re.compile(r"(?P<layer>.+?)\.lora_magnitude_vector(?:\.(?P<adapter>(
 OF_LYCORIS: dict[str, Role] = {".dora_scale": "dora_scale", ".lora_mid.weight": "mid"}
 ALPHA = re.compile(r"(?P<layer>.+?)(?:[._]lora)?\.alpha")
 KOHYA = "lora_unet_"
-PREFIXES = ("base_model.model.", "unet.")
+PREFIXES = ("base_model.model.", "unet.", "transformer.")
 TEXT_ENCODER = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "base_model.model.text_model.", "text_model.")
 LYCORIS = re.compile(
     r"\.(hada_|lokr_|oft_|boft_|glora_|ia3_|vera_lambda)"
@@ -72,7 +72,7 @@ def resolver(unet: Any) -> Callable[[str], str]:
     """Returns a function from a layer as a file writes it to the UNet's module name; unknown layers keep theirs."""
     modules: list[str] = [name for name, _ in unet.named_modules() if name]
     kohya: dict[str, str] = {name.replace(".", "_"): name for name in modules}
-    blocks = unet.config.layers_per_block
+    blocks = getattr(unet.config, "layers_per_block", None)  # SD 3's transformer has none
     if isinstance(blocks, int):
         kohya |= {_stability(name, blocks + 1, modules): name for name in modules}
     known = set(modules)

@@ -18,6 +18,7 @@ from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.cost import Cost
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.schedule import Index, Schedule, Step
+from benchbench.diffusion.schedules import make_schedule
 from benchbench.diffusion.text import Embedding
 from benchbench.runtime.distributed import ProcessGroup
 from benchbench.runtime.memory import Splitter
@@ -42,6 +43,8 @@ class Policy:
     cost: Cost = field(default_factory=Cost)
     processes: ProcessGroup = field(default_factory=ProcessGroup)
     reference: Any = None
+    evaluation_schedule: Schedule | None = None
+    """The schedule of fixed evaluations, where it is not the training's."""
     rows_at_once: int | None = None
     """Rows per forward with gradient, set by the trainer: rounding depends on the shape of a batch."""
     _embeddings: OrderedDict[str, Embedding] = field(default_factory=OrderedDict)
@@ -72,28 +75,30 @@ class Policy:
                 self._embeddings.popitem(last=False)
         return text.condition(self.backbone, [embedded[prompt] for prompt in prompts], embedded[""])
 
-    def eps(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
-        """Returns the guided noise prediction e = e_null + w (e_text - e_null), float32 [N, C, h, w], in one call.
+    def prediction(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
+        """Returns the guided prediction p = p_null + w (p_text - p_null), float32 [N, C, h, w], in one call.
+
+        It is of noise, v or velocity, as the schedule says; guidance is the same for all, since they are linear in x̂0.
 
         w = 1 evaluates the text branch alone. Gradients, where enabled, flow through both branches.
         """
         tau = self.schedule.tau[k].expand(len(x))
         if self.guidance_scale == 1:
-            e = self._network(x, tau, cond)
+            p = self._network(x, tau, cond)
         else:
             both = text.with_null(cond, len(x))
-            e_null, e_text = self._network(torch.cat([x, x]), torch.cat([tau, tau]), both).chunk(2)
-            e = e_null + self.guidance_scale * (e_text - e_null)
+            p_null, p_text = self._network(torch.cat([x, x]), torch.cat([tau, tau]), both).chunk(2)
+            p = p_null + self.guidance_scale * (p_text - p_null)
         self._count(x, guided=self.guidance_scale != 1)
-        return e
+        return p
 
     def _network(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-        """Returns the unguided noise prediction, float32 [N, C, h, w], computed in the backbone's precision."""
+        """Returns the unguided prediction, float32 [N, C, h, w], computed in the backbone's precision."""
         with self.arithmetic():
-            return text.predict_noise(self.backbone.network, x, tau, cond)
+            return text.predict(self.backbone.network, x, tau, cond)
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
-        """Returns the noise prediction without guidance, float32 [N, C, h, w], at training timesteps tau int64 [N].
+        """Returns the prediction without guidance, float32 [N, C, h, w], at training times tau [N].
 
         Without gradient, a batch too large for the memory is evaluated in parts.
         """
@@ -114,13 +119,14 @@ class Policy:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Counts all work within the block as forwards of an evaluation only."""
+        """Samples as evaluations do within the block, and counts all work as forwards of an evaluation only."""
         run_cost, self.cost = self.cost, Cost()
+        schedule, self.schedule = self.schedule, self.evaluation_schedule or self.schedule
         try:
             yield
         finally:
             run_cost.eval_forwards += self.cost.forwards
-            self.cost = run_cost
+            self.cost, self.schedule = run_cost, schedule
 
     def reference_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """Returns ``predict`` of the reference policy, without gradient."""
@@ -133,10 +139,10 @@ class Policy:
         Without gradient, a batch too large for the memory is evaluated in parts.
         """
         if torch.is_grad_enabled():  # a gradient does not pass between processes
-            return self.schedule.step(x, self.eps(x, k, cond), k)
+            return self.schedule.step(x, self.prediction(x, k, cond), k)
 
         def part(rows: slice) -> Tensor:
-            return self.eps(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
+            return self.prediction(x[rows], k if isinstance(k, int) else k[rows], cond[rows])
 
         return self.schedule.step(x, self._in_shares(part, x), k)
 
@@ -234,7 +240,11 @@ class Policy:
         return [p for p in self.backbone.network.parameters() if p.requires_grad]
 
 
-def make_policy(backbone: Backbone, steps: int, eta: float, guidance_scale: float) -> Policy:
-    """Returns a policy over the backbone's own noise schedule."""
-    schedule = Schedule.from_config(backbone.scheduler_config, steps, eta).to(backbone.device)
-    return Policy(backbone, schedule, guidance_scale)
+def make_policy(
+    backbone: Backbone, steps: int, eta: float | None = None, guidance_scale: float = 1.0, **of_flow: Any
+) -> Policy:
+    """Returns a policy over the backbone's own schedule. Diffusion models have ``eta``, flow matching the others."""
+    sampler = of_flow if eta is None else {"eta": eta, **of_flow}
+    return Policy(
+        backbone, make_schedule(backbone.scheduler_config, steps, **sampler).to(backbone.device), guidance_scale
+    )

@@ -36,5 +36,5 @@ def noise_likeness(backbone: Backbone) -> float:
     x = torch.randn(1, *backbone.latent_shape, generator=torch.Generator().manual_seed(0)).to(backbone.device)
     [empty] = text.encode(backbone, [""])
     last = torch.tensor([int(backbone.scheduler_config.get("num_train_timesteps", 1000)) - 1], device=backbone.device)
-    prediction = text.predict_noise(backbone.network, x, last, text.condition(backbone, [empty], empty))
+    prediction = text.predict(backbone.network, x, last, text.condition(backbone, [empty], empty))
     return float(torch.nn.functional.cosine_similarity(x.flatten(), prediction.flatten(), dim=0))

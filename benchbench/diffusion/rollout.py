@@ -46,7 +46,7 @@ def rollout(
             with torch.no_grad():
                 step = policy.step(x, k, cond)
         choice = yield Visit(k, x, step)
-        x, step = choice if choice is not None else (step.draw(draw(k)), None)
+        x, step = choice if choice is not None else (step.draw(draw(k)) if step.stochastic else step.mean, None)
     yield Visit(0, x)
 
 

@@ -17,11 +17,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from benchbench.diffusion.backbones import Backbone
+from benchbench.diffusion.diffusion_schedule import DiffusionSchedule
 from benchbench.diffusion.fill import empty, filled
 from benchbench.diffusion.prediction import check_predicts_noise
-from benchbench.diffusion.schedule import Schedule
 from benchbench.errors import BenchError, CorruptError, UsageError
-from benchbench.hub import models, single_file
+from benchbench.hub import layout, models, single_file
 from benchbench.hub.models import LocalModel
 from benchbench.hub.single_file import SingleFile
 from benchbench.runtime.memory import out_of_memory
@@ -136,7 +136,7 @@ def _parts(root: Path) -> dict[str, Part]:
         "vae": Part(lambda: _from_config(AutoencoderKL, root / "vae"), vae),
         "text_encoder": Part(lambda: _from_clip_config(CLIPTextModel, root / "text_encoder"), _text_encoder),
     }
-    if models.is_xl(root):
+    if layout.is_xl(root):
         second = Part(lambda: _from_clip_config(CLIPTextModelWithProjection, root / "text_encoder_2"), _text_encoder)
         parts["text_encoder_2"] = second
     return parts
@@ -212,7 +212,7 @@ def _no_fit(found: SingleFile, name: str, cause: str) -> BenchError:
 
 def _check_schedule(path: Path, stored: Tensor, backbone: Backbone) -> None:
     """Raises UsageError where the file's noise schedule is not the base model's."""
-    own = Schedule.from_config(backbone.scheduler_config, 1, 1.0).train_signal.square()
+    own = DiffusionSchedule.from_config(backbone.scheduler_config, 1, 1.0).train_signal.square()
     stored = stored.float().flatten()
     if len(stored) != len(own) or not torch.allclose(stored, own, rtol=0, atol=ROUNDING):
         raise UsageError(

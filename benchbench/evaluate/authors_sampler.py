@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchbench.config import SamplerConfig
 from benchbench.defaults import VAE_SEPARATOR, split_model
 from benchbench.errors import UsageError
 from benchbench.hub.models import LocalModel
 from benchbench.hub.released import RELEASED, AuthorsSampler
+from benchbench.samplers import Sampler
 from benchbench.store.runs import Adapter
 
 APART = "evaluate them apart, or say how to sample: --steps, --guidance-scale"
@@ -44,7 +44,7 @@ def common_settings(adapters: Iterable[Adapter]) -> dict[str, float]:
     return known[first].settings
 
 
-def notes(adapters: Iterable[Adapter], used: SamplerConfig, model: LocalModel) -> list[str]:
+def notes(adapters: Iterable[Adapter], used: Sampler, model: LocalModel) -> list[str]:
     """Returns a line for each released checkpoint whose authors sample otherwise, and for what they do not state."""
     lines = []
     for label, theirs in samplers(adapters).items():

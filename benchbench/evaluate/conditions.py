@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from benchbench.config import steps_taken
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.words import counted
+from benchbench.samplers import described, steps_taken
 
 BASE = "base"
 """The label of the base model's row, and the word that names it."""
@@ -39,7 +39,7 @@ class EvalConditions(BaseModel):
 
     def describe(self) -> str:
         """Returns the conditions as one sentence for captions."""
-        settings = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in self.sampler.items())
+        settings = described(self.sampler)
         if "strength" in self.sampler:
             settings += f" ({counted(steps_taken(self.sampler), 'step')})"
         seeds = ", ".join(map(str, self.eval_seeds))

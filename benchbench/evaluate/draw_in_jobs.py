@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchbench.config import steps_taken
 from benchbench.errors import UsageError
 from benchbench.evaluate.conditions import EvalConditions
 from benchbench.evaluate.draw_missing import all_samples, drawing_order
@@ -32,6 +31,7 @@ from benchbench.runtime.jobs import Job, run
 from benchbench.runtime.locks import locked
 from benchbench.runtime.sealed import write_sealed
 from benchbench.runtime.words import counted
+from benchbench.samplers import steps_taken
 from benchbench.store.images import ImageStore
 from benchbench.store.keys import GenerationKey
 from benchbench.store.runs import Adapter

@@ -7,7 +7,6 @@ from typing import Any
 
 from PIL.Image import Image
 
-from benchbench.config import steps_taken
 from benchbench.diffusion.source import open_source
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
@@ -17,6 +16,7 @@ from benchbench.runtime.changed_pictures import ChangedPictures
 from benchbench.runtime.files import Log
 from benchbench.runtime.pictures import read_picture
 from benchbench.runtime.progress import progress
+from benchbench.samplers import steps_taken
 
 
 def check_edit(prompts: PromptSet, sampler: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from benchbench.config import steps_taken
 from benchbench.evaluate.draw_missing import all_samples, draw_missing
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
@@ -20,6 +19,7 @@ from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
 from benchbench.runtime.looking import about_to_make
 from benchbench.runtime.progress import progress
+from benchbench.samplers import steps_taken
 from benchbench.store.images import CheckedImage, ImageStore
 from benchbench.store.keys import GenerationKey
 from benchbench.types import PromptSet, Reward

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchbench.config import steps_taken
 from benchbench.diffusion import backbones, lora_file, single_file
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.compile import speed_up
@@ -18,6 +17,7 @@ from benchbench.diffusion.sample import sample
 from benchbench.evaluate.evaluated_model import EvaluatedModel, ImageGenerator
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
+from benchbench.samplers import steps_taken
 from benchbench.store.runs import Adapter
 
 

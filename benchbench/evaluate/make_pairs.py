@@ -17,7 +17,6 @@ from typing import Any
 
 from benchbench import defaults
 from benchbench import prompts as prompt_sets
-from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.measure import BASE, Measured, device_and_dtype, measure
@@ -34,6 +33,7 @@ from benchbench.runtime.hashing import digest, file_sha256
 from benchbench.runtime.locks import locked
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.sealed import find_sealed, write_sealed
+from benchbench.samplers import Sampler, default_sampler
 from benchbench.store.scores import made_by
 from benchbench.types import PromptSet, Reward
 
@@ -118,7 +118,7 @@ def make_pairs(
     images_per_prompt: int,
     *,
     seeds: Sequence[int] = (SEED,),
-    sampler: SamplerConfig | None = None,
+    sampler: Sampler | None = None,
     device: str | None = None,
     dtype: str = "auto",
     batch_size: int | None = None,
@@ -132,7 +132,7 @@ def make_pairs(
     """
     if images_per_prompt < 2:
         raise UsageError("a pair needs two images", f"{images_per_prompt} a prompt were asked for", "give 2 or more")
-    sampler = sampler or SamplerConfig()
+    sampler = sampler or default_sampler(model)
     reward_class = lookup.as_class(reward)
     lookup.check_base(reward_class, model)
     model = models.find(model)
@@ -176,7 +176,7 @@ def _key(
     reward: type[Reward],
     images: int,
     seeds: Sequence[int],
-    sampler: SamplerConfig,
+    sampler: Sampler,
     dtype: str,
 ) -> dict[str, Any]:
     """Returns everything that decides the pairs, JSON-able."""
@@ -194,7 +194,7 @@ def _key(
 
 def made_from(pairs: PairsToMake, model: LocalModel) -> str:
     """Returns a digest of all that decides the pairs of a base model, except the precision, which a device decides."""
-    key = _key(model, pairs.prompts, pairs.reward, pairs.images_per_prompt, (SEED,), SamplerConfig(), "any")
+    key = _key(model, pairs.prompts, pairs.reward, pairs.images_per_prompt, (SEED,), default_sampler(model), "any")
     return digest([key, pairs.reward.identity()])
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate import authors_sampler as authors
 from benchbench.evaluate.conditions import BASE as BASE
@@ -24,7 +23,7 @@ from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation, generate
 from benchbench.evaluate.rows import AdaptersBySeed, check_model, common_sampler, resolve_rows
 from benchbench.evaluate.score import score
-from benchbench.hub import models
+from benchbench.hub import layout, models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import too_long
 from benchbench.rewards import lookup
@@ -33,6 +32,7 @@ from benchbench.runtime.backends.local import LocalBackend
 from benchbench.runtime.files import Log
 from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.provenance import record
+from benchbench.samplers import Sampler
 from benchbench.store.images import DamagedImage
 from benchbench.store.runs import AdapterReference, Run
 from benchbench.types import PromptSet, Reward
@@ -112,7 +112,7 @@ def prepare(
     store: Path,
     images_per_prompt: int = 5,
     eval_seeds: Sequence[int] = (0,),
-    sampler: SamplerConfig | Mapping[str, float] | None = None,
+    sampler: Sampler | Mapping[str, Any] | None = None,
     authors_sampler: bool = False,
     device: str | None = None,
     dtype: str = "auto",
@@ -138,14 +138,14 @@ def prepare(
     with one_hash_cache():
         trainings = resolve_rows(rows, store)
     adapters = [adapter for by_seed in trainings.values() for adapter in by_seed.values() if adapter]
-    if not isinstance(sampler, SamplerConfig):
+    if sampler is None or isinstance(sampler, Mapping):
         theirs = authors.common_settings(adapters) if authors_sampler else {}
-        sampler = common_sampler(adapters, {**theirs, **(sampler or {})})
+        sampler = common_sampler(adapters, {**theirs, **(sampler or {})}, model)
     check_edit(prompts, sampler.model_dump(mode="json"))
     model = models.find(model)
     for line in authors.notes(adapters, sampler, model):
         log(line)
-    batch_size = batch_size or models.batch_size(model.root)
+    batch_size = batch_size or layout.batch_size(model.root)
     check_model(adapters, model, model.hash, log)
     conditions = _conditions(model, sampler, dtype, prompts, images_per_prompt, eval_seeds, rewards)
     weights = {conditions.model: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
@@ -250,7 +250,7 @@ def _check_prompts(prompts: PromptSet, log: Log, tokenizer: Any) -> None:
 
 def _conditions(
     model: LocalModel,
-    sampler: SamplerConfig,
+    sampler: Sampler,
     dtype: str,
     prompts: PromptSet,
     images_per_prompt: int,

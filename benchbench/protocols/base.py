@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pandas as pd
 from pydantic import Field
 
-from benchbench.config import SamplerConfig
 from benchbench.diffusion.cost import GRADIENT
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import device_and_dtype
@@ -28,6 +27,7 @@ from benchbench.rewards.identity import key_of_reward
 from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.needs import check_needs
 from benchbench.runtime.files import Log
+from benchbench.samplers import FlowImages, Sampler, SamplerConfig, trained_with
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.runs import Adapter, AdapterReference, find_adapter
 from benchbench.types import PromptSet, Reward, Settings
@@ -37,7 +37,7 @@ class ProtocolSettings(Settings):
     """The settings of every protocol."""
 
     seed: int = Field(0, ge=0, description="of the noise")
-    sampler: SamplerConfig | None = Field(None, description="none: the one that the run was trained with")
+    sampler: SamplerConfig | FlowImages | None = Field(None, description="none: the one that the run was trained with")
 
 
 S = TypeVar("S", bound=ProtocolSettings)
@@ -180,7 +180,7 @@ class Target:
     model: LocalModel
     model_hash: str
     adapter: Adapter | None
-    sampler: SamplerConfig
+    sampler: Sampler
     device: str
     dtype: str
     prompts: PromptSet
@@ -221,7 +221,7 @@ def find_target(asked: Request[Any]) -> Target:
     model = models.find(asked.model)
     if adapter:
         check_model([adapter], model, model.hash, asked.log)
-    trained_with = adapter.settings.get("sampler", {}) if adapter else {}
-    sampler = asked.settings.sampler or SamplerConfig.model_validate(trained_with)
+    of_run = adapter.settings.get("sampler", {}) if adapter else {}
+    sampler = asked.settings.sampler or trained_with(model, of_run).rollout
     device, dtype = device_and_dtype(asked.device, asked.dtype)
     return Target(model, model.hash, adapter, sampler, device, dtype, asked.prompts, reward_class)

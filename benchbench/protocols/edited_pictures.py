@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchbench.config import EditSampler, SamplerConfig
 from benchbench.evaluate.edits import check_edit
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.measure import BASE, device_and_dtype, measure
@@ -18,6 +17,7 @@ from benchbench.evaluate.reconstruct import reconstruct
 from benchbench.hub import models
 from benchbench.prompt_set import Prompt, metadata
 from benchbench.protocols.base import Request
+from benchbench.samplers import sampler_of, trained_with
 from benchbench.shapes.edits import judge
 from benchbench.shapes.sources import perfect_edits
 from benchbench.store.runs import find_adapter
@@ -65,9 +65,9 @@ def edits_of(asked: Request[Any], strengths: Sequence[float]) -> Iterator[Edits]
     settings, model = asked.settings, models.find(asked.model)
     adapter = find_adapter(asked.store, asked.run) if asked.run is not None else None
     label = adapter.label if adapter else BASE
-    trained_with = adapter.settings.get("sampler", {}) if adapter else {}
-    sampler = settings.sampler or SamplerConfig.model_validate(trained_with)
-    samplers = {strength: EditSampler(**sampler.model_dump(), strength=strength) for strength in strengths}
+    of_run = adapter.settings.get("sampler", {}) if adapter else {}
+    sampler = settings.sampler or trained_with(model, of_run).evaluation
+    samplers = {strength: sampler_of(sampler.model_dump() | {"strength": strength}) for strength in strengths}
     for edit_sampler in samplers.values():
         check_edit(asked.prompts, edit_sampler.model_dump())  # before any is made
     images = {"images_per_prompt": settings.images_per_prompt, "eval_seeds": settings.eval_seeds}

@@ -133,7 +133,7 @@ def open_probe(target: Target, seed: int) -> Probe:
     """Returns the probe of a target; loads the weights."""
     backbone = backbones.load(target.model, target.device, target.dtype)
     backbone = with_weights(backbone, target.adapter.weights if target.adapter else None)
-    policy = make_policy(backbone, target.sampler.steps, target.sampler.eta, target.sampler.guidance_scale)
+    policy = make_policy(backbone, **target.sampler.making)
     step_reward = StepReward(Decoder(backbone), reward_calls.load(target.reward, backbone.device), policy)
     return Probe(policy, step_reward, Noise(seed, REALM))
 

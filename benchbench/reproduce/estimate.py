@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from benchbench import defaults
-from benchbench.config import steps_taken
 from benchbench.protocols import PROTOCOLS
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
@@ -11,6 +10,7 @@ from benchbench.reproduce.plan import Plan, PlannedMeasurement
 from benchbench.reproduce.training_cost import distinct_images, training_evaluations, training_seconds
 from benchbench.runtime.progress import duration
 from benchbench.runtime.words import counted
+from benchbench.samplers import steps_taken
 
 
 def seconds(plan: Plan) -> float:

@@ -10,7 +10,6 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from benchbench import prompts
-from benchbench.config import sampler_of
 from benchbench.evaluate.measure import Measured, measure
 from benchbench.hub import models
 from benchbench.protocols import PROTOCOLS
@@ -18,6 +17,7 @@ from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.job_process import run_job
 from benchbench.runtime.looking import looking_only
+from benchbench.samplers import sampler_of
 
 IMAGE_PROTOCOLS = ("reward-table", "win-rate")
 """Protocols that are computed from scores of stored images."""
@@ -34,7 +34,7 @@ class MeasurementSpec(BaseModel):
     prompts: str
     images: int
     rewards: list[str]
-    sampler: dict[str, float] | None = None
+    sampler: dict[str, float | str | None] | None = None
     settings: dict[str, Any] = {}
     quick: bool = False
     dtype: str = "auto"

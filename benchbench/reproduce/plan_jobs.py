@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchbench import defaults
-from benchbench.config import SamplerConfig, steps_taken
 from benchbench.reproduce.job_files import measurement_files, training_files
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS, MeasurementSpec
 from benchbench.reproduce.measurement_spec import measurement_spec
@@ -17,6 +16,7 @@ from benchbench.reproduce.training_cost import training_seconds
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.jobs import Failure, Job
 from benchbench.runtime.status import record_done
+from benchbench.samplers import default_sampler, steps_taken
 
 
 def training_jobs(plan: Plan, store: Path) -> list[Job]:
@@ -54,7 +54,7 @@ def jobs_before_measuring(plan: Plan, store: Path) -> list[Job]:
     if not trainings or plan.spec.protocol not in IMAGE_PROTOCOLS:
         return trainings
     of_base = replace(plan, measurements=tuple(m for m in plan.measurements if not m.runs))
-    steps = steps_taken(plan.track.sampler or {}) or SamplerConfig().steps
+    steps = steps_taken(plan.track.sampler or {}) or default_sampler(plan.track.model).steps
     seconds_an_image = steps * (defaults.of(plan.track.model).seconds_per_evaluation or 1.0)
     measurements = open_measurement_jobs(of_base, store)
     return [*(replace(job, weight=job.weight * seconds_an_image) for job in measurements), *trainings]

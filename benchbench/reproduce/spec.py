@@ -86,7 +86,7 @@ class Track(_Model):
     """Rows that cannot be made on this track, with the reason."""
     pairs: str | None = None
     """The preference pairs of offline methods. None: training makes its own, on the shapes model."""
-    sampler: dict[str, float] | None = None
+    sampler: dict[str, float | str | None] | None = None
     """Sampler settings of the evaluation, where they differ from the trainings'."""
     settings: dict[str, Any] = {}
     """Settings of the table's protocol."""

@@ -12,7 +12,7 @@ from typing import Any
 from benchbench import choice, defaults, registry
 from benchbench import config as configs
 from benchbench import prompts as prompt_sets
-from benchbench.config import RunConfig, SamplerConfig
+from benchbench.config import RunConfig
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import models
 from benchbench.prompts.words import check_vocabulary
@@ -20,6 +20,7 @@ from benchbench.reproduce.spec import Block, Row, Spec, Track
 from benchbench.reproduce.sweep_file import SweepFile, SweepText
 from benchbench.rewards import lookup
 from benchbench.runtime.names import safe_name
+from benchbench.samplers import default_sampler
 
 BASE = "base"
 Fault = tuple[tuple[str | int, ...], str]  # a place in the file, and what is wrong there
@@ -71,7 +72,7 @@ def load(path: Path) -> Sweep:
         unavailable=unavailable,
         pairs=file.pairs,
         # trainings with different samplers are compared under one
-        sampler=SamplerConfig().model_dump() if len(samplers) > 1 else None,
+        sampler=default_sampler(file.model).model_dump(mode="json") if len(samplers) > 1 else None,
     )
     title, stem = file.title or f"Sweep {path.stem}", safe_name(path.stem, "-")
     spec = Spec(

@@ -5,7 +5,7 @@ import copy
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchbench.shapes.drawing import Scene
@@ -52,7 +52,7 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-def _tokens(stage: Stage, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
+def tokens_of(stage: Stage, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
     """Returns the token ids of three captions a scene, [3, N, 20], and those of the empty caption, [20]."""
     clip_tokenizer = tokenizer.make()
     captions = [tokenizer.encode(clip_tokenizer, captions_of(scenes, stage.seed + i)) for i in range(3)]
@@ -60,7 +60,8 @@ def _tokens(stage: Stage, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _update_average(average: UNet2DConditionModel, net: UNet2DConditionModel, decay: float) -> None:
+def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Moves the average of the weights towards the network's by the share 1 - `decay`, in place."""
     for mean, parameter in zip(average.parameters(), net.parameters(), strict=True):
         mean.lerp_(parameter, 1 - decay)
 
@@ -69,7 +70,7 @@ def run(stage: Stage) -> Facts:
     """Trains on the mean squared error of the predicted noise; saves the average of the weights."""
     stored = load_file(stage.of("latents") / "latents.safetensors")
     scenes = pool(len(stored["mean"]), facts(stage.work, "latents")["pool_seed"]).scenes
-    tokens, empty = _tokens(stage, scenes)
+    tokens, empty = tokens_of(stage, scenes)
     tower = text.load(stage)
     scheduler = make_scheduler()
     net = make()
@@ -94,7 +95,7 @@ def run(stage: Stage) -> Facts:
         optimizer.step()
         rate_schedule.step()
         # At first the average is over few steps, since the weights change quickly.
-        _update_average(average, net, min(AVERAGE, step / (step + 10)))
+        update_average(average, net, min(AVERAGE, step / (step + 10)))
         recent += (loss.item() - recent) / min(step, 100)
         stage.report_step(step, steps, loss=recent)
     average.save_pretrained(stage.folder / "unet")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, Generations, Prepared, prepare
 from benchbench.hub.models import LocalModel
@@ -15,6 +15,7 @@ from benchbench.noise import Noise
 from benchbench.runtime.files import Log, replacing_folder
 from benchbench.runtime.locks import locked
 from benchbench.runtime.words import counted
+from benchbench.samplers import Sampler
 from benchbench.store.runs import Adapter, find_adapter
 from benchbench.study.assignment import assign, standard_count
 from benchbench.study.design import CONSENT, STANDARD_RULE, Answers, Arm, Exclusion, Study
@@ -55,7 +56,7 @@ def create(
     prompts: PromptSet,
     *,
     store: Path,
-    sampler: SamplerConfig | Mapping[str, float] | None = None,
+    sampler: Sampler | Mapping[str, Any] | None = None,
     device: str | None = None,
     dtype: str = "auto",
     log: Log = print,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchbench.diffusion.fill import empty_unet
-from benchbench.diffusion.finetuned import save_unet
+from benchbench.diffusion.fill import empty_network
+from benchbench.diffusion.finetuned import save_network
 from benchbench.diffusion.lora import add_lora, save_adapter
 from benchbench.errors import CorruptError, MissingError, RunError
-from benchbench.hub import models
+from benchbench.hub import layout, models
 from benchbench.hub.weights import Weights
 from benchbench.runtime.files import Log, replacing_folder, sweep
 from benchbench.runtime.memory import out_of_memory
@@ -79,7 +79,8 @@ def _keep(run: Run, folder: Path) -> Path:
 def _write(run: Run, folder: Path, out: Path) -> Weights:
     """Writes the tensors of a checkpoint into ``out``, in the layout of a finished run."""
     train = run.config["config"]["train"]
-    network = empty_unet(models.find(run.config["config"]["model"]).root / "unet")
+    root = models.find(run.config["config"]["model"]).root
+    network = empty_network(root / layout.denoiser(root))
     full = train["finetune"] == "full"
     if full:
         network.requires_grad_(True)
@@ -89,4 +90,4 @@ def _write(run: Run, folder: Path, out: Path) -> Weights:
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     values = {trained[int(number)]: value for number, value in checkpoint.read_tensors(folder, "adapter")}
     network.load_state_dict(values, strict=False, assign=True)
-    return Weights("unet", save_unet(network, out)) if full else Weights("lora", save_adapter(network, out))
+    return Weights("unet", save_network(network, out)) if full else Weights("lora", save_adapter(network, out))

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from benchbench.api import OfflineMethod
 from benchbench.config import RunConfig
+from benchbench.diffusion.diffusion_schedule import DiffusionSchedule
+from benchbench.diffusion.flow_schedule import FlowSchedule
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Index, Schedule
 from benchbench.noise import Noise, Sample
+from benchbench.samplers import FlowSampler, SamplerConfig
 from benchbench.types import Batch, Cond, ImagePairs, Images, StepScorer
 
 SHAPE = (4, 8, 8)
@@ -56,9 +59,9 @@ class _CountingPolicy(Policy):
     def encode(self, prompts: Sequence[str]) -> Cond:
         return Cond(torch.zeros(len(prompts), 1, 1), torch.zeros(1, 1, 1))
 
-    def eps(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
+    def prediction(self, x: Tensor, k: Index, cond: Cond) -> Tensor:
         self._note_rows(x)
-        return super().eps(x, k, cond)
+        return super().prediction(x, k, cond)
 
     def predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         self._note_rows(x)
@@ -94,6 +97,14 @@ def _alphas_cumprod() -> Tensor:
     return torch.cumprod(1 - betas, 0)
 
 
+def _schedule(sampler: SamplerConfig | FlowSampler) -> Schedule:
+    """Returns the sampler's schedule, over the noise schedule of SD 1.5 for a diffusion model."""
+    if isinstance(sampler, SamplerConfig):
+        return DiffusionSchedule(_alphas_cumprod(), sampler.steps, sampler.eta)
+    settings = {key: value for key, value in sampler.making.items() if key != "guidance_scale"}
+    return FlowSchedule.from_config({}, **settings)
+
+
 def _decode(x: Tensor) -> Tensor:
     return x[:, :3].sigmoid()
 
@@ -118,7 +129,7 @@ class _Rollout:
         backbone: Any = SimpleNamespace(
             network=_FakeNetwork(), latent_shape=SHAPE, device=torch.device("cpu"), batch_size=64, dtype="fp32"
         )
-        schedule = Schedule(_alphas_cumprod(), sampler.steps, sampler.eta)
+        schedule = _schedule(sampler)
         self.policy, self.reward = _CountingPolicy(backbone, schedule, sampler.guidance_scale), _FakeReward()
         self.noise = Noise(0, "dry")
         self.count = max(1, config.train.batch // self.method.images(self.cfg))
@@ -162,7 +173,7 @@ def fixed_evaluations(config: RunConfig, rollout: RolloutCost) -> int:
     ends = [min(i * rollout.images, total) for i in range(-(-total // rollout.images) + 1)]
     reached = [i * rollout.updates for i in range(len(ends))] if train.eval_steps else ends
     due = [before // every != now // every for before, now in pairwise(reached)]
-    return (1 + sum(due) + (not due[-1])) * train.eval_images * config.sampler.steps
+    return (1 + sum(due) + (not due[-1])) * train.eval_images * config.sampler.evaluation.steps
 
 
 @torch.no_grad()

@@ -38,7 +38,7 @@ class FakeRun:
         train, sampler = config.train, config.sampler
         full = train.finetune == "full"
         self.backbone = fake_backbone(config.model, dtype, "fp32" if full else None)
-        self.policy = make_policy(self.backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
+        self.policy = make_policy(self.backbone, **sampler.making)
         if full:
             make_trainable(self.policy)
         else:

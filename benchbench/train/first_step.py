@@ -98,8 +98,8 @@ def _image_metrics(
     cond = rows.cond.repeat(2) if isinstance(rows, ImagePairs) else rows.cond
     last = policy.schedule.train_steps - 1
     tau = torch.linspace(1, last, len(rows), device=x.device).long().repeat(len(x) // len(rows))
-    target = torch.randn(x.shape, generator=noise.generator("rounding")).to(x.device)
-    noised = policy.schedule.add_noise(x, target, tau)
+    eps = torch.randn(x.shape, generator=noise.generator("rounding")).to(x.device)
+    noised, target = policy.schedule.add_noise(x, eps, tau), policy.schedule.target(x, eps, tau)
 
     def errors() -> Tensor:
         return (policy.predict(noised, tau, cond) - target).square().flatten(1).mean(1)

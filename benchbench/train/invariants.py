@@ -55,7 +55,7 @@ def _check_images(policy: Policy, rows: ImagePairs | Images, method: Method[Any]
     tau = torch.full((len(x),), policy.schedule.train_steps // 2, device=x.device)
     gap = float((policy.predict(x, tau, rows.cond) - policy.reference_predict(x, tau, rows.cond)).abs().max())
     if gap > TOLERANCE[policy.backbone.dtype]:
-        _fail("a new adapter changes the base model", f"its predictions of the noise differ by {gap:.2g}")
+        _fail("a new adapter changes the base model", f"its predictions differ by {gap:.2g}")
     expected = method.loss_at_start(cfg) if isinstance(method, OfflineMethod) else None
     if expected is None:
         return

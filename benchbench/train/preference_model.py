@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.encode import scaled
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import RunError
 from benchbench.noise import Noise
@@ -143,15 +144,14 @@ class Noiser:
         signal, noise = (table[k].view(-1, 1, 1, 1) for table in (schedule.signal_scale, schedule.noise_scale))
         x = signal * latents + noise * eps
         all_cond = cond.repeat(sets)
-        e = self.policy.denoising(lambda rows: self.policy.eps(x[rows], k[rows], all_cond[rows]), len(x))
-        return list(self.decoder(schedule.x0(x, e, k)).chunk(sets))
+        p = self.policy.denoising(lambda rows: self.policy.prediction(x[rows], k[rows], all_cond[rows]), len(x))
+        return list(self.decoder(schedule.split(x, p, k)[0]).chunk(sets))
 
     def _latents(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         parts = [part for _, part in self.encoding.parts(lambda rows: self._posterior(pictures[rows]), len(pictures))]
         mean, std = (torch.cat(column) for column in zip(*parts, strict=True))
         z = torch.randn(mean.shape, generator=generator).to(mean.device)
-        latents: Tensor = ((mean + std * z) * self.vae.config.scaling_factor).float()
-        return latents
+        return scaled(self.vae, mean + std * z).float()
 
     def _posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Returns mean and standard deviation [N, C, h, w] of the latents of pictures [N, 3, H, W] in [0, 1]."""

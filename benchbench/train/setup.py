@@ -68,7 +68,9 @@ def build(
     for line in too_long(prompts, backbone.tokenizer):
         log(line)
     sampler, train = config.sampler, config.train
-    policy = make_policy(backbone, sampler.steps, sampler.eta, sampler.guidance_scale)
+    policy = make_policy(backbone, **sampler.making)
+    if sampler.evaluation != sampler:
+        policy.evaluation_schedule = make_policy(backbone, **sampler.evaluation.making).schedule
     if full:
         make_trainable(policy)
     else:

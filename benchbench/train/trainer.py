@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchbench.config import RunConfig
 from benchbench.diffusion.cost import Cost, sum_costs
-from benchbench.diffusion.finetuned import save_unet
+from benchbench.diffusion.finetuned import save_network
 from benchbench.diffusion.lora import save_adapter
 from benchbench.errors import RunError
 from benchbench.hub.weights import Weights
@@ -132,7 +132,7 @@ class Trainer:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if self.config.train.finetune == "full":
-                return Weights("unet", save_unet(network, folder))
+                return Weights("unet", save_network(network, folder))
             return Weights("lora", save_adapter(network, folder))
 
     def _progress(self) -> AbstractContextManager[Progress]:

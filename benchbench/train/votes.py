@@ -10,18 +10,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbench.config import SamplerConfig
 from benchbench.errors import UsageError
 from benchbench.methods._votes import MAX_SHOWN, Vote
 from benchbench.noise import Sample
 from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import find_object
+from benchbench.samplers import FlowSampler, SamplerConfig
 from benchbench.store.images import file_name, stored_sha256
 from benchbench.types import PromptSet
 
 
 def check_votes(
-    votes: Sequence[Vote], prompts: PromptSet, sampler: SamplerConfig, model_hash: str, store: Path, log: Log
+    votes: Sequence[Vote],
+    prompts: PromptSet,
+    sampler: SamplerConfig | FlowSampler,
+    model_hash: str,
+    store: Path,
+    log: Log,
 ) -> None:
     """Raises UsageError for votes on other images than the run would walk to; logs what the votes do not say.
 
@@ -34,7 +39,7 @@ def check_votes(
     wrong = [*_wrong_models(votes, model_hash), *_wrong_indices(of_this_set, prompts), *_wrong_samplers(votes, sampler)]
     hashes = {sha256 for vote in votes for sha256 in (vote.sha256_i, vote.sha256_j) if sha256}
     if hashes and not wrong:  # another sampler makes other images, which need not be listed one by one
-        expected = {"model_hash": model_hash, "adapter_hash": None, "sampler": sampler.model_dump(mode="json")}
+        expected = {"model_hash": model_hash, "adapter_hash": None, "sampler": sampler.rollout.model_dump(mode="json")}
         wrong += _wrong_images(votes, _generations(store), expected)
     if wrong:
         more = f"; and {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
@@ -74,7 +79,7 @@ def _wrong_models(votes: Iterable[Vote], model_hash: str) -> list[str]:
     ]
 
 
-def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig) -> list[str]:
+def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig | FlowSampler) -> list[str]:
     """Returns a phrase for each other sampler that votes name."""
     named = {
         (
@@ -83,11 +88,11 @@ def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig) -> list[str]:
         )
         for vote in votes
     }
-    etas = {vote.eta for vote in votes if vote.eta is not None} - {sampler.eta}
+    etas = {vote.eta for vote in votes if vote.eta is not None} - {getattr(sampler, "eta", None)}
     return [
         f"images of {steps} steps and guidance {scale:g}, not {sampler.steps} and {sampler.guidance_scale:g}"
         for steps, scale in sorted(named - {(sampler.steps, sampler.guidance_scale)})
-    ] + [f"images of eta {eta:g}, not {sampler.eta:g}" for eta in sorted(etas)]
+    ] + [f"images of eta {eta:g}, not of this run's sampler" for eta in sorted(etas)]
 
 
 def _generations(store: Path) -> list[tuple[Path, Mapping[str, Any]]]:

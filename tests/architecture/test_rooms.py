@@ -22,7 +22,7 @@ ORDER = (
     "api",
     "registry",
     "methods reward_models prompts",
-    "rewards presets setting_errors",
+    "rewards presets setting_errors samplers",
     "config choice",
     "pairs",
     "report",

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from benchbench.config import SamplerConfig
 from benchbench.evaluate.authors_sampler import notes
 from benchbench.hub.models import LocalModel
 from benchbench.hub.released import RELEASED, AuthorsSampler
 from benchbench.hub.weights import Weights
+from benchbench.samplers import SamplerConfig
 from benchbench.store.runs import Adapter
 from tests.cli.conftest import Bench
 from tests.evaluate.released import cached, write_lora

@@ -48,9 +48,9 @@ def test_the_hash_is_of_the_content(tiny_sd: Path, tmp_path: Path) -> None:
     assert models.content_hash(same) == models.content_hash(tiny_sd) != models.content_hash(other)
 
 
-def test_v_prediction_is_refused(tmp_path: Path) -> None:
-    folder = write_tiny_sd(tmp_path / "v", prediction_type="v_prediction")
-    with pytest.raises(UsageError, match="v_prediction"):
+def test_other_predictions_are_refused(tmp_path: Path) -> None:
+    folder = write_tiny_sd(tmp_path / "sample", prediction_type="sample")
+    with pytest.raises(UsageError, match="prediction_type='sample'"):
         make_policy(backbones.load(str(folder), "cpu"), 20, 1.0, 5.0)
 
 

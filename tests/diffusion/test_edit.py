@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from benchbench.config import steps_taken
 from benchbench.diffusion import backbones
 from benchbench.diffusion.edit import edit, source_latents
 from benchbench.diffusion.policy import make_policy
@@ -20,6 +19,7 @@ from benchbench.diffusion.source import open_source
 from benchbench.errors import CorruptError
 from benchbench.noise import Noise, Sample
 from benchbench.prompt_set import Prompt, Source
+from benchbench.samplers import steps_taken
 from tests.runtime.picture_files import saved, upright
 from tests.tiny_xl import write_tiny_sdxl
 

@@ -14,6 +14,7 @@ from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import NoiseSource, generate, rollout
 from benchbench.diffusion.sample import sample
 from benchbench.noise import Noise, Sample
+from tests.tiny import write_tiny_sd
 
 SAMPLES = [Sample("cat", i) for i in range(2)] + [Sample("dog", i, 1) for i in range(3)]
 X = torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -28,7 +29,7 @@ def test_guidance_one_is_the_text_branch_and_zero_the_empty_prompt(policy: Polic
         null = unet(X, tau, cond.null.expand(5, -1, -1)).sample
         for w, expected in {1.0: text, 0.0: null, 5.0: null + 5 * (text - null)}.items():
             policy.guidance_scale = w
-            torch.testing.assert_close(policy.eps(X, 12, cond), expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(policy.prediction(X, 12, cond), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_text_conditioning_equals_the_pipeline(policy: Policy, tiny_sd: Path) -> None:
@@ -159,15 +160,18 @@ def test_text_cache_is_bounded(policy: Policy, monkeypatch: pytest.MonkeyPatch) 
     assert torch.equal(policy.encode(["cat"]).text, first)
 
 
-def test_matches_the_diffusers_pipeline(policy: Policy, tiny_sd: Path) -> None:
+@pytest.mark.parametrize("predicted", ["epsilon", "v_prediction"])
+def test_matches_the_diffusers_pipeline(predicted: str, tiny_sd: Path, tmp_path: Path) -> None:
     """Our walk from x_T with eta near 0 ends where StableDiffusionPipeline's DDIM with the same eta and noise ends."""
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-    pipe = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
+    model = tiny_sd if predicted == "epsilon" else write_tiny_sd(tmp_path / "v", prediction_type=predicted)
+    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
+    assert pipe.scheduler.config.prediction_type == predicted
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     eta = 1e-6  # diffusers takes no noise from outside, so the stochastic part is made to vanish
-    small = make_policy(backbones.load(str(tiny_sd), "cpu"), 20, eta, 5.0)
+    small = make_policy(backbones.load(str(model), "cpu"), 20, eta, 5.0)
     samples = SAMPLES[:2]
     start = NoiseSource(small, Noise(0, "eval"), samples).start()
     theirs = pipe(

@@ -8,7 +8,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from benchbench.diffusion.schedule import Schedule, check_steps, log_prob
+from benchbench.diffusion.diffusion_schedule import DiffusionSchedule
+from benchbench.diffusion.schedule import check_steps, log_prob
 from benchbench.errors import UsageError
 
 SD15 = {
@@ -25,11 +26,11 @@ SHAPE = (3, 4, 8, 8)
 
 
 @pytest.fixture
-def schedule() -> Schedule:
-    return Schedule.from_config(SD15, 20, 1.0)
+def schedule() -> DiffusionSchedule:
+    return DiffusionSchedule.from_config(SD15, 20, 1.0)
 
 
-def test_constants_of_sd15(schedule: Schedule) -> None:
+def test_constants_of_sd15(schedule: DiffusionSchedule) -> None:
     """tau_k = (k-1)*50 + 1, and the sigma of five steps as computed from SD 1.5's betas in the specification."""
     assert [int(schedule.tau[k]) for k in (20, 16, 12, 8, 4, 1, 0)] == [951, 751, 551, 351, 151, 1, 0]
     for k, sigma in {20: 0.6444, 16: 0.5576, 12: 0.4565, 8: 0.3442, 4: 0.2144, 2: 0.0406, 1: 0.0206}.items():
@@ -40,10 +41,12 @@ def test_constants_of_sd15(schedule: Schedule) -> None:
 
 @pytest.mark.parametrize("steps", [5, 20, 50])
 @pytest.mark.parametrize("eta", [0.3, 1.0])
-def test_step_equals_diffusers(steps: int, eta: float) -> None:
-    """The same x, e and z give diffusers' own next sample and x̂0 at every step."""
-    ours = Schedule.from_config(SD15, steps, eta)
-    theirs = DDIMScheduler(**SD15)
+@pytest.mark.parametrize("predicted", ["epsilon", "v_prediction"])
+def test_step_equals_diffusers(predicted: str, steps: int, eta: float) -> None:
+    """The same x, prediction and z give diffusers' own next sample and x̂0 at every step."""
+    config = SD15 | {"prediction_type": predicted}
+    ours = DiffusionSchedule.from_config(config, steps, eta)
+    theirs = DDIMScheduler(**config)
     theirs.set_timesteps(steps)
     generator = torch.Generator().manual_seed(0)
     for k, t in zip(range(steps, 0, -1), theirs.timesteps, strict=True):
@@ -55,7 +58,7 @@ def test_step_equals_diffusers(steps: int, eta: float) -> None:
         torch.testing.assert_close(step.x0, expected.pred_original_sample, atol=2e-4, rtol=1e-5)
 
 
-def test_eta_one_is_the_ddpm_posterior(schedule: Schedule) -> None:
+def test_eta_one_is_the_ddpm_posterior(schedule: DiffusionSchedule) -> None:
     """With eta = 1 the mean is that of q(x' | x, x̂0): (sqrt(p) b x̂0 + sqrt(a/p) (1-p) x) / (1-a), b = 1 - a/p."""
     x, e = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0)).unbind(0)
     for k in range(20, 1, -1):
@@ -66,7 +69,7 @@ def test_eta_one_is_the_ddpm_posterior(schedule: Schedule) -> None:
         torch.testing.assert_close(step.mean.double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_log_prob_of_a_known_draw(schedule: Schedule) -> None:
+def test_log_prob_of_a_known_draw(schedule: DiffusionSchedule) -> None:
     """C1: x' = mu + sigma z has log-prob -mean(z²)/2 - log sigma - log sqrt(2 pi).
 
     By hand for z = 2 everywhere at k = 20: -4/2 - log 0.6444 - 0.918939 = -2.4795.
@@ -90,7 +93,7 @@ def test_log_prob_gradient_reaches_the_mean_only() -> None:
     torch.testing.assert_close(mean.grad, ((x - mean) / (0.25 * 4 * 8 * 8)).detach())
 
 
-def test_rows_may_stand_at_different_steps(schedule: Schedule) -> None:
+def test_rows_may_stand_at_different_steps(schedule: DiffusionSchedule) -> None:
     """A vector of step indices gives each row what the single index gives it."""
     x, e, z = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0)).unbind(0)
     together = schedule.step(x, e, torch.tensor([20, 7, 1]))
@@ -100,7 +103,7 @@ def test_rows_may_stand_at_different_steps(schedule: Schedule) -> None:
         assert torch.equal(together[row : row + 1].x0, alone.x0)
 
 
-def test_spaced_steps(schedule: Schedule) -> None:
+def test_spaced_steps(schedule: DiffusionSchedule) -> None:
     """T12."""
     assert schedule.spaced(5) == (20, 16, 12, 8, 4)
     assert schedule.spaced(10) == tuple(range(20, 0, -2))
@@ -111,7 +114,7 @@ def test_spaced_steps(schedule: Schedule) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"prediction_type": "v_prediction"}, "v_prediction"),
+        ({"prediction_type": "sample"}, "prediction_type='sample'"),
         ({"clip_sample": True}, "clip_sample"),
         ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
         ({"steps_offset": 0}, "no noise"),
@@ -119,13 +122,25 @@ def test_spaced_steps(schedule: Schedule) -> None:
 )
 def test_refuses_what_the_arithmetic_does_not_hold_for(change: dict, word: str) -> None:
     with pytest.raises(UsageError, match=word):
-        Schedule.from_config({**SD15, **change}, 20, 1.0)
+        DiffusionSchedule.from_config({**SD15, **change}, 20, 1.0)
+
+
+@pytest.mark.parametrize("predicted", ["epsilon", "v_prediction"])
+def test_the_target_is_what_a_step_splits(predicted: str) -> None:
+    """Noising an image and splitting the target there gives back the image and the noise."""
+    schedule = DiffusionSchedule.from_config(SD15 | {"prediction_type": predicted}, 20, 1.0)
+    x0, eps = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0)).unbind(0)
+    k = torch.tensor([20, 7, 1])
+    tau = schedule.tau[k]
+    noised = schedule.add_noise(x0, eps, tau)
+    for found, expected in zip(schedule.split(noised, schedule.target(x0, eps, tau), k), (x0, eps), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_eta_zero_has_no_log_prob() -> None:
     """C7."""
     with pytest.raises(UsageError, match="eta"):
-        Schedule.from_config(SD15, 20, 0.0)
+        DiffusionSchedule.from_config(SD15, 20, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +156,7 @@ def test_eta_zero_has_no_log_prob() -> None:
 )
 def test_more_steps_than_the_schedule_has_are_refused(config: dict[str, int], steps: int, first: int | None) -> None:
     with pytest.raises(UsageError, match=f"a sampler of {steps} steps does not fit") as error:
-        Schedule.from_config(SD15 | config, steps, 1.0)
+        DiffusionSchedule.from_config(SD15 | config, steps, 1.0)
     timesteps = (SD15 | config)["num_train_timesteps"]
     said = f"it has {timesteps} timesteps" if first is None else f"would start at {first}"
     assert error.value.cause.endswith(said)
@@ -150,7 +165,7 @@ def test_more_steps_than_the_schedule_has_are_refused(config: dict[str, int], st
 @pytest.mark.parametrize("steps", [1, 2, 333, 500, 501, 999])
 def test_every_number_of_steps_below_the_schedule_s_is_taken(steps: int) -> None:
     """The timesteps fall by one stride from the first one to 1."""
-    tau = Schedule.from_config(SD15, steps, 1.0).timesteps
+    tau = DiffusionSchedule.from_config(SD15, steps, 1.0).timesteps
     assert len(tau) == steps + 1 and tau[0] == 0
     assert list(tau[1:]) == [1 + k * (1000 // steps) for k in range(steps)] and tau[-1] <= 999
 
@@ -160,9 +175,9 @@ def test_every_number_of_steps_below_the_schedule_s_is_taken(steps: int) -> None
 )
 def test_a_scheduler_config_that_diffusers_does_not_read_is_named(config: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="scheduler config cannot be used"):
-        Schedule.from_config(SD15 | config, 20, 1.0)
+        DiffusionSchedule.from_config(SD15 | config, 20, 1.0)
 
 
 def test_a_noise_that_float32_rounds_to_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match=r"sampler\.eta=1e-60 is not possible"):
-        Schedule.from_config(SD15, 20, 1e-60)
+        DiffusionSchedule.from_config(SD15, 20, 1e-60)

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from benchbench.api import Cond, StepPairs
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.diffusion_schedule import DiffusionSchedule
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import NoiseSource, generate
 from benchbench.diffusion.sample import sample
-from benchbench.diffusion.schedule import Schedule
 from benchbench.errors import MissingError, UsageError
 from benchbench.hub import models
 from benchbench.noise import Noise, Sample
@@ -87,8 +87,10 @@ def test_guidance_by_hand(policy: Policy) -> None:
     with torch.no_grad():
         text = call(cond.text, cond.pooled)
         null = call(cond.null.expand(3, -1, -1), cond.null_pooled.expand(3, -1))
-        torch.testing.assert_close(policy.eps(x, 12, cond), null + 5 * (text - null), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(policy.eps(x[1:2], 12, cond[1:2]), policy.eps(x, 12, cond)[1:2], atol=1e-5, rtol=0)
+        torch.testing.assert_close(policy.prediction(x, 12, cond), null + 5 * (text - null), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            policy.prediction(x[1:2], 12, cond[1:2]), policy.prediction(x, 12, cond)[1:2], atol=1e-5, rtol=0
+        )
 
 
 def test_conditions_are_cut_repeated_and_joined_by_rows(policy: Policy) -> None:
@@ -118,7 +120,7 @@ def test_the_grid_of_sdxl(tiny_xl: Path) -> None:
     assert config["_class_name"] == "EulerDiscreteScheduler"
     ddim = pipeline(tiny_xl).scheduler
     ddim.set_timesteps(20)
-    ours = Schedule.from_config(config, 20, 1.0)
+    ours = DiffusionSchedule.from_config(config, 20, 1.0)
     assert ours.tau.flip(0).tolist()[:-1] == ddim.timesteps.tolist()
     torch.testing.assert_close(ours.alpha_bar[1:], ddim.alphas_cumprod[ours.tau[1:]])
 

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 
 from benchbench import prompts
 from benchbench.api import Prompt, PromptSet
-from benchbench.config import SamplerConfig, load, sampler_of, steps_taken
+from benchbench.config import load
 from benchbench.errors import CorruptError, UsageError
 from benchbench.evaluate.conditions import EvalConditions
 from benchbench.evaluate.edits import check_edit, check_pictures
 from benchbench.evaluate.generate import generate
 from benchbench.evaluate.rows import common_sampler
 from benchbench.prompt_set import Source
+from benchbench.samplers import SamplerConfig, sampler_of, steps_taken
 from benchbench.store.keys import GenerationKey
 from tests.evaluate.fakes import Generator
 from tests.runtime.picture_files import saved

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from benchbench.api import PromptSet
-from benchbench.config import SamplerConfig
 from benchbench.diffusion import backbones
 from benchbench.diffusion.lora import add_lora, save_adapter
 from benchbench.errors import CorruptError, UsageError
@@ -19,6 +18,7 @@ from benchbench.report.folder import PAGE_DATA
 from benchbench.report.sections import Page
 from benchbench.rewards import lookup
 from benchbench.runtime.hashing import file_sha256
+from benchbench.samplers import SamplerConfig
 from tests.tiny import write_tiny_sd
 
 PROMPTS = PromptSet("letters", ("a cat", "a dog", "an <b>eel</b>"), "made here", "none")

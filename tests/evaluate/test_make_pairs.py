@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from benchbench.api import PromptSet
-from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError, UsageError
 from benchbench.evaluate import make_pairs as pair_maker
 from benchbench.evaluate.lazy_model import LazyModel
 from benchbench.evaluate.make_pairs import find_or_make, make_pairs, paired_indices
 from benchbench.pairs.open import open_pairs
 from benchbench.rewards import lookup
+from benchbench.samplers import SamplerConfig
 
 PROMPTS = PromptSet("two", ("red circle", "blue square"), "", "")
 SAMPLER = SamplerConfig(steps=2)

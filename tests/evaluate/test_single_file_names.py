@@ -14,13 +14,13 @@ from benchbench.diffusion import lora_file
 from benchbench.diffusion import single_file as loading
 from benchbench.diffusion.fill import empty
 from benchbench.errors import BenchError, CorruptError, UsageError
-from benchbench.hub import models, weights
+from benchbench.hub import layout, models, weights
 from benchbench.hub.known_configs import KNOWN
 from benchbench.hub.models import LocalModel
 from benchbench.hub.weights import check_fit
 from tests.ldm_names import open_clip_name, unet_blocks, unet_name, vae_name
 
-XL = models.XL
+XL = layout.XL
 
 
 def header_only(file: Path, shapes: dict[str, tuple[int, ...]]) -> Path:

@@ -19,7 +19,7 @@ import torch
 
 from benchbench.diffusion import backbones
 from benchbench.diffusion.backbones import DTYPES, Backbone
-from benchbench.hub import models
+from benchbench.hub import layout
 from benchbench.hub.models import LocalModel
 from benchbench.runtime.json_files import read_object
 from tests.bench import random_models
@@ -92,7 +92,7 @@ def load(
     """Loads as ``backbones.load`` does, with weights drawn by seed 0, the same in every precision."""
     root = Path(str(model))
     target = backbones.pick_device(str(device) if device is not None else None)
-    name, xl = backbones.pick_dtype(dtype, target), models.is_xl(root)
+    name, xl = backbones.pick_dtype(dtype, target), layout.is_xl(root)
     torch.manual_seed(0)
     with torch.device(target):
         parts = random_models.networks("sdxl" if xl else "sd15")
@@ -105,13 +105,13 @@ def load(
         network=loaded_parts["unet"],
         vae=loaded_parts["vae"],
         text_encoder=loaded_parts["text_encoder"],
-        scheduler_config=read_object(root / "scheduler" / "scheduler_config.json", models.FETCH_AGAIN),
+        scheduler_config=read_object(root / "scheduler" / "scheduler_config.json", layout.FETCH_AGAIN),
         device=target,
         dtype=name,
-        image_size=models.image_size(root),
-        batch_size=models.batch_size(root),
+        image_size=layout.image_size(root),
+        batch_size=layout.batch_size(root),
         text_encoder_2=loaded_parts.get("text_encoder_2"),
-        zeros_for_empty=models.zeros_for_empty(root),
+        zeros_for_empty=layout.zeros_for_empty(root),
         **_tokenizers(root),
     )
 
@@ -120,7 +120,7 @@ def _tokenizers(root: Path) -> dict[str, Any]:
     """Returns the tokenizers by the names of the Backbone's fields."""
     from transformers import CLIPTokenizer
 
-    names = ("tokenizer", "tokenizer_2") if models.is_xl(root) else ("tokenizer",)
+    names = ("tokenizer", "tokenizer_2") if layout.is_xl(root) else ("tokenizer",)
     return {name: CLIPTokenizer.from_pretrained(root, subfolder=name, local_files_only=True) for name in names}
 
 

@@ -71,8 +71,8 @@ def test_predict_is_the_network_without_guidance(tuned: Policy) -> None:
 def test_winner_and_loser_share_noise_and_timestep(tuned: Policy) -> None:
     """F3; with eps=own they share only the timestep, and the winner keeps its noise."""
     shared, separate = (predict_pairs(tuned, pairs(tuned), NOISE, shared=s) for s in (True, False))
-    assert torch.equal(shared.eps_w, shared.eps_l) and torch.equal(separate.eps_w, shared.eps_w)
-    assert not torch.equal(separate.eps_w, separate.eps_l)
+    assert torch.equal(shared.target_w, shared.target_l) and torch.equal(separate.target_w, shared.target_w)
+    assert not torch.equal(separate.target_w, separate.target_l)
     tau_w, tau_l = (
         noised(tuned, x, torch.arange(N), NOISE, side)[1] for x, side in ((latents(1), ""), (latents(2), "loser"))
     )

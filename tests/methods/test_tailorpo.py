@@ -179,17 +179,17 @@ def test_linear_gaussian_world_has_no_jensen_gap_for_a_linear_reward() -> None:
     A linear reward of x̂0 equals the mean reward over x0|x_t; a quadratic one misses the posterior variance
     s² (1-a) / (a s² + 1 - a) by exactly that much.
     """
-    from benchbench.diffusion.schedule import Schedule
+    from benchbench.diffusion.diffusion_schedule import DiffusionSchedule
     from tests.diffusion.test_schedule import SD15
 
-    schedule, m, s = Schedule.from_config(SD15, 20, 1.0), 0.7, 0.5
+    schedule, m, s = DiffusionSchedule.from_config(SD15, 20, 1.0), 0.7, 0.5
     x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     for k in (20, 12, 4):
         a = float(schedule.alpha_bar[k])
         mean = m + math.sqrt(a) * s**2 / (a * s**2 + 1 - a) * (x - math.sqrt(a) * m)  # E[x0 | x_t]
         variance = s**2 * (1 - a) / (a * s**2 + 1 - a)
         e = (x - math.sqrt(a) * mean) / math.sqrt(1 - a)
-        x0 = schedule.x0(x, e, k)
+        x0 = schedule.split(x, e, k)[0]
         draws = mean + math.sqrt(variance) * torch.randn(20000, 1, 8, 8, generator=torch.Generator().manual_seed(1))
         assert float(x0.mean()) == pytest.approx(float(draws.mean()), abs=0.01)
         assert float(draws.square().mean() - x0.square().mean()) == pytest.approx(variance, abs=0.02)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from benchbench.api import PromptSet, Reward
-from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError
 from benchbench.evaluate.make_pairs import PairsToMake, made_from
 from benchbench.hub import models
@@ -19,6 +18,7 @@ from benchbench.protocols.base import ProtocolSettings, Request, Target, find_ta
 from benchbench.rewards.identity import key_of_reward
 from benchbench.rewards.mix import mix_class
 from benchbench.runtime.hashing import digest
+from benchbench.samplers import SamplerConfig
 from benchbench.store.measurements import MeasurementStore
 from tests.evaluate.test_evaluate import write_run
 from tests.tiny import write_tiny_sd

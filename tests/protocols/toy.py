@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchbench.api import Cond
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.diffusion_schedule import DiffusionSchedule
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Schedule
@@ -29,7 +30,7 @@ def alphas() -> Tensor:
 
 def schedule() -> Schedule:
     """T = 4 with tau = 1, 2, 3, 4 and the clean sample at tau 0."""
-    made = Schedule(torch.linspace(0.99, 0.1, 8), STEPS, 1.0)  # any valid one; its tables are set below
+    made = DiffusionSchedule(torch.linspace(0.99, 0.1, 8), STEPS, 1.0)  # any valid one; its tables are set below
     a, p = alphas()[1:], alphas()[:-1]
     sigma = ((1 - p) / (1 - a) * (1 - a / p)).sqrt()
     made.tau = torch.arange(STEPS + 1)

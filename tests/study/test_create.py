@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from benchbench import prompts
-from benchbench.config import SamplerConfig
 from benchbench.errors import CorruptError, MissingError, UsageError
 from benchbench.evaluate.measure import prepare
 from benchbench.hub import models
+from benchbench.samplers import SamplerConfig
 from benchbench.store.images import pixel_hash
 from benchbench.store.keys import GenerationKey
 from benchbench.study.create import Request, create

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from benchbench.api import PromptSet
-from benchbench.config import SamplerConfig, load
+from benchbench.config import load
 from benchbench.errors import UsageError
 from benchbench.methods._votes import Vote, read_votes
 from benchbench.pairs.open import open_pairs
+from benchbench.samplers import SamplerConfig
 from benchbench.study.design import Arm, Study
 from benchbench.study.export import write_csv, write_pairs, write_votes
 from benchbench.study.progress import preferred

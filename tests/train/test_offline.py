@@ -191,12 +191,12 @@ def test_pairs_and_methods_that_do_not_go_together(tiny_sd: Path) -> None:
     assert load("ddpo", "shapes", "shapes-colour", "shapes-simple", 8, 0).model_dump()["pairs"] is None
 
 
-def test_a_v_prediction_model_is_refused(pairs: Path, tmp_path: Path) -> None:
+def test_a_model_that_predicts_images_is_refused(pairs: Path, tmp_path: Path) -> None:
     from tests.tiny import write_tiny_sd
 
-    model = write_tiny_sd(tmp_path / "v", prediction_type="v_prediction")
+    model = write_tiny_sd(tmp_path / "sample", prediction_type="sample")
     config = load("sft", str(model), "shapes-colour", "animals", 8, 0, "shapes", SMALL, str(pairs))
-    with pytest.raises(UsageError, match="prediction_type='v_prediction'"):
+    with pytest.raises(UsageError, match="prediction_type='sample'"):
         quiet(config, tmp_path / "run")
 
 

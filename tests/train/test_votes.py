@@ -9,11 +9,12 @@ import pytest
 
 from benchbench import prompts
 from benchbench.api import PromptSet
-from benchbench.config import SamplerConfig, load
+from benchbench.config import load
 from benchbench.errors import UsageError
 from benchbench.methods._votes import Vote, read_votes
 from benchbench.methods.d3po import D3POConfig
 from benchbench.noise import Sample
+from benchbench.samplers import SamplerConfig
 from benchbench.store.images import ImageStore
 from benchbench.store.keys import GenerationKey
 from benchbench.train.votes import check_votes

@@ -62,7 +62,7 @@ def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) 
     model = LazyModel(setting.folder, sampler, setting.device, setting.dtype, lambda _: None, **options)
 
     def make(store: Path, count: int, batch: int | None = None) -> Any:
-        from benchbench.hub import models
+        from benchbench.hub import layout
 
         return generate(
             model.with_adapter("base", None),
@@ -72,7 +72,7 @@ def generator(setting: Setting, steps: int = SAMPLER["steps"], **options: bool) 
             images_per_prompt=1,
             eval_seeds=[0],
             store=store,
-            batch_size=batch or models.batch_size(setting.root),
+            batch_size=batch or layout.batch_size(setting.root),
             made_on={},
             log=quiet,
         )

@@ -80,8 +80,8 @@ def _run(setting: Setting, arguments: list[str]) -> None:
 
 def _evaluate(setting: Setting, count: int, store: Path) -> None:
     """Runs a complete evaluation with one denoising step, so that little of its time is spent in the network."""
-    from benchbench.config import SamplerConfig
     from benchbench.evaluate.measure import measure as evaluate
+    from benchbench.samplers import SamplerConfig
 
     prompts = setting.prompts(count)
     one_step = SamplerConfig(steps=1, eta=1.0, guidance_scale=1.0)

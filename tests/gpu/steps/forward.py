@@ -53,7 +53,7 @@ def network(context: StepContext, *settings: str) -> Callable[[int, bool], Any]:
     @torch.no_grad()
     def forward(rows: int, adapter: bool) -> Any:
         with contextlib.nullcontext() if adapter else policy.adapter_off():
-            return text.predict_noise(policy.backbone.network, x[:rows], tau[:rows], cond[:rows])
+            return text.predict(policy.backbone.network, x[:rows], tau[:rows], cond[:rows])
 
     return forward
 
