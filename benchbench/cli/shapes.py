@@ -23,10 +23,14 @@ def build(
     out: Annotated[Path, typer.Option(help="An empty folder, or the folder of an interrupted build.")],
     seed: int = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Stages at a time, one thread each.")] = 2,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="Copy the installed world, and train only shapes-flow and its judge.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Run every stage at toy size; takes about a minute.")] = False,
 ) -> None:
-    """Train the shapes model and its rewards again from seeds."""
-    log(f"building the shapes world into {out} from seed {seed}; the full build takes up to an hour on two cores")
+    """Train the shapes models and their rewards again from seeds."""
+    what, hours = ("shapes-flow and its judge", "half an hour") if flow else ("the shapes world", "an hour and a half")
+    log(f"building {what} into {out} from seed {seed}; the full build takes up to {hours} on two cores")
     with resumable():
-        shapes_build.build(out, seed=seed, jobs=jobs, quick=quick, log=log)
+        shapes_build.build(out, seed=seed, jobs=jobs, quick=quick, log=log, flow_only=flow)
     log(f"use it with: BENCH_SHAPES_WEIGHTS={out}")

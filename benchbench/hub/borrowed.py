@@ -71,13 +71,15 @@ def read(root: Path) -> Borrowed | None:
         ) from error
 
 
-def _part(name: str, entry: Any, lender: Path) -> Part | None:
+def _part(name: str, entry: dict[str, Any] | None, lender: Path) -> Part | None:
     """Returns one part, or None for one that the pipeline lacks.
 
     Raises ValueError, KeyError, AttributeError or TypeError for an entry that is not allowed.
     """
     if entry is None and name in LACKED:
         return None
+    if entry is None:
+        raise ValueError(f"{name} is null")
     folder, model, config = entry["folder"], entry["model"], entry.get("config", {})
     if model != LENDER or folder not in CLASSES or name.removesuffix("_2") != folder:
         raise ValueError(f"{name} is said to be the {folder!r} of {model!r}")

@@ -61,19 +61,24 @@ def encode_text(encoder: CLIPTextModelWithProjection, ids: Tensor) -> tuple[Tens
     return output.hidden_states[-2].repeat(1, 1, 2), output.text_embeds.repeat(1, 2)
 
 
-def write(folder: Path, transformer: SD3Transformer2DModel) -> None:
-    """Writes the pipeline's folder: the transformer in half precision, the scheduler, and what it borrows."""
+def borrow(folder: Path) -> dict[str, Any]:
+    """Writes what the model borrows into its new folder, and returns these parts, in single precision."""
     folder.mkdir(parents=True)
     write_json(folder / borrowed.FILE, BORROWED, indent=2)
+    return borrowed.load(folder)
+
+
+def write(folder: Path, transformer: SD3Transformer2DModel, parts: dict[str, Any]) -> None:
+    """Writes the rest of the folder that `borrow` began: the transformer in half precision, scheduler and index."""
     scheduler = FlowMatchEulerDiscreteScheduler(shift=SHIFT)
-    pipe = StableDiffusion3Pipeline(transformer=transformer, scheduler=scheduler, **borrowed.load(folder))
+    pipe = StableDiffusion3Pipeline(transformer=transformer, scheduler=scheduler, **parts)
     pipe.save_config(folder)
     scheduler.save_pretrained(folder / "scheduler")
     transformer.to(torch.float16).save_pretrained(folder / "transformer")
 
 
 def load(folder: Path) -> StableDiffusion3Pipeline:
-    """Returns the pipeline in a folder that `write` made, in single precision and without a progress bar."""
+    """Returns the pipeline in a folder that `write` ended, in single precision and without a progress bar."""
     pipe = StableDiffusion3Pipeline.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True, **borrowed.load(folder)
     )

@@ -19,8 +19,16 @@ STAGES: dict[str, tuple[str, ...]] = {
     "ship": ("unet", "pref", "aesthetic"),
     "measure": ("ship",),
     "spm": ("ship",),
+    "flow": ("ship",),
+    "flow_measure": ("flow",),
+    "flow_spm": ("flow",),
 }
-"""Each stage with the stages that it waits for. Where several could start, the first one listed starts first."""
+"""Each stage with the stages that it waits for. Where several could start, the first one listed starts first.
+
+A stage's seed depends on its position, so that new stages come last.
+"""
+FLOW = ("flow", "flow_measure", "flow_spm")
+"""The stages of shapes-flow, which start from what the others ship."""
 
 
 def run(stage: str, work: Path, seed: int, quick: bool) -> None:

@@ -65,11 +65,12 @@ def make(
     log: Log,
     pairs: PairSet | None = None,
     network: type[StepAwareCLIP] = StepAwareCLIP,
+    taus: Sequence[int] = TAUS,
 ) -> Facts:
     """Trains on ``count`` fresh pairs of the annotators, or on ``pairs`` if given; writes ``folder``, returns facts.
 
-    The comparison with the plain CLIP in ``pref`` is on ``held_out`` other pairs of the annotators. ``network`` may be
-    the step-agnostic one, which is then compared as ``step_agnostic``.
+    The comparison with the plain CLIP in ``pref`` is on ``held_out`` other pairs of the annotators, at the timesteps
+    ``taus``. ``network`` may be the step-agnostic one, which is then compared as ``step_agnostic``.
     """
     # the pairs come before the network, since drawing and loading both use torch's global generator
     training_pairs: PicturePairs | PairSet
@@ -92,7 +93,7 @@ def make(
     name = "step_aware" if network is StepAwareCLIP else "step_agnostic"
     scorers = {name: scorer.score_at, "plain": plain.score_at}
     difference = utilities[0] - utilities[1]
-    correct = compare(scorers, backbone, held_out_pairs, difference, TAUS, config.guidance_scale, seed + 2)
+    correct = compare(scorers, backbone, held_out_pairs, difference, taus, config.guidance_scale, seed + 2)
     facts: Facts = {"config": config.model_dump(), "loss": loss, "pairs": count, "pairs_held_out": len(held_out_pairs)}
     if pairs is not None:
         facts["pairs_from"] = {"name": pairs.name, "hash": pairs.hash}
@@ -112,31 +113,38 @@ def run(stage: Stage) -> Facts:
 
     The step-agnostic scorer learns from the same predictions, which the seed decides.
     """
-    shipped = stage.of("ship")
-    backbone = backbones.load(str(shipped / "model"), "cpu")
-    facts = {}
-    for name, (network, lr) in NETWORKS.items():
-        config = SPMConfig(
-            steps=stage.scale(500, 5),
-            batch=24,
-            lr=lr,
-            weight_decay=0.01,
-            warm_up=stage.scale(50, 2),
-            parts="added",
-        )
-        facts[name] = make(
-            stage.folder / name,
-            backbone,
-            shipped / "pref",
-            config,
-            stage.scale(8000, 60),
-            stage.scale(600, 20),
-            stage.seed,
-            stage.quick,
-            stage.log,
-            network=network,
-        )
+    backbone = backbones.load(str(stage.of("ship") / "model"), "cpu")
+    facts = {
+        name: make_in_build(stage, stage.folder / name, backbone, lr, network)
+        for name, (network, lr) in NETWORKS.items()
+    }
     return facts["spm"] | {"step_agnostic": facts["step-agnostic"]}
+
+
+def make_in_build(
+    stage: Stage,
+    folder: Path,
+    backbone: Backbone,
+    lr: float,
+    network: type[StepAwareCLIP] = StepAwareCLIP,
+    taus: Sequence[int] = TAUS,
+) -> Facts:
+    """Trains a scorer in a build, on the shipped preference scorer; writes ``folder`` and returns the facts."""
+    steps, warm_up = stage.scale(500, 5), stage.scale(50, 2)
+    config = SPMConfig(steps=steps, batch=24, lr=lr, weight_decay=0.01, warm_up=warm_up, parts="added")
+    return make(
+        folder,
+        backbone,
+        stage.of("ship") / "pref",
+        config,
+        stage.scale(8000, 60),
+        stage.scale(600, 20),
+        stage.seed,
+        stage.quick,
+        stage.log,
+        network=network,
+        taus=taus,
+    )
 
 
 def noisy_accuracy(correct: dict[str, dict[str, list[bool]]]) -> Facts:

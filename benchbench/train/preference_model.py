@@ -20,6 +20,7 @@ from torch import Tensor
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.encode import scaled
+from benchbench.diffusion.flow_schedule import SCHEDULER
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import RunError
 from benchbench.noise import Noise
@@ -119,12 +120,18 @@ def rate(step: int, config: SPMConfig) -> float:
     return min(rise, (config.steps - step) / max(1, config.steps - config.warm_up), 1.0)
 
 
+def policy_of_all_times(backbone: Backbone, guidance_scale: float) -> Policy:
+    """Returns a policy whose step index k is the timestep k: 0 to 999, and with flow matching to 1000."""
+    if backbone.scheduler_config.get("_class_name") == SCHEDULER:
+        return make_policy(backbone, TIMES, None, guidance_scale, dynamics="ode", grid="plain", shift=1.0)
+    return make_policy(backbone, TIMES - 1, 1.0, guidance_scale)  # of 1000 times, the schedule has 0 beside its steps
+
+
 class Noiser:
     """Noises pictures and returns the frozen base model's predictions x̂0 of them, decoded."""
 
     def __init__(self, backbone: Backbone, guidance_scale: float) -> None:
-        # 999 steps over the 1000 training timesteps: step index k is timestep k, and 0 is allowed
-        self.policy: Policy = make_policy(backbone, TIMES - 1, 1.0, guidance_scale)
+        self.policy = policy_of_all_times(backbone, guidance_scale)
         self.vae, self.decoder = backbone.vae, Decoder(backbone)
         self.encoding = Splitter("encoding pictures", row="picture")
 

@@ -55,10 +55,10 @@ def test_other_predictions_are_refused(tmp_path: Path) -> None:
 
 
 def test_another_pipeline_is_refused(tmp_path: Path) -> None:
-    folder = write_tiny_sd(tmp_path / "sd3")
+    folder = write_tiny_sd(tmp_path / "flux")
     index = folder / "model_index.json"
-    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "StableDiffusion3Pipeline"}))
-    with pytest.raises(UsageError, match="StableDiffusion3Pipeline"):
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "FluxPipeline"}))
+    with pytest.raises(UsageError, match="is a FluxPipeline"):
         backbones.load(str(folder), "cpu")
 
 

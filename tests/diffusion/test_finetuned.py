@@ -10,7 +10,7 @@ import torch
 
 from benchbench.config import TrainConfig
 from benchbench.diffusion import backbones
-from benchbench.diffusion.finetuned import load_unet, make_trainable
+from benchbench.diffusion.finetuned import load_network, make_trainable
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.errors import CorruptError
 from benchbench.store import runs
@@ -96,7 +96,7 @@ def test_a_run_is_saved_as_a_unet_and_found_again(configure, tiny_sd: Path, tmp_
     assert found.weights.kind == "unet" and found.hash == json.loads((out / "done.json").read_text())["adapter_sha256"]
     theirs = UNet2DConditionModel.from_pretrained(out, subfolder="unet")
     backbone = backbones.load(str(tiny_sd), "cpu")
-    ours = load_unet(found.weights.path, backbone)
+    ours = load_network(found.weights.path, backbone)
     text = torch.randn(2, 12, 16, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.equal(ours(X, 500, text).sample, theirs(X, 500, text).sample)
@@ -109,7 +109,7 @@ def test_a_run_is_saved_as_a_unet_and_found_again(configure, tiny_sd: Path, tmp_
         runs.find_adapter(store, "full")
     weights.write_bytes(raw[:100])
     with pytest.raises(CorruptError, match="cannot be loaded"):
-        load_unet(found.weights.path, backbone)
+        load_network(found.weights.path, backbone)
     weights.unlink()
     assert runs.read(out).state == "damaged"
 

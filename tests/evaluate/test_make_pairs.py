@@ -132,7 +132,7 @@ def test_the_images_are_not_those_of_an_evaluation(tmp_path: Path) -> None:
 
 def test_a_reference_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``made:FILE:REWARD:IMAGES`` given twice is one set with one hash."""
-    monkeypatch.setattr(pair_maker, "SamplerConfig", lambda: SAMPLER)
+    monkeypatch.setattr(pair_maker, "default_sampler", lambda model: SAMPLER)
     file = tmp_path / "mine.txt"
     file.write_text("red circle\n")
     first, second = (

@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from benchbench.errors import CorruptError
 from benchbench.reward_models import shapes_clip
+from benchbench.reward_models.shapes_flow_spm import ShapesFlowSPM
 from benchbench.reward_models.shapes_pref import ShapesPref
 from benchbench.reward_models.shapes_spm import ShapesSPM
 from benchbench.reward_models.shapes_step_agnostic import ShapesStepAgnostic
+from benchbench.rewards.lookup import unfit
 from benchbench.runtime.hashing import file_sha256
 from benchbench.shapes import WEIGHTS
 
@@ -51,14 +53,29 @@ def test_the_timestep_counts_and_finished_pictures_are_at_zero(pictures: torch.T
         spm.score_at(pictures, PROMPTS[:2], torch.tensor(3))
 
 
-def test_the_record_is_of_the_shipped_file_and_says_what_it_gained() -> None:
+@pytest.mark.parametrize("scorer", [ShapesSPM, ShapesFlowSPM])
+def test_the_record_is_of_the_shipped_file_and_says_what_it_gained(scorer: type[ShapesSPM]) -> None:
     """Held out at t >= 500 it orders more pairs rightly than shapes-pref, by more than two standard errors."""
-    record = json.loads((WEIGHTS / "spm" / "record.json").read_text())
-    assert record["files"] == {"spm/spm.safetensors": file_sha256(WEIGHTS / "spm" / "spm.safetensors")}
+    file = WEIGHTS / scorer.trained
+    record = json.loads((file.parent / "record.json").read_text())
+    assert record["files"] == {"spm/spm.safetensors": file_sha256(file)}
     assert not record["quick"]
     noisy = record["at_t_of_500_and_more"]
     assert noisy["gain"] == pytest.approx(noisy["step_aware"] - noisy["plain"])
     assert noisy["gain"] > 2 * noisy["standard_error"]
+
+
+def test_the_judge_of_shapes_flow_takes_times_between_whole_ones(pictures: torch.Tensor) -> None:
+    """A timestep is not cut to a whole number. Its layers are its own, and it judges no images of shapes."""
+    flow, other = ShapesFlowSPM(), ShapesSPM()
+    with torch.no_grad():
+        whole, between, theirs = (
+            scorer.score_at(pictures, PROMPTS, torch.tensor(tau))
+            for scorer, tau in ((flow, 947.0), (flow, 947.4), (other, 947.0))
+        )
+    assert not torch.equal(whole, between) and not torch.allclose(whole, theirs, atol=1e-2)
+    assert unfit(ShapesFlowSPM, "shapes") and unfit(ShapesSPM, "shapes-flow")
+    assert unfit(ShapesFlowSPM, "shapes-flow") is None
 
 
 def test_a_clip_without_one_of_its_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

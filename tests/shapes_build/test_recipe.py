@@ -10,10 +10,11 @@ import torch
 
 from benchbench.errors import BenchError
 from benchbench.runtime.hashing import file_sha256
+from benchbench.shapes import WEIGHTS
 from benchbench.shapes.captions import stated_attributes
 from benchbench.shapes.drawing import Scene
 from benchbench.shapes_build import build as building
-from benchbench.shapes_build import clip, data, plan, pref, stage, taste, text
+from benchbench.shapes_build import clip, data, flow, plan, pref, stage, taste, text
 
 
 def test_contrastive_loss_by_hand() -> None:
@@ -109,13 +110,62 @@ def test_build_refuses_what_is_not_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "letter.txt").read_text() == "keep me"
 
 
+def test_stages_keep_their_seeds() -> None:
+    """The first ten made what is shipped: a stage's seed depends on its position, so that new stages come last."""
+    first = ["features", "vae", "text", "latents", "unet", "clip", "pref", "aesthetic", "ship", "measure", "spm"]
+    assert list(plan.STAGES) == [*first, *plan.FLOW]
+
+
+def test_a_build_of_shapes_flow_starts_from_the_installed_world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its three stages run, they read what is installed, and another kind of build of that folder is refused.
+
+    After an interruption it continues.
+    """
+    ran: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def pretend(stages: list[str], work: Path, *_: object) -> None:
+        ran.extend(stages)
+        assert file_sha256(work / "ship" / "pref" / "model.safetensors") == file_sha256(
+            WEIGHTS / "pref" / "model.safetensors"
+        )
+        for name in building.SHAPES_FLOW.shipped:
+            (work / building.SHAPES_FLOW.shipped[name] / name).mkdir(parents=True)
+        for name in stages:
+            stage.write_json(work / name / stage.FACTS, {"seconds": 1.0, "cpu_seconds": 2.0, "parameters": {}})
+
+    monkeypatch.setattr(building, "_run_stages", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        building.build(tmp_path / "world", log=lambda _: None, flow_only=True)
+    monkeypatch.setattr(building, "_run_stages", pretend)
+    record = building.build(tmp_path / "world", log=lambda _: None, flow_only=True)
+    assert ran == [*plan.FLOW] and record["cpu_seconds"] == 6.0 and record["seconds"].keys() == {*ran}
+    assert file_sha256(tmp_path / "world" / "record.json") == file_sha256(WEIGHTS / "record.json")
+    with pytest.raises(BenchError, match="another build"):
+        building.build(tmp_path / "world", log=lambda _: None)
+
+
+def test_latents_are_noised_as_flow_matching_does() -> None:
+    """Of 2 and noise -2: sigma 0 gives 2, 1/4 gives 1, 1 gives -2."""
+    x0, sigma = torch.full((3, 4, 8, 8), 2.0), torch.tensor([0.0, 0.25, 1.0])
+    assert flow.noised(x0, -x0, sigma)[:, 0, 0, 0].tolist() == [2.0, 1.0, -2.0]
+
+
 @pytest.mark.slow
 def test_quick_build_end_to_end(tmp_path: Path) -> None:
     """A smoke-size build has every part, its record's hashes hold, and asking again changes nothing."""
     record = building.build(tmp_path / "world", jobs=2, log=lambda _: None, quick=True)
     world = tmp_path / "world"
-    assert {p.name for p in world.iterdir()} == {*building.SHIPPED, "record.json", "build.json", "samples.png"}
-    assert all(file_sha256(world / name) == value for name, value in record["files"].items())
+    assert {p.name for p in world.iterdir()} == {*building.WORLD.shipped, "record.json", "build.json", "flow"}
+    second = json.loads((world / "flow" / "record.json").read_text())
+    assert {*building.SHAPES_FLOW.shipped} == {f"flow/{p.name}" for p in (world / "flow").iterdir()} - {
+        "flow/record.json"
+    }
+    assert all(file_sha256(world / name) == value for name, value in (record["files"] | second["files"]).items())
     stamp = (world / "record.json").stat().st_mtime_ns
     assert building.build(world, log=lambda _: None, quick=True) == record
     assert (world / "record.json").stat().st_mtime_ns == stamp
