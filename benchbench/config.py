@@ -179,6 +179,7 @@ def load(
         errors.append(f"--pairs {pairs}: this method generates its images and reads no pairs; leave --pairs out")
     if errors:
         _refuse(method, errors)
+    _refuse_silent_rollouts(method_class, settings["sampler"])
     return RunConfig(
         method=method,
         model=model,
@@ -192,6 +193,16 @@ def load(
         sampler=settings["sampler"],
         pairs=pairs,
     )
+
+
+def _refuse_silent_rollouts(method_class: type[Method[Any]], sampler: SamplerConfig | FlowSampler) -> None:
+    """Raises UsageError for an online method whose rollouts would draw no noise."""
+    if method_class.data == "online" and isinstance(sampler, FlowSampler) and sampler.dynamics == "ode":
+        raise UsageError(
+            f"{method_class.name} cannot be trained with sampler.dynamics=ode",
+            "the steps of ode draw no noise and have no log-probability, from which an online method learns",
+            "leave it out, or choose flow-sde, dance-sde or cps; evaluations take ode anyway (sampler.eval_dynamics)",
+        )
 
 
 def check(method: str, model: str, samples: int, seed: int, preset: str | None, overrides: Sequence[str] = ()) -> None:

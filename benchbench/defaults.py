@@ -125,6 +125,8 @@ TABLE = {
     ),
 }
 """The base models whose defaults differ from those of Stable Diffusion 1.5."""
+EMBEDDED = tuple(name for name, row in TABLE.items() if row.embedded)
+"""The models that this package ships."""
 REWARD_PREFIXES = tuple(row.reward_prefix for row in TABLE.values() if row.reward_prefix)
 """The prefixes of all rewards that score images of one base model only."""
 
@@ -133,6 +135,11 @@ def split_model(model: str) -> tuple[str, str]:
     """Returns the base model, and the hub id or folder of the VAE that replaces its own (empty: none does)."""
     base, _, vae = model.partition(VAE_SEPARATOR)
     return base, vae
+
+
+def embedded_model(preset: str) -> str:
+    """Returns the embedded model that has this preset, else shapes: on it the settings of any preset can be read."""
+    return next((name for name in EMBEDDED if TABLE[name].preset == preset), "shapes")
 
 
 def of(model: str) -> Defaults:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from benchbench.hub import families
 from benchbench.hub.models import LocalModel
+from benchbench.runtime.words import counted
 from benchbench.types import Settings
 
 EVALUATION = ("eval_steps", "eval_dynamics", "draw_time")
@@ -152,13 +153,49 @@ def sampler_of(values: Mapping[str, Any]) -> Sampler:
 
 
 def described(sampler: Mapping[str, Any]) -> str:
-    """Returns the settings in words: steps 20, eta 1, guidance scale 5. A deterministic sampler has no noise level."""
-    silent = {"noise_level"} if sampler.get("dynamics") == "ode" else set()
-    shown = {key: value for key, value in sampler.items() if value is not None and key not in silent}
+    """Returns the settings in words: steps 20, eta 1, guidance scale 5; or 40 steps of ode, guidance scale 4.5."""
+    steps = [steps_in_words(sampler)] if "dynamics" in sampler else []
+    others = {key: value for key, value in sampler.items() if value is not None and not (steps and key in IN_WORDS)}
     words = (
-        f"{key.replace('_', ' ')} {value if isinstance(value, str) else f'{value:g}'}" for key, value in shown.items()
+        f"{key.replace('_', ' ')} {value if isinstance(value, str) else f'{value:g}'}" for key, value in others.items()
     )
-    return ", ".join(words)
+    return ", ".join([*steps, *words])
+
+
+IN_WORDS = ("steps", "dynamics", "noise_level")
+"""The settings of a flow-matching sampler that ``steps_in_words`` tells."""
+
+
+def steps_in_words(sampler: Mapping[str, Any]) -> str:
+    """Returns the steps of a flow-matching sampler: 40 steps of ode; or 10 steps of flow-sde, noise level 0.7."""
+    noise = "" if sampler["dynamics"] == "ode" else f", noise level {sampler['noise_level']:g}"
+    return f"{counted(sampler['steps'], 'step')} of {sampler['dynamics']}{noise}"
+
+
+def trained_in_words(settings: Mapping[str, Any]) -> str:
+    """Returns how a run of these settings is trained, where its evaluations sample otherwise; empty where they do not.
+
+    A method that learns from pairs of given images noises them at times of its own and takes no steps.
+    """
+    values = settings.get("sampler") or {}
+    if "eval_steps" not in values:
+        return ""
+    if settings.get("pairs"):
+        return f"at {values['draw_time']} times"
+    return f"with {steps_in_words(FlowSampler.model_validate(values).rollout.model_dump())}"
+
+
+def apart_in_words(settings: Iterable[Mapping[str, Any]], evaluated: Mapping[str, Any] | None = None) -> str:
+    """Returns how runs of these settings are trained and evaluated, where the two differ; else an empty text.
+
+    ``evaluated`` is the sampler of the evaluation; None: that of the first run's own settings.
+    """
+    runs = list(settings)
+    trained = list(dict.fromkeys(filter(None, map(trained_in_words, runs))))
+    if not trained:
+        return ""
+    used = evaluated or next(sampler_of(run["sampler"]).model_dump() for run in runs if trained_in_words(run))
+    return f"trained {' or '.join(trained)}; evaluated with {described(used)}"
 
 
 def steps_taken(sampler: Mapping[str, Any]) -> int:

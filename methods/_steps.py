@@ -17,18 +17,30 @@ Steps = Literal["all"] | Count | tuple[int, ...]
 Rows = TypeVar("Rows", Transitions, StepPairs)
 
 
+def noisy_steps(schedule: Schedule) -> tuple[int, ...]:
+    """Returns the steps that draw noise, the noisiest first. Raises UsageError for a sampler without any."""
+    if not schedule.trainable:
+        raise UsageError(
+            "nothing can be trained with this sampler",
+            "no step of it draws noise, so that no step has a log-probability",
+            "choose a sampler that draws noise: --set sampler.dynamics=flow-sde",
+        )
+    return schedule.trainable
+
+
 def trained_steps(steps: Steps | Sequence[int], schedule: Schedule) -> tuple[int, ...]:
     """Returns the trained step indices in the order of the rollout, the noisiest first; each step draws noise.
 
     Raises UsageError for more steps than there are, and for a step that does not exist or draws no noise.
     """
+    noisy = noisy_steps(schedule)
     if steps == "all":
-        return schedule.trainable
+        return noisy
     if isinstance(steps, int):
-        if steps > len(schedule.trainable):
+        if steps > len(noisy):
             raise UsageError(
                 f"method.steps={steps} is more than the sampler has",
-                f"the sampler takes {len(schedule.trainable)} steps that draw noise",
+                f"the sampler takes {len(noisy)} steps that draw noise",
                 "set fewer, or --set method.steps=all",
             )
         return schedule.spaced(steps)

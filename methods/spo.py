@@ -27,6 +27,7 @@ from benchbench.api import (
     Schedule,
     StepPairs,
     StepReward,
+    UsageError,
     Visit,
     look_ahead,
     rollout,
@@ -34,6 +35,7 @@ from benchbench.api import (
 
 from ._candidates import draw_candidates, mean_metrics
 from ._step_pairs import LogProb, beta_without_effect, step_pair_loss
+from ._steps import noisy_steps
 
 
 class SPOConfig(MethodConfig):
@@ -70,9 +72,20 @@ def least_gap(threshold: float) -> float:
 
 
 def paired_steps(kappa: int, schedule: Schedule) -> tuple[int, ...]:
-    """Returns the steps at most kappa above the grid's first timestep. For T = 20, kappa 750: k = 16 (tau 751) to 1."""
+    """Returns the steps at most kappa above the grid's first timestep. For T = 20, kappa 750: k = 16 (tau 751) to 1.
+
+    Raises UsageError where no step is left.
+    """
     tau = schedule.timesteps
-    return tuple(k for k in schedule.trainable if tau[k] - tau[1] <= kappa)
+    ks = tuple(k for k in noisy_steps(schedule) if tau[k] - tau[1] <= kappa)
+    if not ks:
+        raise UsageError(
+            f"method.kappa={kappa} leaves no step to make pairs of",
+            f"the last step that draws noise, {schedule.trainable[-1]}, is {tau[schedule.trainable[-1]] - tau[1]:.0f} "
+            "timesteps above the grid's first",
+            "set a larger one: --set method.kappa=750",
+        )
+    return ks
 
 
 class SPO(Method[SPOConfig]):
@@ -131,10 +144,10 @@ class SPO(Method[SPOConfig]):
         if not separate:  # from kappa on: k candidates a sample, [k N]; all k share the first step's prediction
             walk = rollout(policy, cond_all, visit.x.repeat(c, 1, 1, 1), z_all, visit.k, visit.step.repeat(c))
             visit = next(walk)
-        while visit.k > 0:
+        while visit.k >= ks[-1]:  # a last step without noise, where there is one, makes no pair
             k, x_next = visit.k, visit.step.draw(z_all(visit.k))
             segment.append((visit, x_next))
-            if len(segment) < cfg.inner_steps and k > 1:  # SDXL: each candidate takes further steps alone
+            if len(segment) < cfg.inner_steps and k > ks[-1]:  # SDXL: each candidate takes further steps alone
                 visit = walk.send((x_next, None))
                 continue
             r, ahead = look_ahead(policy, reward, x_next, k - 1, cond_all, prompts * c)
@@ -144,7 +157,8 @@ class SPO(Method[SPOConfig]):
             weight = (gap > least_gap(cfg.threshold)).float()
             win, lose = best * n + rows, worst * n + rows
             pairs += _segment_pairs(segment, win, lose, cond, weight, shared=not separate)
-            metrics.append({"score_gap": gap.mean(), "valid": weight.mean()} | ({"reward": r.mean()} if k == 1 else {}))
+            last = {"reward": r.mean()} if k == ks[-1] else {}
+            metrics.append({"score_gap": gap.mean(), "valid": weight.mean()} | last)
             segment.clear()
 
             if separate:

@@ -14,6 +14,7 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from benchbench import config, prompts, registry
+from benchbench.defaults import EMBEDDED
 from benchbench.errors import BenchError
 from benchbench.hub import models, weights
 from benchbench.hub.released import RELEASED
@@ -53,7 +54,7 @@ def machine(store: Path) -> Rows:
 def assets() -> Rows:
     """Returns a row for every model, released checkpoint, reward and prompt set: "here", or how to get it."""
     _present, absent = lookup.present()
-    rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in ("shapes", *models.aliases())]
+    rows: Rows = [[f"model {name}", models.missing(name) or "here"] for name in (*EMBEDDED, *models.aliases())]
     rows += [[f"checkpoint {name}", weights.missing(name) or "here"] for name in RELEASED]
     rows += [[f"reward {name}", _reward_state(name, absent.get(name))] for name in registry.names("rewards")]
     rows += [[f"prompts {name}", prompts.missing(name) or "here"] for name in prompts.names()]

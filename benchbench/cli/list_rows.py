@@ -6,8 +6,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from benchbench import defaults, registry
 from benchbench import prompts as prompt_sets
-from benchbench import registry
 from benchbench.hub import models as base_models
 from benchbench.hub import weights
 from benchbench.hub.released import RELEASED
@@ -35,7 +35,7 @@ def prompts() -> Rows:
 
 def models() -> Rows:
     """Returns names, "yes" or how to get them, and hub ids."""
-    hub_ids = {"shapes": ("embedded",), **base_models.aliases()}
+    hub_ids = {**dict.fromkeys(defaults.EMBEDDED, ("embedded",)), **base_models.aliases()}
     return [[name, base_models.missing(name) or "yes", ", ".join(ids)] for name, ids in hub_ids.items()]
 
 

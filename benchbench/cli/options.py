@@ -29,7 +29,7 @@ MethodName = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", help="shapes, sd15, sd21, sdxl, a folder or hub id. Default: sd15 on CUDA, or shapes."),
+    typer.Option("--model", help="shapes, shapes-flow, sd15, sdxl, a folder or id. Default: sd15 on CUDA, or shapes."),
 ]
 RewardName = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench import config, presets, prompts, registry, reward_calls
+from benchbench import config, defaults, presets, prompts, registry, reward_calls
 from benchbench.cli.options import Store
 from benchbench.cli.ui import log, table
 from benchbench.config import RunConfig
@@ -153,14 +153,15 @@ def _preset(method: str) -> None:
             log(f"- {text}")
 
 
-def _on_shapes(method: str, preset: str) -> RunConfig:
-    """Returns a preset's settings on the shapes model, which is always here; what follows depends on no model."""
-    return config.load(method, "shapes", "shapes-colour", "shapes-simple", 10_000, 0, preset)
+def _embedded(method: str, preset: str) -> RunConfig:
+    """Returns a preset's settings on an embedded model, which is always here; what follows depends on its sampler."""
+    model = defaults.embedded_model(preset)
+    return config.load(method, model, "shapes-colour", "shapes-simple", 10_000, 0, preset)
 
 
 def _precision(method: str, preset: str) -> list[object]:
     """Returns the row with the precision that train.dtype=auto chooses on a GPU, and the reason."""
-    run = _on_shapes(method, preset)
+    run = _embedded(method, preset)
     precision = run.method_class.precision(run.method_config)
     names = {"half": "bf16, or fp16 on a card without bf16"}
     return [preset, "precision on a GPU", names.get(precision.name, precision.name), precision.reason]
@@ -170,7 +171,7 @@ def _cost(method: str, preset: str) -> list[list[object]]:
     """Returns rows with a preset's batch and cost, counted by a run of a network that computes nothing."""
     from benchbench.train.cost_estimate import rollout_cost
 
-    cost = rollout_cost(_on_shapes(method, preset))
+    cost = rollout_cost(_embedded(method, preset))
     counts = {
         "images a rollout": cost.images,
         "optimizer steps a rollout": cost.updates,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchbench import config, presets, registry
+from benchbench import config, defaults, presets, registry
 from benchbench.api import Method, MethodConfig, OfflineMethod, PairsConfig
 from benchbench.contract.base import Check, NotRun, expect
 from benchbench.diffusion import backbones
@@ -72,7 +72,7 @@ def _check_presets(name: str, cls: Any) -> None:
         raise NotRun(f"it has no preset file {presets.preset_file(name).name}, which a plug-in may have in presets/")
     expect(found, f"it has no presets in methods/presets/{presets.preset_file(name).name}")
     for preset in found or {}:
-        config.load(name, "shapes", "shapes-colour", "shapes-simple", 1, 0, preset)
+        config.load(name, defaults.embedded_model(preset), "shapes-colour", "shapes-simple", 1, 0, preset)
 
 
 class _TrainingChecks:

@@ -140,24 +140,24 @@ class Schedule(ABC):
         ks = self.trainable[::-1]
         return tuple(ks[round(len(ks) * (count - i) / count) - 1] for i in range(count))
 
-    def check(self, ks: Sequence[int]) -> None:
-        """Raises UsageError unless every trained step index lies in 1..T and its step draws noise."""
-        check_steps(ks, self.steps)
+    def check(self, ks: Sequence[int], setting: str = "method.steps") -> None:
+        """Raises UsageError unless every step index of a setting lies in 1..T and its step draws noise."""
+        check_steps(ks, self.steps, setting)
         silent = [k for k in ks if not self.stochastic[k]]
         if silent:
             raise UsageError(
-                f"method.steps has {silent}, where this sampler draws no noise",
-                "a deterministic step has no log-probability, so that nothing can be trained there",
+                f"{setting} has {silent}, where this sampler draws no noise",
+                "a deterministic step has no log-probability, so that nothing can be learned or measured there",
                 f"choose from {self.trainable}" if self.trainable else "choose a stochastic sampler.dynamics",
             )
 
 
-def check_steps(ks: Sequence[int], steps: int) -> None:
-    """Raises UsageError unless every trained step index lies in 1..T."""
+def check_steps(ks: Sequence[int], steps: int, setting: str = "method.steps") -> None:
+    """Raises UsageError unless every step index of a setting lies in 1..T."""
     out_of_range = [k for k in ks if not 1 <= k <= steps]
     if out_of_range:
         raise UsageError(
-            f"method.steps has {out_of_range}, which no sampler of {steps} steps visits",
+            f"{setting} has {out_of_range}, which no sampler of {steps} steps visits",
             f"step indices run from {steps} (the noisy end) to 1",
-            f"choose from 1..{steps}, as in --set 'method.steps=[{steps},{max(steps // 2, 1)}]'",
+            f"choose from 1..{steps}, as in --set '{setting}=[{steps},{max(steps // 2, 1)}]'",
         )

@@ -31,20 +31,30 @@ class EvalConditions(BaseModel):
     eval_seeds: tuple[int, ...]
     rewards: dict[str, str]
     """Version by name."""
+    trained: str = ""
+    """How the rows were trained and are evaluated, where the two samplers differ; a table's caption says it."""
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that name the conditions; the model counts by its hash, not by its name."""
-        return digest(self.model_dump(exclude={"model"}))
+        """16 hexadecimal digits that name the conditions; the model counts by its hash, not by its name.
+
+        How rows were trained is no condition of the evaluation.
+        """
+        return digest(self.model_dump(exclude={"model", "trained"}))
+
+    @property
+    def trained_sentence(self) -> str:
+        """The sentence on both samplers with a space before it; empty where they do not differ."""
+        return f" {self.trained[0].upper()}{self.trained[1:]}." if self.trained else ""
 
     def describe(self) -> str:
         """Returns the conditions as one sentence for captions."""
-        settings = described(self.sampler)
+        settings = self.trained or f"sampler {described(self.sampler)}"
         if "strength" in self.sampler:
             settings += f" ({counted(steps_taken(self.sampler), 'step')})"
         seeds = ", ".join(map(str, self.eval_seeds))
         images = f"{self.images_per_prompt} image{'s' if self.images_per_prompt > 1 else ''}"
         return (
-            f"{self.model} ({self.dtype}), sampler {settings}; {self.prompt_count} prompts of {self.prompts}, "
+            f"{self.model} ({self.dtype}), {settings}; {self.prompt_count} prompts of {self.prompts}, "
             f"{images} each, evaluation seed{'s' if len(self.eval_seeds) > 1 else ''} {seeds}"
         )

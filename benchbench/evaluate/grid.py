@@ -76,7 +76,7 @@ def compare_models(
     lines = [(label, [_sample(generations[label], index, seed) for index, seed in shown]) for label in rows]
     caption = (
         f"Every row has the same prompts and noise (seed{'s' if several else ''} {', '.join(map(str, seeds))}, "
-        f"sample 0). {choice.rule}"
+        f"sample 0). {choice.rule}{prepared.conditions.trained_sentence}"
     )
     title = f"{counted(len(choice.indices), 'prompt')} of {prompts.name} by {counted(len(rows), 'model')}"
     answer = f"Pictures of {listed(list(rows))}, which only show: nothing is tested here."
@@ -116,7 +116,7 @@ def film(
     caption = (
         f"{adapter.label} over its training: the columns are numbers of training samples, 0 is the base model. Every "
         f"picture of a row has the same noise (seed{'s' if several else ''} {', '.join(map(str, seeds))}, sample 0). "
-        f"{choice.rule}"
+        f"{choice.rule}{prepared.conditions.trained_sentence}"
     )
     title = f"{adapter.label} over its training"
     stages = counted(len(rows), "stage")

@@ -32,7 +32,7 @@ from benchbench.runtime.backends.local import LocalBackend
 from benchbench.runtime.files import Log
 from benchbench.runtime.hashing import one_hash_cache
 from benchbench.runtime.provenance import record
-from benchbench.samplers import Sampler
+from benchbench.samplers import Sampler, apart_in_words
 from benchbench.store.images import DamagedImage
 from benchbench.store.runs import AdapterReference, Run
 from benchbench.types import PromptSet, Reward
@@ -148,6 +148,8 @@ def prepare(
     batch_size = batch_size or layout.batch_size(model.root)
     check_model(adapters, model, model.hash, log)
     conditions = _conditions(model, sampler, dtype, prompts, images_per_prompt, eval_seeds, rewards)
+    trained = apart_in_words((adapter.settings for adapter in adapters), conditions.sampler)
+    conditions = conditions.model_copy(update={"trained": trained})
     weights = {conditions.model: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
     made_on = record(conditions.model_dump(mode="json"), weights, device)
     storing: dict[str, Any] = {"store": store, "batch_size": batch_size, "log": log, "cost": EvalCost()}

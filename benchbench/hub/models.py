@@ -155,11 +155,11 @@ def pipeline_folder(model: str) -> Path:
         return path
     ids = HUB_IDS.get(model, (model,))
     if model not in HUB_IDS and not is_hub_id(model):
-        near = difflib.get_close_matches(model, ["shapes", *HUB_IDS], n=1)
+        near = difflib.get_close_matches(model, [*defaults.EMBEDDED, *HUB_IDS], n=1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
             f"there is no model {model!r}",
-            f"it is neither shapes, {', '.join(HUB_IDS)}, nor a folder, nor a hub id like owner/name{meant}",
+            f"it is neither {', '.join([*defaults.EMBEDDED, *HUB_IDS])} nor a folder nor a hub id as owner/name{meant}",
             "`bench list models` shows every name",
         )
     for hub_id in ids:

@@ -27,7 +27,7 @@ from benchbench.rewards.identity import key_of_reward
 from benchbench.rewards.mix import Ensemble
 from benchbench.rewards.needs import check_needs
 from benchbench.runtime.files import Log
-from benchbench.samplers import FlowImages, Sampler, SamplerConfig, trained_with
+from benchbench.samplers import FlowImages, Sampler, SamplerConfig, apart_in_words, described, trained_with
 from benchbench.stats.intervals import LEVEL
 from benchbench.store.runs import Adapter, AdapterReference, find_adapter
 from benchbench.types import PromptSet, Reward, Settings
@@ -140,6 +140,18 @@ class PaperProtocol(ABC, Generic[S]):
             )
         return picked
 
+    def fitted(self, settings: S, model: str | LocalModel) -> S:
+        """Returns default settings in the form that fits the sampler of a model."""
+        return settings
+
+    def sampled(self, settings: S, model: str | LocalModel, runs: Sequence[Mapping[str, Any]]) -> str:
+        """Returns the sentence of the caption on how images were sampled, where that differs from the training."""
+        sampler = samplers(settings, model, runs)[1]
+        if not isinstance(sampler, FlowImages):
+            return ""
+        words = apart_in_words(runs, sampler.model_dump()) or f"sampled with {described(sampler.model_dump())}"
+        return words[0].upper() + words[1:]
+
     @abstractmethod
     def cost(self, settings: S, steps: int) -> ProtocolCost:
         """Returns the cost of one row with a sampler of ``steps`` steps if the store is empty."""
@@ -154,13 +166,16 @@ class PaperProtocol(ABC, Generic[S]):
         published: PublishedValues | None = None,
         quick: bool = False,
         level: float = LEVEL,
+        steps: int = SamplerConfig().steps,
     ) -> Table:
         """Returns the table of frames by row label, with intervals.
 
-        ``about`` (model, prompts, reward) starts the caption; ``published`` values are shown beside ours.
+        ``about`` (model, prompts, reward) starts the caption; ``published`` values are shown beside ours. ``steps`` is
+        the number of steps of the sampler, for the cost.
         """
         sentence = f"{about.rstrip('. ')}. " if about else ""
-        return self.make_table(frames, settings, TableStyle(name or self.name, sentence, published or {}, quick, level))
+        style = TableStyle(name or self.name, sentence, published or {}, quick, level, steps)
+        return self.make_table(frames, settings, style)
 
     def sections(
         self, asked: Mapping[str, Request[S]], frames: Mapping[str, pd.DataFrame], table: Table
@@ -173,6 +188,15 @@ class PaperProtocol(ABC, Generic[S]):
         """Returns what ``table`` returns."""
 
 
+def samplers(
+    settings: ProtocolSettings, model: str | LocalModel, runs: Sequence[Mapping[str, Any]]
+) -> tuple[Sampler, Sampler]:
+    """Returns the samplers of training and evaluation; ``runs`` are settings of runs, of which the first counts."""
+    of_run: Mapping[str, Any] = next((run["sampler"] for run in runs if "sampler" in run), {})
+    sampler = settings.sampler or trained_with(model, of_run)
+    return sampler.rollout, sampler.evaluation
+
+
 @dataclass(frozen=True)
 class Target:
     """A model, prompts and a reward to measure: all that decides the rows beside the protocol's settings."""
@@ -181,6 +205,9 @@ class Target:
     model_hash: str
     adapter: Adapter | None
     sampler: Sampler
+    """The sampler of the training, whose steps are measured."""
+    evaluation: Sampler
+    """The sampler of the images that are scored."""
     device: str
     dtype: str
     prompts: PromptSet
@@ -221,7 +248,15 @@ def find_target(asked: Request[Any]) -> Target:
     model = models.find(asked.model)
     if adapter:
         check_model([adapter], model, model.hash, asked.log)
-    of_run = adapter.settings.get("sampler", {}) if adapter else {}
-    sampler = asked.settings.sampler or trained_with(model, of_run).rollout
+    of_run = [adapter.settings] if adapter else []
     device, dtype = device_and_dtype(asked.device, asked.dtype)
-    return Target(model, model.hash, adapter, sampler, device, dtype, asked.prompts, reward_class)
+    return Target(
+        model,
+        model.hash,
+        adapter,
+        *samplers(asked.settings, model, of_run),
+        device,
+        dtype,
+        asked.prompts,
+        reward_class,
+    )

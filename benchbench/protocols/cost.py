@@ -16,7 +16,7 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import device_and_dtype
 from benchbench.hub import models
+from benchbench.hub.models import LocalModel
 from benchbench.prompt_set import metadata
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request
 from benchbench.protocols.step_table import TableStyle
@@ -115,6 +116,10 @@ class TrainingCost(PaperProtocol[CostSettings]):
 
         title = f"cost of {settings.method}"
         return measurements.collect(1, 1, prepare, measured_on, title, "trainings", asked.log)
+
+    def sampled(self, settings: CostSettings, model: str | LocalModel, runs: Sequence[Mapping[str, Any]]) -> str:
+        """Returns an empty text: fixed evaluations are left out of what is timed."""
+        return ""
 
     def precision(self, dtype: str, device: str | None) -> str:
         """Returns ``dtype`` itself: ``auto`` leaves the choice to each method's training."""

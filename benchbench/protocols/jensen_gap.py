@@ -101,8 +101,7 @@ class JensenGap(StateProtocol[JensenSettings]):
         """Returns the table with rows ``base`` (the error), ``base: signed``, ``base: Monte Carlo`` for each model."""
         value_rows = [ValueRow("error"), ValueRow("signed", "signed"), ValueRow("monte_carlo", "Monte Carlo")]
         kind = "over |R|" if settings.kind == "relative" else "in reward units"
-        sampler = settings.sampler
-        cost = self.cost(settings, sampler.steps if sampler else 20)
+        cost = self.cost(settings, settings.sampler.steps if settings.sampler else style.steps)
         caption = (
             f"{style.about}"
             f"Mean of |R - r(c, x̂0(x_t))| {kind}, R the mean over {settings.completions} completions, "

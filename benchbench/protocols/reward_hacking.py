@@ -65,7 +65,7 @@ class RewardHacking(PaperProtocol[HackingSettings]):
             store=asked.store,
             images_per_prompt=settings.images_per_prompt,
             eval_seeds=settings.eval_seeds,
-            sampler=target.sampler,
+            sampler=target.evaluation,
             device=asked.device,
             dtype=asked.dtype,
             log=asked.log,

@@ -17,7 +17,7 @@ from benchbench.evaluate.rows import short_labels
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.protocols import PROTOCOLS
-from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request
+from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request, samplers
 from benchbench.report import derived, folder
 from benchbench.report.answer import measured_answer
 from benchbench.report.scores_file import write_scores
@@ -79,9 +79,8 @@ def run_protocol(
 
     Raises what the protocol raises.
     """
-    protocol = PROTOCOLS[name]
-    settings = parse_settings(protocol, quick, overrides)
-    model, reward_class = models.find(model), lookup.as_class(reward)
+    protocol, model, reward_class = PROTOCOLS[name], models.find(model), lookup.as_class(reward)
+    settings = protocol.fitted(parse_settings(protocol, quick, overrides), model)
     adapters = [find_adapter(store, reference) for reference in dict.fromkeys(runs)]
     base_rows: list[tuple[str, Adapter | None]] = [(BASE, None)] if protocol.has_base or not runs else []
     labels = short_labels(adapters) if protocol.rows_by_method else [adapter.label for adapter in adapters]
@@ -98,10 +97,12 @@ def run_protocol(
             asked_rows[row] = Request(model, adapter, prompts, reward_class, row_settings, store, device, dtype, log)
             frames[row] = protocol.rows(asked_rows[row])
     about = f"{model.label}, prompts {prompts.name}, reward {reward_class.name}"
-    table = protocol.table(frames, settings, about, name=f"{name}-{prompts.name}", quick=quick)
-    asked: dict[str, Any] = {"protocol": name, "model": model.name, "prompts": prompts.name}
-    asked |= {"reward": reward_class.name, "settings": settings.model_dump(mode="json")}
-    asked["dtype"] = protocol.precision(dtype, device)
+    trained = [adapter.settings for adapter in adapters]
+    with_sampler = ". ".join(filter(None, [about, protocol.sampled(settings, model, trained)]))
+    steps = samplers(settings, model, trained)[0].steps
+    table = protocol.table(frames, settings, with_sampler, name=f"{name}-{prompts.name}", quick=quick, steps=steps)
+    asked = {"protocol": name, "model": model.name, "prompts": prompts.name, "reward": reward_class.name}
+    asked |= {"settings": settings.model_dump(mode="json"), "dtype": protocol.precision(dtype, device)}
     weights = {model.name: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
     measured_on = record(asked, weights, device_and_dtype(device, "auto")[0])
     trainings = {adapter.run.id: adapter.run.config for adapter in adapters if adapter.run}

@@ -7,7 +7,7 @@ in parts of a fixed size, each stored at once, and neither parts nor batches cha
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -20,21 +20,26 @@ from torch import Tensor
 from benchbench import reward_calls
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
+from benchbench.diffusion.flow_schedule import FlowSchedule
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.load_finetuned import with_weights
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import NoiseSource, Visit, rollout
 from benchbench.diffusion.schedule import Step, check_steps
 from benchbench.errors import UsageError
+from benchbench.hub.models import LocalModel
 from benchbench.noise import Noise, Sample
 from benchbench.prompts.words import check_vocabulary
-from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request, Target, find_target
+from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request, Target, find_target, samplers
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
+from benchbench.samplers import FlowImages, SamplerConfig, described
 from benchbench.store.measurements import MeasurementStore
 from benchbench.store.scores import made_by
 from benchbench.types import Cond, PromptSet
 
+DEFAULT_STEPS = SamplerConfig().steps
+"""The number of steps of the sampler that the default step indices belong to."""
 REALM = "measure"  # of the noise, so that states differ from the images of evaluations and trainings
 
 
@@ -83,6 +88,26 @@ class StateProtocol(PaperProtocol[S]):
         """Returns the stored rows with the columns that are computed from them."""
         return frame
 
+    def fitted(self, settings: S, model: str | LocalModel) -> S:
+        """Returns the settings with default steps in the same places of a flow-matching model's sampler.
+
+        They are steps of a DDIM sampler of ``DEFAULT_STEPS`` steps: (20, 16, 12, 8, 4) of 20 become (10, 8, 6, 4, 2)
+        of 10. Steps that draw no noise are replaced by the nearest one that does.
+        """
+        usual = type(settings).model_fields["steps"].default, self.quick.steps
+        sampler = samplers(settings, model, [])[0]
+        if settings.steps not in usual or not isinstance(sampler, FlowImages):
+            return settings
+        noisy = flow_schedule(sampler).trainable
+        places = [k * sampler.steps / DEFAULT_STEPS for k in settings.steps]
+        steps = dict.fromkeys(min(noisy, key=lambda k: abs(k - place)) for place in places) if noisy else settings.steps
+        return settings.model_copy(update={"steps": tuple(steps)})
+
+    def sampled(self, settings: S, model: str | LocalModel, runs: Sequence[Mapping[str, Any]]) -> str:
+        """Returns the sentence on the sampler of the training, whose steps are measured."""
+        sampler = samplers(settings, model, runs)[0]
+        return f"Sampled with {described(sampler.model_dump())}" if isinstance(sampler, FlowImages) else ""
+
     def rows(self, asked: Request[S]) -> pd.DataFrame:
         """Returns rows by state and step.
 
@@ -90,7 +115,9 @@ class StateProtocol(PaperProtocol[S]):
         """
         settings, prompts = asked.settings, asked.prompts
         target = find_target(replace(asked, dtype=self.precision(asked.dtype, asked.device)))
-        check_steps(settings.steps, target.sampler.steps)
+        check_steps(settings.steps, target.sampler.steps, "steps")
+        if isinstance(target.sampler, FlowImages):
+            flow_schedule(target.sampler).check(settings.steps, "steps")
         check_vocabulary(prompts, target.model.name)
         self.check_target(target, settings)
         key = {"schema": self.schema, "settings": self.key_settings(settings), **target.key()}
@@ -127,6 +154,11 @@ class StateProtocol(PaperProtocol[S]):
         size = settings.states, self.per_part
         frame = measurements.collect(*size, prepare, measured_on, title, self.unit, asked.log)
         return self.derive(frame, settings)
+
+
+def flow_schedule(sampler: FlowImages) -> FlowSchedule:
+    """Returns the steps of a flow-matching sampler, whatever the model; they draw noise in the same places."""
+    return FlowSchedule.from_config({}, **{k: v for k, v in sampler.making.items() if k != "guidance_scale"})
 
 
 def open_probe(target: Target, seed: int) -> Probe:

@@ -34,7 +34,7 @@ class TableStyle:
     """Holds the name of a protocol's table and the choices of how it is shown.
 
     ``about`` is the first sentence of its caption with a space behind it, or empty; ``published`` values stand beside
-    ours; ``level`` is that of the intervals.
+    ours; ``level`` is that of the intervals; ``steps`` is the number of steps of the sampler.
     """
 
     name: str
@@ -42,6 +42,7 @@ class TableStyle:
     published: PublishedValues
     quick: bool
     level: float
+    steps: int
 
 
 def step_table(

@@ -12,6 +12,7 @@ import numpy as np
 
 from benchbench.report.sections import TextSection
 from benchbench.runtime.words import counted
+from benchbench.samplers import described
 from benchbench.study.design import Study
 from benchbench.study.progress import Row
 from benchbench.study.vote_store import StoredVote
@@ -31,7 +32,6 @@ ANSWERED = {
 
 def template(study: Study, rows: Sequence[Row], votes: Sequence[StoredVote]) -> TextSection:
     """Returns the section with one paragraph for each group of facts."""
-    settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in study.sampler.items())
     arms = ", ".join(f"{arm.label} ({arm.run or 'the base model'})" for arm in study.arms)
     start = " from one x_T" if study.shared_start else ""
     what = "images of one prompt and noise" if study.between_runs else "every two images of one prompt"
@@ -41,7 +41,7 @@ def template(study: Study, rows: Sequence[Row], votes: Sequence[StoredVote]) -> 
     finished = sum(row.votes == row.wanted for row in rows)
     excluded = [row for row in taken_part if row.excluded_by(study)]
     paragraphs = (
-        f"Models: {arms}; base model {study.model} ({study.dtype}), sampler {settings}.",
+        f"Models: {arms}; base model {study.model} ({study.dtype}), sampler {described(study.sampler)}.",
         f"Prompts: {counted(len(study.prompts), 'prompt')} of {study.prompts_name} (sha256 {study.prompts_hash[:12]}), "
         f"{counted(study.images_per_prompt, 'image')} of each model for each prompt{start}, none selected; "
         f"evaluation seeds {', '.join(map(str, study.eval_seeds))}.",

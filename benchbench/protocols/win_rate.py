@@ -76,7 +76,7 @@ class WinRate(PaperProtocol[WinSettings]):
             store=asked.store,
             images_per_prompt=settings.images_per_prompt,
             eval_seeds=settings.eval_seeds,
-            sampler=target.sampler,
+            sampler=target.evaluation,
             device=asked.device,
             dtype=asked.dtype,
             log=asked.log,

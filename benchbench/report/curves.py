@@ -11,6 +11,7 @@ import pandas as pd
 from benchbench.report.plots import compact
 from benchbench.report.sections import Curve, CurveSection, Panel, TableSection
 from benchbench.report.table import Cell, Column, Table
+from benchbench.samplers import apart_in_words
 from benchbench.stats.intervals import mean_of_matrix
 from benchbench.stats.matrix import ScoreMatrix
 from benchbench.store.metrics import read_metrics
@@ -46,9 +47,22 @@ def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
         methods = by_reward.setdefault(config.get("reward", "reward"), {})
         label = (labels or {}).get(run.path) or config.get("method", run.id)
         methods.setdefault(label, []).append(_drop_old_counts(pd.DataFrame(read_metrics(run.path))))
+    settings = [run.config.get("config", {}) for run in runs]
+    words = {reward: apart_in_words(c for c in settings if c.get("reward", "reward") == reward) for reward in by_reward}
     builders = (training_curves, equal_cost_table, hacking_curves)
-    sections = (build(frames, reward) for reward, frames in by_reward.items() for build in builders)
-    return [section for section in sections if section is not None]
+    sections = ((build(frames, reward), words[reward]) for reward, frames in by_reward.items() for build in builders)
+    return [_with_samplers(section, words) for section, words in sections if section is not None]
+
+
+def _with_samplers(section: CurveSection | TableSection, words: str) -> CurveSection | TableSection:
+    """Adds to the captions how the runs are trained and evaluated, where the two differ."""
+    if not words:
+        return section
+    sentence = f" {words[0].upper()}{words[1:]}."
+    if isinstance(section, CurveSection):
+        return section.model_copy(update={"caption": section.caption + sentence})
+    tables = (table.model_copy(update={"caption": table.caption + sentence}) for table in section.tables)
+    return section.model_copy(update={"tables": tuple(tables)})
 
 
 def _drop_old_counts(frame: pd.DataFrame) -> pd.DataFrame:

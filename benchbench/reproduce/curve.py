@@ -9,6 +9,7 @@ from benchbench.report.sections import Section
 from benchbench.report.table import Cell, Column, Table
 from benchbench.reproduce import page_sections
 from benchbench.reproduce.plan import Plan
+from benchbench.samplers import apart_in_words
 from benchbench.store import runs
 from benchbench.store.metrics import read_metrics
 
@@ -27,13 +28,15 @@ def tables(plan: Plan) -> tuple[list[Table], list[Section]]:
                     row.setdefault(line["samples"], []).append(line["eval.reward"])
         columns = sorted({samples for row in values.values() for samples in row})
         images = trainings[0].config.train.eval_images if trainings else 0
+        samplers = apart_in_words(training.config.model_dump(mode="json") for training in trainings)
         by_reward.append(
             Table(
                 name=f"{plan.spec.id.replace(':', '-')}-{reward}",
                 title=f"{reward} against training samples",
                 caption=f"Mean of {reward} over {images} images of {plan.track.train_prompts}, on the same noise for "
                 f"all rows, after so many training samples. In brackets: one standard deviation around the mean of "
-                f"{len(plan.seeds)} training seeds, as in the paper's figure.",
+                f"{len(plan.seeds)} training seeds, as in the paper's figure."
+                + (f" {samplers[0].upper()}{samplers[1:]}." if samplers else ""),
                 rows=tuple(values),
                 columns=tuple(Column(key=str(samples), better="higher") for samples in columns),
                 cells={row: {str(n): _cell(seeds) for n, seeds in by_n.items()} for row, by_n in values.items()},

@@ -10,7 +10,7 @@ from benchbench.reproduce.plan import Plan, PlannedMeasurement
 from benchbench.reproduce.training_cost import distinct_images, training_evaluations, training_seconds
 from benchbench.runtime.progress import duration
 from benchbench.runtime.words import counted
-from benchbench.samplers import steps_taken
+from benchbench.samplers import steps_taken, trained_with
 
 
 def seconds(plan: Plan) -> float:
@@ -26,14 +26,17 @@ def unet_evaluations(plan: Plan) -> tuple[int, int]:
     """Returns the guided UNet evaluations of trainings and of measurements; gradients count as in ``Price.nfe``."""
     train = sum(training_evaluations(t.config) for t in plan.trainings)
     table_steps = steps_taken(plan.track.sampler or {})
-    training_steps = {str(t.out): t.config.sampler.steps for t in plan.trainings}
+    of_images = plan.spec.protocol in (*IMAGE_PROTOCOLS, "study")
+    usual = trained_with(plan.track.model, {})
+    used = {"": usual} | {str(t.out): t.config.sampler for t in plan.trainings}
 
     def steps_of(measurement: PlannedMeasurement) -> int:
-        return int(table_steps or training_steps.get(next(iter(measurement.runs), ""), 20))
+        sampler = used.get(next(iter(measurement.runs), ""), usual)
+        return table_steps or (sampler.evaluation if of_images else sampler.rollout).steps
 
     if plan.spec.protocol == "curve":
         return round(train), 0
-    if plan.spec.protocol in (*IMAGE_PROTOCOLS, "study"):
+    if of_images:
         return round(train), sum(m.images * steps_of(m) for m in distinct_images(plan.measurements))
     return round(train), round(sum(_protocol_evaluations(plan, m, steps_of(m)) for m in plan.measurements))
 

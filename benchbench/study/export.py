@@ -15,6 +15,7 @@ from benchbench.runtime.files import replacing_folder, write_atomic
 from benchbench.runtime.hashing import file_sha256
 from benchbench.runtime.printable import csv_text
 from benchbench.runtime.sealed import write_sealed
+from benchbench.samplers import described
 from benchbench.study.design import Study
 from benchbench.study.pictures import FOLDER
 from benchbench.study.progress import preferred
@@ -46,6 +47,12 @@ def write_votes(study: Study, votes: Sequence[StoredVote], path: Path, question:
             f"they compare images of {', '.join(arm.label for arm in study.arms)}, and D3PO walks again to images of "
             "one model",
             "export --pairs for a method that learns from pairs, or make a study with one --row",
+        )
+    if "eta" not in study.sampler:
+        raise UsageError(
+            "D3PO cannot learn from these votes",
+            f"their images were made by {described(study.sampler)}: a step without noise has no log-probability",
+            "export --pairs for a method that learns from pairs, as diffusion-dpo",
         )
     if path.suffix != ".jsonl":
         raise UsageError(f"{path} is no .jsonl file", "votes with a header are JSON lines", "name it votes.jsonl")

@@ -15,7 +15,7 @@ from benchbench.methods._votes import MAX_SHOWN, Vote
 from benchbench.noise import Sample
 from benchbench.runtime.files import Log
 from benchbench.runtime.json_files import find_object
-from benchbench.samplers import FlowSampler, SamplerConfig
+from benchbench.samplers import FlowSampler, SamplerConfig, described, steps_in_words
 from benchbench.store.images import file_name, stored_sha256
 from benchbench.types import PromptSet
 
@@ -30,16 +30,25 @@ def check_votes(
 ) -> None:
     """Raises UsageError for votes on other images than the run would walk to; logs what the votes do not say.
 
+    A flow-matching model is refused, since its evaluations sample otherwise than its trainings.
+
     A prompt of the set must have its index there, unless the vote says that it is of another set. Steps, guidance and
     eta must be the run's, and so must the base model; images of fine-tuned weights are refused, since the run walks
     with the base model. An image of the store with the hash that a vote gives must be one of this base model, sampler,
     prompt, index, number and seed.
     """
+    if isinstance(sampler, FlowSampler):
+        raise UsageError(
+            "D3PO cannot learn from votes on images of a flow-matching model",
+            f"people see images of {described(sampler.evaluation.model_dump())}, and the run learns from "
+            f"{steps_in_words(sampler.model_dump())}",
+            "leave method.votes out, or learn from them with an offline method: bench study export --pairs",
+        )
     of_this_set = [vote for vote in votes if vote.prompts_hash in (None, prompts.hash)]
     wrong = [*_wrong_models(votes, model_hash), *_wrong_indices(of_this_set, prompts), *_wrong_samplers(votes, sampler)]
     hashes = {sha256 for vote in votes for sha256 in (vote.sha256_i, vote.sha256_j) if sha256}
     if hashes and not wrong:  # another sampler makes other images, which need not be listed one by one
-        expected = {"model_hash": model_hash, "adapter_hash": None, "sampler": sampler.rollout.model_dump(mode="json")}
+        expected = {"model_hash": model_hash, "adapter_hash": None, "sampler": sampler.model_dump(mode="json")}
         wrong += _wrong_images(votes, _generations(store), expected)
     if wrong:
         more = f"; and {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
@@ -79,7 +88,7 @@ def _wrong_models(votes: Iterable[Vote], model_hash: str) -> list[str]:
     ]
 
 
-def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig | FlowSampler) -> list[str]:
+def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig) -> list[str]:
     """Returns a phrase for each other sampler that votes name."""
     named = {
         (
@@ -88,11 +97,11 @@ def _wrong_samplers(votes: Iterable[Vote], sampler: SamplerConfig | FlowSampler)
         )
         for vote in votes
     }
-    etas = {vote.eta for vote in votes if vote.eta is not None} - {getattr(sampler, "eta", None)}
+    etas = {vote.eta for vote in votes if vote.eta is not None} - {sampler.eta}
     return [
         f"images of {steps} steps and guidance {scale:g}, not {sampler.steps} and {sampler.guidance_scale:g}"
         for steps, scale in sorted(named - {(sampler.steps, sampler.guidance_scale)})
-    ] + [f"images of eta {eta:g}, not of this run's sampler" for eta in sorted(etas)]
+    ] + [f"images of eta {eta:g}, not {sampler.eta:g}" for eta in sorted(etas)]
 
 
 def _generations(store: Path) -> list[tuple[Path, Mapping[str, Any]]]:

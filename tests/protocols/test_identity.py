@@ -36,7 +36,9 @@ class Newer(One):
 
 
 PROMPTS = PromptSet("two", ("a cat", "a dog"), "", "")
-TARGET = Target(models.LocalModel("m", Path("m")), "m", None, SamplerConfig(), "cpu", "fp32", PROMPTS, One)
+TARGET = Target(
+    models.LocalModel("m", Path("m")), "m", None, SamplerConfig(), SamplerConfig(), "cpu", "fp32", PROMPTS, One
+)
 ADAPTER: Any = SimpleNamespace(hash="a")
 CHANGES: dict[str, dict[str, Any]] = {
     "model": {"model_hash": "n"},
@@ -66,13 +68,16 @@ def test_the_code_of_a_plug_in_and_members_are_in_its_key(monkeypatch: pytest.Mo
 
 
 def test_every_input_decides_the_request_of_made_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model: Any = SimpleNamespace(hash="m")
+    def named(content_hash: str) -> models.LocalModel:
+        model = models.LocalModel("m", tmp_path)
+        vars(model)["hash"] = content_hash  # of files that are not here
+        return model
+
+    model = named("m")
     request = PairsToMake(PROMPTS, One, 4)
     changed = [replace(request, prompts=PromptSet("two", ("a cat",), "", "")), replace(request, images_per_prompt=5)]
     changed.append(replace(request, reward=Newer))
-    digests = {made_from(pairs, model) for pairs in (request, *changed)} | {
-        made_from(request, SimpleNamespace(hash="n"))
-    }  # type: ignore[arg-type]
+    digests = {made_from(pairs, model) for pairs in (request, *changed)} | {made_from(request, named("n"))}
     weights = tmp_path / "weights"
     weights.write_text("other")
     monkeypatch.setattr(One, "weight_files", lambda: [weights])

@@ -8,6 +8,7 @@ import pytest
 
 from benchbench.errors import UsageError
 from benchbench.reproduce import sweep
+from benchbench.reproduce.estimate import unet_evaluations
 from benchbench.reproduce.plan import Plan, make_plan
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,20 @@ def test_rows_with_different_samplers_are_measured_under_one(tmp_path: Path) -> 
     assert {t.config.sampler.steps for t in plan.trainings} == {10, 20}
     assert plan.track.sampler == {"steps": 20, "eta": 1.0, "guidance_scale": 5.0}
     assert planned(tmp_path, FILE).track.sampler is None
+
+
+def test_a_flow_matching_model_is_trained_and_evaluated_by_two_samplers(tmp_path: Path) -> None:
+    """Three rows of 45 prompts with 2 images take 40 steps each, whatever the steps of the trainings."""
+    text = FILE.replace("model: shapes", "model: shapes-flow").replace(
+        "train.lora_rank: [4, 16]", "sampler.steps: [5, 9]"
+    )
+    text = text.replace("tailorpo, d3po", "ddpo").replace(", shapes-aesthetic", "").replace("[0, 4]", "[0]")
+    file = tmp_path / "rank.yaml"
+    file.write_text(text)
+    found = sweep.load(file)
+    plan = make_plan(found.spec, "shapes-flow", found.track, tmp_path / "store", seeds=found.seeds)
+    assert {t.config.sampler.steps for t in plan.trainings} == {5, 9} and plan.rows[0] == "base"
+    assert unet_evaluations(plan)[1] == 3 * 45 * 2 * 40
 
 
 def test_two_rows_of_one_training_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from benchbench.config import load
 from benchbench.errors import UsageError
 from benchbench.methods._votes import Vote, read_votes
 from benchbench.pairs.open import open_pairs
-from benchbench.samplers import SamplerConfig
+from benchbench.samplers import FlowSampler, SamplerConfig
 from benchbench.study.design import Arm, Study
 from benchbench.study.export import write_csv, write_pairs, write_votes
 from benchbench.study.progress import preferred
@@ -78,6 +78,20 @@ def test_d3po_refuses_what_it_would_not_walk_to_again(change: dict[str, object],
     with pytest.raises(UsageError, match="other images than this run") as error:
         check_votes([vote], PromptSet("set", ("b",), "", ""), SamplerConfig(), "m" * 64, tmp_path, lambda _: None)
     assert words in error.value.cause and "sampler.steps" in error.value.remedy
+
+
+def test_votes_on_images_without_noise_are_refused(tmp_path: Path) -> None:
+    """A flow-matching model shows people images of ode, which D3PO cannot walk to again; pairs can be exported."""
+    header = {"steps": 40, "guidance_scale": 4.5, "model_hash": "m" * 64, "adapter_hash": None, "prompts_hash": "p"}
+    vote = Vote.model_validate({"prompt": "a", "index": 0, "seed": 0, "i": 0, "j": 1, "winner": 1, **header})
+    with pytest.raises(UsageError, match="flow-matching model") as error:
+        check_votes([vote], PromptSet("set", ("b",), "", ""), FlowSampler(), "m" * 64, tmp_path, lambda _: None)
+    assert "40 steps of ode" in error.value.cause and "10 steps of flow-sde" in error.value.cause
+    study = one_row(tmp_path / "s")
+    study = study.model_copy(update={"sampler": FlowSampler().evaluation.model_dump()})
+    with pytest.raises(UsageError, match="D3PO cannot learn") as error:
+        write_votes(study, first_wins(study), tmp_path / "votes.jsonl", 0, set())
+    assert "40 steps of ode" in error.value.cause
 
 
 def test_a_header_without_a_field_is_named(tmp_path: Path) -> None:
