@@ -1,7 +1,8 @@
 # Every target works on a fresh clone with nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-FAST := not slow and not long and not gpu and not browser and not tex and not parity
+ALL := not long and not gpu and not browser and not tex and not parity
+FAST := not slow and $(ALL)
 # The Python of make gpu, the folder of its records, the steps to be repeated, as ONLY=3,memory, and a factor for its limits.
 GPU_PYTHON ?= $(BIN)/python
 GPU_OUT ?= results/gpu
@@ -29,7 +30,7 @@ quickstart: install
 	env -u OMP_NUM_THREADS $(BIN)/bench reproduce tailorpo:2 --track shapes --quick
 
 test: install
-	$(BIN)/python -m pytest -n 2 -m '$(FAST)'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m '$(FAST)'
 
 # The commands end to end at the smallest size, then wheel, editable install, repository root and type checker.
 smoke: install
@@ -43,16 +44,16 @@ test-browser: install
 
 # tests/packaging is a part of smoke.
 test-slow: install
-	$(BIN)/python -m pytest -n 2 -m 'slow and not long and not gpu and not browser and not tex' --ignore=tests/packaging
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'slow and $(ALL)' --ignore=tests/packaging
 
-# Jobs in a real Slurm of one node, which this starts and ends: as root, on Debian with slurm-wlm and munge. Ten minutes.
+# Jobs and a table in a real Slurm of one node, which this starts and ends: as root, on Debian with slurm-wlm and munge.
 test-slurm: install
 	$(BIN)/python -m pip install -e '.[dev,slurm]' -c constraints.txt
-	BENCH_TEST_SLURM=1 $(BIN)/python -m pytest tests/runtime/backends/slurm
+	BENCH_TEST_SLURM=1 $(BIN)/python -m pytest tests/runtime/backends/slurm tests/runtime/backends/test_table.py
 
 # What is too large for every change: real sizes of every method, on tensors without numbers.
 test-long: install
-	$(BIN)/python -m pytest -n 2 -m 'long'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'long'
 
 # Our rewards beside the authors' packages, at their real sizes with random weights: installs 6 GB, needs a Python 3.10 and
 # 16 GB of memory, and takes an hour or more (docs/parity.md).
@@ -66,7 +67,7 @@ test-cpus: install
 	for kernels in "ATEN_CPU_CAPABILITY=default" "ATEN_CPU_CAPABILITY=avx2" "ONEDNN_MAX_CPU_ISA=AVX2" "$(AVX2)" "MKL_CBWR=COMPATIBLE"; do \
 	    for threads in 1 2; do \
 	        echo "== $$kernels OMP_NUM_THREADS=$$threads"; \
-	        env $$kernels OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -n 2 -m 'not long and not gpu and not browser and not tex and not parity' \
+	        env $$kernels OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest -n 2 --dist loadgroup -m '$(ALL)' \
 	            --ignore=tests/packaging || failed="$$failed$$kernels OMP_NUM_THREADS=$$threads\n"; \
 	    done; \
 	done; \

@@ -101,11 +101,11 @@ def _load_prompts(prompts: str | PromptSet, model_name: str, edits: bool) -> Pro
 def choose_model(named: str | None, device: str | None) -> tuple[str | LocalModel, str]:
     """Returns a model and the reason: the named one, else sd15 with its weights and CUDA, else the shapes model.
 
-    Raises UsageError for a word that names no device.
+    The reason is empty for the named one. Raises UsageError for a word that names no device.
     """
     check_name(device)
     if named:
-        return named, "as named"
+        return named, ""
     sd15 = models.find_complete("sd15")
     if sd15 is None:
         return "shapes", "no --model, and sd15's weights are not here"
@@ -116,6 +116,11 @@ def choose_model(named: str | None, device: str | None) -> tuple[str | LocalMode
     if not torch.cuda.is_available():
         return "shapes", "no --model, and sd15 needs CUDA, which is not here"
     return sd15, "no --model; CUDA and sd15's weights are here"
+
+
+def with_reason(model: str | LocalModel, reason: str) -> str:
+    """Returns a model as messages name it, with the reason in brackets where nobody named it."""
+    return f"{model} ({reason})" if reason else str(model)
 
 
 def choose_reward(named: str | None, model_name: str, method: str | None = None) -> RewardNames:

@@ -19,7 +19,7 @@ from benchbench.hub import models
 from benchbench.rewards import mix
 from benchbench.runtime.names import absolute
 from benchbench.samplers import FlowSampler, SamplerConfig, training_sampler
-from benchbench.setting_errors import explain, nearest, wrong_numbers
+from benchbench.setting_errors import explain, nearest, no_such_setting, wrong_numbers
 from benchbench.store.run_file import NOT_IDENTITY, settings_digest
 from benchbench.types import Settings
 
@@ -47,7 +47,7 @@ class TrainConfig(Settings):
     )
     dtype: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto",
-        description="precision of the UNet; auto: the method's own on a GPU (bench show preset), fp32 on a CPU [ours]",
+        description="precision of the model; auto: the method's own on a GPU (bench show preset), on a CPU fp32 [ours]",
     )
     save_every: int = Field(0, ge=0, description="samples between checkpoints; 0: by train.save_minutes alone [ours]")
     eval_every: int = Field(96, ge=0, description="samples between evaluations on fixed noise; 0: none [ours]")
@@ -60,13 +60,13 @@ class TrainConfig(Settings):
         0, ge=0, description="optimizer steps in which lr rises linearly; constant after them [ours: none]"
     )
     finetune: Literal["lora", "full"] = Field(
-        "lora", description="an adapter, or every weight of the UNet in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
+        "lora", description="an adapter, or every weight of the network in fp32 [Diffusion-DPO, DSPO, MaPO code: full]"
     )
     compile: bool = Field(
-        False, description="compile the UNet's and VAE's blocks: faster on GPUs, other rounding [ours]"
+        False, description="compile the network's and VAE's blocks: faster on GPUs, other rounding [ours]"
     )
     channels_last: bool = Field(
-        False, description="memory layout of UNet and VAE: faster on GPUs, other rounding [ours]"
+        False, description="memory layout of network and VAE: faster on GPUs, other rounding [ours]"
     )
     save_minutes: float = Field(10.0, gt=0, description="minutes between checkpoints; one is written at the end [ours]")
     eval_steps: int = Field(
@@ -208,14 +208,17 @@ def _refuse_silent_rollouts(method_class: type[Method[Any]], sampler: SamplerCon
 def check(method: str, model: str, samples: int, seed: int, preset: str | None, overrides: Sequence[str] = ()) -> None:
     """Raises UsageError for an unknown method or preset, and for wrong values that no method's own settings decide.
 
-    A method's code need not be loaded for that, which takes seconds. Where one of its own settings is given, too, it
-    is loaded, so that all errors are told at once.
+    A method's code need not be loaded for that, which takes seconds: its source tells the names of its own settings.
+    Where one of these is given, the code is loaded later, so that all errors are told at once.
     """
     registry.require("methods", method)
     entries = presets.preset_values(method, preset or presets.default_preset(method, model))
-    if any(word.strip().startswith("method.") for word in overrides):
-        return
     values, errors = _collect(entries, overrides)
+    own = list(dict.fromkeys(_collect({}, overrides)[0]["method"]))
+    known = registry.settings_of_method(method) if own else {}
+    if known is None or set(own) & set(known):
+        return
+    errors += [no_such_setting(f"method.{name}", known) for name in own]
     of_preset = _validate_shared(_collect(entries, ())[0], model)[1]  # an error of the preset's file is told as such
     errors += [error for error in _validate_shared(values, model)[1] if error not in of_preset]
     errors += _wrong_counts(samples, seed)
@@ -260,7 +263,16 @@ def _validate_sections(
 def _refuse_wrong_settings(
     method: str, method_class: type[Method[Any]], preset: str, entries: Mapping[str, Mapping[str, Any]], model: str
 ) -> None:
-    """Raises UsageError where a preset has unknown settings or wrong values."""
+    """Raises UsageError where a preset has unknown settings or wrong values, or is for another kind of model."""
+    other = FlowSampler if training_sampler(model) is SamplerConfig else SamplerConfig
+    foreign = set(other.model_fields) - set(training_sampler(model).model_fields)
+    if of_other := [key for key in entries if key.removeprefix("sampler.") in foreign]:
+        kinds = {FlowSampler: "flow-matching", SamplerConfig: "diffusion"}
+        raise UsageError(
+            f"the preset {preset} does not fit {model}",
+            f"it sets {', '.join(of_other)}, which only {kinds[other]} models have",
+            f"leave --preset out, or choose another one: bench show preset {method}",
+        )
     _, errors = _validate(method_class, _collect(entries, ())[0], model)
     if errors:
         raise presets.wrong(method, [f"{preset}: {error}" for error in errors], preset)

@@ -99,8 +99,9 @@ TABLE = {
         flow=True,
         seconds_per_evaluation=None,
     ),
+    "sd21v": replace(STABLE_DIFFUSION, image_side=768, unet_parameters=865_910_724, tflop_per_evaluation=4.3),
     "sd35m": Defaults(
-        preset="released-sd35m",
+        preset="sd35m",
         prompts="animals",
         validation="activities",
         reward="aesthetic",
@@ -109,6 +110,8 @@ TABLE = {
         samples=10_000,
         image_side=1024,
         flow=True,
+        unet_parameters=2_243_171_520,
+        tflop_per_evaluation=22.5,
     ),
     "sdxl": Defaults(
         preset="released-sdxl",
@@ -138,8 +141,8 @@ def split_model(model: str) -> tuple[str, str]:
 
 
 def embedded_model(preset: str) -> str:
-    """Returns the embedded model that has this preset, else shapes: on it the settings of any preset can be read."""
-    return next((name for name in EMBEDDED if TABLE[name].preset == preset), "shapes")
+    """Returns the embedded model of the kind that a preset is for: on it the settings of any preset can be read."""
+    return FLOW if any(row.flow for row in TABLE.values() if row.preset == preset) else "shapes"
 
 
 def of(model: str) -> Defaults:

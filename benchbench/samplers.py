@@ -107,8 +107,14 @@ class FlowSampler(FlowImages):
 
     @property
     def evaluation(self) -> FlowImages:
-        """The sampler of evaluations: other steps and dynamics, all else as in training."""
-        return self.rollout.model_copy(update={"steps": self.eval_steps, "dynamics": self.eval_dynamics})
+        """The sampler of evaluations: other steps and dynamics, all else as in training.
+
+        The ODE has no noise level, so that trainings of several levels make the same images of the base model.
+        """
+        changes: dict[str, Any] = {"steps": self.eval_steps, "dynamics": self.eval_dynamics}
+        if self.eval_dynamics == "ode":
+            changes["noise_level"] = FlowImages.model_fields["noise_level"].default
+        return self.rollout.model_copy(update=changes)
 
     @property
     def rollout(self) -> FlowImages:
@@ -201,6 +207,8 @@ def apart_in_words(settings: Iterable[Mapping[str, Any]], evaluated: Mapping[str
 def steps_taken(sampler: Mapping[str, Any]) -> int:
     """Returns the number of steps that an image takes under the settings of a sampler; 0 without any step.
 
-    An edit takes int(steps x strength), as StableDiffusionImg2ImgPipeline of diffusers does: 37 of 50 at 0.75.
+    An edit takes int(steps x strength), as StableDiffusionImg2ImgPipeline of diffusers does: 37 of 50 at 0.75. One of a
+    flow-matching model leaves out int(steps - steps x strength), as StableDiffusion3Img2ImgPipeline does, and takes 38.
     """
-    return int(sampler.get("steps", 0) * sampler.get("strength", 1))
+    steps, strength = sampler.get("steps", 0), sampler.get("strength", 1)
+    return steps - int(steps - steps * strength) if "dynamics" in sampler else int(steps * strength)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -43,12 +44,19 @@ def explain(section: str, section_class: type[BaseModel], item: Any) -> str:
     """Returns a message for an error of pydantic in a section of the settings."""
     name = str(item["loc"][0]) if item["loc"] else ""
     if item["type"] == "extra_forbidden":
-        return f"{section}.{name}: no such setting{_meant(name, section_class)}"
+        fields = section_class.model_fields
+        return no_such_setting(f"{section}.{name}", {key: field.description or "" for key, field in fields.items()})
     return f"{section}.{name}={short(item['input'])}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
-def _meant(name: str, section_class: type[BaseModel]) -> str:
-    """Returns the setting that a name describes, as lr for learning_rate; else the nearest one."""
+def no_such_setting(key: str, known: Mapping[str, str]) -> str:
+    """Returns a message for a key that is no setting; ``known`` has the descriptions of those there are, by name.
+
+    It names the setting that the key describes, as lr for train.learning_rate; else the nearest one.
+    """
+    name = key.rpartition(".")[2]
     words = name.replace("_", " ").lower()
-    described = [key for key, field in section_class.model_fields.items() if words in (field.description or "").lower()]
-    return f", did you mean {described[0]!r}?" if len(described) == 1 else nearest(name, section_class.model_fields)
+    as_words = re.compile(rf"\b{re.escape(words)}\b")
+    described = [setting for setting, description in known.items() if as_words.search(description.lower())]
+    meant = f", did you mean {described[0]!r}?" if len(described) == 1 else nearest(name, known)
+    return f"{key}: no such setting{meant}"

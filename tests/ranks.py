@@ -1,13 +1,14 @@
-"""Real processes joined by gloo on this machine: one interpreter imports everything, then forks the ranks."""
+"""Runs real processes that gloo joins on this machine: forks of one interpreter, which imports everything once."""
 
 from __future__ import annotations
 
 import json
+import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests.forked import run
 
 PRELUDE = """
 import json, os, sys, traceback
@@ -52,11 +53,9 @@ def run_ranks(size: int, folder: Path, code: str, arguments: Any = None, timeout
     """What ``main(arguments)`` of ``code`` gave on each rank: {"value": ...}, {"error": [kind, problem, cause]} or
     {"traceback": ...}.
     """
-    import os
-
     folder.mkdir(parents=True, exist_ok=True)
     env = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-c", f"{PRELUDE}\n{code}\nrun()\n", str(size), str(folder), json.dumps(arguments)]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, done.stderr
+    words = ["-c", f"{PRELUDE}\n{code}\nrun()\n", str(size), str(folder), json.dumps(arguments)]
+    status, output = run(words, folder / "output.txt", timeout, environment=env)
+    assert status == 0, output
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]

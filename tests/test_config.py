@@ -53,7 +53,26 @@ def test_every_value_of_every_preset_is_a_setting_with_an_origin(method: str, pr
         assert (method, preset) not in {(method, "shapes"), (method, "released")}
         return
     assert values and all(set(entry) == {"value", "origin"} and entry["origin"] for entry in values.values())
-    load(method, preset=preset)
+    load(method, "sd35m" if preset == "sd35m" else "sd15", preset=preset)
+
+
+def test_a_preset_of_the_other_kind_of_model_is_refused() -> None:
+    """And the model's own is taken where none is named, also with settings of its sampler."""
+    with pytest.raises(UsageError, match="the preset sd35m does not fit sd15") as error:
+        load("ddpo", "sd15", preset="sd35m")
+    assert "sampler.noise_level" in error.value.cause and "flow-matching" in error.value.cause
+    run = load("tailorpo", "sd35m", "sampler.grid=plain", "sampler.shift=2.5")
+    assert (run.preset, run.train.lora_rank, run.train.lora_alpha, run.train.lr) == ("sd35m", 32, 64, 3e-4)
+    assert run.sampler.making == {
+        "steps": 10,
+        "guidance_scale": 4.5,
+        "dynamics": "flow-sde",
+        "noise_level": 0.7,
+        "grid": "plain",
+        "shift": 2.5,
+        "draw_time": "uniform",
+    }
+    assert (run.sampler.evaluation.steps, run.sampler.evaluation.making["dynamics"]) == (40, "ode")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def test_training_and_evaluation_make_other_images() -> None:
     )
     assert key(trained.model_dump()) != key(evaluated.model_dump())
     assert evaluated == default_sampler("shapes-flow") == sampler_of(FlowSampler().model_dump())
+    assert FlowSampler(noise_level=0.3).evaluation == evaluated  # the ODE has none, so that both are compared
+    assert FlowSampler(noise_level=0.3, eval_dynamics="cps").evaluation.noise_level == 0.3
     assert SamplerConfig().rollout == SamplerConfig().evaluation == default_sampler("shapes")
 
 

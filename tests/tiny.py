@@ -14,10 +14,12 @@ def write_tiny_sd(
     cross_dim: int = 16,
     dtype: torch.dtype | None = None,
     linear: bool = False,
+    levels: int = 2,
 ) -> Path:
     """A StableDiffusionPipeline of a few thousand random weights: 16x16 px, 8x8x4 latents, tokenizer of 26 letters.
 
     ``linear`` projections around the attentions are those of SD 2.x; SD 1.x has convolutions there.
+    A UNet of one of the two ``levels`` has blocks of fewer shapes.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -49,10 +51,10 @@ def write_tiny_sd(
     )
     unet = UNet2DConditionModel(
         sample_size=8,
-        block_out_channels=(8, 16),
+        block_out_channels=(8, 16)[:levels],
         layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D")[:levels],
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D")[-levels:],
         cross_attention_dim=cross_dim,
         attention_head_dim=2,
         norm_num_groups=4,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,11 +20,8 @@ from benchbench.cli.options import (
 from benchbench.cli.ui import log, resumable
 from benchbench.python.compare import run_comparison
 from benchbench.report.page_file import page_file
-from benchbench.report.table import format_gain, format_interval, format_number, format_verdict
+from benchbench.report.plain import result_text
 from benchbench.store import root
-
-if TYPE_CHECKING:
-    from benchbench.evaluate.compare import Comparison
 
 
 def compare(
@@ -53,7 +50,7 @@ def compare(
     Model and prompts are those that the runs were trained with, unless you name others.
     """
     with resumable():
-        labels, result = run_comparison(
+        result = run_comparison(
             run_a,
             run_b,
             model,
@@ -67,20 +64,4 @@ def compare(
             dtype=dtype,
             log=log,
         )
-    _print_differences(*labels, result)
-
-
-def _print_differences(label_a: str, label_b: str, comparison: Comparison) -> None:
-    """Prints the difference under each reward with its tests, and the path of the report."""
-    log(f"{label_a} less {label_b}; p alone and corrected for {len(comparison.verdicts)} rewards (Holm):")
-    for name, verdict in comparison.verdicts.items():
-        cell = comparison.table.cells[name]["difference"]
-        parts = [
-            format_number(cell.value, None, True),
-            format_interval(cell.low, cell.high, cell.value, True),
-            format_gain(cell),
-            format_verdict(cell),
-            f"p = {verdict.p:.4f}, {verdict.holm:.4f}",
-        ]
-        log(f"  {name}: {', '.join(filter(None, parts))}")
-    log(f"report: {page_file(comparison.folder, False)}")
+    log(result_text(result.answer, page_file(result.folder, False), [result.table]))

@@ -23,6 +23,7 @@ from benchbench.cli.options import (
 from benchbench.cli.ui import log, resumable
 from benchbench.python.evaluate import run_evaluation
 from benchbench.report.page_file import page_file
+from benchbench.report.plain import result_text
 from benchbench.store import root
 
 Checkpoints = Annotated[
@@ -42,12 +43,17 @@ Rows = Annotated[
 HiddenAlias = Annotated[list[str] | None, typer.Option(hidden=True, help="The same as --checkpoint.")]
 Rewards = Annotated[str, typer.Option(help="Names or servers' addresses separated by commas, or all that are here.")]
 Steps = Annotated[
-    int | None, typer.Option(min=1, max=999, help="Denoising steps. Default: those of the trainings, or 20.")
+    int | None,
+    typer.Option(
+        min=1, max=999, help="Denoising steps. Default: those of the trainings, or 20; of a flow-matching model 40."
+    ),
 ]
 GuidanceScale = Annotated[
     float | None,
     typer.Option(
-        min=0, callback=finite, help="Scale of classifier-free guidance. Default: that of the trainings, or 5."
+        min=0,
+        callback=finite,
+        help="Scale of classifier-free guidance. Default: that of the trainings, or 5; of a flow-matching model 4.5.",
     ),
 ]
 OfAuthors = Annotated[
@@ -126,5 +132,4 @@ def evaluate(
             jobs=jobs,
             log=log,
         )
-    log(result.table.markdown())
-    log(f"report: {page_file(result.folder, result.table.quick)}")
+    log(result_text(result.answer, page_file(result.folder, result.table.quick), [result.table]))

@@ -126,7 +126,8 @@ def _look_up(
     )
     shown = given or resolved.prompts
     log(
-        f"showing {', '.join(runs if film else ['base', *runs])} on the model {model_name} ({reason}), "
+        f"showing {', '.join(runs if film else ['base', *runs])} on the model "
+        f"{choice.with_reason(model_name, reason)}, "
         f"prompts {shown.name}; into {root(store)}"
     )
     for note in resolved.notes:

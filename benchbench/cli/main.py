@@ -82,6 +82,9 @@ def _run(argv: Sequence[str]) -> int:
             with suppress(OSError):
                 print("interrupted", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 0  # 0, 2 for a wrong option, 130 for Ctrl-C
+    except KeyboardInterrupt:  # in the first instant, while the parser of the command line is built
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except Exception as error:
         return _fail(as_bench_error(error), every_rank=not isinstance(error, BenchError))
     return 0

@@ -12,6 +12,7 @@ from benchbench.cli.ui import log, resumable
 from benchbench.protocols import WHERE
 from benchbench.python.measure import run_measurement
 from benchbench.report.page_file import page_file
+from benchbench.report.plain import result_text
 from benchbench.store import root
 
 Protocol = StrEnum("Protocol", {name.replace("-", "_"): name for name in WHERE})  # type: ignore[misc]
@@ -48,5 +49,4 @@ def measure(
             dtype=dtype,
             log=log,
         )
-    log(result.table.markdown())
-    log(f"report: {page_file(result.folder, quick)}")
+    log(result_text(result.answer, page_file(result.folder, quick), [result.table]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Literal
 
 import typer
@@ -12,10 +13,18 @@ from benchbench.cli.options import Device, Dtype, ModelName, PromptsName, Reward
 from benchbench.cli.ui import log, resumable
 from benchbench.errors import CorruptError, UsageError
 from benchbench.pairs.check import check as check_pairs
+from benchbench.pairs.look_up import look_up_pairs
 from benchbench.pairs.open import open_pairs
 from benchbench.store import root
 
 app = typer.Typer(help="Make and check preference pairs.", no_args_is_help=True)
+
+
+def _work() -> ModuleType:
+    """Imports and returns what makes pairs, once all names are looked up."""
+    from benchbench.evaluate import make_pairs
+
+    return make_pairs
 
 
 @app.command()
@@ -45,22 +54,22 @@ def make(
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file", "pairs are a folder of files", "name a new folder")
     log(
-        f"pairs of {images} images for each prompt of {resolved.prompts.name} by the model {model_name} ({reason}), "
+        f"pairs of {images} images for each prompt of {resolved.prompts.name} by the model "
+        f"{choice.with_reason(model_name, reason)}, "
         f"labelled by {', '.join(resolved.rewards)}"
     )
     for note in resolved.notes:
         log(note)
 
-    from benchbench.evaluate.make_pairs import SEED, make_pairs
-
+    work = _work()
     with resumable():
-        folder = make_pairs(
+        folder = work.make_pairs(
             resolved.model,
             resolved.prompts,
             resolved.reward,
             root(store),
             images,
-            seeds=integers(seeds, "--seeds") if seeds else [SEED],
+            seeds=integers(seeds, "--seeds") if seeds else [work.SEED],
             device=device,
             dtype=dtype,
             out=out,
@@ -79,10 +88,9 @@ def check(
     store: Store = None,
 ) -> None:
     """Read every pair. Names each row that cannot be used and describes the captions and pictures."""
-    from benchbench.evaluate.make_pairs import find_or_make
-
+    look_up_pairs(pairs)
     log(f"checking the pairs {pairs}: every row is read, nothing is written but the files' hashes")
-    pair_set = open_pairs(find_or_make(pairs, root(store), log=log), nodup=nodup)
+    pair_set = open_pairs(_work().find_or_make(pairs, root(store), log=log), nodup=nodup)
     result = check_pairs(pair_set, lambda bad: log(f"bad: {bad}"))
     for line in result.lines(pair_set):
         log(line)

@@ -81,18 +81,17 @@ def _show_tables(plans: dict[str, Plan], store: Path, watch: bool) -> None:
     from benchbench.cli.watch import watch_jobs
     from benchbench.reproduce.table_status import again, job_status
 
-    rows = [_table_row(name, plan) for name, plan in plans.items()]
-    table(["table", "trainings", "done", "left", "images", "about, on one core"], rows)
-
     def look() -> list[JobStatus]:
         for name, plan in plans.items():
             plans[name] = again(plan)
         return [job for plan in plans.values() for job in job_status(plan, store)]
 
-    if watch:
+    if watch:  # its counts stay true, which those of the table below do not
         watch_jobs(look)
-    else:
-        table(["job", "state", "where, how far or why"], [[job.name, job.state, job.about] for job in look()])
+        return
+    rows = [_table_row(name, plan) for name, plan in plans.items()]
+    table(["table", "trainings", "done", "left", "images", "about, on one core"], rows)
+    table(["job", "state", "where, how far or why"], [[job.name, job.state, job.about] for job in look()])
 
 
 def _show_costs(plans: dict[str, Plan], card: str) -> None:

@@ -13,6 +13,7 @@ from benchbench.cli.study_new import new
 from benchbench.cli.study_simulate import simulate
 from benchbench.cli.ui import log, resumable, table
 from benchbench.report.page_file import page_file
+from benchbench.report.plain import result_text
 from benchbench.store import root
 from benchbench.study.export import write_csv, write_pairs, write_votes
 from benchbench.study.folder import find_study, read_study
@@ -86,9 +87,7 @@ def results(
 
     with resumable():
         result, report = study_results(folder, reward_classes, device, log)
-    for shown in result.tables:
-        log(shown.markdown())
-    log(f"report: {page_file(report, result.page.quick)}")
+    log(result_text(result.page.answer, page_file(report, result.page.quick), result.tables))
 
 
 @app.command()

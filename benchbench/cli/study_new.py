@@ -1,7 +1,8 @@
-"""Looks up what ``bench study new`` names, then makes the study."""
+"""Looks up what ``bench study new`` names, then makes the study. Imports what loads pandas only inside a function."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -12,14 +13,16 @@ from benchbench.cli import study_options as options
 from benchbench.cli.options import Device, Dtype, EvalSeeds, ModelName, PromptsName, Store, assignments, integers
 from benchbench.cli.ui import log, resumable
 from benchbench.errors import UsageError, all_at_once
+from benchbench.evaluate.conditions import BASE
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
 from benchbench.store import root
-from benchbench.study.create import Request, create
+from benchbench.store.runs import find_adapter
 from benchbench.study.design import CONSENT, Exclusion
 from benchbench.study.folder import study_folder
 from benchbench.study.material import drawn_prompts
+from benchbench.study.request import Request
 from benchbench.types import PromptSet
 
 
@@ -67,25 +70,30 @@ def new(
         consent=_filled(_read(consent), "--consent") if consent else CONSENT,
         exclusion=Exclusion(passed_checks=least_passed, kept_answers=least_kept),
     )
-    found, prompt_set = _look_up(model, prompts, prompts_drawn, seed, device, request)
-    sampler = {key: value for key, value in (("steps", steps), ("guidance_scale", guidance_scale)) if value is not None}
     here, folder = root(store), study_folder(root(store), name, out)
+    found, prompt_set = _look_up(model, prompts, prompts_drawn, device, request, here)
+    sampler = {key: value for key, value in (("steps", steps), ("guidance_scale", guidance_scale)) if value is not None}
+
+    from benchbench.study.create import create
+
     with resumable():
         create(folder, request, found, prompt_set, store=here, sampler=sampler, device=device, dtype=dtype, log=log)
     log(f"to show it to raters: bench study serve {out or name}")
 
 
 def _look_up(
-    model: str | None, prompts: str | None, drawn: int | None, seed: int, device: str | None, request: Request
+    model: str | None, prompts: str | None, drawn: int | None, device: str | None, request: Request, store: Path
 ) -> tuple[LocalModel, PromptSet]:
     """Returns the model and the prompts, and logs them. Errors: UsageError, MissingError."""
     chosen, reason = choice.choose_model(model, device)
     name = choice.choose_prompts(prompts, str(chosen))
-    found, prompt_set = all_at_once(lambda: models.find(chosen), lambda: prompt_sets.load(name))
+    rows = [partial(find_adapter, store, run) for run in request.rows.values() if run != BASE]
+    found, prompt_set, *_ = all_at_once(lambda: models.find(chosen), lambda: prompt_sets.load(name), *rows)
     check_vocabulary(prompt_set, str(chosen))
     if drawn is not None:
-        prompt_set = drawn_prompts(prompt_set, drawn, seed)
-    log(f"a study of {', '.join(request.rows)} on the model {chosen} ({reason}), prompts {prompt_set.name}")
+        prompt_set = drawn_prompts(prompt_set, drawn, request.seed)
+    model_words = choice.with_reason(chosen, reason)
+    log(f"a study of {', '.join(request.rows)} on the model {model_words}, prompts {prompt_set.name}")
     return found, prompt_set
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -13,7 +14,6 @@ from benchbench.cli.ui import log, resumable, table
 from benchbench.store import root
 from benchbench.study.folder import find_study, read_study
 from benchbench.study.panel import Panel
-from benchbench.study.simulate import answered_copy, plan
 
 Size = Annotated[str, typer.Option(metavar="N,...", help="Several, separated by commas, are compared.")]
 
@@ -53,9 +53,10 @@ def simulate(
 def _plan(raters: str, prompts: str, images: int, difference: float, panel: Panel, panels: int) -> None:
     """Prints what studies of several sizes would find."""
     sizes = [(r, p, images) for r in _numbers(raters, "--raters") for p in _numbers(prompts, "--prompts")]
+    simulate, _ = _work()
     rows = [
         [row.raters, row.prompts, images, f"{row.half_width:.3f}", f"{row.power:.0%}", f"{row.coverage:.0%}"]
-        for row in plan(sizes, difference, panel, panels)
+        for row in simulate.plan(sizes, difference, panel, panels)
     ]
     log(f"win less lose {difference:g}; {panels} simulated panels for each size; every rater sees every pair")
     table(["raters", "prompts", "pairs a prompt", "half width", "found", "interval holds it"], rows)
@@ -63,8 +64,6 @@ def _plan(raters: str, prompts: str, images: int, difference: float, panel: Pane
 
 def _answer(name: str, reward: str | None, out: Path | None, panel: Panel, store: Path, device: str | None) -> None:
     """Has a panel answer a copy of a study; its utility is a reward's score, on shapes the oracle's."""
-    from benchbench.protocols.study import score_pictures
-
     folder = find_study(store, name)
     study = read_study(folder)
     model = defaults.of(study.model)
@@ -72,10 +71,18 @@ def _answer(name: str, reward: str | None, out: Path | None, panel: Panel, store
     classes = choice.reward_classes(named.names)
     for note in named.notes:
         log(note)
+    simulate, scoring = _work()
     target = out or folder.with_name(f"{folder.name}-simulated")
-    [scores] = score_pictures(folder, study, list(classes.values()), device, log).values()
-    answered_copy(folder, target, scores, panel)
+    [scores] = scoring.score_pictures(folder, study, list(classes.values()), device, log).values()
+    simulate.answered_copy(folder, target, scores, panel)
     log(f"a panel that prefers by {', '.join(classes)} has answered {target}: bench study results {target}")
+
+
+def _work() -> tuple[ModuleType, ModuleType]:
+    """Imports and returns the simulation and the scoring of pictures, once all names are looked up."""
+    from benchbench.study import scores, simulate
+
+    return simulate, scores
 
 
 def _numbers(text: str, option: str) -> list[int]:

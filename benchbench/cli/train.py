@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from benchbench import presets
-from benchbench.choice import split_names
+from benchbench.choice import split_names, with_reason
 from benchbench.cli.backend_options import CardName
 from benchbench.cli.options import Device, MethodName, ModelName, PromptsName, RewardName, Store
 from benchbench.cli.ui import log, resumable, table
@@ -128,7 +128,7 @@ def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Seq
     if run.pairs:
         source = f"the pairs {run.pairs}, evaluated on {source}"
     log(
-        f"training {run.method} on the model {run.model} ({reason}): {run.samples} images of {source}, "
+        f"training {run.method} on the model {with_reason(run.model, reason)}: {run.samples} images of {source}, "
         f"preset {run.preset}, seed {run.seed}; into {out}"
         + (f"; {processes} processes share the work" if processes > 1 else "")
     )
@@ -137,15 +137,22 @@ def _announce(run: RunConfig, reason: str, out: Path, processes: int, notes: Seq
 
 
 def _conclude(run: RunConfig, out: Path, reward: str | None) -> None:
-    """Prints of how many images the shown reward is the mean, and the command that evaluates the run.
+    """Prints the reward before and after the training, and the command that evaluates the run.
+
+    Both are means of the same images on fixed prompts and noise; without these, it is the last rollout's mean.
 
     ``reward`` is what the user named; of a reward that a server computes, only its address can be asked again.
     """
-    trained = [row for row in read_metrics(out, log) if "images_per_second" in row]  # the others are evaluations
+    rows = read_metrics(out, log)
+    trained = [row for row in rows if "images_per_second" in row]
+    fixed = [row["eval.reward"] for row in rows if "eval.reward" in row]
     words = ["bench", "eval", "--model", run.model, "--checkpoint", str(out)]
     words += ["--prompts", run.prompts, "--rewards", reward if reward and has_address(reward) else run.reward]
     line = f"evaluate it next: {shlex.join(words)}"
-    if trained and "reward" in trained[-1]:
+    if len(fixed) > 1:
+        images = counted(run.train.eval_images, "fixed image")
+        line = f"mean {run.reward} of {images}: {fixed[0]:.3g} before the training, {fixed[-1]:.3g} after it; {line}"
+    elif trained and "reward" in trained[-1]:
         images = trained[-1]["samples"] - (trained[-2]["samples"] if len(trained) > 1 else 0)
         rollout = f"the last rollout's {counted(images, 'image')}"
         line = f"reward {trained[-1]['reward']:.3g} is the mean of {rollout}; {line}"

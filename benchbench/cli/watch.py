@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchbench.reproduce.table_status import JobStatus
 
 EVERY = 2.0  # seconds
-SHOWN = ("running", "failed", "stopped")  # the states of jobs that are drawn; the others are counted
+SHOWN = ("failed", "stopped", "running")  # the states of jobs that are drawn; the others are counted
 
 
 def watch_jobs(look: Callable[[], Sequence[JobStatus]]) -> None:
@@ -37,8 +37,9 @@ def _draw(look: Callable[[], Sequence[JobStatus]]) -> None:
     with Live(_drawing(jobs), auto_refresh=False) as live:
         while not _all_done(jobs):
             time.sleep(EVERY)
-            jobs = look()
-            live.update(_drawing(jobs), refresh=True)
+            before, jobs = jobs, look()
+            if jobs != before:  # what is drawn again flickers
+                live.update(_drawing(jobs), refresh=True)
 
 
 def _print_changes(look: Callable[[], Sequence[JobStatus]]) -> None:
@@ -62,7 +63,7 @@ def _all_done(jobs: Sequence[JobStatus]) -> bool:
 
 
 def _counts(jobs: Sequence[JobStatus]) -> str:
-    """Returns ``3 done, 2 running, 7 left``."""
+    """Returns ``3 done, 1 failed, 2 running, 7 left``."""
     counts: Counter[str] = Counter(job.state for job in jobs)
     return ", ".join(f"{counts[state]} {state}" for state in ("done", *SHOWN, "left") if counts[state])
 
@@ -72,9 +73,11 @@ def _drawing(jobs: Sequence[JobStatus]) -> Group:
     from rich.table import Table
     from rich.text import Text
 
+    shown = [job for state in SHOWN for job in jobs if job.state == state]
+    # a reason is longer than the screen is wide: in the grid it would squeeze the names; on top a low screen shows it
+    reasons = [Text(printable(f"failed  {job.name}: {job.about}")) for job in shown if job.state == "failed"]
     grid = Table(box=None, pad_edge=False, show_header=False)
-    for state in SHOWN:
-        for job in jobs:
-            if job.state == state:
-                grid.add_row(job.state, Text(printable(job.name)), Text(printable(job.about), overflow="ellipsis"))
-    return Group(Text(_counts(jobs)), grid)
+    for job in shown:
+        if job.state != "failed":
+            grid.add_row(job.state, Text(printable(job.name)), Text(printable(job.about), overflow="ellipsis"))
+    return Group(Text(_counts(jobs)), *reasons, grid)

@@ -12,7 +12,7 @@ from typing import Literal
 from benchbench import api, registry
 from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
-from benchbench.runtime.files import write_atomic
+from benchbench.runtime.files import replacing_folder
 
 Kind = Literal["method", "reward", "prompts"]
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,10 +48,10 @@ def write(kind: Kind, name: str, folder: Path) -> list[Path]:
         sources[f"{package}/presets/{package}.yaml"] = TEMPLATES / kind / "preset.yaml.in"
     texts = {file: Template(path.read_text(encoding="utf-8")).substitute(values) for file, path in sources.items()}
     texts[f"{package}/__init__.py"] = f'"""{words}, a {kind} for benchbench."""\n'
-    for file, text in texts.items():
-        path = folder / name / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text.encode())
+    with replacing_folder(folder / name) as whole:  # after Ctrl-C there is no half of a package
+        for file, text in texts.items():
+            (whole / file).parent.mkdir(parents=True, exist_ok=True)
+            (whole / file).write_text(text, encoding="utf-8")
     return [folder / name / file for file in texts]
 
 

@@ -45,7 +45,8 @@ class Backbone:
     batch_size: int  # images generated or decoded at a time
     text_encoder_2: Any = None  # SDXL and SD 3
     tokenizer_2: Any = None
-    text_encoder_3: Any = None  # SD 3, which may lack it
+    text_encoder_3: Any = None
+    """T5 in SD 3, which may lack it. For a GPU it stays in host memory: it is twice as large as the transformer."""
     tokenizer_3: Any = None
     t5_tokens: int | None = None
     """The number of T5 tokens of a prompt in SD 3, zeros where it has no T5; None for other models."""
@@ -100,7 +101,7 @@ def load(
 ) -> Backbone:
     """Returns the base model (alias, folder, hub id, or a LocalModel), loaded from files on this machine.
 
-    ``unet_dtype`` overrides ``dtype`` for a UNet that is trained in another precision than the rest.
+    ``unet_dtype`` overrides ``dtype`` for a network that is trained in another precision than the rest.
     Raises MissingError (no weights here), UsageError (another pipeline) and CorruptError (damaged file).
     """
     from diffusers import AutoencoderKL
@@ -116,12 +117,13 @@ def load(
         keep_freed_memory()
     cache_signature()
     exact_fp32()
-    dtype = pick_dtype(dtype, torch_device)
+    dtype, host = pick_dtype(dtype, torch_device), torch.device("cpu")
     own_vae, lent = layout.part_folder(root, "vae"), borrowed.read(root)
     vae_dtype = _vae_dtype(local.vae or own_vae, dtype, layout.is_xl(root))
 
     def network(network_class: Any, folder: Path, torch_dtype: torch.dtype) -> Any:
-        return _load_network(network_class, folder, torch_dtype, model).to(torch_device).eval().requires_grad_(False)
+        device = host if folder.name == "text_encoder_3" else torch_device
+        return _load_network(network_class, folder, torch_dtype, model).to(device).eval().requires_grad_(False)
 
     if lent and not local.vae and (part := lent.parts.get("vae")):
         vae = borrowed.load_part(part).to(torch_device, vae_dtype)

@@ -8,23 +8,24 @@ from typing import Any
 
 import torch
 
-REPEATED_BLOCKS = {"BasicTransformerBlock", "ResnetBlock2D"}
+REPEATED_BLOCKS = {"BasicTransformerBlock", "JointTransformerBlock", "ResnetBlock2D"}
 VARIANTS = 64  # compiled per block class: widths, batch sizes, adapter on or off, gradient or not; PyTorch allows 8
 
 
 def cache_signature() -> None:
-    """Caches the signature of diffusers' attention processor in ``__signature__``, where inspect looks first.
+    """Caches the signature of diffusers' attention processors in ``__signature__``, where inspect looks first.
 
     diffusers inspects the signature at every call, which takes a tenth of a millisecond per layer.
     """
-    from diffusers.models.attention_processor import AttnProcessor2_0
+    from diffusers.models.attention_processor import AttnProcessor2_0, JointAttnProcessor2_0
 
-    call: Any = AttnProcessor2_0.__call__
-    call.__signature__ = inspect.signature(call)
+    for processor in (AttnProcessor2_0, JointAttnProcessor2_0):
+        call: Any = processor.__call__
+        call.__signature__ = inspect.signature(call)
 
 
 def speed_up(networks: Iterable[Any], compiled: bool, channels_last: bool) -> None:
-    """Sets the memory layout of UNets and VAEs to channels-last, and compiles their repeated blocks.
+    """Sets the memory layout of UNets, transformers and VAEs to channels-last, and compiles their repeated blocks.
 
     Both are optional, since both change rounding and compiling takes time. Blocks are compiled instead of networks: the
     first step then takes seconds and not minutes, and each block is compiled once per shape.

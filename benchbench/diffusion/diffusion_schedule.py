@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchbench.diffusion.schedule import Index, Schedule
 from benchbench.errors import UsageError
+from benchbench.hub.layout import PREDICTION_TYPES
 from benchbench.noise import Noise, Sample
 
 
@@ -139,7 +140,3 @@ class DiffusionSchedule(Schedule):
     def draw_time(self, noise: Noise, rows: Sequence[Sample]) -> Tensor:
         """Returns timesteps int64 [N], uniform in 0 .. train_steps - 1."""
         return torch.tensor([noise.integer(self.train_steps, "tau", row.number) for row in rows])
-
-
-PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}
-"""Our names of diffusers' prediction types."""

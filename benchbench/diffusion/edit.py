@@ -1,7 +1,8 @@
 """Edits pictures: adds noise to a source, and denoises under the prompt (SDEdit, arXiv:2108.01073).
 
-The steps are those of StableDiffusionImg2ImgPipeline of diffusers: of T steps the last k = int(T x strength) are taken,
-and the noise is that of step k. At strength 1 some of the source is left, too, since abar_T is not 0.
+The steps are those of the image-to-image pipelines of diffusers: of T steps the last k are taken, and the noise is
+that of step k; ``samplers.steps_taken`` gives k, int(T x strength) for a diffusion model. At strength 1 some of the
+source is left there, since abar_T is not 0; of a flow-matching model nothing is left.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ import torch
 
 from benchbench.defaults import split_model
 from benchbench.diffusion.backbones import DTYPES, Backbone
+from benchbench.diffusion.network_kind import network_class
 from benchbench.errors import MissingError
-from benchbench.hub import layout, models
+from benchbench.hub import borrowed, layout, models
 from benchbench.hub.known_configs import KNOWN
 from benchbench.runtime.json_files import read_object
 
@@ -34,9 +35,15 @@ def part_configs(model: str) -> PartConfigs:
         if base not in KNOWN:
             raise
         return KNOWN[base]
-    parts = ["unet", "vae", "text_encoder", *(["text_encoder_2"] if layout.is_xl(root) else [])]
-    configs = {part: read_object(root / part / "config.json", layout.FETCH_AGAIN) for part in parts}
-    configs["scheduler"] = read_object(root / "scheduler" / "scheduler_config.json", layout.FETCH_AGAIN)
+    lent = borrowed.read(root)
+    configs = {}
+    for part in layout.parts_of(root):
+        if part.startswith("tokenizer"):
+            continue
+        file = "scheduler_config.json" if part == "scheduler" else "config.json"
+        configs[part] = read_object(layout.part_folder(root, part) / file, layout.FETCH_AGAIN)
+        if lent and (own := lent.parts.get(part)):
+            configs[part] |= dict(own.config)
     if vae:
         with contextlib.suppress(MissingError):  # a missing VAE uses as much memory as the model's own
             configs["vae"] = read_object(models.vae_folder(vae) / "config.json", layout.FETCH_AGAIN)
@@ -46,58 +53,71 @@ def part_configs(model: str) -> PartConfigs:
 def fake_backbone(model: str, dtype: str, unet_dtype: str | None = None) -> Backbone:
     """Returns the model as ``backbones.load`` does, with fake weights on a fake CUDA device; call it in ``fake_cuda``.
 
-    ``dtype`` is fp32, bf16 or fp16; ``unet_dtype`` overrides it for a UNet whose every weight is trained. Raises the
+    ``dtype`` is fp32, bf16 or fp16; ``unet_dtype`` overrides it for a network whose every weight is trained. Raises the
     errors of ``part_configs``.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL
 
     parts = part_configs(model)
-    xl = "text_encoder_2" in parts
+    denoiser = "transformer" if "transformer" in parts else "unet"
+    xl, sd3 = denoiser == "unet" and "text_encoder_2" in parts, denoiser == "transformer"
     upcast = parts["vae"].get("force_upcast", True) and (xl or dtype == "fp16")  # as in backbones.load
-    unet = _part(UNet2DConditionModel, parts["unet"], unet_dtype or dtype)
+    network = _part(network_class(denoiser), parts[denoiser], unet_dtype or dtype)
     vae = _part(AutoencoderKL, parts["vae"], "fp32" if upcast else dtype)
-    size = int(unet.config.sample_size) * 2 ** (len(vae.config.block_out_channels) - 1)
+    size = int(network.config.sample_size) * 2 ** (len(vae.config.block_out_channels) - 1)
+    encoders = {name: config for name, config in parts.items() if name.startswith("text_encoder")}
     return Backbone(
         name=model,
         hash="fake",
-        network=unet,
+        network=network,
         vae=vae,
-        text_encoder=_text_encoder(parts["text_encoder"], dtype, project=False),
-        tokenizer=_FakeTokenizer(parts["text_encoder"]),
         scheduler_config=parts["scheduler"],
         device=torch.device("cuda"),
         dtype=dtype,
         image_size=size,
         batch_size=max(1, min(64, 2**22 // size**2)),
-        text_encoder_2=_text_encoder(parts["text_encoder_2"], dtype, project=True) if xl else None,
-        tokenizer_2=_FakeTokenizer(parts["text_encoder_2"]) if xl else None,
         zeros_for_empty=xl,
+        t5_tokens=_t5_tokens(model) if sd3 else None,
+        **{name: _text_encoder(name, config, dtype, sd3) for name, config in encoders.items()},
+        **{name.replace("text_encoder", "tokenizer"): _FakeTokenizer(config) for name, config in encoders.items()},
     )
 
 
-def _part(network_class: Any, config: dict[str, Any], dtype: str) -> Any:
+def _t5_tokens(model: str) -> int | None:
+    """Returns the number of T5 tokens of a prompt, which a model that is not here has as published."""
+    try:
+        return layout.t5_tokens(models.pipeline_folder(split_model(model)[0]))
+    except MissingError:
+        return layout.T5_TOKENS
+
+
+def _part(kind: Any, config: dict[str, Any], dtype: str) -> Any:
     with _fake_weights(dtype):
-        network = network_class.from_config(dict(config))
+        network = kind.from_config(dict(config))
     return network.eval().requires_grad_(False)
 
 
-def _text_encoder(config: dict[str, Any], dtype: str, project: bool) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+def _text_encoder(name: str, config: dict[str, Any], dtype: str, sd3: bool) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-    config = {name: value for name, value in config.items() if name not in ("dtype", "torch_dtype")}
-    encoder_class = CLIPTextModelWithProjection if project else CLIPTextModel
-    with _fake_weights(dtype):
-        encoder = encoder_class(CLIPTextConfig(**config))
+    config = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype")}
+    in_host_memory = name == "text_encoder_3"  # as in backbones.load
+    with _fake_weights(dtype, "cpu" if in_host_memory else "cuda"):
+        if in_host_memory:
+            encoder = T5EncoderModel(T5Config(**config))
+        else:
+            encoder_class = CLIPTextModelWithProjection if sd3 or name == "text_encoder_2" else CLIPTextModel
+            encoder = encoder_class(CLIPTextConfig(**config))
     return encoder.eval().requires_grad_(False)
 
 
 @contextlib.contextmanager
-def _fake_weights(dtype: str) -> Iterator[None]:
-    """Makes new weights on the fake device and in this precision within the block."""
+def _fake_weights(dtype: str, device: str = "cuda") -> Iterator[None]:
+    """Makes new fake weights on this device and in this precision within the block."""
     old_dtype = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[dtype])
     try:
-        with torch.device("cuda"):
+        with torch.device(device):
             yield
     finally:
         torch.set_default_dtype(old_dtype)
@@ -109,8 +129,8 @@ class _FakeTokenizer:
     def __init__(self, config: dict[str, Any]) -> None:
         self.model_max_length = int(config.get("max_position_embeddings", 77))
 
-    def __call__(self, prompts: Sequence[str], **_: Any) -> _Tokens:
-        ids = torch.zeros(len(prompts), self.model_max_length, dtype=torch.int64)
+    def __call__(self, prompts: Sequence[str], max_length: int, **_: Any) -> _Tokens:
+        ids = torch.zeros(len(prompts), max_length, dtype=torch.int64)
         return _Tokens(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 

@@ -1,4 +1,4 @@
-"""The policy: a trained UNet under classifier-free guidance, as a distribution over the next latents."""
+"""The policy: a trained UNet or transformer under guidance, as a distribution over the next latents."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from benchbench.types import Cond
 
 PROMPTS_AT_A_TIME = 64
 CACHED_PROMPTS = 512  # more than most prompt sets have; in fp32 120 MB for SD 1.5, 320 MB for SDXL
+CACHED_BYTES = 2**29  # of SD 3 in bf16 these are 196 prompts
 
 
 @dataclass
@@ -59,7 +60,10 @@ class Policy:
         return Decoder(self.backbone)
 
     def encode(self, prompts: Sequence[str]) -> Cond:
-        """Returns the text embeddings of N prompts, [N, L, D]; caches the last ``CACHED_PROMPTS`` distinct prompts."""
+        """Returns the text embeddings of N prompts, [N, L, D]; caches the last distinct prompts.
+
+        These are ``CACHED_PROMPTS``, or fewer where they would take more than ``CACHED_BYTES``.
+        """
         distinct = list(dict.fromkeys([*prompts, ""]))
         with self._lock:
             embedded = {prompt: self._embeddings[prompt] for prompt in distinct if prompt in self._embeddings}
@@ -71,7 +75,8 @@ class Policy:
             for prompt in distinct:
                 self._embeddings[prompt] = embedded[prompt]
                 self._embeddings.move_to_end(prompt)
-            while len(self._embeddings) > CACHED_PROMPTS:
+            most = min(CACHED_PROMPTS, CACHED_BYTES // sum(part.nbytes for part in embedded[""] if part is not None))
+            while len(self._embeddings) > most:
                 self._embeddings.popitem(last=False)
         return text.condition(self.backbone, [embedded[prompt] for prompt in prompts], embedded[""])
 

@@ -13,21 +13,22 @@ import torch
 
 from benchbench.diffusion import text
 from benchbench.diffusion.backbones import Backbone
-from benchbench.errors import UsageError
+from benchbench.hub.layout import PREDICTION_TYPES
+from benchbench.hub.single_file import other_prediction
 
 SURE, UNLIKE = 0.8, 0.5
-"""The least likeness to x by which the base model is known to predict noise; a likeness that no such model has."""
+"""The least likeness to x by which a model is known to predict noise; a likeness that no such model has."""
 
 
-def check_predicts_noise(changed: Backbone, base: Backbone, path: Path) -> None:
-    """Raises UsageError where the base model predicts noise, and the UNet of the file ``path`` something else."""
-    likeness = noise_likeness(changed)
-    if likeness < UNLIKE and noise_likeness(base) > SURE:
-        raise UsageError(
-            f"{path} does not predict noise",
-            f"from pure noise it predicts something else (likeness {likeness:.2f} of 1), such as v, or it is untrained",
-            "choose a checkpoint that predicts noise (epsilon)",
-        )
+def check_prediction(changed: Backbone, base: Backbone, path: Path) -> None:
+    """Raises UsageError where the base model predicts noise, and the UNet of the file ``path`` not; or the reverse."""
+    likeness, of_base = noise_likeness(changed), noise_likeness(base)
+    predicts = PREDICTION_TYPES[base.scheduler_config.get("prediction_type", "epsilon")]
+    cause = f"from pure noise it predicts something of likeness {likeness:.2f} (of 1) to that noise"
+    if predicts == "epsilon" and likeness < UNLIKE and of_base > SURE:
+        raise other_prediction(str(path), f"{cause}, so that it predicts v or is untrained", base.name, predicts)
+    if predicts == "v" and likeness > SURE and of_base < UNLIKE:
+        raise other_prediction(str(path), f"{cause}, so that it predicts noise", base.name, predicts)
 
 
 @torch.no_grad()

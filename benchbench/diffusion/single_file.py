@@ -19,7 +19,7 @@ from torch import Tensor
 from benchbench.diffusion.backbones import Backbone
 from benchbench.diffusion.diffusion_schedule import DiffusionSchedule
 from benchbench.diffusion.fill import empty, filled
-from benchbench.diffusion.prediction import check_predicts_noise
+from benchbench.diffusion.prediction import check_prediction
 from benchbench.errors import BenchError, CorruptError, UsageError
 from benchbench.hub import layout, models, single_file
 from benchbench.hub.models import LocalModel
@@ -56,7 +56,7 @@ def load(path: Path, backbone: Backbone) -> Backbone:
     """Returns the backbone with the networks that the file holds; a VAE that was named with the model stays.
 
     Raises CorruptError (other tensors than the networks', values that are not finite) and UsageError (another noise
-    schedule, a UNet that does not predict noise).
+    schedule, a UNet that does not predict what the base model does).
     """
     model, found = models.find(backbone.name), single_file.read(path)
     parts, replaced = _parts(model.root), {}
@@ -69,7 +69,7 @@ def load(path: Path, backbone: Backbone) -> Backbone:
         state = _converted(found, name, network, parts[name].convert, _read(path, found.parts[name]))
         replaced[attribute] = filled(network, _numbers(path, name, state, dtype), backbone.device, dtype)
     changed = replace(backbone, **replaced)
-    check_predicts_noise(changed, backbone, path)
+    check_prediction(changed, backbone, path)
     return changed
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -73,13 +74,22 @@ def _encode_batch(backbone: Backbone, prompts: list[str]) -> list[Embedding]:
 
 
 def _t5_states(backbone: Backbone, prompts: list[str], tokens: int) -> Tensor:
-    """Returns what T5 says of N prompts, [N, tokens, D]; zeros where the model has no T5, as diffusers has it."""
+    """Returns what T5 says of N prompts, [N, tokens, D]; zeros where the model has no T5, as diffusers has it.
+
+    Weights that lie in host memory, as they do for a GPU, are copied to the device for this call alone.
+    """
     if backbone.text_encoder_3 is None or tokens == 0:
         return torch.zeros(len(prompts), tokens, backbone.network.config.joint_attention_dim, device=backbone.device)
     ids = backbone.tokenizer_3(
         prompts, padding="max_length", max_length=tokens, truncation=True, add_special_tokens=True, return_tensors="pt"
     ).input_ids
-    states: Tensor = backbone.text_encoder_3(ids.to(backbone.device))[0]
+    encoder, ids = backbone.text_encoder_3, ids.to(backbone.device)
+    if next(encoder.parameters()).device == backbone.device:
+        states: Tensor = encoder(ids)[0]
+        return states
+    kept = chain(encoder.named_parameters(), encoder.named_buffers())
+    weights = {name: tensor.to(backbone.device) for name, tensor in kept}
+    states = torch.func.functional_call(encoder, weights, (ids,))[0]
     return states
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchbench.evaluate import compare_report
 from benchbench.evaluate.measure import measure
+from benchbench.evaluate.rates import with_rates
 from benchbench.evaluate.report import report_sections
 from benchbench.evaluate.sides import Side
 from benchbench.hub.models import LocalModel
@@ -26,11 +27,12 @@ from benchbench.types import PromptSet, Reward
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences (first minus second) and verdicts by reward, the table, and the folder of the report."""
+    """Differences (first minus second) and verdicts by reward, the table with its answer, and the report's folder."""
 
     differences: dict[str, Difference]
     verdicts: dict[str, Verdict]
     table: Table
+    answer: str
     folder: Path
 
 
@@ -60,6 +62,7 @@ def compare(
     differences = {name: difference(*scores) for name, scores in by_reward.items()}
     verdicts = corrected_verdicts(differences)
     table = compare_report.comparison_table(labels, by_reward, differences, verdicts, measured, prompts.name)
+    table = with_rates(table, {side.label: side.adapters for side in (first, second)})
     reward_section, *other_sections = report_sections(measured, table)
     page = Page(
         title=f"{first.label} and {second.label} on {prompts.name}",
@@ -75,7 +78,7 @@ def compare(
     )
     report_folder = folder.write(store, f"compare-{first.label}-{second.label}-{prompts.name}", page)
     write_scores(report_folder, {table.stem: dict(zip(labels, frames, strict=True))})
-    return Comparison(differences, verdicts, table, report_folder)
+    return Comparison(differences, verdicts, table, page.answer, report_folder)
 
 
 def _by_seed(first: pd.DataFrame, second: pd.DataFrame) -> list[pd.DataFrame]:

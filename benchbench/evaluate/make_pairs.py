@@ -9,22 +9,18 @@ the image and score stores, so an interrupted command goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchbench import defaults
-from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
 from benchbench.evaluate.generate import Generation
 from benchbench.evaluate.measure import BASE, Measured, device_and_dtype, measure
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
 from benchbench.noise import Sample
-from benchbench.pairs.open import resolve_files
-from benchbench.prompts.sources import refuse_sources
+from benchbench.pairs.look_up import MADE_PREFIX, PairsToMake, look_up_pairs
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.rewards.identity import key_of_reward
@@ -37,38 +33,10 @@ from benchbench.samplers import Sampler, default_sampler
 from benchbench.store.scores import made_by
 from benchbench.types import PromptSet, Reward
 
-MADE_PREFIX = "made:"  # a reference with this prefix names pairs that we make
 SCHEMA = 1  # raised when the same key would mean other pairs
 SEED = 900_000
 """Evaluation seed of the images. It is no default seed of evaluations, so no image is trained on and evaluated."""
 ROWS_PER_GROUP = 8  # reading one row of a parquet file reads its whole row group
-
-
-@dataclass(frozen=True)
-class PairsToMake:
-    """Pairs that are made unless the store has them: ``made:PROMPTS:REWARD:IMAGES`` with its names looked up."""
-
-    prompts: PromptSet
-    reward: type[Reward]
-    images_per_prompt: int
-
-
-def look_up_pairs(
-    reference: str, prompts: Mapping[str, PromptSet] | None = None, rewards: Mapping[str, type[Reward]] | None = None
-) -> str | PairsToMake:
-    """Returns what ``find_or_make`` takes, after checking that the pairs can be opened or made.
-
-    ``prompts`` and ``rewards`` are objects that were looked up already, by name. Raises UsageError, MissingError.
-    """
-    if not reference.startswith(MADE_PREFIX):
-        resolve_files(reference)
-        return reference
-    prompts_name, reward_name, images = _parse(reference)
-    prompts, rewards = prompts or {}, rewards or {}
-    prompt_set = prompts[prompts_name] if prompts_name in prompts else prompt_sets.load(prompts_name)
-    refuse_sources(prompt_set)
-    reward_class = rewards[reward_name] if reward_name in rewards else lookup.require(reward_name)
-    return PairsToMake(prompt_set, reward_class, images)
 
 
 def find_or_make(
@@ -90,24 +58,6 @@ def find_or_make(
         pairs = looked_up
     folder = make_pairs(model, pairs.prompts, pairs.reward, store, pairs.images_per_prompt, device=device, log=log)
     return str(folder)
-
-
-def _parse(reference: str) -> tuple[str, str, int]:
-    """Returns prompts, reward and images per prompt of ``made:PROMPTS:REWARD:IMAGES``. Raises UsageError."""
-    if "://" in reference:
-        raise UsageError(
-            "pairs cannot be made from a reference that holds the address of a server",
-            "the reference is part of a run's settings, and no address is",
-            "make them first: bench pairs make --reward http://HOST:PORT, then --pairs with the folder that it names",
-        )
-    words = reference.removeprefix(MADE_PREFIX).rsplit(":", 2)
-    if len(words) != 3 or not words[2].isdecimal() or int(words[2]) < 2:
-        raise UsageError(
-            f"{reference!r} does not say which pairs to make",
-            "it is not of the form made:PROMPTS:REWARD:IMAGES with 2 images or more",
-            f"for example {defaults.SHAPES.pairs}",
-        )
-    return words[0], words[1], int(words[2])
 
 
 def make_pairs(

@@ -12,6 +12,7 @@ import pandas as pd
 from benchbench.errors import UsageError
 from benchbench.evaluate.edits import source_picture
 from benchbench.evaluate.measure import BASE, Measured, measure
+from benchbench.evaluate.rates import with_rates
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.hub.models import LocalModel
 from benchbench.report import curves, folder, grids
@@ -27,10 +28,11 @@ from benchbench.types import PromptSet, Reward
 
 @dataclass(frozen=True)
 class EvalResult:
-    """Score rows by row label, the table, and the folder of the report."""
+    """Score rows by row label, the table, the sentence that answers it, and the folder of the report."""
 
     frames: dict[str, pd.DataFrame]
     table: Table
+    answer: str
     folder: Path
 
 
@@ -63,6 +65,7 @@ def evaluate(
     trained_on = {run.config.get("config", {}).get("reward") for run in measured.runs}
     held_out = frozenset(conditions.rewards) - trained_on if trained_on else frozenset()
     table = reward_table(measured.frames, conditions, name=f"rewards-{prompts.name}", held_out=held_out, quick=quick)
+    table = with_rates(table, found)
     images = len(prompts) * conditions.images_per_prompt * len(conditions.eval_seeds)
     page = Page(
         title=f"{conditions.model} on {prompts.name}",
@@ -74,7 +77,7 @@ def evaluate(
     )
     report_folder = folder.write(store, f"eval-{conditions.model}-{prompts.name}", page)
     write_scores(report_folder, {table.stem: measured.frames})
-    return EvalResult(measured.frames, table, report_folder)
+    return EvalResult(measured.frames, table, page.answer, report_folder)
 
 
 def _name(reference: AdapterReference) -> str:

@@ -79,7 +79,7 @@ def common_sampler(
 def check_model(adapters: Iterable[Adapter], model: str | LocalModel, model_hash: str, log: Log) -> None:
     """Checks that the adapters fit the base model; logs adapters from elsewhere whose base is not known to be it.
 
-    Raises CorruptError for an adapter that was trained on another model, UsageError for a UNet of another shape.
+    Raises CorruptError for an adapter that was trained on another model, UsageError for a network of another shape.
     """
     for adapter in adapters:
         if adapter.model_hash is None:

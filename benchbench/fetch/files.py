@@ -26,13 +26,20 @@ MODEL_FILES = (
     "scheduler/*.json",
     "tokenizer/*",
     "tokenizer_2/*",
+    "tokenizer_3/*",
     "*/config.json",
     "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
     "text_encoder/model.safetensors",
     "text_encoder_2/model.safetensors",
+    "text_encoder_3/model.safetensors",
+    "text_encoder_3/model-*-of-*.safetensors",
+    "text_encoder_3/model.safetensors.index.json",
+    "transformer/diffusion_pytorch_model.safetensors",
+    "transformer/diffusion_pytorch_model-*-of-*.safetensors",
+    "transformer/diffusion_pytorch_model.safetensors.index.json",
 )
-"""The files of a StableDiffusionPipeline or an SDXL pipeline: full precision, safetensors."""
+"""The files of a StableDiffusionPipeline, an SDXL or an SD 3 pipeline: full precision, safetensors."""
 UNWANTED = ("*.msgpack", "*.onnx*", "*non_ema*", "*.ckpt", "*.xml")
 NOT_NEEDED = ("safety_checker/*", "feature_extractor/*", "vae_1_0/*", "vae_decoder/*", "vae_encoder/*")
 VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
@@ -79,7 +86,7 @@ def fetch_checkpoint(name: str) -> Path:
                 return folder
     raise CorruptError(
         f"{repo} holds no weights in a known layout",
-        f"{folder} holds neither a LoRA file, a UNet nor a pipeline of safetensors or torch files",
+        f"{folder} holds neither a LoRA file, a UNet, a transformer nor a pipeline of safetensors or torch files",
         "docs/models.md lists the layouts",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from benchbench import defaults
@@ -32,8 +33,10 @@ def is_flow(model: str | LocalModel) -> bool:
     known = next((name for name, hub_ids in models.aliases().items() if base == name or base in hub_ids), base)
     if defaults.of(known).flow or known in models.HUB_IDS or not base:
         return defaults.of(known).flow
+    folder = Path(base).expanduser()
     try:
-        return layout.is_sd3(models.find(model).root)
+        root = model.root if isinstance(model, LocalModel) else folder if folder.is_dir() else models.find(model).root
+        return layout.is_sd3(root)
     except BenchError:
         return False
 

@@ -21,6 +21,10 @@ T5_TOKENS = 256  # as StableDiffusion3Pipeline reads them by default
 T5_PARTS = ("text_encoder_3", "tokenizer_3")
 PIPELINES = ("StableDiffusionPipeline", XL, SD3)
 FETCH_AGAIN = "fetch the model again"
+PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}
+"""Our names of diffusers' prediction types."""
+WORDS = {"epsilon": "noise (epsilon)", "v": "v"}
+"""What a network predicts, in words."""
 
 
 def check_pipeline_class(root: Path) -> None:
@@ -62,6 +66,12 @@ def part_folder(root: Path, part: str) -> Path:
 def denoiser(root: Path) -> str:
     """Returns the name of the part that is trained: unet, or transformer."""
     return "transformer" if is_sd3(root) else "unet"
+
+
+def predicts(root: Path) -> str:
+    """Returns what a UNet pipeline predicts, as its scheduler's config says: ``epsilon``, ``v`` or another word."""
+    said = read_object(root / "scheduler" / "scheduler_config.json", FETCH_AGAIN).get("prediction_type", "epsilon")
+    return PREDICTION_TYPES.get(said, str(said))
 
 
 def t5_tokens(root: Path) -> int | None:

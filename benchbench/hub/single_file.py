@@ -45,13 +45,18 @@ UNUSED = re.compile(
     r"model_ema\.(?P<average>.+)"
     r"|(betas|alphas_cumprod(_prev)?|sqrt_.+|log_one_minus_alphas_cumprod|posterior_.+|lvlb_weights|logvar)"
     r"|denoiser\.(sigmas|log_sigmas)"
+    r"|v_pred"
     r"|(cond_stage_model|conditioner\.embedders\.[01])\.((transformer|model)\.)?logit_scale"
     r"|(cond_stage_model|conditioner\.embedders\.0)\.transformer\.text_model\.embeddings\.position_ids"
     r"|(cond_stage_model|conditioner\.embedders\.0)\.((transformer|model)\.)?text_projection(\.weight)?"
     r"|cond_stage_model\.model\.transformer\.resblocks\.23\..+"  # SD 2.x reads the layer before its last
 )
 """Tensors that play no part in making an image with the base model's noise schedule."""
-V_PREDICTION = ("v_pred", "edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std")
+V_PREDICTION = "v_pred"
+EDM = ("edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std")
+"""Empty or small tensors by which ComfyUI's models say what they predict."""
+SAID = {"eps": "epsilon", "v_prediction": "v", "v-prediction": "v"}
+"""Our names of the prediction types in the metadata of files, where they differ."""
 CHANNELS = {9: "it is for inpainting", 8: "it edits pictures (InstructPix2Pix)", 5: "it reads a depth map"}
 WIDTHS: Mapping[int, str] = {**TEXT_WIDTHS, 2048: "sdxl"}
 """The family of models by the width of the UNet's text conditioning."""
@@ -71,6 +76,18 @@ class SingleFile:
     def averaged(self) -> bool:
         """True where the file also holds averages of the UNet's weights (EMA), which are not used."""
         return any(match and match["average"] for match in map(UNUSED.fullmatch, self.header.shapes))
+
+    @cached_property
+    def says(self) -> tuple[str, str] | None:
+        """What the UNet predicts and how the file says so: (``epsilon``, ``v`` or another word, the mark)."""
+        for name in (V_PREDICTION, *EDM):
+            if name in self.header.shapes:
+                return ("v" if name == V_PREDICTION else name), name
+        metadata = self.header.metadata
+        if metadata.get("ss_v_parameterization", "False") == "True":
+            return "v", "v-parameterization"
+        said = metadata.get("modelspec.prediction_type", "").lower()
+        return (SAID.get(said, said), f"prediction type {said}") if said else None
 
     @cached_property
     def channels(self) -> int | None:
@@ -116,7 +133,7 @@ def read(path: Path) -> SingleFile:
         else:
             unknown.append(name)
     found = SingleFile(path, header, parts, of_diffusers)
-    _refuse_other_predictions(found)
+    _refuse_unknown_predictions(found)
     if unknown:
         raise CorruptError(
             f"{path} holds more than a model",
@@ -132,30 +149,29 @@ def read(path: Path) -> SingleFile:
     return found
 
 
-def _refuse_other_predictions(found: SingleFile) -> None:
-    """Raises UsageError for a file that says itself that its UNet predicts something else than noise."""
-    marks = [name for name in V_PREDICTION if name in found.header.shapes]
-    said = found.header.metadata.get("modelspec.prediction_type", "epsilon").lower()
-    if said not in ("epsilon", "eps"):
-        marks.append(f"prediction type {said}")
-    if found.header.metadata.get("ss_v_parameterization", "False") == "True":
-        marks.append("v-parameterization")
-    if marks:
+def _refuse_unknown_predictions(found: SingleFile) -> None:
+    """Raises UsageError for a file that says itself that its UNet predicts neither noise nor v."""
+    if found.says and found.says[0] not in layout.WORDS:
         raise UsageError(
-            f"{found.path} does not predict noise",
-            f"the file says {marks[0]}; benchbench runs models that predict noise (epsilon)",
-            "choose a checkpoint that predicts noise",
+            f"{found.path} predicts neither noise nor v",
+            f"the file says {found.says[1]}",
+            "choose a checkpoint that predicts noise (epsilon) or v",
         )
     if "ztsnr" in found.header.shapes:
         raise UsageError(
             f"{found.path} has another noise schedule",
-            "the file says ztsnr: its last step is pure noise, where noise cannot be predicted",
+            "the file says ztsnr: its last step is pure noise",
             "choose a checkpoint with the schedule of its base model",
         )
 
 
-def check_fit(found: SingleFile, label: str, model: str, unet: Mapping[str, Any]) -> None:
-    """Raises UsageError where the UNet is not of the base model's family; ``unet`` is the base model's config.json."""
+def check_fit(found: SingleFile, label: str, model: str, unet: Mapping[str, Any], predicts: str) -> None:
+    """Raises UsageError where the UNet is not of the base model's family, or predicts something else.
+
+    ``unet`` is the base model's config.json, ``predicts`` what it predicts.
+    """
+    if found.says and found.says[0] != predicts:
+        raise other_prediction(label, f"the file says {found.says[1]}", model, predicts)
     problem, base = f"{label} is no fine-tuned {model}", "name the base model that it was fine-tuned from: --model"
     if found.channels is None or found.text_width is None:
         cause = "it has no first convolution of one, or no attention to the text"
@@ -172,6 +188,19 @@ def check_fit(found: SingleFile, label: str, model: str, unet: Mapping[str, Any]
         why = f": {CHANNELS[found.channels]}" if found.channels in CHANNELS else ""
         cause = f"its UNet takes {found.channels} channels, that of {model} {channels}{why}"
         raise UsageError(problem, cause, "choose a checkpoint that makes images from text alone")
+
+
+def other_prediction(label: str, cause: str, model: str, predicts: str) -> UsageError:
+    """Returns the error for weights that predict something else than the base model, whose sampler would be wrong."""
+    of_base = layout.WORDS.get(predicts, predicts)
+    other = (
+        "a model that predicts v, such as sd21v" if predicts == "epsilon" else "one that predicts noise, such as sd21"
+    )
+    return UsageError(
+        f"{label} does not predict {of_base}",
+        f"{cause}; {model} predicts {of_base}, and its sampler fits no other prediction",
+        f"name the base model that it was fine-tuned from, --model: {other}",
+    )
 
 
 def described(found: SingleFile, model: LocalModel) -> str:

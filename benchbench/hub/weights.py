@@ -191,8 +191,12 @@ def check_fit(weights: Weights, label: str, model: str | LocalModel) -> None:
                 "single files are read for Stable Diffusion 1.x, 2.x and XL only",
                 "convert it into a folder of diffusers (docs/models.md)",
             )
-        single_file.check_fit(single_file.read(weights.path), label, str(model), base)
+        single_file.check_fit(single_file.read(weights.path), label, str(model), base, layout.predicts(root))
         return
+    if weights.kind == "pipeline" and not layout.is_sd3(root):
+        own, of_base = layout.predicts(weights.path), layout.predicts(root)
+        if own != of_base:
+            raise single_file.other_prediction(label, f"its scheduler says {own}", str(model), of_base)
     tuned = _config(weights.path / layout.denoiser(weights.path) if weights.kind == "pipeline" else weights.path)
     common = [key for key in SHAPE_KEYS if key in tuned and key in base]
     differences = [f"{key} {tuned[key]} instead of {base[key]}" for key in common if tuned[key] != base[key]]

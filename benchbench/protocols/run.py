@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from benchbench import config
 from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE, device_and_dtype
+from benchbench.evaluate.rates import with_rates
 from benchbench.evaluate.rows import short_labels
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
@@ -26,17 +27,18 @@ from benchbench.report.table import Table
 from benchbench.rewards import lookup
 from benchbench.runtime.files import Log
 from benchbench.runtime.provenance import record
-from benchbench.setting_errors import wrong_numbers
+from benchbench.setting_errors import no_such_setting, wrong_numbers
 from benchbench.store.runs import Adapter, find_adapter
 from benchbench.types import PromptSet, Reward
 
 
 @dataclass(frozen=True)
 class ProtocolResult:
-    """Rows by row label, the table, and the folder of the report."""
+    """Rows by row label, the table, the sentence that answers it, and the folder of the report."""
 
     frames: dict[str, pd.DataFrame]
     table: Table
+    answer: str
     folder: Path
 
 
@@ -54,7 +56,11 @@ def parse_settings(protocol: PaperProtocol[Any], quick: bool, overrides: Sequenc
         settings = protocol.Settings.model_validate(values)
         errors += wrong_numbers("", values, settings)
     except ValidationError as error:
-        errors += [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        known = {key: field.description or "" for key, field in protocol.Settings.model_fields.items()}
+        for item in error.errors():
+            key = ".".join(map(str, item["loc"]))
+            unknown = item["type"] == "extra_forbidden" and key not in known and "." not in key
+            errors.append(no_such_setting(key, known) if unknown else f"{key}: {item['msg']}")
     if errors:
         names = ", ".join(protocol.Settings.model_fields)
         raise UsageError(f"settings are wrong for {protocol.name}", "; ".join(errors), f"its settings: {names}")
@@ -96,17 +102,17 @@ def run_protocol(
             row = label if not compared else value if len(models_by_label) == 1 else f"{label}, {value}"
             asked_rows[row] = Request(model, adapter, prompts, reward_class, row_settings, store, device, dtype, log)
             frames[row] = protocol.rows(asked_rows[row])
-    about = f"{model.label}, prompts {prompts.name}, reward {reward_class.name}"
     trained = [adapter.settings for adapter in adapters]
+    about = f"{model.label}, prompts {prompts.name}, reward {reward_class.name}"
     with_sampler = ". ".join(filter(None, [about, protocol.sampled(settings, model, trained)]))
     steps = samplers(settings, model, trained)[0].steps
     table = protocol.table(frames, settings, with_sampler, name=f"{name}-{prompts.name}", quick=quick, steps=steps)
-    asked = {"protocol": name, "model": model.name, "prompts": prompts.name, "reward": reward_class.name}
-    asked |= {"settings": settings.model_dump(mode="json"), "dtype": protocol.precision(dtype, device)}
+    table = with_rates(table, {label: [adapter] for label, adapter in zip(labels, adapters, strict=True)})
+    named = {"protocol": name, "model": model.name, "prompts": prompts.name, "reward": reward_class.name}
+    asked = {**named, "settings": settings.model_dump(mode="json"), "dtype": protocol.precision(dtype, device)}
     weights = {model.name: model.hash, **{adapter.label: adapter.hash for adapter in adapters}}
     measured_on = record(asked, weights, device_and_dtype(device, "auto")[0])
-    trainings = {adapter.run.id: adapter.run.config for adapter in adapters if adapter.run}
-    records = RecordSection(records={"this measurement": measured_on, **trainings})
+    of_runs = {adapter.run.id: adapter.run.config for adapter in adapters if adapter.run}
     page = Page(
         title=f"{protocol.title}: {about}",
         answer=measured_answer(protocol.title, [label for label, _ in models_by_label]),
@@ -114,13 +120,13 @@ def run_protocol(
         sections=(
             *table_sections(table, getattr(settings, "baseline", None) or BASE),
             *protocol.sections(asked_rows, frames, table),
-            records,
+            RecordSection(records={"this measurement": measured_on, **of_runs}),
         ),
         quick=quick,
     )
     report_folder = folder.write(store, f"{name}-{prompts.name}", page)
     write_scores(report_folder, {table.stem: frames})
-    return ProtocolResult(frames, table, report_folder)
+    return ProtocolResult(frames, table, page.answer, report_folder)
 
 
 def table_sections(table: Table, against: str = BASE) -> tuple[Section, ...]:

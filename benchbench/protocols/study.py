@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from benchbench.diffusion.backbones import pick_device
-from benchbench.evaluate.score_folder import score_folder
 from benchbench.protocols.study_agreement import agreement_table, reward_agreement
 from benchbench.protocols.study_outcomes import outcome_bars, outcome_tables, strength_table, study_answer
 from benchbench.protocols.study_style import Style
@@ -22,13 +18,10 @@ from benchbench.runtime.words import counted
 from benchbench.study.design import Study
 from benchbench.study.folder import read_study
 from benchbench.study.outcomes import outcomes
-from benchbench.study.pictures import FOLDER
 from benchbench.study.progress import progress_rows
+from benchbench.study.scores import Scores, score_pictures
 from benchbench.study.vote_store import StoredVote, read_votes
 from benchbench.types import Reward
-
-Scores = Mapping[str, Sequence[float]]
-"""Scores by reward, one for each picture of the study."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +30,6 @@ class StudyResult:
 
     page: Page
     tables: tuple[Table, ...]
-
-
-def score_pictures(
-    folder: Path, study: Study, rewards: Sequence[type[Reward]], device: str | None = None, log: Log = print
-) -> Scores:
-    """Returns the scores of the study's pictures under each reward. Errors: those of ``score_folder``."""
-    if not rewards:
-        return {}
-    paths = [folder / FOLDER / picture.file for picture in study.pictures]
-    prompts = [study.prompts[picture.prompt] for picture in study.pictures]
-    frame: pd.DataFrame = score_folder(paths, prompts, rewards, store=folder, device=str(pick_device(device)), log=log)
-    return {reward.name: frame.score[frame.reward == reward.name].tolist() for reward in rewards}
 
 
 def analyse(study: Study, votes: Sequence[StoredVote], scores: Scores) -> StudyResult:

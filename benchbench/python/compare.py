@@ -66,7 +66,7 @@ def compare(
         >>> found.differences[["reward", "value", "low", "high", "p_holm"]]
     """
     with call("compare", progress) as log:
-        _, result = run_comparison(
+        result = run_comparison(
             references(run_a),
             references(run_b),
             None if model is None else str(model),
@@ -95,8 +95,8 @@ def run_comparison(
     device: str | None,
     log: Log,
     **options: Any,
-) -> tuple[tuple[str, str], Compared]:
-    """Looks the words up, logs what will be made, and compares; returns the labels of both sides and the result.
+) -> Compared:
+    """Looks the words up, logs what will be made, compares, and returns the result.
 
     ``options`` are more arguments of ``evaluate.measure.prepare``. Errors: those of ``find_sides``, one for all wrong
     names, then those of ``evaluate.compare.compare``.
@@ -118,7 +118,8 @@ def run_comparison(
 
     resolved = choice.resolve(chosen_model, prompts, name_rewards, lambda _: None)
     log(
-        f"comparing {side_a.label} with {side_b.label} on the model {model_name} ({reason}): "
+        f"comparing {side_a.label} with {side_b.label} on the model "
+        f"{choice.with_reason(model_name, reason)}: "
         f"{counted(images_per_prompt, 'image')} a prompt of {prompts if isinstance(prompts, str) else prompts.name}, "
         f"rewards {', '.join(resolved.rewards)}; into {store}"
     )
@@ -129,8 +130,7 @@ def run_comparison(
 
     options |= {"images_per_prompt": images_per_prompt, "device": device, "log": log}
     reward_classes = list(resolved.rewards.values())
-    result = compare(side_a, side_b, resolved.model, resolved.prompts, reward_classes, store=store, **options)
-    return (side_a.label, side_b.label), result
+    return compare(side_a, side_b, resolved.model, resolved.prompts, reward_classes, store=store, **options)
 
 
 def _trainings(side: SideReference, store: Path, log: Log) -> list[str | Path]:

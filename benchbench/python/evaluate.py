@@ -143,7 +143,7 @@ def run_evaluation(
     name = prompts if isinstance(prompts, str) else prompts.name
     words = f"{counted(images_per_prompt, 'image')} a prompt of {name}, rewards {', '.join(resolved.rewards)}"
     shown = ", ".join(["base", *map(str, checkpoints), *rows])
-    log(f"evaluating {shown} on the model {chosen_model} ({reason}): {words}; into {store}")
+    log(f"evaluating {shown} on the model {choice.with_reason(chosen_model, reason)}: {words}; into {store}")
     for note in resolved.notes:
         log(note)
 

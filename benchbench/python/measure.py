@@ -11,7 +11,7 @@ from benchbench import choice, registry
 from benchbench import prompts as prompt_sets
 from benchbench.errors import all_at_once
 from benchbench.hub import models
-from benchbench.protocols import PROTOCOLS, WHERE
+from benchbench.protocols import PROTOCOLS, WHERE, check_setting_names
 from benchbench.python.at_checkpoints import at_checkpoints
 from benchbench.python.calls import Prompts, References, call, prompts_of, references, store_folder
 from benchbench.python.result import Result
@@ -100,7 +100,7 @@ def run_measurement(
     runs = at_checkpoints(runs, store, log)
     chosen_model, reason = choice.choose_model(model, device)
     model_name = str(chosen_model)
-    _check_names(protocol, runs, prompts, reward, model_name, store)
+    _check_names(protocol, runs, prompts, reward, model_name, store, settings)
 
     from benchbench.protocols.run import parse_settings, run_protocol
 
@@ -114,7 +114,8 @@ def run_measurement(
     )
     rows = ", ".join(map(str, runs)) or "the base model"
     log(
-        f"measuring {protocol} of {rows} on the model {model_name} ({reason}), prompts {resolved.prompts.name}, "
+        f"measuring {protocol} of {rows} on the model {choice.with_reason(model_name, reason)}, "
+        f"prompts {resolved.prompts.name}, "
         f"reward {', '.join(resolved.rewards)}; into {store}"
     )
     for note in resolved.notes:
@@ -141,11 +142,13 @@ def _check_names(
     reward: str | None,
     model: str,
     store: Path,
+    settings: Sequence[str],
 ) -> None:
     """Raises the errors of all names that are wrong, before the protocol is loaded, which loads torch."""
     if protocol not in WHERE:
         raise registry.unknown("protocol", protocol, WHERE, "`bench measure --help` lists every name")
     checks: list[Callable[[], object]] = [partial(find_adapter, store, run) for run in runs]
+    checks.append(partial(check_setting_names, protocol, settings))
     if reward:
         checks.append(partial(choice.choose_reward, reward, model))
     if isinstance(prompts, str) and not Path(prompts).expanduser().exists():

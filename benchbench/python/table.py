@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchbench.errors import UsageError
 from benchbench.report.latex import latex
+from benchbench.report.plain import plain
 from benchbench.report.table import Cell, Column, detail_lines, format_interval, format_number
 from benchbench.report.table import Table as Cells
 from benchbench.runtime.files import write_atomic
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Table:
     """A table of means with their 95% intervals: a row for each model, a column for each reward.
 
-    A notebook shows it as HTML.
+    A notebook shows it as HTML, and ``print`` as aligned columns.
 
     Example:
         >>> result.table.save("table.tex")
@@ -135,7 +136,7 @@ class Table:
         )
 
     def __repr__(self) -> str:
-        return self.to_markdown()
+        return plain(self._cells)
 
 
 def _cell(cell: Cell | None, column: Column) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,14 @@ from benchbench.choice import Resolved
 from benchbench.config import RunConfig
 from benchbench.errors import MissingError, UsageError, all_at_once
 from benchbench.hub.models import LocalModel
+from benchbench.pairs.look_up import check_pairs
 from benchbench.python.calls import call, several, store_folder
 from benchbench.python.run import Run
 from benchbench.runtime.deterministic import use_deterministic_kernels
 from benchbench.runtime.files import Log
 from benchbench.store import runs
 from benchbench.train import tracker_kinds
+from benchbench.train.fit import check_fit
 from benchbench.types import Reward
 
 
@@ -136,11 +138,14 @@ class Words:
         return choice.choose_reward(self.reward, str(self.chosen_model[0]), self.method)
 
     def check(self) -> None:
-        """Raises UsageError for an unknown method or preset, and for wrong settings that every method has."""
+        """Raises the errors of the method, the preset, the settings and the pairs that are told without its code."""
         model = str(self.chosen_model[0])
         registry.require("methods", self.method)
         samples = choice.choose_samples(self.samples, model, self.method, self.preset)
-        config.check(self.method, model, samples, self.seed, self.preset, self.settings)
+        looked_up = [choice.choose_prompts(self.prompts, model), self.reward or ""]
+        pairs = [partial(check_pairs, self.pairs, looked_up)] if self.pairs else []
+        check_settings = partial(config.check, self.method, model, samples, self.seed, self.preset, self.settings)
+        all_at_once(check_settings, *pairs)
 
     def configure(self, rewards: Sequence[str]) -> RunConfig:
         """Returns the settings of the training on the first of ``rewards``. Errors: those of ``config.load``."""
@@ -183,6 +188,7 @@ class Words:
             raise
         rewards = (named.rewards, named.notes) if self.reward else look_up_default()
         resolved = Resolved(*rewards, named.prompts, named.model, self.configure(list(rewards[0])))
+        check_fit(resolved.extra, resolved.reward)
         folder = out or folder_of(resolved.extra, store)
         return FoundTraining(resolved, folder, reason)
 

@@ -13,6 +13,7 @@ from typing import Any
 from benchbench.errors import BenchError, UsageError
 
 from .attributes import missing_attributes, wrong_attributes, wrong_kind
+from .declared import Settings
 from .entries import GROUPS, OURS, Entry, Kind, built_in, nameless, plugins
 from .own_weights import own_weights
 
@@ -27,6 +28,7 @@ __all__ = [
     "names",
     "plugin_folder",
     "require",
+    "settings_of_method",
     "shadowed",
     "summary",
     "unknown",
@@ -115,6 +117,14 @@ def plugin_folder(kind: Kind, name: str) -> Path | None:
 def require(kind: Kind, name: str) -> None:
     """Raises UsageError for an unknown name, or a name that several packages have."""
     _find(kind, name)
+
+
+def settings_of_method(name: str) -> Settings | None:
+    """Returns the names and descriptions of a method's settings without importing it; None where its source hides them.
+
+    Raises UsageError for an unknown name, or a name that several packages have.
+    """
+    return _find("methods", name).settings("Config")
 
 
 def broken() -> list[tuple[Kind, str, str]]:

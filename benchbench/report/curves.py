@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from pathlib import Path
+from statistics import stdev
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pandas as pd
 from benchbench.report.plots import compact
 from benchbench.report.sections import Curve, CurveSection, Panel, TableSection
 from benchbench.report.table import Cell, Column, Table
+from benchbench.runtime.sealed import find_sealed
 from benchbench.samplers import apart_in_words
 from benchbench.stats.intervals import mean_of_matrix
 from benchbench.stats.matrix import ScoreMatrix
@@ -19,6 +22,7 @@ from benchbench.store.runs import Run
 
 MAX_POINTS = 200  # at most in a curve, which keeps a page small
 REWARD, ORACLE = "eval.reward", "eval.oracle"
+BASE_SCORES = "base_scores.json"  # in the folder of a run
 COSTS = {
     "samples": "images trained on",
     "reward_calls": "reward calls",
@@ -30,6 +34,7 @@ COUNTING = (
     "weights 3.07; evaluations on fixed noise are included."
 )
 MetricsByLabel = Mapping[str, Sequence[pd.DataFrame]]  # the metrics of each training seed, by label
+Spans = Mapping[str, float]  # by logged quantity: the SD of the untrained model's images, which an axis spans at least
 
 
 def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> list[CurveSection | TableSection]:
@@ -42,16 +47,26 @@ def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
     and reward are training seeds.
     """
     by_reward: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    spans: dict[str, dict[str, float]] = {}
     for run in runs:
         config = run.config.get("config", {})
-        methods = by_reward.setdefault(config.get("reward", "reward"), {})
+        reward = config.get("reward", "reward")
+        methods = by_reward.setdefault(reward, {})
         label = (labels or {}).get(run.path) or config.get("method", run.id)
-        methods.setdefault(label, []).append(_drop_old_counts(pd.DataFrame(read_metrics(run.path))))
+        frame = _drop_old_counts(pd.DataFrame(read_metrics(run.path)))
+        methods.setdefault(label, []).append(frame)
+        spans[reward] = _spans(run, frame) | spans.get(reward, {})
     settings = [run.config.get("config", {}) for run in runs]
-    words = {reward: apart_in_words(c for c in settings if c.get("reward", "reward") == reward) for reward in by_reward}
-    builders = (training_curves, equal_cost_table, hacking_curves)
-    sections = ((build(frames, reward), words[reward]) for reward, frames in by_reward.items() for build in builders)
-    return [_with_samplers(section, words) for section, words in sections if section is not None]
+    sections: list[CurveSection | TableSection] = []
+    for reward, frames in by_reward.items():
+        words = apart_in_words(config for config in settings if config.get("reward", "reward") == reward)
+        made = (
+            training_curves(frames, reward, spans[reward]),
+            equal_cost_table(frames, reward),
+            hacking_curves(frames, reward, spans[reward]),
+        )
+        sections += [_with_samplers(section, words) for section in made if section is not None]
+    return sections
 
 
 def _with_samplers(section: CurveSection | TableSection, words: str) -> CurveSection | TableSection:
@@ -65,20 +80,33 @@ def _with_samplers(section: CurveSection | TableSection, words: str) -> CurveSec
     return section.model_copy(update={"tables": tuple(tables)})
 
 
+def _spans(run: Run, metrics: pd.DataFrame) -> dict[str, float]:
+    """Returns the standard deviation of the untrained model's images under the reward and under the oracle.
+
+    A run keeps the former's scores. Of the oracle, which is a share of 0 to 1, it is at most that of yes and no.
+    """
+    scores = (find_sealed(run.path / BASE_SCORES) or {}).get("scores", [])
+    spans = {REWARD: stdev(scores)} if len(scores) > 1 else {}
+    oracle = metrics[ORACLE].dropna() if ORACLE in metrics else pd.Series(dtype=float)
+    if not oracle.empty and 0 <= oracle.iloc[0] <= 1:
+        spans[ORACLE] = sqrt(oracle.iloc[0] * (1 - oracle.iloc[0]))
+    return spans
+
+
 def _drop_old_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Drops ``nfe`` of earlier versions, which counted a gradient as 3 and left out evaluations on fixed noise."""
     return frame if "eval_forwards" in frame else frame.drop(columns="nfe", errors="ignore")
 
 
-def training_curves(runs: MetricsByLabel, reward: str) -> CurveSection | None:
+def training_curves(runs: MetricsByLabel, reward: str, spans: Spans) -> CurveSection | None:
     """Returns the reward against four costs, or None where nothing was logged.
 
     The reward per sample alone would favour a method that calls the reward more often.
     """
-    panels = _panels(runs, [(x, REWARD, COSTS[x], reward) for x in COSTS])
+    panels = _panels(runs, [(x, REWARD, COSTS[x], reward) for x in COSTS], spans)
     caption = (
         f"{reward} on fixed prompts and noise during training{_seeds_phrase(runs)}, against four costs of the same "
-        f"trainings. {COUNTING}"
+        f"trainings. {_span_phrase(spans)}{COUNTING}"
     )
     return CurveSection(title=f"Training on {reward}", caption=caption, panels=panels) if panels else None
 
@@ -131,24 +159,30 @@ def _cell_at(frames: Sequence[pd.DataFrame], x: str, budget: float) -> Cell:
     return Cell(value=mean.value, low=mean.low, high=mean.high, seeds=mean.seeds)
 
 
-def hacking_curves(runs: MetricsByLabel, reward: str, oracle: str = "oracle (held out)") -> CurveSection | None:
+def hacking_curves(runs: MetricsByLabel, reward: str, spans: Spans) -> CurveSection | None:
     """Returns the trained reward beside one that is never trained on, or None where that was not logged."""
-    quantities = ((REWARD, reward), (ORACLE, oracle))
-    panels = _panels(runs, [("samples", y, COSTS["samples"], label) for y, label in quantities])
+    quantities = ((REWARD, reward), (ORACLE, "oracle (held out)"))
+    panels = _panels(runs, [("samples", y, COSTS["samples"], label) for y, label in quantities], spans)
     caption = (
         f"Left: the reward that was trained on. Right: one that nothing was trained on{_seeds_phrase(runs)}. "
         "Where the left one rises and the right one falls, the reward is being hacked."
+        f"{' ' if spans else ''}{_span_phrase(spans).strip()}"
     )
     return CurveSection(title="Reward and oracle", caption=caption, panels=panels) if len(panels) == 2 else None
 
 
-def _panels(runs: MetricsByLabel, axes: Sequence[tuple[str, str, str, str]]) -> tuple[Panel, ...]:
+def _span_phrase(spans: Spans) -> str:
+    """Returns the sentence on what the axes span at least; empty where that is unknown."""
+    return "Each vertical axis spans at least one standard deviation of the untrained model's images. " if spans else ""
+
+
+def _panels(runs: MetricsByLabel, axes: Sequence[tuple[str, str, str, str]], spans: Spans) -> tuple[Panel, ...]:
     """Returns a panel for each (x, y, x label, y label) that was logged."""
     panels = []
     for x, y, x_label, y_label in axes:
         lines = tuple(mean_curve(label, frames, x, y) for label, frames in runs.items() if _have_logged(frames, x, y))
         if lines:
-            panels.append(Panel(x_label=x_label, y_label=y_label, lines=lines))
+            panels.append(Panel(x_label=x_label, y_label=y_label, lines=lines, least_span=spans.get(y)))
     return tuple(panels)
 
 

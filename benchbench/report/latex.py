@@ -1,7 +1,8 @@
 """Renders a table as LaTeX that needs only booktabs, and that is no wider than the text of LaTeX's article.
 
 A table that is too wide is set smaller, then cut into parts under each other; one that is too tall for a page is cut
-into several. All text is escaped, and labels stay as they are.
+into several. What the caption has no room for, the caveats among it, stands in small print under the table. All text is
+escaped, and labels stay as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from benchbench.report.table import Cell, Column, Table, format_gain, format_int
 WIDTH, HEIGHT = 345 * 0.97, 460  # points; the text of article is 345 by 550, and the caption takes the rest
 GROUP = 150  # points of the longest word that stands above several columns
 MOST_NARROW = 24  # points of a column
-SMALLER = 7  # points, of intervals and differences
+SMALLER = 7  # points, of intervals, differences and the notes under a table
+NOTE_LINE = 8  # points from line to line of the notes
 ARROWS = {"higher": " \N{UPWARDS ARROW}", "lower": " \N{DOWNWARDS ARROW}", "": ""}
 
 
@@ -69,8 +71,9 @@ def latex(table: Table) -> str:
     tabulars: list[tuple[float, list[str]]] = []
     for part in parts:
         tabulars += _tabulars(part, labels, style)
+    tabulars += _notes(table)
     environments = [_environment(table, lines, style, i) for i, lines in enumerate(_pages(tabulars))]
-    return "\n".join(["% needs \\usepackage{booktabs}", *_notes(table), *environments]) + "\n"
+    return "\n".join(["% needs \\usepackage{booktabs}", *environments]) + "\n"
 
 
 def _block(table: Table, column: Column, style: Type) -> Block:
@@ -226,7 +229,11 @@ def _has_published(table: Table, row: str, column: Column) -> bool:
     return cell is not None and cell.published is not None
 
 
-def _notes(table: Table) -> list[str]:
-    """Returns the rest of the caption as comments, for the text of the paper."""
-    rest = " ".join(split_caption(table.full_caption)[1].split())
-    return [f"% {line}" for line in textwrap.wrap(rest, 110)]
+def _notes(table: Table) -> list[tuple[float, list[str]]]:
+    """Returns the height and the lines of the small print with the rest of the caption; empty where there is none."""
+    rest = split_caption(table.full_caption)[1]
+    if not rest:
+        return []
+    height = NOTE_LINE * (width(rest, SMALLER) // WIDTH + 2)
+    lines = textwrap.wrap(escape_prose(rest), 110, break_long_words=False, break_on_hyphens=False)
+    return [(height, [r"\begin{minipage}{\linewidth}\scriptsize", *lines, r"\end{minipage}"])]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from benchbench.report import grids, plots, table
 from benchbench.report.captions import split_caption
@@ -39,7 +39,7 @@ def html(page: Page) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"pretty": _pretty, "unbroken": _unbroken}
+    environment.filters |= {"pretty": _pretty, "unbroken": _unbroken, "breakable": _breakable}
     functions = {
         "format_value": table.format_value,
         "format_interval": table.format_interval,
@@ -64,6 +64,11 @@ def _draw(curves: CurveSection | StepSection, section: int) -> dict[str, Any]:
     strokes = plots.strokes(panels)
     svgs = [Markup(plots.svg(panel, strokes, f"s{section}p{i}")) for i, panel in enumerate(panels)]
     return {"strokes": strokes, "panels": svgs}
+
+
+def _breakable(text: str) -> Markup:
+    """Returns a name that may be broken after each ``_``, as browsers break it after a hyphen."""
+    return Markup("_<wbr>").join(escape(part) for part in printable(text).split("_"))
 
 
 def _unbroken(text: str) -> str:

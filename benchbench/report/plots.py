@@ -90,6 +90,15 @@ def draw_panel(axes: Any, panel: Panel | StepPanel, stroke: Mapping[str, Stroke]
         axes.set_xlabel(panel.x_label)
         axes.xaxis.set_major_formatter(lambda x, _: compact(x))
         axes.locator_params(axis="x", nbins=6)
+        _widen(axes, panel.least_span or 0.0)
+
+
+def _widen(axes: Any, least_span: float) -> None:
+    """Widens the vertical axis to at least this span, to both sides alike."""
+    low, high = axes.get_ylim()
+    missing = least_span - (high - low)
+    if missing > 0:
+        axes.set_ylim(low - missing / 2, high + missing / 2)
 
 
 def _draw_curve(axes: Any, line: Curve, stroke: Stroke, marks: bool) -> None:

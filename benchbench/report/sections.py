@@ -40,12 +40,16 @@ class Curve(_Model):
 
 
 class Panel(_Model):
-    """One pair of axes with curves. A label has the same colour in all panels of a section."""
+    """One pair of axes with curves. A label has the same colour in all panels of a section.
+
+    ``least_span`` is what the vertical axis spans at least, so that a change which is small does not look large.
+    """
 
     x_label: str
     y_label: str
     lines: tuple[Curve, ...]
     title: str = ""
+    least_span: float | None = None
 
 
 class CurveSection(_Model):

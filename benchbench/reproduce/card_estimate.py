@@ -17,7 +17,7 @@ from benchbench.train.cards import GIB, Card, generating_hours, known, training_
 from benchbench.train.memory_child import plans_in_child
 
 HOW = (
-    "hours are counted operations of the UNet by the share of its nominal speed that one H200 reached, "
+    "hours are counted operations of the network by the share of its nominal speed that one H200 reached, "
     "decoder and a light reward included; no other card was measured, and heavy rewards take longer"
 )
 PICTURE_BYTES = 1.7

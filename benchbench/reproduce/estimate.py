@@ -7,10 +7,13 @@ from benchbench.protocols import PROTOCOLS
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement
+from benchbench.reproduce.plan_jobs import grouped
 from benchbench.reproduce.training_cost import distinct_images, training_evaluations, training_seconds
 from benchbench.runtime.progress import duration
 from benchbench.runtime.words import counted
 from benchbench.samplers import steps_taken, trained_with
+
+LARGE = 12  # trainings of Table 2: four methods with three seeds each
 
 
 def seconds(plan: Plan) -> float:
@@ -53,7 +56,7 @@ def describe(plan: Plan, jobs: int) -> list[str]:
     open_trainings = sum(not t.done for t in plan.trainings)
     methods = ", ".join(dict.fromkeys(t.config.method for t in plan.trainings)) or "none"
     samples = sum(t.config.samples for t in plan.trainings)
-    measured = 0 if plan.spec.protocol == "curve" else len(plan.measurements)  # trainings log the curves
+    measured = len(plan.measurements if plan.spec.protocol == "study" else grouped(plan))
     images = ""
     if plan.spec.protocol in (*IMAGE_PROTOCOLS, "study"):
         images = f", {sum(m.images for m in distinct_images(plan.measurements)):,} evaluated images"
@@ -64,6 +67,15 @@ def describe(plan: Plan, jobs: int) -> list[str]:
         f"{jobs} at a time{total_time}",
         f"methods: {methods}; {samples:,} training images{images}",
     ]
+
+
+def smaller_line(plan: Plan) -> str:
+    """Returns a line that says how to make less of a large plan, and that it can be stopped; empty for a small one."""
+    left = sum(not training.done for training in plan.trainings)
+    if plan.quick or left <= LARGE:
+        return ""
+    less = "--quick" if plan.spec.file else "--quick, --train-seeds 0, --rows ROW, --rewards REWARD or --samples 96"
+    return f"these are many trainings; for less: {less}. Ctrl-C stops them, and the same command goes on"
 
 
 def work_line(plan: Plan) -> str:

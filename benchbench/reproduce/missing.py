@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from benchbench import prompts as prompt_sets
 from benchbench.errors import BenchError
-from benchbench.evaluate.make_pairs import look_up_pairs
 from benchbench.hub import models
+from benchbench.pairs.look_up import look_up_pairs
 from benchbench.reproduce.plan import Plan
 from benchbench.rewards import lookup
 

@@ -40,7 +40,7 @@ def measurement_jobs(plan: Plan, store: Path) -> list[Job]:
     The base model comes first, since every row is compared with it. Curves need no job: trainings log them.
     """
     return [
-        _measurement_job(_spec(measurements, plan, store), measurements[0], store) for measurements in _grouped(plan)
+        _measurement_job(_spec(measurements, plan, store), measurements[0], store) for measurements in grouped(plan)
     ]
 
 
@@ -65,7 +65,7 @@ def open_measurement_jobs(plan: Plan, store: Path) -> list[Job]:
 
     This process looks into the store itself: a process for each measurement would take longer than looking.
     """
-    specs = [(_spec(measurements, plan, store), measurements[0]) for measurements in _grouped(plan)]
+    specs = [(_spec(measurements, plan, store), measurements[0]) for measurements in grouped(plan)]
     jobs = {_measurement_job(spec, first, store): spec.is_complete(store) for spec, first in specs}
     for job, complete in jobs.items():
         if complete:
@@ -73,10 +73,11 @@ def open_measurement_jobs(plan: Plan, store: Path) -> list[Job]:
     return [job for job, complete in jobs.items() if not complete]
 
 
-def _grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
-    """Returns the measurements of each job: those that name it, or those of the same images under several rewards.
+def grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
+    """Returns the measurements of each job, which a plan counts as one.
 
-    Curves are logged by trainings, and a study makes its images itself.
+    These are those that name the job, or those of the same images under several rewards. Curves are logged by
+    trainings, and a study makes its images itself.
     """
     if plan.spec.protocol in ("curve", "study"):
         return []
@@ -122,7 +123,7 @@ def without_failed(plan: Plan, failures: Sequence[Failure], store: Path) -> Plan
     failed_runs = {str(t.out): error for t in plan.trainings if (error := errors.get(training_log(t.out, store)))}
     failed_measurements = {
         (measurement.row, measurement.group, measurement.block.prompts): error
-        for measurements in _grouped(plan)
+        for measurements in grouped(plan)
         if (error := errors.get(_measurement_job(_spec(measurements, plan, store), measurements[0], store).log))
         for measurement in measurements
     }

@@ -14,6 +14,7 @@ from benchbench.evaluate.reward_table import reward_table
 from benchbench.report import folder
 from benchbench.report.answer import answer, measured_answer
 from benchbench.report.page_file import page_file
+from benchbench.report.plain import plain
 from benchbench.report.scores_file import Frames, write_scores
 from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
@@ -71,7 +72,7 @@ def report(plan: Plan, store: Path, log: Log) -> Path:
     write_scores(out, content.scores)
     for table in content.tables:
         log("")
-        log(table.markdown().rstrip())
+        log(plain(table))
     log("")
     for line in [*filter(None, [page.answer]), *content.comparison, *(f"not in the table: {line}" for line in absent)]:
         log(line)

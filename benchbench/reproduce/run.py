@@ -111,7 +111,7 @@ def make_table(
     log(f"{spec.title} on the {track_name} track; {size}results go to {store}")
     with one_hash_cache():
         described = estimate.describe(plan, slots)
-    for line in described:
+    for line in (*described, *filter(None, [estimate.smaller_line(plan)])):
         log(line)
     if UNSEARCHED in (rates := rates_sentence(plan)):
         log(rates)

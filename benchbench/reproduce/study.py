@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchbench import prompts as prompt_sets
 from benchbench.evaluate.measure import BASE
 from benchbench.hub import models
-from benchbench.protocols.study import analyse, score_pictures
+from benchbench.protocols.study import analyse
 from benchbench.report.sections import OutcomeSection, Section, TextSection
 from benchbench.report.table import Table
 from benchbench.reproduce.plan import Plan
@@ -21,10 +21,12 @@ from benchbench.runtime.files import Log
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.words import counted
 from benchbench.store.runs import find_adapter
-from benchbench.study.create import Request, create
+from benchbench.study.create import create
 from benchbench.study.design import Answers
 from benchbench.study.folder import FILE, read_study, study_folder
 from benchbench.study.material import drawn_prompts
+from benchbench.study.request import Request
+from benchbench.study.scores import score_pictures
 from benchbench.study.vote_store import stored_votes
 from benchbench.types import PromptSet
 

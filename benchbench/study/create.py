@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,35 +17,11 @@ from benchbench.runtime.words import counted
 from benchbench.samplers import Sampler
 from benchbench.store.runs import Adapter, find_adapter
 from benchbench.study.assignment import assign, standard_count
-from benchbench.study.design import CONSENT, STANDARD_RULE, Answers, Arm, Exclusion, Study
+from benchbench.study.design import Arm, Study
 from benchbench.study.folder import FILE, write_study
 from benchbench.study.material import attention_checks, compared, copy_pictures
+from benchbench.study.request import Request
 from benchbench.types import PromptSet
-
-
-@dataclass(frozen=True)
-class Request:
-    """The questions of a study, and its raters. ``rows`` maps a label to a run, an adapter or ``base``.
-
-    ``against`` names rows: only pairs with one of them are compared; empty means every two rows. Without
-    ``votes_per_pair`` every rater sees every pair. ``repeats`` and ``checks`` are for each rater; None: one for 15
-    pairs, at least four.
-    """
-
-    rows: Mapping[str, str]
-    questions: Sequence[str]
-    raters: int
-    images_per_prompt: int
-    against: Sequence[str] = ()
-    answers: Answers = "win-draw-lose"
-    votes_per_pair: int | None = None
-    repeats: int | None = None
-    checks: int | None = None
-    eval_seeds: Sequence[int] = (0,)
-    seed: int = 0
-    shared_start: bool = False
-    consent: str = CONSENT
-    exclusion: Exclusion = STANDARD_RULE
 
 
 def create(

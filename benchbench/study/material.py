@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchbench.errors import UsageError
-from benchbench.evaluate.measure import Generations
 from benchbench.noise import Noise
 from benchbench.runtime.progress import progress
 from benchbench.study.design import Arm, Check, Comparison, Picture
 from benchbench.study.pictures import add_picture, destroyed
 from benchbench.types import PromptSet
+
+if TYPE_CHECKING:
+    from benchbench.evaluate.measure import Generations
 
 
 def copy_pictures(folder: Path, arms: Sequence[Arm], generations: Generations) -> list[Picture]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbench.api import PairsConfig
-from benchbench.evaluate.make_pairs import PairsToMake, made_from
+from benchbench.evaluate.make_pairs import made_from
+from benchbench.pairs.look_up import PairsToMake
 from benchbench.pairs.open import open_pairs
 from benchbench.runtime.code import code_sha256
 from benchbench.train.inputs import Inputs

@@ -10,15 +10,16 @@ from benchbench import prompts as prompt_sets
 from benchbench.api import Method, MethodConfig
 from benchbench.config import RunConfig
 from benchbench.diffusion.backbones import pick_device
-from benchbench.errors import MissingError, UsageError
-from benchbench.evaluate.make_pairs import PairsToMake, look_up_pairs
+from benchbench.errors import MissingError
 from benchbench.hub import models
 from benchbench.hub.models import LocalModel
+from benchbench.pairs.look_up import PairsToMake, look_up_pairs
 from benchbench.prompts.sources import refuse_sources
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.rewards.needs import check_needs
-from benchbench.types import PromptSet, Reward, StepScorer
+from benchbench.train.fit import check_fit
+from benchbench.types import PromptSet, Reward
 
 T = TypeVar("T")
 
@@ -48,8 +49,7 @@ def look_up(
     Errors: UsageError for a run that cannot be trained, MissingError for a file that is not on this machine.
     """
     method, cfg = config.method_class, config.method_config
-    _check_reward(config, method, cfg, reward_class or lookup.get(config.reward))
-    _check_samples(config, method, cfg)
+    check_fit(config, reward_class or lookup.get(config.reward))
     prompts = prompts or prompt_sets.load(config.prompts)
     refuse_sources(prompts)
     check_vocabulary(prompts, config.model)
@@ -73,9 +73,7 @@ def check(config: RunConfig, device: str | None = None) -> list[str]:
     """
     if device is not None and not device.startswith("cuda"):
         pick_device(device)
-    method, cfg = config.method_class, config.method_config
-    _check_reward(config, method, cfg, lookup.get(config.reward))
-    _check_samples(config, method, cfg)
+    check_fit(config, lookup.get(config.reward))
     missing: list[str] = []
 
     def unless_missing(look_up: Callable[[], T]) -> T | None:
@@ -97,39 +95,3 @@ def check(config: RunConfig, device: str | None = None) -> list[str]:
         check_vocabulary(pairs.prompts, config.model)
         lookup.check_base(pairs.reward, config.model)
     return missing
-
-
-def _check_reward(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig, reward_class: type[Reward]) -> None:
-    """Raises UsageError for a reward that the method cannot be trained on."""
-    lookup.check_base(reward_class, config.model)
-    if not reward_class.trainable:
-        raise UsageError(
-            f"{config.reward} is a gold reward and is never trained on",
-            "reward hacking is measured against it",
-            "train on another reward: bench list rewards",
-        )
-    needs = method.needs(cfg)
-    if "reward_gradient" in needs and not reward_class.differentiable:
-        raise UsageError(
-            f"{config.method} needs a differentiable reward, and {config.reward} is not",
-            "its guidance follows the gradient of the reward",
-            "use tailorpo, which only ranks, or a differentiable reward: bench list rewards",
-        )
-    if "step_scorer" in needs and not issubclass(reward_class, StepScorer):
-        raise UsageError(
-            f"{config.method} needs a step-aware reward, and {config.reward} is not",
-            "its scorer needs the timestep of the sample that it scores",
-            f"use --reward {lookup.step_reward(config.model)}, or score predicted images with any reward: "
-            "--set method.step_aware=false",
-        )
-
-
-def _check_samples(config: RunConfig, method: type[Method[Any]], cfg: MethodConfig) -> None:
-    """Raises UsageError for a number of images that the method cannot generate."""
-    images = method.images(cfg)
-    if config.samples % images:
-        raise UsageError(
-            f"--samples {config.samples} cannot be made by {config.method}",
-            f"it generates {images} images at a time",
-            f"use --samples {-(-config.samples // images) * images}",
-        )

@@ -35,7 +35,7 @@ def plans_in_child(
     file = memory_cache.plan_file(config, totals, dtype)
     known = memory_cache.find(file)
     if known is None:
-        log("estimating what fits into this card's memory: about 15 seconds, for SDXL one to two minutes")
+        log("estimating what fits into this card's memory: about 15 seconds, for SDXL and SD 3.5 minutes")
         known = _estimated(config, totals, dtype)
         with suppress(RunError):  # on a read-only disk the next run estimates again
             memory_cache.keep(file, known)

@@ -43,7 +43,7 @@ class _Counts:
 
     sizes: Sizes
     base: int = 0  # bytes in use between two optimizer steps; 0: not measured yet
-    update: int = 0  # bytes in use at the peak of an optimizer step
+    update: int = 0  # bytes in use at the peak of an optimizer step, or of reading prompts
     lines: dict[tuple[Part, bool], Line] = field(default_factory=dict)
 
 
@@ -99,7 +99,7 @@ class Estimate:
 
     @property
     def update(self) -> int:
-        """The bytes in use at the peak of the optimizer step itself, when no row is in memory."""
+        """The bytes in use when no row is in memory: at the peak of the optimizer step, or of reading prompts."""
         self._measure_base()
         return self.counts.update
 
@@ -125,7 +125,8 @@ class Estimate:
     def _evaluation_images(self) -> int:
         """Returns the number of images that a run's evaluations generate at a time."""
         parts = part_configs(self.config.model)
-        side: int = parts["unet"]["sample_size"] * 2 ** (len(parts["vae"]["block_out_channels"]) - 1)
+        denoiser = parts.get("transformer") or parts["unet"]
+        side: int = denoiser["sample_size"] * 2 ** (len(parts["vae"]["block_out_channels"]) - 1)
         return max(1, min(64, 2**22 // side**2))
 
     def _open(self) -> FakeRun:

@@ -15,8 +15,8 @@ from tests.bench.speed import PARTS
 SMALL: dict[ModuleType, dict[str, object]] = {
     generation: {"IMAGES": {"cpu": 4}},
     scoring: {"IMAGES": {"cpu": 8}},
-    training: {"BATCH": {"cpu": 2}, "METHODS": {"cpu": ("tailorpo", "d3po")}},
-    unet: {"IMAGES": {"cpu": 2}},
+    training: {"BATCH": {"cpu": 2}, "METHODS": {"cpu": ("tailorpo",)}},
+    unet: {"IMAGES": {"cpu": 2}, "TIMES": {"cpu": 1}},
     memory: {
         "CASES": {"ours": "ours 2 2 2", "theirs": "plain 2 2"},
         "BATCHES": {},

@@ -17,6 +17,11 @@ class Ran(NamedTuple):
     out: str
     err: str
 
+    @property
+    def text(self) -> str:
+        """Standard output without its line breaks, which may stand anywhere in a caption."""
+        return " ".join(self.out.split())
+
 
 Bench = Callable[..., Ran]
 

@@ -39,19 +39,19 @@ def test_the_difference_is_said_and_theirs_is_used_when_asked(bench: Bench, argv
     assert (
         "diffusion-dpo-sd15: its authors' sampler is 50 steps, guidance 7.5; this table uses 2 steps, guidance 5 "
         "(benchbench samples with DDIM); --authors-sampler uses theirs for every row"
-    ) in plain.out and used(2, 5) in plain.out
+    ) in plain.out and used(2, 5) in plain.text
     theirs = bench(*argv, "--checkpoint", "diffusion-dpo-sd15", "--authors-sampler")
     assert theirs.code == 0, theirs.err
-    assert used(50, 7.5) in theirs.out and "made 2 images" in theirs.out and "its authors" not in theirs.out
+    assert used(50, 7.5) in theirs.text and "made 2 images" in theirs.out and "its authors" not in theirs.out
     said = bench(*argv, "--checkpoint", "diffusion-dpo-sd15", "--steps", 50, "--guidance-scale", 7.5)
-    assert used(50, 7.5) in said.out and "made 0 images" in said.out and "its authors" not in said.out
+    assert used(50, 7.5) in said.text and "made 0 images" in said.out and "its authors" not in said.out
 
 
 def test_steps_that_are_not_stated_stay_and_named_ones_come_first(bench: Bench, argv: list[object]) -> None:
     ran = bench(*argv, "--checkpoint", "spo-sd15", "--authors-sampler", "--steps", 3)
-    assert ran.code == 0 and used(3, 7.5) in ran.out
+    assert ran.code == 0 and used(3, 7.5) in ran.text
     assert "spo-sd15: its authors state no steps, only their guidance; this table uses 3 steps, guidance 7.5" in ran.out
-    assert used(20, 7.5) in bench(*argv, "--checkpoint", "spo-sd15", "--authors-sampler").out
+    assert used(20, 7.5) in bench(*argv, "--checkpoint", "spo-sd15", "--authors-sampler").text
 
 
 def test_pictures_are_those_of_the_table(bench: Bench, argv: list[object], tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_folder_of_edits_is_evaluated(evaluate: Callable[..., Ran], edits: Pat
     """Two of four steps an edit. The same file by itself is the same set; the page shows the sources upright."""
     ran = evaluate(edits, "--strength", 0.5)
     assert ran.code == 0, ran.err
-    assert "strength 0.5 (2 steps); 4 prompts of edits" in ran.out and "made 4 images" in ran.out
+    assert "strength 0.5 (2 steps); 4 prompts of edits" in ran.text and "made 4 images" in ran.out
     assert "with 8 UNet evaluations" in ran.out
     assert "1 picture was turned by EXIF orientation: edits.jsonl, line 2: 1.png" in ran.out
     assert "1 picture was brought from 16 or more bits" in ran.out
@@ -93,7 +93,7 @@ def test_a_damaged_picture_is_named_before_the_first_image(
 def test_editing_is_measured(bench: Bench, edits: Path) -> None:
     ran = bench("measure", "editing", "--model", "shapes", "--prompts", edits, "--device", "cpu", "--quick")
     assert ran.code == 0, ran.err
-    assert "| source, only encoded and decoded |" in ran.out and "| base, strength 0.5 |" in ran.out
+    assert "\nsource, only encoded and decoded  " in ran.out and "\nbase, strength 0.5  " in ran.out
     assert bench("measure", "editing", "--model", "shapes", "--reward", "shapes-colour", "--quick").code == 2
 
 

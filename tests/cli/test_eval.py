@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,11 @@ def test_a_table_and_then_the_same_from_the_store(bench: Bench, argv: list[objec
     ran = bench(*argv)
     assert ran.code == 0, ran.err
     assert ran.out.splitlines()[0].startswith("evaluating base on the model")
-    assert "| base |" in ran.out
+    said = ran.out.partition("\n\n")[2]
+    assert re.match(
+        r"base on jpeg_compressibility: one model, so nothing is compared\.\nreport: .+/report\.html\n", said
+    )
+    assert re.search(r"(?m)^base  +−\S+ \[−\S+, −?\S+\]$", said)
     images = {path: path.stat().st_mtime_ns for path in (tmp_path / "bench-store").rglob("*.webp")}
     assert len(images) == 2
     again = bench(*argv)
@@ -39,9 +44,9 @@ def test_a_table_and_then_the_same_from_the_store(bench: Bench, argv: list[objec
 def test_the_sampler_can_be_said(bench: Bench, argv: list[object]) -> None:
     """The sampler is named in the caption, and its images are never mixed with those of another sampler."""
     plain = bench(*argv, "--steps", 2)
-    assert plain.code == 0 and "sampler steps 2, eta 1, guidance scale 5" in plain.out
+    assert plain.code == 0 and "sampler steps 2, eta 1, guidance scale 5" in plain.text
     ran = bench(*argv, "--steps", 2, "--guidance-scale", 1.5)
-    assert ran.code == 0 and "sampler steps 2, eta 1, guidance scale 1.5" in ran.out
+    assert ran.code == 0 and "sampler steps 2, eta 1, guidance scale 1.5" in ran.text
     assert "made 2 images" in ran.out
     assert bench(*argv, "--steps", 0).code == 2
 
@@ -50,9 +55,9 @@ def test_the_precision_can_be_said(bench: Bench, argv: list[object]) -> None:
     """The precision is named in the caption and part of the images' key, where ``auto`` is already resolved."""
     argv += ["--steps", 1]
     auto, said, half = bench(*argv), bench(*argv, "--dtype", "fp32"), bench(*argv, "--dtype", "bf16")
-    assert "(fp32), sampler" in auto.out and "made 2 images" in auto.out
-    assert "(fp32), sampler" in said.out and "made 0 images" in said.out
-    assert "(bf16), sampler" in half.out and "made 2 images" in half.out
+    assert "(fp32), sampler" in auto.text and "made 2 images" in auto.out
+    assert "(fp32), sampler" in said.text and "made 0 images" in said.out
+    assert "(bf16), sampler" in half.text and "made 2 images" in half.out
     wrong = bench(*argv, "--dtype", "half")
     assert wrong.code == 2 and all(word in wrong.err for word in ("auto", "fp32", "bf16", "fp16"))
 

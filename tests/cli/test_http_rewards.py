@@ -70,7 +70,7 @@ def test_eval_gives_the_local_rewards_scores(bench: Bench, argv: list[object], t
     with reference(colours, name="colour", unit="colourfulness / 10", max_batch=5) as address:
         ran = bench(*argv, f"shapes-colour,{address}")
         assert ran.code == 0, ran.err
-        assert f"{address} computes colour@http, version 1" in ran.out and "| colour@http<br>" in ran.out
+        assert f"{address} computes colour@http, version 1" in ran.out and "  colour@http\n" in ran.out
         store = tmp_path / "bench-store"
         served, local = stored(store, "colour_http-1"), stored(store, "shapes-colour-*")
         assert len(served) == 12 and served.score.tolist() == local.score.tolist()

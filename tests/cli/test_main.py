@@ -124,3 +124,26 @@ def test_help_is_quick() -> None:
     started = time.monotonic()
     subprocess.run([sys.executable, "-m", "benchbench", "--help"], check=True, stdout=subprocess.DEVNULL)
     assert time.monotonic() - started < 5  # 0.3 s on an idle core; torch alone takes longer than this on a busy one
+
+
+WHILE_LOADING = """
+class Ends:
+    def find_spec(self, name, *_):
+        if name == "benchbench.cli.commands":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Ends())
+"""
+WHILE_THE_PARSER_IS_BUILT = """
+import typer.main
+def ends(*_, **__):
+    raise KeyboardInterrupt
+typer.main.get_command = ends
+"""
+
+
+@pytest.mark.parametrize("moment", [WHILE_LOADING, WHILE_THE_PARSER_IS_BUILT], ids=["loading", "building"])
+def test_ctrl_c_in_the_first_instant_is_no_traceback(moment: str) -> None:
+    run = "sys.argv = ['bench', 'list', 'methods']; runpy.run_module('benchbench', run_name='__main__')"
+    code = f"import runpy, sys\n{moment}\n{run}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

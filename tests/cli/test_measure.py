@@ -16,7 +16,7 @@ def test_a_table_with_curves_and_then_the_same_from_the_store(bench: Bench, tiny
     ran = bench(*argv)
     assert ran.code == 0, ran.err
     assert ran.out.splitlines()[0].startswith("measuring guidance-ratio of the base model on the model")
-    assert "| base: x+ |" in ran.out and "QUICK" in ran.out
+    assert "\nbase: x+  " in ran.out and "QUICK" in ran.out
     [page] = (tmp_path / "bench-store" / "reports").rglob("report-QUICK.html")
     assert "<svg" in page.read_text()
     again = bench(*argv)

@@ -53,6 +53,9 @@ train --method ddpo --preset nope
 train --method ddpo --samples 0
 train --method ddpo --device nope
 train --method ddpo --out FILE
+train --method ddpo --set method.x=1
+train --method tailorpo-g --set method.bbeta=1 train.lr=1e-4
+train --method diffusion-dpo --pairs nope
 eval --prompts nope --rewards shapes-clip
 eval --prompts shapes-simple --rewards nope
 eval --prompts shapes-simple --rewards shapes-clip --checkpoint nope
@@ -68,6 +71,16 @@ measure nope
 measure jensen-gap nope
 measure jensen-gap --reward nope
 measure jensen-gap --prompts nope
+measure jensen-gap --set nope=1
+measure cost --set nope
+pairs check nope
+pairs make --prompts nope
+study new x --row base --question q --raters 2 --prompts nope
+study new x --row a=nope --question q --raters 2
+study status nope
+study results nope
+study export nope
+study simulate nope --reward nope
 reproduce nope:2
 reproduce tailorpo:2 --track nope
 reproduce tailorpo:2 --rows nope

@@ -29,7 +29,7 @@ def test_a_row_of_a_table(bench: Bench, argv: list[object], tiny_sd: Path, tmp_p
     file = write(model_tensors(tuned, "sd15") | buffers(), tmp_path / "tuned.safetensors")
     ran = bench(*argv, "--checkpoint", file)
     assert ran.code == 0, ran.err
-    assert "| tuned |" in ran.out and "made 4 images" in ran.out
+    assert "\ntuned  " in ran.out and "made 4 images" in ran.out
     assert f"tuned: of the file: UNet, VAE, text encoder; of {tiny_sd}: tokenizer, noise schedule" in ran.out
     assert "made 0 images" in bench(*argv, "--checkpoint", file).out
     one = pictures(tmp_path / "bench-store")

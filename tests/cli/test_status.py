@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,21 @@ def test_into_a_pipe_each_change_is_printed_once(
         "done\tb",
         "2 done",
     ]
+
+
+def test_a_terminal_is_drawn_anew_when_something_has_changed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Equal frames would flicker; the last frame stays on the screen."""
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    done, half, complete = JobStatus("a", "done"), JobStatus("b", "running", "50 %, slurm 7"), JobStatus("b", "done")
+    looks = iter([[done, half], [done, half], [done, half], [done, complete]])
+    watch.watch_jobs(lambda: next(looks))
+    drawn = capsys.readouterr().out
+    assert drawn.count("1 done, 1 running") == 1 and drawn.count("50 %, slurm 7") == 1
+    assert drawn.rindex("2 done") > drawn.index("1 running")
 
 
 def test_ctrl_c_ends_watching(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

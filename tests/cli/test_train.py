@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from benchbench.hub import models
 from benchbench.train import memory_table
 from tests.cli.conftest import Bench
+from tests.forked import Forked
 
 
 def test_every_wrong_word_is_named_at_once(bench: Bench) -> None:
@@ -59,7 +58,6 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
     for said in (
         "training ddpo",
         str(tiny_sd),
-        "as named",
         "2 images of animals",
         "preset released",
         "jpeg_compressibility",
@@ -67,7 +65,8 @@ def test_a_run_says_what_it_does_and_is_then_listed(bench: Bench, tiny_sd: Path,
     ):
         assert said in first
     last = ran.out.splitlines()[-1]
-    assert re.match(r"reward -\S+ is the mean of the last rollout's 2 images; evaluate it next: bench eval ", last)
+    means = r"mean jpeg_compressibility of 2 fixed images: -\S+ before the training, -\S+ after it; "
+    assert re.match(means + "evaluate it next: bench eval ", last)
     assert f"--model {tiny_sd} --checkpoint bench-store/runs/" in last.replace(f"{tmp_path}/", "")
     assert last.endswith(" --prompts animals --rewards jpeg_compressibility")
     name, state, samples, *_ = bench("list", "runs").out.splitlines()[1].split("\t")
@@ -113,7 +112,7 @@ def test_a_folder_whose_run_json_is_no_run_is_not_ours(bench: Bench, tiny_sd: Pa
 def test_where_no_model_is_named_it_says_which_and_why() -> None:
     from benchbench import choice
 
-    assert choice.choose_model("sd21", None) == ("sd21", "as named")
+    assert choice.choose_model("sd21", None) == ("sd21", "")
     assert choice.choose_model(None, None) == ("shapes", "no --model, and sd15's weights are not here")
 
 
@@ -143,19 +142,16 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd: Path, tmp_path: Path) -> No
         "4000",
     ]
     words += ["--prompts", "animals", "--set", "sampler.steps=3", "train.eval_every=0", "--out", str(tmp_path / "run")]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchbench", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
+    process = Forked(["-m", "benchbench", *words], tmp_path / "said.log")
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.is_file() and metrics.read_text().count("\n") > 2) and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err.decode()
-    assert "go on with: bench train" in err.decode()
-    assert err.decode().rstrip().endswith("--resume")
+    os.kill(process.pid, signal.SIGINT)
+    code, said = process.wait(timeout=120), (tmp_path / "said.log").read_text()
+    assert code == 130, said
+    assert "go on with: bench train" in said
+    assert said.rstrip().endswith("--resume")
 
 
 def test_spo_s_own_judge_is_its_default_reward() -> None:
@@ -236,3 +232,8 @@ def test_a_dry_run_names_what_the_run_would_miss(bench: Bench, monkeypatch: pyte
     assert ran.code == 0, ran.err
     assert "missing: the reward aesthetic has no weights on this machine: bench fetch --rewards aesthetic" in ran.out
     assert "missing: the prompt set 'parti' is not on this machine: bench fetch --prompts parti" in ran.out
+
+
+def test_nothing_is_announced_that_is_then_refused(bench: Bench, tiny_sd: Path) -> None:
+    ran = bench("train", "--method", "tailorpo-g", "--model", tiny_sd, "--reward", "jpeg_compressibility")
+    assert ran.code == 2 and "needs a differentiable reward" in ran.err and ran.out == ""

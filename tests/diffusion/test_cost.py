@@ -18,8 +18,9 @@ from benchbench.diffusion.cost import CHECKPOINTING, GRADIENT, Cost, sum_costs
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward, guide
 from benchbench.diffusion.lora import add_lora
+from benchbench.diffusion.network_kind import network_class, part_name
 from benchbench.diffusion.policy import Policy
-from benchbench.hub.known_configs import SD15_UNET, SD_VAE, SDXL_UNET
+from benchbench.hub.known_configs import KNOWN, SD15_UNET, SD35M_TRANSFORMER, SD_VAE, SDXL_UNET
 from tests.methods.rewards import Brightness
 
 
@@ -58,11 +59,10 @@ def without_weights(make: Callable[[], nn.Module]) -> Any:
     return network
 
 
-def unet(config: dict[str, Any], finetune: str) -> Any:
+def network_of(config: dict[str, Any], finetune: str) -> Any:
     def make() -> Any:
-        from diffusers import UNet2DConditionModel
-
-        network = UNet2DConditionModel(**config).requires_grad_(finetune == "full")
+        kind = network_class("transformer" if config is SD35M_TRANSFORMER else "unet")
+        network = kind(**config).requires_grad_(finetune == "full")
         if finetune == "lora":
             add_lora(network, 4, 4.0, seed=0)
         return network
@@ -73,14 +73,18 @@ def unet(config: dict[str, Any], finetune: str) -> Any:
 def asked(network: Any, gradient_of: str | None) -> Callable[[], None]:
     """A forward pass of one row, with the gradient of the weights, of the latents alone, or with none."""
     own = network.config
-    x = torch.randn(1, 4, own.sample_size, own.sample_size, requires_grad=gradient_of == "latents")
-    text, more = torch.randn(1, 77, own.cross_attention_dim), {}
-    if own.addition_embed_type:
+    x = torch.randn(1, own.in_channels, own.sample_size, own.sample_size, requires_grad=gradient_of == "latents")
+    more: dict[str, Any] = {}
+    if part_name(network) == "transformer":
+        text, more = torch.randn(1, 77 + 256, own.joint_attention_dim), {"pooled_projections": torch.randn(1, 2048)}
+    else:
+        text = torch.randn(1, 77, own.cross_attention_dim)
+    if getattr(own, "addition_embed_type", None):
         more = {"added_cond_kwargs": {"text_embeds": torch.randn(1, 1280), "time_ids": torch.zeros(1, 6)}}
 
     def run() -> None:
         with torch.set_grad_enabled(gradient_of is not None):
-            loss = network(x, torch.tensor([500]), encoder_hidden_states=text, **more).sample.square().sum()
+            loss = network(x, timestep=torch.tensor([500]), encoder_hidden_states=text, **more).sample.square().sum()
         if gradient_of == "latents":
             torch.autograd.grad(loss, x)
         elif gradient_of:
@@ -92,7 +96,7 @@ def asked(network: Any, gradient_of: str | None) -> Callable[[], None]:
 def counted(config: dict[str, Any], finetune: str) -> dict[str, float]:
     """Forward passes that a gradient costs: of the weights, the latents, and what checkpointing adds to each."""
     with FakeTensorMode():
-        network = unet(config, finetune)
+        network = network_of(config, finetune)
         if finetune == "lora":
             network.disable_adapters()
         forward = flops(asked(network, None))  # of the base model
@@ -133,6 +137,25 @@ def test_they_are_within_four_percent_on_sdxl(finetune: str) -> None:
         )
 
 
+@pytest.mark.long
+def test_the_work_of_sd21_at_768_pixels() -> None:
+    with FakeTensorMode():
+        network = network_of(KNOWN["sd21v"]["unet"], "none")
+        found = round(2 * flops(asked(network, None)) / 1e12, 1), sum(p.numel() for p in network.parameters())
+    defaults_of = defaults.of("sd21v")
+    assert found == (defaults_of.tflop_per_evaluation, defaults_of.unet_parameters)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("finetune", "gradient"), [("lora", 2.53), ("full", 3.19)])
+def test_what_they_are_for_sd35m(finetune: str, gradient: float) -> None:
+    """docs/models.md says so: a gradient of an adapter costs 15 % more there than the constant, of every weight 4 %."""
+    found = counted(SD35M_TRANSFORMER, finetune)
+    assert defaults.of("sd35m").tflop_per_evaluation == round(2 * found["forward"] / 1e12, 1)
+    assert defaults.of("sd35m").unet_parameters == found["parameters"]
+    assert (round(found["weights"], 2), round(found["weights again"], 2)) == (gradient, 1.0)
+
+
 @pytest.mark.parametrize(
     ("config", "evaluations", "gradient"),
     [(SD15_UNET, 1.57, 2.02), pytest.param(SDXL_UNET, 0.77, 2.08, marks=pytest.mark.long)],
@@ -142,7 +165,7 @@ def test_what_decoding_costs(config: dict[str, Any], evaluations: float, gradien
     from diffusers import AutoencoderKL
 
     with FakeTensorMode():
-        forward = flops(asked(unet(config, "none"), None))
+        forward = flops(asked(network_of(config, "none"), None))
         vae = without_weights(lambda: AutoencoderKL(**SD_VAE).requires_grad_(False))
         z = torch.randn(1, 4, config["sample_size"], config["sample_size"], requires_grad=True)
         with torch.no_grad():

@@ -14,13 +14,14 @@ from PIL import Image
 
 from benchbench.diffusion import backbones
 from benchbench.diffusion.edit import edit, source_latents
-from benchbench.diffusion.policy import make_policy
+from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.source import open_source
 from benchbench.errors import CorruptError
 from benchbench.noise import Noise, Sample
 from benchbench.prompt_set import Prompt, Source
 from benchbench.samplers import steps_taken
 from tests.runtime.picture_files import saved, upright
+from tests.tiny_sd3 import write_tiny_sd3
 from tests.tiny_xl import write_tiny_sdxl
 
 WORDS = ("make it blue", "add a cat")
@@ -86,6 +87,21 @@ def test_so_is_one_of_sdxl(tmp_path: Path, eta: float) -> None:
     check(folder, 0.75, eta, made)
 
 
+@pytest.mark.parametrize("strength", [0.33, 1.0])
+def test_so_is_one_of_sd3(tmp_path: Path, strength: float) -> None:
+    """By the ODE. Of 20 steps, strength 0.33 leaves out int(13.4) and takes 7, where a diffusion model takes 6."""
+    from diffusers import StableDiffusion3Img2ImgPipeline
+
+    folder = write_tiny_sd3(tmp_path / "sd3")
+    pipe = StableDiffusion3Img2ImgPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    made = run(pipe, strength=strength, num_inference_steps=20, guidance_scale=5.0)
+    policy = make_policy(backbones.load(str(folder), "cpu"), 20, guidance_scale=5.0, dynamics="ode")
+    first_k = steps_taken({"steps": 20, "strength": strength, "dynamics": "ode"})
+    assert first_k == (7 if strength == 0.33 else 20)
+    compare(policy, first_k, scripted(first_k, 0.0), made)
+
+
 def run(pipe: Any, **options: Any) -> np.ndarray:
     generator = torch.Generator().manual_seed(3)
     made = pipe(list(WORDS), image=pictures(), generator=generator, output_type="np", **options)
@@ -95,10 +111,14 @@ def run(pipe: Any, **options: Any) -> np.ndarray:
 def check(model: Path, strength: float, eta: float, expected: np.ndarray) -> None:
     policy = make_policy(backbones.load(str(model), "cpu"), 20, eta, 5.0)
     first_k = steps_taken({"steps": 20, "strength": strength})
+    compare(policy, first_k, scripted(first_k, eta), expected)
+
+
+def compare(policy: Policy, first_k: int, noise: Noise, expected: np.ndarray) -> None:
     before_rounding: list[torch.Tensor] = []
     decode = policy.decoder
     policy.__dict__["decoder"] = lambda x: before_rounding.append(decode(x)) or before_rounding[0]
-    pixels = edit(policy, first_k, samples_of(pictures()), scripted(first_k, eta))
+    pixels = edit(policy, first_k, samples_of(pictures()), noise)
     np.testing.assert_allclose(before_rounding[0].permute(0, 2, 3, 1).numpy(), expected, atol=1e-4)
     assert np.abs(pixels.astype(float) - expected * 255).max() <= 0.5 + 255e-4
     assert policy.cost.forwards == 2 * 2 * first_k  # two images, two branches of the guidance

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from torch import Tensor
 
-from benchbench.diffusion import backbones, lora
+from benchbench.diffusion import backbones, lora, text
 from benchbench.diffusion.network_kind import TRANSFORMER_TARGETS
 from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.diffusion.rollout import NoiseSource, generate, rollout
 from benchbench.errors import CorruptError, UsageError
+from benchbench.fetch.files import MODEL_FILES, NOT_NEEDED
 from benchbench.hub import families, models
 from benchbench.noise import Noise, Sample
 from tests.tiny_sd3 import write_tiny_sd3
@@ -56,16 +60,58 @@ def test_texts_are_those_of_the_pipeline(t5: bool, tiny_sd3: Path, without_t5: P
     """Text and pooled projection, of the prompts and of the empty one; a model without T5 has zeros in its place."""
     folder = tiny_sd3 if t5 else without_t5
     cond = policy_of(folder).encode(PROMPTS)
-    text, null, pooled, null_pooled = pipeline(folder).encode_prompt(PROMPTS, None, None)
+    texts, null, pooled, null_pooled = pipeline(folder).encode_prompt(PROMPTS, None, None)
     assert cond.pooled is not None and cond.null_pooled is not None and cond.text.shape == (2, 12 + 256, 32)
     for ours, theirs in (
-        (cond.text, text),
+        (cond.text, texts),
         (cond.null, null[:1]),
         (cond.pooled, pooled),
         (cond.null_pooled, null_pooled[:1]),
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     assert bool(cond.text[:, 12:].any()) == t5
+
+
+def test_t5_in_host_memory_says_the_same(tiny_sd3: Path) -> None:
+    """For a GPU its weights are copied for each reading; here the device cpu:0 stands for one, and no bit differs."""
+    here = backbones.load(str(tiny_sd3), "cpu")
+    copied: list[str] = []
+    with mock.patch.object(torch.func, "functional_call", wraps=torch.func.functional_call) as call:
+        away = text.encode(replace(here, device=torch.device("cpu", 0)), PROMPTS)
+        copied += call.call_args.args[1]
+    assert {name for name, _ in here.text_encoder_3.named_parameters()} <= set(copied)
+    for (ours, pooled), (theirs, theirs_pooled) in zip(away, text.encode(here, PROMPTS), strict=True):
+        assert torch.equal(ours, theirs) and torch.equal(pooled, theirs_pooled)  # type: ignore[arg-type]
+
+
+def test_weights_in_several_files_are_read(tiny_sd3: Path, tmp_path: Path) -> None:
+    """As T5's are published, with an index that is no setting of the model."""
+    whole = backbones.load(str(tiny_sd3), "cpu").text_encoder_3
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for part in tiny_sd3.iterdir():
+        (folder / part.name).symlink_to(part)
+    (folder / "text_encoder_3").unlink()
+    whole.save_pretrained(folder / "text_encoder_3", max_shard_size="6KB")
+    names = {path.name for path in models.weight_files(folder)["text_encoder_3"]}
+    assert len(names) > 2 and "config.json" in names and not any(".index." in name for name in names)
+    again = backbones.load(str(folder), "cpu").text_encoder_3
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+def test_what_is_fetched_of_sd3() -> None:
+    """Of the files in its repository: full precision, each part once, and no single files for other programs."""
+    t5 = [f"text_encoder_3/model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    wanted = ["model_index.json", "transformer/config.json", "transformer/diffusion_pytorch_model.safetensors", *t5]
+    wanted += ["text_encoder_3/model.safetensors.index.json", "tokenizer_3/spiece.model", "tokenizer_3/tokenizer.json"]
+    wanted += ["text_encoder/model.safetensors", "text_encoder_2/model.safetensors", "scheduler/scheduler_config.json"]
+    others = ["sd3.5_medium.safetensors", "text_encoders/t5xxl_fp16.safetensors", "text_encoder/model.fp16.safetensors"]
+    others += [
+        "text_encoder_3/model.fp16-00001-of-00002.safetensors",
+        "text_encoder_3/model.safetensors.index.fp16.json",
+    ]
+    found = list(filter_repo_objects([*wanted, *others], allow_patterns=MODEL_FILES, ignore_patterns=NOT_NEEDED))
+    assert found == wanted
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ OTHERS = {
     r"vllm serve ": "of vLLM",
     r"hpsv3/bin/pip install ": "of another environment",
     r"\.venv/bin/pip install torch$": "of pytorch's installation page",
-    r"pip install -e \./reinforce": "installs the package that `bench new` wrote, whose own test does it",
+    r"pip install -e \./(reinforce|warmth)$": "installs the package that `bench new` wrote, whose own test does it",
     r"python colour_share\.py": "a file of the page; tests/rewards/test_http_docs.py runs it",
 }
 """Programs of others by the beginning of the command, with their owner."""

@@ -78,6 +78,7 @@ class World:
             "FILE": self.prompts,
             "STORE": str(self.store),
             "reinforce": "ddpo",  # the method that the tutorial writes; tests/registry trains it
+            "warmth": "shapes-colour",  # the reward that a tutorial writes; tests/docs/test_own_reward.py tries it
             "NAME": "fig8",
         }
         filled = []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,9 @@ from benchbench.evaluate import draw_in_jobs
 from benchbench.evaluate.draw_in_jobs import backend_for
 from benchbench.evaluate.measure import Measured, measure
 from benchbench.store.image_index import read_index
+from tests.forked import Forked, forked_jobs
+
+__all__ = ["forked_jobs"]
 
 FEW = PromptSet("few", prompts.load("shapes-simple").prompts[:10], "made here", "none")
 
@@ -36,6 +37,7 @@ def files(store: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_jobs")
 def test_two_processes_make_the_same_images(tmp_path: Path) -> None:
     """Twenty images in five batches. What is missing after a loss is made by jobs, too, and nothing else is."""
     said: list[str] = []
@@ -73,6 +75,8 @@ COMMAND = """
 import sys, pathlib
 from benchbench.runtime.interrupt import signals_as_ctrl_c
 from tests.evaluate.test_draw_in_jobs import evaluated
+from tests.forked import fork_jobs
+fork_jobs()
 with signals_as_ctrl_c():
     evaluated(pathlib.Path(sys.argv[1]), jobs=2, batch_size=1, images_per_prompt=8, sampler={"steps": 20})
 """
@@ -84,15 +88,16 @@ with signals_as_ctrl_c():
 )
 def test_an_interruption_leaves_whole_images_and_no_process(tmp_path: Path, number: signal.Signals) -> None:
     """The next command makes the rest; what was there is not made again."""
-    process = subprocess.Popen([sys.executable, "-c", COMMAND, tmp_path], env=os.environ | {"PYTHONPATH": os.getcwd()})
+    process = Forked(["-c", COMMAND, str(tmp_path)], tmp_path / "command.log")
     deadline = time.monotonic() + 120
     while len(files(tmp_path)) < 4 and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(number)
+    started = _children(process.pid)
+    os.kill(process.pid, number)
     process.wait(timeout=60)
-    while _children(tmp_path) and time.monotonic() < deadline:
+    while any(map(_is_running, started)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert _children(tmp_path) == []
+    assert len(started) == 2 and not any(map(_is_running, started))
     made = files(tmp_path)
     assert 4 <= len(made) < 80
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.webp")}
@@ -103,17 +108,25 @@ def test_an_interruption_leaves_whole_images_and_no_process(tmp_path: Path, numb
     assert not list(tmp_path.rglob(".*.tmp"))
 
 
-def _children(store: Path) -> list[str]:
-    """Returns the command lines of processes that draw into a store."""
+def _children(process: int) -> list[int]:
+    """Returns the ids of the processes that a process has started and that still run."""
     found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    for place in Path("/proc").glob("[0-9]*/stat"):
         try:
-            words = place.read_bytes().split(b"\0")
+            parent = int(place.read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-        if b"benchbench.evaluate.draw_job" in words and os.fsencode(store) in words:
-            found.append(str(words))
-    return found
+        if parent == process:
+            found.append(int(place.parent.name))
+    return [pid for pid in found if _is_running(pid)]
+
+
+def _is_running(process: int) -> bool:
+    """Returns True until a process has ended; one that nobody has waited for has no command line any more."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
 
 
 def test_a_failed_process_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,5 @@
 """What exists is never made again; what is missing is made; nothing is lost by an interruption."""
 
-import os
-import signal
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -19,6 +15,7 @@ from benchbench.evaluate.generate import Generation, generate
 from benchbench.noise import Noise
 from benchbench.store.images import ImageStore
 from tests.evaluate.fakes import PROMPTS, Generator, picture
+from tests.forked import Forked
 
 
 def run(made: Generator, store: Path, **options: Any) -> list[Generation]:
@@ -192,12 +189,11 @@ def test_killed_for_real_it_goes_on_where_it_was(tmp_path: Path) -> None:
 
         run(Slow(), Path(sys.argv[1]), images_per_prompt=20, batch_size=2)
     """
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script), tmp_path], cwd=root)
+    process = Forked(["-c", textwrap.dedent(script), str(tmp_path)], tmp_path / "killed.log")
     deadline = time.monotonic() + 60
     while len(list(tmp_path.rglob("*.webp"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     there = len(list(tmp_path.rglob("*.webp")))
     assert 4 <= there < 60

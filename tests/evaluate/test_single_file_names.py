@@ -155,6 +155,45 @@ def test_a_file_that_is_no_such_model(case: str, tmp_path: Path) -> None:
     assert cause in error.value.cause and len(str(error.value).splitlines()) == 3
 
 
+SAID: dict[str, tuple[str, dict[str, str] | None, list[str], bool]] = {
+    "v for v": ("sd21v", {"modelspec.prediction_type": "v"}, [], True),
+    "v for v, by kohya's word": ("sd21v", {"ss_v_parameterization": "True"}, [], True),
+    "v for v, by a mark": ("sd21v", None, ["v_pred"], True),
+    "nothing said": ("sd21v", None, [], True),
+    "noise for v": ("sd21v", {"modelspec.prediction_type": "epsilon"}, [], False),
+    "noise for noise": ("sd21", {"modelspec.prediction_type": "epsilon"}, [], True),
+    "v for noise, by kohya's word": ("sd21", {"ss_v_parameterization": "True"}, [], False),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_a_file_is_used_where_it_predicts_what_the_base_model_does(case: str, tmp_path: Path) -> None:
+    base, said, marks, fits = SAID[case]
+    shapes = {"conv_in.weight": (8, 4, 3, 3), "down_blocks.0.attn2.to_k.weight": (4, 1024)}
+    state = {name: torch.zeros(shape) for name, shape in shapes.items()} | {name: torch.zeros(0) for name in marks}
+    save_file(state, tmp_path / "a.safetensors", metadata=said)
+    found, model = weights.find(tmp_path / "a.safetensors"), real_folder(tmp_path / "base", base)
+    assert found is not None
+    if fits:
+        check_fit(found, "it", LocalModel("base", model))
+        return
+    predicts = "v" if base == "sd21v" else "noise"
+    with pytest.raises(UsageError, match=f"it does not predict {predicts}") as error:
+        check_fit(found, "it", LocalModel("base", model))
+    assert f"base predicts {predicts}" in error.value.cause and len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(("own", "base"), [("sd21", "sd21v"), ("sd21v", "sd21")])
+def test_a_whole_pipeline_that_predicts_something_else_is_refused(own: str, base: str, tmp_path: Path) -> None:
+    folders = [real_folder(tmp_path / name, name) for name in (own, base)]
+    for folder in folders:  # the size of the images is not what is asked here
+        config = folder / "unet" / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": 64}))
+    check_fit(weights.Weights("pipeline", folders[0]), "it", LocalModel(own, folders[0]))
+    with pytest.raises(UsageError, match="it does not predict"):
+        check_fit(weights.Weights("pipeline", folders[0]), "it", LocalModel(base, folders[1]))
+
+
 def entry(shape: object, dtype: str = "F32") -> dict[str, object]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [0, 4]}
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from benchbench.diffusion import backbones
+from benchbench.diffusion import backbones, prediction
 from benchbench.diffusion.policy import make_policy
 from benchbench.diffusion.prediction import noise_likeness
 from benchbench.diffusion.sample import sample
@@ -229,6 +232,34 @@ def test_a_unet_that_predicts_something_else_is_found_out_by_what_it_predicts(tm
     with pytest.raises(UsageError, match="does not predict noise") as error:
         drawn("shapes", write(other, tmp_path / "other.safetensors"), samples=SHAPES)
     assert "likeness -0.9" in error.value.cause or "likeness -1.0" in error.value.cause
+
+
+def test_a_v_file_is_drawn_as_the_pipeline_of_a_v_model(folders: Path, tmp_path: Path) -> None:
+    """The file says v, and so does the base model's scheduler."""
+    both = []
+    for name in ("sd15", "sd15-tuned"):
+        folder = mixed(folders / name, folders / name, (), tmp_path / name)
+        config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        (folder / "scheduler").unlink()
+        (folder / "scheduler").mkdir()
+        said = json.dumps(config | {"prediction_type": "v_prediction"})
+        (folder / "scheduler" / "scheduler_config.json").write_text(said)
+        both.append(folder)
+    state = model_tensors(both[1], "sd15") | {"v_pred": torch.zeros(0)}
+    pictures = drawn(both[0], write(state, tmp_path / "v.safetensors"))
+    assert np.array_equal(pictures, images(both[1])) and not np.array_equal(pictures, images(folders / "sd15-tuned"))
+
+
+def test_a_unet_that_predicts_noise_is_found_out_beside_a_model_that_predicts_v(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the likeness of its prediction to pure noise: 0.97 beside a base model of 0.1; 0.4 proves nothing."""
+    base: Any = SimpleNamespace(name="sd21v", scheduler_config={"prediction_type": "v_prediction"}, likeness=0.1)
+    monkeypatch.setattr(prediction, "noise_likeness", lambda backbone: backbone.likeness)
+    unsure, noise = (SimpleNamespace(likeness=likeness) for likeness in (0.4, 0.97))
+    prediction.check_prediction(unsure, base, Path("a.safetensors"))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="does not predict v"):
+        prediction.check_prediction(noise, base, Path("a.safetensors"))  # type: ignore[arg-type]
 
 
 def test_the_folder_that_the_documentation_makes_of_a_file(

@@ -96,7 +96,7 @@ def first_batch(run: Trainer, count: int) -> Any:
 
 def picture_pairs(context: StepContext, model: str) -> Path:
     """Returns a folder of preference pairs: pictures of noise, as large as the model's images."""
-    from benchbench.hub.models import image_size
+    from benchbench.hub.layout import image_size
 
     side = image_size(models.folder(context, model))
     folder = context.work / f"pairs-{side}"

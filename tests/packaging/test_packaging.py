@@ -91,7 +91,7 @@ def test_clone_zip_and_sdist_give_one_wheel_that_holds_every_file(source: Path, 
         assert files == made["clone"], form
     assert not [name for name in made["clone"] if "test" in name.lower()]
     [entries] = [text.decode() for name, text in made["clone"].items() if name.endswith("/entry_points.txt")]
-    assert entries.split() == ["[console_scripts]", "bench", "=", "benchbench.cli.main:main"]
+    assert entries.split() == ["[console_scripts]", "bench", "=", "benchbench.__main__:main"]
     install(python, built, cwd=tmp_path)
     check_use([python.parent / "bench"], tmp_path)
     check_types_of_a_plugin(python, tmp_path)

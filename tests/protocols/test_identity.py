@@ -12,8 +12,9 @@ import pytest
 
 from benchbench.api import PromptSet, Reward
 from benchbench.errors import CorruptError
-from benchbench.evaluate.make_pairs import PairsToMake, made_from
+from benchbench.evaluate.make_pairs import made_from
 from benchbench.hub import models
+from benchbench.pairs.look_up import PairsToMake
 from benchbench.protocols.base import ProtocolSettings, Request, Target, find_target
 from benchbench.rewards.identity import key_of_reward
 from benchbench.rewards.mix import mix_class

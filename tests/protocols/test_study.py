@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchbench.protocols.study import StudyResult, analyse, results, score_pictures
+from benchbench.protocols.study import StudyResult, analyse, results
 from benchbench.protocols.study_outcomes import study_answer
 from benchbench.report.sections import OutcomeSection, TextSection
 from benchbench.report.table import Cell, Table
@@ -16,6 +16,7 @@ from benchbench.rewards import lookup
 from benchbench.study.design import Study
 from benchbench.study.panel import Panel, vote
 from benchbench.study.progress import preferred
+from benchbench.study.scores import score_pictures
 from benchbench.study.simulate import LEVEL, panel_result, utility_gap, win_minus_lose_of
 from benchbench.study.sketch import sketch
 from benchbench.study.vote_store import FILE, StoredVote, VoteStore

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from benchbench.report import curves, grids
-from benchbench.report.plots import GREY, Stroke, compact, strokes
+from benchbench.report.plots import GREY, Stroke, compact, draw_panel, strokes
 from benchbench.report.sections import Curve, Panel
+from benchbench.runtime.sealed import write_sealed
 from benchbench.store.runs import Run
 from tests.evaluate.fakes import Generator
 from tests.evaluate.test_generate import run
@@ -48,6 +50,19 @@ def test_rows_without_an_evaluation_are_passed_over(tmp_path: Path) -> None:
     assert training.kind == hacking.kind == "curves"
     assert [panel.lines[0].x for panel in training.panels] == [(0, 4), (0, 4), (0, 80), (0, 2)]
     assert [panel.lines[0].y for panel in hacking.panels] == [(1, 2), (0.5, 0.4)]
+    write_sealed(tmp_path / "base_scores.json", {"scores": [0.0, 2.0, 4.0, 6.0]})
+    training, hacking = curves.from_runs([Run("r", tmp_path, "complete", config, {})])
+    assert training.kind == hacking.kind == "curves"
+    assert "at least one standard deviation of the untrained model's images" in training.caption
+    assert [panel.least_span for panel in hacking.panels] == [pytest.approx(20**0.5 / 3**0.5), 0.5]
+
+
+@pytest.mark.parametrize(("least", "low", "high"), [(None, 1.0, 1.01), (0.005, 1.0, 1.01), (4.0, -0.995, 3.005)])
+def test_a_small_change_does_not_fill_the_axis(least: float | None, low: float, high: float) -> None:
+    panel = Panel(x_label="x", y_label="y", lines=(Curve(label="a", x=(0, 1), y=(1.0, 1.01)),), least_span=least)
+    axes = Figure().subplots()
+    draw_panel(axes, panel, strokes([panel]))
+    assert axes.get_ylim() == pytest.approx((low, high), abs=0.001)
 
 
 def test_a_run_whose_gradients_counted_as_three_is_not_shown_against_evaluations(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from benchbench.errors import CorruptError, MissingError
 from benchbench.report import folder, page
-from benchbench.report.sections import Page, RecordSection
-from tests.report.pages import PAGE
+from benchbench.report.sections import Page, RecordSection, TableSection
+from benchbench.report.table import Column
+from tests.report.pages import PAGE, TABLE
 
 SMALL = PAGE.model_copy(update={"sections": (*PAGE.sections[:2], PAGE.sections[-1])})  # no plots, which take seconds
 
@@ -152,3 +153,9 @@ def test_words_and_tables_as_markdown(tmp_path: Path) -> None:
             assert all(paragraph in said for paragraph in section.paragraphs)
         if section.kind == "tables":
             assert all(table.markdown().rstrip() in said for table in section.tables)
+
+
+def test_the_name_of_a_column_may_break_after_an_underscore() -> None:
+    shown = TABLE.model_copy(update={"columns": (Column(key="a_<b>"),)})
+    text = page.html(PAGE.model_copy(update={"sections": (TableSection(title="t", tables=(shown,)),)}))
+    assert '<span class="name">a_<wbr>&lt;b&gt;</span>' in text

@@ -166,3 +166,17 @@ def test_a_tall_table_goes_on_under_its_number() -> None:
 )
 def test_long_labels_are_broken_between_words_and_never_in_a_number(text: str, lines: list[str]) -> None:
     assert wrap(text, 80, 9) == lines
+
+
+def test_a_pasted_table_says_the_whole_caption() -> None:
+    """What LaTeX prints, without comments, has each sentence: the caveats come last in a caption."""
+    caption = (
+        "Means. " + "Long words about the conditions of this table. " * 9 + "Nobody has searched 50% of the rates."
+    )
+    text = latex(TABLE.model_copy(update={"caption": caption}))
+    printed = " ".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert (
+        r"Nobody has searched 50\% of the rates. \end{minipage}" in printed and "\\caption{A table. Means. " in printed
+    )
+    assert printed.count("Long words about the conditions of this table.") == 9
+    assert "minipage" not in latex(TABLE.model_copy(update={"caption": "Means."}))

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.forked import Forked
+
 SMALL = """
 import sys
 from pathlib import Path
 from benchbench.reproduce import run as reproduce, spec
 from benchbench.runtime.backends.choice import BackendChoice
+from tests.forked import fork_jobs
 
+fork_jobs()
 found = spec.load("tailorpo:2")
 one = spec.Block(prompts="shapes-simple", images=1, published="animals")
 row = spec.Row(method="ddpo", set=["train.save_every=16", "train.eval_images=4", "train.eval_every=16"])
@@ -30,17 +32,13 @@ reproduce.load = lambda table: small
 reproduce.reproduce("tailorpo:2", store=Path(sys.argv[1]), quick=True, where=BackendChoice(jobs=2))
 """
 KILLS = 4
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed tables")]  # one process makes ``whole``
 TIMES = {"seconds", "images_per_second"}  # of metrics: all else is the same however often the run was broken off
 
 
-def start(store: Path) -> subprocess.Popen[bytes]:
+def start(store: Path) -> Forked:
     """Starts the command in a process group of its own, with its children."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SMALL, str(store)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    return Forked(["-c", SMALL, str(store)], store.with_suffix(".log"), new_session=True)
 
 
 def files(store: Path) -> list[Path]:
@@ -86,7 +84,6 @@ def counted(found: dict[str, Any]) -> None:
     assert [row["samples"] for row in metrics if "eval.reward" in row] == [0, 16, 32, 48, 64]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_killed_at_random_moments(seed: int, whole: Path, tmp_path: Path) -> None:
     """The whole group is killed with -9 when the store holds a drawn number of files; the last start is left alone.
@@ -110,7 +107,6 @@ def test_killed_at_random_moments(seed: int, whole: Path, tmp_path: Path) -> Non
     assert contents(tmp_path) == contents(whole)
 
 
-@pytest.mark.slow
 def test_two_at_once_share_the_work(whole: Path, tmp_path: Path) -> None:
     """Both end well, and what they leave is what one alone does: one training, each image and each score once."""
     both = [start(tmp_path), start(tmp_path)]

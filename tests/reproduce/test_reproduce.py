@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.forked import Forked, run
 
 SMALL = """
 import sys
 from pathlib import Path
 from benchbench.reproduce import run as reproduce, spec
 from benchbench.runtime.backends.choice import BackendChoice
+from tests.forked import fork_jobs
 
+fork_jobs()
 found = spec.load("tailorpo:2")
 one = spec.Block(prompts="shapes-simple", images=1, published="animals")
 small = found.tracks["shapes"].model_copy(update={"samples": 16, "blocks": [one], "quick_blocks": []})
@@ -31,8 +33,8 @@ reproduce.reproduce("tailorpo:2", store=Path(sys.argv[1]), quick=True, rows=["ta
 def test_killed_and_run_again(tmp_path: Path) -> None:
     """What was complete is not trained again, the second run ends with a report, a third makes nothing."""
     store = tmp_path / "store"
-    words = [sys.executable, "-c", SMALL, str(store)]
-    first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    words = ["-c", SMALL, str(store)]
+    first = Forked(words, tmp_path / "first.log", new_session=True)
     deadline = time.monotonic() + 300
     while not list(store.glob("runs/*/done.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -41,12 +43,13 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
     complete = {path: path.stat().st_mtime_ns for path in store.glob("runs/*/done.json")}
     assert complete and not list(store.glob("reports/*/*.html"))
 
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=True)
+    status, said = run(words, tmp_path / "second.log")
+    assert status == 0, said
     assert len(list(store.glob("runs/*/done.json"))) == 2
     assert all(path.stat().st_mtime_ns == when for path, when in complete.items())
     (page,) = store.glob("reports/*/report-QUICK.html")
-    assert f"report: {page}" in done.stdout and "QUICK" in done.stdout
-    assert "The order is" in done.stdout or "shapes-colour: ours" in done.stdout
+    assert f"report: {page}" in said and "QUICK" in said
+    assert "The order is" in said or "shapes-colour: ours" in said
     (table,) = store.glob("reports/*/tailorpo-2-training-QUICK.csv")
     lines = table.read_text().splitlines()
     assert len(lines) == 1 + 3 * 2  # base, ddpo, tailorpo on the reward and on the oracle
@@ -57,12 +60,12 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
         for p in (store / kind).rglob("*.*")
         if p.suffix != ".lock"
     }
-    subprocess.run(words, capture_output=True, text=True, timeout=600, check=True)
+    assert run(words, tmp_path / "third.log")[0] == 0
     assert {p: p.stat().st_mtime_ns for p in files} == files
 
     one = next(iter(store.glob("images/*/00003-00.webp")))
     one.unlink()
-    subprocess.run(words, capture_output=True, text=True, timeout=600, check=True)
+    assert run(words, tmp_path / "fourth.log")[0] == 0
     changed = [p for p, when in files.items() if p.suffix == ".webp" and p.stat().st_mtime_ns != when]
     assert changed == [one]
     assert json.loads((next(iter(complete)).parent / "run.json").read_text())["config"]["samples"] == 16

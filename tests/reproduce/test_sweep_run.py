@@ -17,8 +17,10 @@ from benchbench.reproduce.run import sweep
 from benchbench.reproduce.table_status import job_status
 from benchbench.runtime.backends.base import Job
 from benchbench.runtime.backends.local import LocalAttempt, LocalBackend
+from tests.forked import forked_jobs, run
 
-pytestmark = pytest.mark.slow
+__all__ = ["forked_jobs"]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sweep")]  # one process makes ``made``
 
 FILE = """
 title: Two ranks
@@ -49,8 +51,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     assert sweep(file, store=store, commands=printed.append) is None and not store.exists()
     assert [line[:12] for line in printed if line.startswith("#")] == ["# 2 training", "# 3 measurem", "# the report"]
     commands = [line for line in printed if not line.startswith("#")]
-    for command in commands[:3]:
-        subprocess.run(shlex.split(command), check=True, cwd=tmp_path_factory.mktemp("elsewhere"))
+    training, another, measurement = map(shlex.split, commands[:3])
+    for words in (training, measurement):
+        subprocess.run(words, check=True, cwd=tmp_path_factory.mktemp("elsewhere"))
+    assert another[:3] == training[:3] and another[1] == "-m"
+    status, said = run(another[1:], folder / "another.log", folder=tmp_path_factory.mktemp("elsewhere"))
+    assert status == 0, said
     report = sweep(file, store=folder / "store")
     assert report is not None
     logs = {path.name for path in (folder / "store" / "logs").glob("*.log")}
@@ -110,6 +116,7 @@ def test_what_is_complete_starts_no_process(made: tuple[Path, Path], started: li
     assert started == []
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_only_what_is_not_complete_is_measured_again(made: tuple[Path, Path], started: list[str]) -> None:
     """A picture of one row is deleted, and a byte of another row's scores is changed; the table is the same again."""
     file, report = made

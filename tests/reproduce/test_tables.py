@@ -154,3 +154,15 @@ def test_one_rollout_tells_the_price_of_a_method_on_every_reward(
     rollout = rollout_cost(last)
     seconds = (rollout.nfe * last.samples + fixed_evaluations(last, rollout)) * 0.0037
     assert found[-1] == pytest.approx(seconds)
+
+
+def test_a_plan_counts_its_jobs_and_a_large_one_says_how_to_make_less(tmp_path: Path) -> None:
+    """Table 9 has the base model's measurement once, though each of its three rewards needs it."""
+    found = spec.load("tailorpo:9")
+    plan = make_plan(found, "shapes", spec.track_of(found, "shapes"), tmp_path, seeds=(0, 1, 2))
+    line = estimate.describe(plan, 2)[0]
+    assert len(measurement_jobs(plan, tmp_path)) == 13 < len(plan.measurements)
+    assert line.startswith("36 trainings (36 left) and 13 measurements, 2 at a time, about ")
+    assert "--quick, --train-seeds 0" in estimate.smaller_line(plan)
+    assert estimate.smaller_line(replace(plan, trainings=plan.trainings[:12])) == ""
+    assert estimate.smaller_line(replace(plan, quick=True)) == ""

@@ -15,6 +15,9 @@ from benchbench.shapes.captions import stated_attributes
 from benchbench.shapes.drawing import Scene
 from benchbench.shapes_build import build as building
 from benchbench.shapes_build import clip, data, flow, plan, pref, stage, taste, text
+from tests.forked import forked_jobs
+
+__all__ = ["forked_jobs"]
 
 
 def test_contrastive_loss_by_hand() -> None:
@@ -111,7 +114,7 @@ def test_build_refuses_what_is_not_its_own(tmp_path: Path) -> None:
 
 
 def test_stages_keep_their_seeds() -> None:
-    """The first ten made what is shipped: a stage's seed depends on its position, so that new stages come last."""
+    """The first ones made what is shipped: a stage's seed depends on its position, so that new stages come last."""
     first = ["features", "vae", "text", "latents", "unet", "clip", "pref", "aesthetic", "ship", "measure", "spm"]
     assert list(plan.STAGES) == [*first, *plan.FLOW]
 
@@ -156,6 +159,7 @@ def test_latents_are_noised_as_flow_matching_does() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_jobs")
 def test_quick_build_end_to_end(tmp_path: Path) -> None:
     """A smoke-size build has every part, its record's hashes hold, and asking again changes nothing."""
     record = building.build(tmp_path / "world", jobs=2, log=lambda _: None, quick=True)

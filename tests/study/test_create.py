@@ -17,11 +17,12 @@ from benchbench.hub import models
 from benchbench.samplers import SamplerConfig
 from benchbench.store.images import pixel_hash
 from benchbench.store.keys import GenerationKey
-from benchbench.study.create import Request, create
+from benchbench.study.create import create
 from benchbench.study.design import Study
 from benchbench.study.folder import FILE, check_pictures, find_study, read_study
 from benchbench.study.material import drawn_prompts
 from benchbench.study.pictures import FOLDER, destroyed
+from benchbench.study.request import Request
 
 PROMPTS = replace(prompts.load("shapes-simple"), name="two", prompts=prompts.load("shapes-simple").prompts[:2])
 FEW = SamplerConfig(steps=2)

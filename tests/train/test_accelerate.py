@@ -1,4 +1,4 @@
-"""``accelerate launch -m benchbench train`` on the shapes model gives what one process gives, also after a kill."""
+"""Two processes train the shapes model as one does, also as ``accelerate launch`` starts them and after a kill."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchbench.config import load
+from benchbench.config import RunConfig, load
 from benchbench.train.loop import train
 from tests.ranks import free_port
-from tests.train.test_ranks import ADAPTER, ROUNDING, costs, gap
+from tests.train.test_ranks import ADAPTER, ROUNDING, costs, gap, together
 
 SHORT = ["train.eval_every=0", "train.save_every=3"]
 RUNS = [  # 3 samples a rollout, shared as 2 + 1; D3PO has 3 pairs
@@ -46,17 +46,28 @@ def finish(process: subprocess.Popen[str]) -> str:
     return out
 
 
+def configured(method: str, reward: str, settings: list[str], samples: int) -> RunConfig:
+    """Returns the settings that ``launch`` names."""
+    return load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *settings])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "reward", "settings", "samples"), RUNS)
 def test_two_processes_and_one(method: str, reward: str, settings: list[str], samples: int, tmp_path: Path) -> None:
-    output = finish(launch(method, reward, settings, samples, tmp_path / "two"))
-    assert output.count("training ") == 1 and "2 processes share the work" in output
-    config = load(method, "shapes", reward, "shapes-simple", samples, 0, overrides=[*SHORT, *settings])
+    """TailorPO's processes are started by ``accelerate launch``, the others are forks of one interpreter."""
+    config = configured(method, reward, settings, samples)
+    if method == "tailorpo":
+        output = finish(launch(method, reward, settings, samples, tmp_path / "two"))
+        assert output.count("training ") == 1 and "2 processes share the work" in output
+    else:
+        results = together(2, tmp_path / "ranks", config, tmp_path / "two")
+        assert all("value" in result for result in results), results
     single = train(config, tmp_path / "one", device="cpu", log=lambda line: None)
     difference = gap(single, tmp_path / "two")
     print(f"{method}: {difference:.2g}")
     assert difference < ROUNDING
     assert costs(single) == costs(tmp_path / "two")
+    assert json.loads((tmp_path / "two" / "record.json").read_text())[0]["processes"] == 2
 
 
 def workers(launcher: int) -> list[int]:
@@ -89,7 +100,7 @@ def test_a_killed_process_ends_all_and_the_run_resumes(tmp_path: Path) -> None:
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()], err
     output = finish(launch(*run, out, "--resume"))
     assert "resuming after" in output
-    finish(launch(*run, tmp_path / "whole"))
+    together(2, tmp_path / "ranks", configured(*run), tmp_path / "whole")
     left, right = load_file(out / ADAPTER), load_file(tmp_path / "whole" / ADAPTER)
     assert all(torch.equal(left[name], right[name]) for name in left)
     assert costs(out) == costs(tmp_path / "whole")

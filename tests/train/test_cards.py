@@ -27,6 +27,7 @@ def test_hours_are_operations_by_a_share_of_the_nominal_speed() -> None:
     half = configured("ddpo", "sd15", "train.dtype=fp16")
     assert training_hours(half, 1000, a100) == training_hours(configured("tailorpo"), 1000, a100)
     assert generating_hours("sdxl", 1000, a100) == pytest.approx(1000 * 13.5 / (0.26 * 312) / 3600)
+    assert generating_hours("sd35m", 1000, a100) == pytest.approx(1000 * 22.5 / (0.26 * 312) / 3600)
     assert generating_hours("shapes", 1000, a100) == 0
 
 

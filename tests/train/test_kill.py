@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from safetensors.torch import load_file
 from benchbench.config import load
 from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
+from tests.forked import run
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 PHASES = {
@@ -79,17 +78,17 @@ loop.train(config, Path(sys.argv[2]), resume=True)
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["ddpo", "tailorpo"])
 def test_kills_in_every_phase_leave_a_run_that_ends_in_the_same_bits(method: str, configure, tmp_path: Path) -> None:
-    config = configure(method, "train.eval_every=0", samples=128)
+    config = configure(method, "train.eval_every=0", "sampler.steps=10", "method.steps=3", samples=128)
     settings, out = tmp_path / "config.json", tmp_path / "killed"
     settings.write_text(config.model_dump_json())
     draw, outputs = random.Random(f"7 {method}"), []
     for phase, bounds in PHASES.items():
         log, times = tmp_path / f"{phase}.log", draw.randint(*bounds)
-        command = [sys.executable, "-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
-        process = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        assert process.returncode == -signal.SIGKILL, process.stderr
+        words = ["-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
+        status, output = run(words, tmp_path / f"{phase}.out")
+        assert status == -signal.SIGKILL, output
         assert log.read_text() == phase  # the log proves the phase
-        outputs.append(process.stdout)
+        outputs.append(output)
     assert all("resuming after" in output for output in outputs[1:])
     assert list((out / "checkpoints").glob(".*.tmp"))  # the last kill was within a write
     train(config, out, resume=True, log=lambda line: None)
@@ -99,7 +98,8 @@ def test_kills_in_every_phase_leave_a_run_that_ends_in_the_same_bits(method: str
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     timed = {"seconds", "images_per_second"}
     rows = [
-        [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)] for run in (out, uninterrupted)
+        [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(folder)]
+        for folder in (out, uninterrupted)
     ]
     assert rows[0] == rows[1]  # no row lost, none twice, the counters right
 
@@ -115,18 +115,18 @@ def test_kills_of_an_offline_method(configure, tmp_path: Path) -> None:
     draw, outputs = random.Random("7 diffusion-dpo"), []
     for phase, bounds in {"reading": (4, 9), "optimizer": (2, 4), "checkpoint": (3, 6)}.items():
         log, times = tmp_path / f"{phase}.log", draw.randint(*bounds)
-        command = [sys.executable, "-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
-        process = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        assert process.returncode == -signal.SIGKILL, process.stderr
+        words = ["-c", CHILD, str(settings), str(out), phase, str(times), str(log)]
+        status, output = run(words, tmp_path / f"{phase}.out")
+        assert status == -signal.SIGKILL, output
         assert log.read_text() == phase
-        outputs.append(process.stdout)
+        outputs.append(output)
     assert all("resuming after" in output for output in outputs[1:])
     train(config, out, resume=True, log=lambda line: None)
     uninterrupted = train(config, tmp_path / "whole", log=lambda line: None)
     a, b = load_file(out / ADAPTER), load_file(uninterrupted / ADAPTER)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     rows = [
-        [{k: v for k, v in row.items() if "second" not in k} for row in read_metrics(run)]
-        for run in (out, uninterrupted)
+        [{k: v for k, v in row.items() if "second" not in k} for row in read_metrics(folder)]
+        for folder in (out, uninterrupted)
     ]
     assert rows[0] == rows[1]

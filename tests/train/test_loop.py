@@ -7,8 +7,6 @@ import math
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from benchbench.rewards import lookup
 from benchbench.store.metrics import read_metrics
 from benchbench.train.loop import train
 from benchbench.train.trainer import Trainer
+from tests.forked import Forked
 
 ADAPTER = "pytorch_lora_weights.safetensors"
 
@@ -104,11 +103,11 @@ def test_a_killed_run_resumes_to_the_same_bits(method: str, configure, tmp_path:
         "from benchbench.train.loop import train\n"
         "train(RunConfig.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(file), str(out)], stderr=subprocess.DEVNULL)
+    process = Forked(["-c", code, str(file), str(out)], tmp_path / "killed.log")
     deadline = time.monotonic() + 120
     while not (out / "checkpoints" / "00000016").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert not (out / "done.json").exists(), "the run ended before it was killed"
     messages: list[str] = []

@@ -15,6 +15,7 @@ from benchbench.train import memory_estimate, memory_plan
 from benchbench.train.cost_estimate import sizes
 from benchbench.train.memory_estimate import Estimate, Line
 from benchbench.train.memory_plan import GIB, MemoryPlan, plan, plans, reserve
+from tests.tiny_sd3 import write_tiny_sd3
 
 OFFLINE = ("diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo")
 METHODS = ("ddpo", "d3po", "tailorpo", "tailorpo-g", "spo", *OFFLINE)
@@ -97,6 +98,22 @@ def test_more_memory_is_never_a_smaller_plan(method: str, tiny_sd: Path, monkeyp
     assert json.loads(json.dumps(asdict(smaller_plans[0]))) == asdict(smaller_plans[0])
 
 
+def test_t5_is_counted_while_prompts_are_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a tiny SD 3 with a wide T5: more memory than the optimizer step, and none of it between two steps."""
+    folder = write_tiny_sd3(tmp_path / "sd3")
+    config = folder / "text_encoder_3" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"d_ff": 2**16}))
+    t5_bytes = 2 * 32 * 2**16 * 2  # two matrices in half precision; all else together is far smaller
+    run = configured(
+        "ddpo", str(folder), "jpeg_compressibility", "train.batch=2", "sampler.steps=2", "method.steps=all"
+    )
+    with Estimate(run, "bf16") as estimate:
+        assert estimate.counts.base == 0
+        update, fake = estimate.update, estimate._open()
+        assert fake.backbone.text_encoder_3.device.type == "cpu" and fake.base < t5_bytes < update - fake.base
+        assert estimate.line("denoise").at(1) < t5_bytes
+
+
 def test_counting_again_takes_no_time(tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = configured("ddpo", str(tiny_sd), "jpeg_compressibility", "train.batch=6")
     first = plan(run, GIB)
@@ -115,6 +132,14 @@ def test_the_defaults_of_every_method_fit_24_gb_on_sd15() -> None:
     for method in METHODS:
         result = plan(configured(method, "sd15", "spm" if method == "spo" else "aesthetic"), 24 * GIB)
         assert result.fits and result.peak_bytes is not None and result.peak_bytes < 22 * GIB, (method, result)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", METHODS)
+def test_sd35m_fits_24_gb_by_checkpointing(method: str) -> None:
+    """With an adapter, in bf16, and T5 on the card only while prompts are read."""
+    result = plan(configured(method, "sd35m"), 24 * GIB, "bf16")
+    assert result.fits and result.gradient_checkpointing, result
 
 
 @pytest.mark.long

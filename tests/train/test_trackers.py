@@ -148,6 +148,7 @@ def test_tensorboard_gets_rows_and_pictures_and_a_resumed_run_goes_on(tmp_path: 
             following.row(seen, {"eval.reward": value})
         following.pictures(max(rows), PICTURES)
         following.close()
+        time.sleep(1)  # files are read in the order of their names, which begin with the second of their start
     events = EventAccumulator(str(tmp_path / "trackers" / tmp_path.name), size_guidance={"images": 0}).Reload()
     assert [(event.step, event.value) for event in events.Scalars("eval/reward")] == [(0, 1), (16, 2), (32, 3)]
     assert events.Tags()["images"]

@@ -16,8 +16,9 @@ from benchbench.store import runs
 from benchbench.tune.plan import make_plan
 from benchbench.tune.run import tune
 from benchbench.tune.search import Search, make_search, read
+from tests.forked import forking_jobs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tune")]  # one process makes ``made``
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, Path, Path, 
     options = {"validation": str(prompts), "rates": [4e-3], "seeds": [100], "budget": 4, "max_loss": 1.0}
     search = make_search("ddpo", "shapes", "shapes-colour", **options)  # type: ignore[arg-type]
     lines: list[str] = []
-    preset = tune(search, folder / "store", log=lines.append)
+    with forking_jobs():
+        preset = tune(search, folder / "store", log=lines.append)
     assert preset is not None
     return search, folder / "store", preset, lines
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.reproduce.test_kill import contents as stored
+from tests.runtime.backends.stores import contents
 
 pytestmark = pytest.mark.long
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="the extra ray is not installed")
@@ -66,13 +66,6 @@ def children(store: Path) -> list[int]:
 
 def checkpoint(store: Path) -> bool:
     return bool(list(store.glob("runs/*/checkpoints/0*/state.json")))
-
-
-def contents(store: Path) -> dict[str, Any]:
-    """Returns the content of a store, and the cells of the table."""
-    tables = [path for path in store.glob("reports/*/*.csv") if "held-out" in path.name]
-    assert tables
-    return stored(store) | {path.name: path.read_text() for path in tables}
 
 
 @pytest.fixture(scope="module")
