@@ -16,17 +16,21 @@ EVALUATION = ("eval_steps", "eval_dynamics", "draw_time")
 """Settings of a flow-matching training that its own images are not made with."""
 
 
-class SamplerConfig(Settings):
-    """Settings of the sampler of a diffusion model, in training and, unless a table says otherwise, in evaluation."""
-
-    steps: int = Field(20, ge=1, le=999, description="T, DDIM steps [TailorPO paper, D3PO code]")
-    eta: float = Field(1.0, gt=0, le=1, description="DDIM stochasticity [all released code]")
-    guidance_scale: float = Field(5.0, ge=0, description="w of classifier-free guidance [all released code]")
+class _Making(Settings):
+    """Settings of which some make images."""
 
     @property
     def making(self) -> dict[str, Any]:
         """The settings that decide how an image is made from its noise, as ``make_policy`` takes them."""
         return self.model_dump(mode="json", exclude={"strength"})
+
+
+class SamplerConfig(_Making):
+    """Settings of the sampler of a diffusion model, in training and, unless a table says otherwise, in evaluation."""
+
+    steps: int = Field(20, ge=1, le=999, description="T, DDIM steps [TailorPO paper, D3PO code]")
+    eta: float = Field(1.0, gt=0, le=1, description="DDIM stochasticity [all released code]")
+    guidance_scale: float = Field(5.0, ge=0, description="w of classifier-free guidance [all released code]")
 
     @property
     def evaluation(self) -> Sampler:
@@ -47,7 +51,7 @@ class EditSampler(SamplerConfig):
     )
 
 
-class FlowImages(Settings):
+class FlowImages(_Making):
     """Settings of the sampler of a flow-matching model that makes images for evaluation."""
 
     steps: int = Field(40, ge=1, le=999, description="T, steps of the grid [Flow-GRPO code: 40 to evaluate]")
@@ -60,11 +64,6 @@ class FlowImages(Settings):
         "diffusers", description="times of the steps, as diffusers makes them from a number, or from 1 to 1/T"
     )
     shift: float | None = Field(None, gt=0, description="moves times towards noise; null: the model's own")
-
-    @property
-    def making(self) -> dict[str, Any]:
-        """The settings that decide how an image is made from its noise, as ``make_policy`` takes them."""
-        return self.model_dump(mode="json", exclude={"strength"})
 
     @property
     def evaluation(self) -> Sampler:

@@ -42,3 +42,17 @@ class PromptStats:
     def load_state(self, state: dict[str, Any]) -> None:
         """Restores the rewards that ``state`` returned."""
         self.rewards = {prompt: list(values) for prompt, values in state["rewards"].items()}
+
+
+def group_advantages(rewards: Sequence[float], group: int, own_deviation: bool) -> list[float]:
+    """Returns the rewards minus the mean of their group of ``group``, divided by a population deviation + 1e-4.
+
+    The deviation is the group's own, or that of all rewards. 1e-4 is Flow-GRPO's.
+    """
+    groups = [rewards[i : i + group] for i in range(0, len(rewards), group)]
+    everywhere = pstdev(rewards)
+    return [
+        (r - fmean(of_one)) / ((pstdev(of_one) if own_deviation else everywhere) + 1e-4)
+        for of_one in groups
+        for r in of_one
+    ]

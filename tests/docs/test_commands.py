@@ -77,6 +77,8 @@ def small(words: list[str], world: World) -> list[str]:
         words += ["--pairs", "made:my-prompts.txt:shapes-pref:2"]
     if name == "study simulate" and "--difference" not in words:
         return replaced(words, ["--reward", "shapes-colour"])  # the oracle may find all of so few pictures alike
+    if name == "train" and "grpo" in words:
+        words = replaced(words, ["--set", "method.group=2"])
     return replaced(words, treatment.SMALL.get(name, []))
 
 
