@@ -20,10 +20,16 @@ KINDS = {
 
 
 def contents(store: Path) -> dict[str, Any]:
-    """Returns weights and images by their bytes, scores and metrics by their rows, and tables by their text."""
+    """Returns weights and images by their bytes, scores and metrics by their rows, and tables by their lines.
+
+    What trainings reached in equal seconds is left out, since no two runs take the same time.
+    """
     tables = list(store.glob("reports/*/*.csv"))
     assert tables, f"{store} holds no table"
-    return stored(store) | {path.name: path.read_text() for path in tables}
+    lines = {path.name: path.read_text().splitlines() for path in tables}
+    return stored(store) | {
+        name: [line for line in table if "seconds of training" not in line] for name, table in lines.items()
+    }
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
