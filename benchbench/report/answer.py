@@ -65,8 +65,9 @@ def describes(trainings: int, of: str = "row") -> str:
 
 
 def listed(words: Sequence[str], joint: str = "and") -> str:
-    """Returns the words as ``a``, ``a and b`` or ``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
+    """Returns the words as ``a``, ``a and b`` or ``a, b and c``; with semicolons where a word has a comma itself."""
+    comma = "; " if any("," in word for word in words) else ", "
+    return words[0] if len(words) == 1 else f"{comma.join(words[:-1])} {joint} {words[-1]}"
 
 
 def _rewards(keys: Sequence[str]) -> str:

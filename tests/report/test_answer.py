@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchbench.report.answer import answer, comparison_answer, measured_answer
+from benchbench.report.answer import answer, comparison_answer, listed, measured_answer
 from benchbench.report.table import Cell, Column, Table
 
 Ahead = dict[str, tuple[tuple[str, str], ...]]
@@ -109,3 +109,8 @@ def test_a_measurement_tests_nothing() -> None:
     assert measured_answer("Cost", ["a", "b"]) == (
         "Cost, measured on a and b: the numbers describe these models; no row is tested against another."
     )
+
+
+def test_a_list_of_labels_that_hold_commas_has_semicolons() -> None:
+    assert listed(["a", "b", "c"]) == "a, b and c" and listed(["a, 1", "b"], "or") == "a, 1 or b"
+    assert listed(["base", "a, rank 4", "b"]) == "base; a, rank 4 and b"
