@@ -1,4 +1,4 @@
-"""What the policy gradients on denoising steps share: the rollout, the advantages' place, and the clipped loss."""
+"""The parts that policy gradients on denoising steps share: the rollout, the advantages' place, the clipped loss."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def mse(prediction: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a perfect network predicts for both noised images of N pairs, and predictions of it, [N, C, h, w] each.
+    """The targets of both noised images of N pairs and the predictions of them, [N, C, h, w] each.
 
     Without a reference, ``ref_w`` and ``ref_l`` are the policy's own predictions without gradient.
     """

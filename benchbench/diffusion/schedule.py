@@ -80,7 +80,7 @@ class Schedule(ABC):
     """T steps of a sampler; tables are float32 [T+1], indexed by k. A subclass fills them and knows the prediction."""
 
     predicts: ClassVar[tuple[str, ...]]
-    """What a network under this kind of schedule may predict: ``epsilon``, ``v`` or ``velocity``."""
+    """The predictions that this kind of schedule knows: ``epsilon``, ``v`` or ``velocity``."""
     prediction: str
     steps: int
     train_steps: int

@@ -32,7 +32,7 @@ class EvalConditions(BaseModel):
     rewards: dict[str, str]
     """Version by name."""
     trained: str = ""
-    """How the rows were trained and are evaluated, where the two samplers differ; a table's caption says it."""
+    """The words on training and evaluation, where the two samplers differ; a table's caption has them."""
 
     @property
     def digest(self) -> str:

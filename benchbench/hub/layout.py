@@ -24,7 +24,7 @@ FETCH_AGAIN = "fetch the model again"
 PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}
 """Our names of diffusers' prediction types."""
 WORDS = {"epsilon": "noise (epsilon)", "v": "v"}
-"""What a network predicts, in words."""
+"""Words for a network's prediction."""
 
 
 def check_pipeline_class(root: Path) -> None:

@@ -79,7 +79,7 @@ class SingleFile:
 
     @cached_property
     def says(self) -> tuple[str, str] | None:
-        """What the UNet predicts and how the file says so: (``epsilon``, ``v`` or another word, the mark)."""
+        """The UNet's prediction (``epsilon``, ``v`` or another word), and the mark by which the file says so."""
         for name in (V_PREDICTION, *EDM):
             if name in self.header.shapes:
                 return ("v" if name == V_PREDICTION else name), name

@@ -1,4 +1,4 @@
-"""What a study asks, of whom, and how often. Imports nothing that is slow to load: a wrong word is told at once."""
+"""The questions, raters and repeats of a study. Imports nothing that is slow to load: a wrong word is told at once."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_so_is_one_of_sdxl(tmp_path: Path, eta: float) -> None:
 
 @pytest.mark.parametrize("strength", [0.33, 1.0])
 def test_so_is_one_of_sd3(tmp_path: Path, strength: float) -> None:
-    """By the ODE. Of 20 steps, strength 0.33 leaves out int(13.4) and takes 7, where a diffusion model takes 6."""
+    """The ODE leaves out int(13.4) of 20 steps at strength 0.33 and takes 7, where a diffusion model takes 6."""
     from diffusers import StableDiffusion3Img2ImgPipeline
 
     folder = write_tiny_sd3(tmp_path / "sd3")

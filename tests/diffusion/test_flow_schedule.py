@@ -72,7 +72,7 @@ def test_the_last_step_draws_no_noise_and_is_the_prediction(dynamics: str) -> No
 
 
 def test_spaced_steps_are_stochastic_ones() -> None:
-    """Of the nine steps 10..2, three are 10, 7 and 4."""
+    """Three of the nine steps 10..2 are 10, 7 and 4."""
     assert FlowSchedule(10, shift=3.0).spaced(3) == (10, 7, 4)
     assert FlowSchedule(10, shift=3.0).spaced(9) == tuple(range(10, 1, -1))
 

@@ -43,7 +43,7 @@ def test_constants_of_sd15(schedule: DiffusionSchedule) -> None:
 @pytest.mark.parametrize("eta", [0.3, 1.0])
 @pytest.mark.parametrize("predicted", ["epsilon", "v_prediction"])
 def test_step_equals_diffusers(predicted: str, steps: int, eta: float) -> None:
-    """The same x, prediction and z give diffusers' own next sample and x̂0 at every step."""
+    """One x, prediction and z give diffusers' own next sample and x̂0 at every step."""
     config = SD15 | {"prediction_type": predicted}
     ours = DiffusionSchedule.from_config(config, steps, eta)
     theirs = DDIMScheduler(**config)

@@ -85,7 +85,7 @@ def test_t5_in_host_memory_says_the_same(tiny_sd3: Path) -> None:
 
 
 def test_weights_in_several_files_are_read(tiny_sd3: Path, tmp_path: Path) -> None:
-    """As T5's are published, with an index that is no setting of the model."""
+    """T5 is published so, with an index that is no setting of the model."""
     whole = backbones.load(str(tiny_sd3), "cpu").text_encoder_3
     folder = tmp_path / "model"
     folder.mkdir()
@@ -100,7 +100,7 @@ def test_weights_in_several_files_are_read(tiny_sd3: Path, tmp_path: Path) -> No
 
 
 def test_what_is_fetched_of_sd3() -> None:
-    """Of the files in its repository: full precision, each part once, and no single files for other programs."""
+    """The files fetched are of full precision, each part once, and no single files for other programs."""
     t5 = [f"text_encoder_3/model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     wanted = ["model_index.json", "transformer/config.json", "transformer/diffusion_pytorch_model.safetensors", *t5]
     wanted += ["text_encoder_3/model.safetensors.index.json", "tokenizer_3/spiece.model", "tokenizer_3/tokenizer.json"]

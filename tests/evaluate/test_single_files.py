@@ -253,7 +253,7 @@ def test_a_v_file_is_drawn_as_the_pipeline_of_a_v_model(folders: Path, tmp_path:
 def test_a_unet_that_predicts_noise_is_found_out_beside_a_model_that_predicts_v(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the likeness of its prediction to pure noise: 0.97 beside a base model of 0.1; 0.4 proves nothing."""
+    """The likeness of its prediction to pure noise tells: 0.97 beside a base model of 0.1; 0.4 proves nothing."""
     base: Any = SimpleNamespace(name="sd21v", scheduler_config={"prediction_type": "v_prediction"}, likeness=0.1)
     monkeypatch.setattr(prediction, "noise_likeness", lambda backbone: backbone.likeness)
     unsure, noise = (SimpleNamespace(likeness=likeness) for likeness in (0.4, 0.97))

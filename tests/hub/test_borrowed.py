@@ -56,7 +56,7 @@ def test_a_folder_that_borrows_nothing(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_shapes_flow_are_those_of_shapes() -> None:
-    """In float32, frozen; the same encoder twice, whose projection is the identity; no T5."""
+    """Parts are in float32 and frozen; one encoder serves twice, its projection is the identity, and there is no T5."""
     from transformers import CLIPTextModel
 
     parts = borrowed.load(MODEL.parent / "flow" / "model")

@@ -169,7 +169,7 @@ def test_long_labels_are_broken_between_words_and_never_in_a_number(text: str, l
 
 
 def test_a_pasted_table_says_the_whole_caption() -> None:
-    """What LaTeX prints, without comments, has each sentence: the caveats come last in a caption."""
+    """The LaTeX without its comments has each sentence: the caveats come last in a caption."""
     caption = (
         "Means. " + "Long words about the conditions of this table. " * 9 + "Nobody has searched 50% of the rates."
     )

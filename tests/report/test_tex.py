@@ -51,7 +51,7 @@ def test_every_table_fits(width: int, tmp_path: Path) -> None:
 
 
 def test_the_lines_of_the_documentation_include_a_figure(tmp_path: Path) -> None:
-    """As docs/reports.md says: a plot is as wide as a text of 469 points, and shrinks to the 345 of article."""
+    """A plot is as wide as a text of 469 points, and shrinks to the 345 of article, as docs/reports.md says."""
     plots = [section for section in PAGE.sections if section.kind in ("curves", "bars")]
     files = dict(paper_figures(PAGE.model_copy(update={"sections": tuple(plots)})))
     for name, data in files.items():

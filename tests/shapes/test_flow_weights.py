@@ -1,4 +1,4 @@
-"""What is shipped of shapes-flow: the files of its record, from which plain diffusers samples what prompts say."""
+"""The shipped files of shapes-flow are those of its record, and plain diffusers samples from them."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_a_build_of_shapes_flow_starts_from_the_installed_world(
 
 
 def test_latents_are_noised_as_flow_matching_does() -> None:
-    """Of 2 and noise -2: sigma 0 gives 2, 1/4 gives 1, 1 gives -2."""
+    """A latent of 2 with noise -2 becomes 2 at sigma 0, 1 at 1/4 and -2 at 1."""
     x0, sigma = torch.full((3, 4, 8, 8), 2.0), torch.tensor([0.0, 0.25, 1.0])
     assert flow.noised(x0, -x0, sigma)[:, 0, 0, 0].tolist() == [2.0, 1.0, -2.0]
 

@@ -99,7 +99,7 @@ def test_more_memory_is_never_a_smaller_plan(method: str, tiny_sd: Path, monkeyp
 
 
 def test_t5_is_counted_while_prompts_are_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a tiny SD 3 with a wide T5: more memory than the optimizer step, and none of it between two steps."""
+    """A wide T5 takes more memory than the optimizer step while it reads, and none between two steps."""
     folder = write_tiny_sd3(tmp_path / "sd3")
     config = folder / "text_encoder_3" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"d_ff": 2**16}))
@@ -137,7 +137,7 @@ def test_the_defaults_of_every_method_fit_24_gb_on_sd15() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_sd35m_fits_24_gb_by_checkpointing(method: str) -> None:
-    """With an adapter, in bf16, and T5 on the card only while prompts are read."""
+    """An adapter in bf16 fits, with T5 on the card only while prompts are read."""
     result = plan(configured(method, "sd35m"), 24 * GIB, "bf16")
     assert result.fits and result.gradient_checkpointing, result
 
