@@ -61,6 +61,11 @@ class GRPO(PolicyGradient[GRPOConfig]):
         """Returns the need for a reference, where there is a KL."""
         return frozenset({"reference"}) if cfg.kl else frozenset()
 
+    @classmethod
+    def without_effect(cls, cfg: GRPOConfig) -> dict[str, str]:
+        """Returns ``kl_std`` where there is no KL."""
+        return {} if cfg.kl else {"kl_std": "method.kl is 0, so that the loss has no KL"}
+
     def collect(
         self, policy: Policy, samples: Sequence[Sample], reward: StepReward, cfg: GRPOConfig, noise: Noise
     ) -> Iterator[tuple[Transitions, Metrics]]:

@@ -88,6 +88,11 @@ def test_the_kl_is_that_of_two_gaussians(tuned: Policy) -> None:
     torch.testing.assert_close(loss - plain, 0.5 * exact, atol=1e-6, rtol=1e-3)
 
 
+def test_a_deviation_without_a_kl_is_told() -> None:
+    assert GRPO.without_effect(GRPOConfig()) == {}
+    assert list(GRPO.without_effect(GRPOConfig(kl=0))) == ["kl_std"]
+
+
 def test_the_released_deviation_needs_the_times_of_flow_matching(tuned: Policy) -> None:
     (batch,) = collect(tuned, GRPOConfig(**SMALL))
     with pytest.raises(UsageError, match="flow matching only"):
