@@ -86,6 +86,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("a method of your own that trains at once", "bench new method mine"),
         ("a reward, in another folder", "bench new reward brightness --in ~/plugins"),
     ),
+    "power": (
+        ("more trainings of the same rows", "bench power REPORT --trainings 5,10,20"),
+        ("twelve tests, 400 prompts", "bench power REPORT --tests 12 --prompts 400"),
+    ),
     "report": (("a report's pages and tables, from its data", "bench report FOLDER"),),
     "list": (
         ("names to use in other commands", "bench list methods"),

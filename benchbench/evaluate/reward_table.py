@@ -60,19 +60,20 @@ def reward_table(
         published_value = (published or {}).get((row, reward))
         difference, verdict = differences.get((row, reward)), verdicts.get((row, reward))
         cells[row][reward] = make_cell(interval, difference, published_value, verdict, needed.get(reward))
-    ahead = {column.key: rows_ahead(parts, column.key, base, level) for column in columns}
+    found = {column.key: rows_ahead(parts, column.key, base, level) for column in columns}
+    ahead = {key: pairs for key, pairs in found.items() if pairs is not None}
     compared_with = base if reference is not None else None
     words = verdict_words(differences, verdicts, needed, level)
     return Table(
         name=name,
         title=title,
-        caption=_caption(conditions, columns, cells, compared_with, words, any(ahead.values()), level),
+        caption=_caption(conditions, columns, cells, compared_with, words, bool(ahead), level),
         rows=tuple(frames),
         columns=columns,
         cells=cells,
         protocol=conditions.digest,
         quick=quick,
-        ahead={key: pairs for key, pairs in ahead.items() if pairs is not None},
+        ahead=ahead,
     )
 
 
@@ -144,7 +145,7 @@ def _caption(
     cells: Mapping[str, Mapping[str, Cell]],
     base: str | None,
     verdicts: str,
-    bold: bool,
+    letters: bool,
     level: float,
 ) -> str:
     seeds = max((cell.seeds for row in cells.values() for cell in row.values()), default=1)
@@ -157,9 +158,10 @@ def _caption(
     ]
     if base is not None and len(cells) > 1:
         sentences += [f"SD: difference to {base}, in standard deviations of {base} over its images", verdicts]
-    if bold:
+    if letters:
         tests = " by paired tests of each two rows, with Holm's correction" if len(cells) > 2 else ""
-        sentences.append(f"Bold: told apart from every other row of the column{tests}")
+        sentences.append(f"Rows of a column that share a letter are not told apart{tests}")
+        sentences.append("Bold: told apart from every other row of the column")
     if any(is_fraction(column.unit) for column in columns):
         sentences.append("Intervals of fractions are Wilson's for clustered samples")
     sentences += [conditions.describe(), f"Rewards: {rewards}", f"Protocol {conditions.digest}"]

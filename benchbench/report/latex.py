@@ -82,14 +82,16 @@ def _block(table: Table, column: Column, style: Type) -> Block:
     beside = [other.key for other in table.columns if other.key.rpartition(": ")[0] == group]
     if not group or len(beside) < 2 or width(group, style.points) > GROUP:
         group, name = "", column.key
-    best, cells, widest = table.best(column.key), {}, float(MOST_NARROW)
+    best, ties, cells, widest = table.best(column.key), table.ties(column.key), {}, float(MOST_NARROW)
     for row in table.rows:
         cell = table.get(row, column.key)
         value = format_value(cell, column) if cell else "--"
         bold = best == row
         small = _small(cell) if cell else []
-        widest = max(widest, width(value, style.points, bold), *(width(text, SMALLER) for text in small), 0)
+        first_width = width(value, style.points, bold) + width(ties.get(row, ""), SMALLER)
+        widest = max(widest, first_width, *(width(text, SMALLER) for text in small), 0)
         first = rf"\textbf{{{escape(value)}}}" if bold else escape(value) if cell else value
+        first += rf"\textsuperscript{{{ties[row]}}}" if row in ties else ""
         cells[row] = [first, *(rf"{{\scriptsize {escape(text)}}}" for text in small)]
     heading = wrap(name, max(widest, style.head), style.points)
     heading[-1] += ARROWS[column.better]
@@ -214,8 +216,10 @@ def _caption(table: Table) -> str:
     cells = [cell for row in table.cells.values() for cell in row.values()]
     published = {c.published for c in table.columns if any(_has_published(table, row, c) for row in table.rows)}
     signs = []
-    if "Bold:" not in lead and any(table.best(column.key) for column in table.columns):
+    if "bold:" not in lead.lower() and any(table.best(column.key) for column in table.columns):
         signs.append("Bold: told apart from every other row.")
+    if "letter" not in lead and any(map(table.ties, (column.key for column in table.columns))):
+        signs.append("Rows that share a letter are not told apart.")
     if "*:" not in lead and any(cell.significant for cell in cells):
         signs.append("*: told apart from zero.")
     if published:

@@ -63,10 +63,13 @@ def _width() -> int:
 def _block(table: Table, column: Column) -> Block:
     """Returns a column with its heading broken into lines that are no wider than its cells need."""
     found = {row: table.get(row, column.key) for row in table.rows}
-    best = table.best(column.key)
+    best, ties = table.best(column.key), table.ties(column.key)
     values = {row: _value(cell, column, best == row) for row, cell in found.items()}
-    value_width = max(map(len, values.values()), default=0)
-    cells = {row: _cell(values[row].rjust(value_width), cell, column) for row, cell in found.items()}
+    value_width, tie_width = max(map(len, values.values()), default=0), max(map(len, ties.values()), default=-1)
+    firsts = {
+        row: f"{values[row].rjust(value_width)} {ties.get(row, '')}".ljust(value_width + 1 + tie_width) for row in found
+    }
+    cells = {row: _cell(firsts[row], cell, column) for row, cell in found.items()}
     widest = max((len(line) for lines in cells.values() for line in lines), default=0)
     room = max(widest, NARROW)
     heading = [line for text in (column.key, column.about) for line in wrap(printable(text), room)]

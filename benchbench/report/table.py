@@ -1,6 +1,6 @@
 """A table of means with intervals, rendered as CSV and Markdown. LaTeX is in latex.py, HTML in page.py.
 
-Of stats only a file of constants is imported, since the rest loads pandas, which formatting numbers does not need.
+Of stats only two files are imported that load nothing: the rest loads pandas, which formatting does not need.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.printable import csv_text, printable
+from benchbench.stats.letters import letters
 from benchbench.stats.trainings import MOST_TRAININGS
 
 if TYPE_CHECKING:
@@ -137,6 +138,13 @@ class Table(_Model):
         rows = [row for row in self.rows if pairs and self.get(row, column)]
         return next((row for row in rows if all((row, other) in pairs for other in rows if other != row)), None)
 
+    def ties(self, column: str) -> dict[str, str]:
+        """Returns letters by row: rows of the column that share one are not told apart. Empty without such tests."""
+        if column not in self.ahead:
+            return {}
+        values = {row: cell.value for row in self.rows if (cell := self.get(row, column))}
+        return letters(sorted(values, key=lambda row: -values[row]), self.ahead[column])
+
     @property
     def full_caption(self) -> str:
         """The caption, marked QUICK if the table is."""
@@ -152,13 +160,15 @@ class Table(_Model):
         """Returns the table as CSV, one line per cell, at full precision; an unknown number is empty."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["row", "column", "version", "unit", *Cell.model_fields, "protocol", "quick"])
+        writer.writerow(["row", "column", "version", "unit", *Cell.model_fields, "ties", "protocol", "quick"])
+        ties = {column.key: self.ties(column.key) for column in self.columns}
         for row in self.rows:
             for column in self.columns:
                 if cell := self.get(row, column.key):
                     numbers = [_csv_value(value) for value in cell.model_dump().values()]
                     labels = [csv_text(label) for label in (row, column.key, column.version, column.unit)]
-                    writer.writerow([*labels, *numbers, self.protocol, _csv_value(self.quick)])
+                    tied = ties[column.key].get(row, "")
+                    writer.writerow([*labels, *numbers, tied, self.protocol, _csv_value(self.quick)])
         return out.getvalue()
 
     def markdown(self) -> str:
@@ -167,8 +177,12 @@ class Table(_Model):
         lines.append("| | " + " | ".join(map(_markdown_head, self.columns)) + " |")
         lines.append("|---|" + "---:|" * len(self.columns))
         best = {column.key: self.best(column.key) for column in self.columns}
+        ties = {column.key: self.ties(column.key) for column in self.columns}
         for row in self.rows:
-            cells = [_markdown_cell(self.get(row, c.key), c, best[c.key] == row) for c in self.columns]
+            cells = [
+                _markdown_cell(self.get(row, c.key), c, best[c.key] == row, ties[c.key].get(row, ""))
+                for c in self.columns
+            ]
             lines.append(f"| {markdown_text(row)} | " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
@@ -247,11 +261,11 @@ def _markdown_head(column: Column) -> str:
     return "<br>".join(filter(None, [markdown_text(column.key), markdown_text(column.about)]))
 
 
-def _markdown_cell(cell: Cell | None, column: Column, best: bool) -> str:
+def _markdown_cell(cell: Cell | None, column: Column, best: bool, ties: str) -> str:
     if cell is None:
         return "—"
     value = markdown_text(format_value(cell, column))
-    parts = [f"**{value}**" if best else value, format_interval(cell.low, cell.high, cell.value)]
+    parts = [f"**{value}**" if best else value, ties, format_interval(cell.low, cell.high, cell.value)]
     return "<br>".join([" ".join(filter(None, parts)), *map(markdown_text, detail_lines(cell, column))])
 
 

@@ -78,19 +78,34 @@ def trainings_needed(differences: Sequence[Difference], tests: int, level: float
     return MOST_TRAININGS + 1
 
 
+def smallest_effect(variances: Components, seeds: int, prompts: int, alpha: float) -> float:
+    """Returns the effect that the test at ``alpha`` finds in 80 of 100 experiments, in the unit of the variances' root.
+
+    It is the quantile of drawn experiments: of each, the effect from which on its interval excludes zero.
+    """
+    mean, width = _draws(variances, seeds, prompts, alpha)
+    return float(np.quantile(width - mean, POWER))
+
+
 def power(effect: float, variances: Components, seeds: int, prompts: int, alpha: float) -> float:
     """Returns the fraction of drawn experiments in which the test at ``alpha`` finds ``effect`` with its sign.
 
     Scores are normal, so the mean, the spread of the seed means and that of the prompt means are independent and are
     drawn directly. The random seed is fixed.
     """
+    mean, width = _draws(variances, seeds, prompts, alpha)
+    return float(np.mean(effect + mean > width))
+
+
+def _draws(variances: Components, seeds: int, prompts: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the means of ``DRAWS`` experiments without an effect, and the half widths of their intervals."""
     rng = np.random.default_rng(0)
     image = variances.cell / (seeds * prompts)
     spread = np.sqrt(variances.seed / seeds + variances.prompt / prompts + image)
-    mean = effect + rng.standard_normal(DRAWS) * spread
+    mean = rng.standard_normal(DRAWS) * spread
     by_seed = (variances.seed / seeds + image) * _relative_variance(rng, seeds)
     by_prompt = (variances.prompt / prompts + image) * _relative_variance(rng, prompts)
-    return float(np.mean(mean > half_width(alpha, by_seed, by_prompt, seeds, prompts)))
+    return mean, np.asarray(half_width(alpha, by_seed, by_prompt, seeds, prompts))
 
 
 def _relative_variance(rng: np.random.Generator, n: int) -> np.ndarray:

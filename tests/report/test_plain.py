@@ -19,10 +19,10 @@ def test_cells_stand_under_their_heading(monkeypatch: pytest.MonkeyPatch) -> Non
     column = heading.index("colour")
     assert lines[3][column:].startswith("points, higher is better") and set(lines[4]) == {"-", " "}
     assert (
-        base[:column].strip() == "base" and base[column:].startswith("    5.72 [5.60, 5.85]") and base.endswith("  -")
+        base[:column].strip() == "base" and base[column:].startswith("    5.72 b [5.60, 5.85]") and base.endswith("  -")
     )
     assert detail[column:].strip() == "published 5.79 (aesthetic, sd15)"
-    assert other.startswith(EVIL) and other[column:].startswith("**6.50** [6.40, 6.60]")
+    assert other.startswith(EVIL) and other[column:].startswith("**6.50** a [6.40, 6.60]")
     assert "".join(plain(TABLE).split()).endswith("".join(TABLE.full_caption.split()))
 
 

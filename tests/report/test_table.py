@@ -8,6 +8,8 @@ import pytest
 
 from benchbench.report.latex import latex
 from benchbench.report.latex_text import escape, wrap
+from benchbench.report.page import html
+from benchbench.report.sections import Page, TableSection
 from benchbench.report.table import (
     P_VALUE,
     Cell,
@@ -34,8 +36,8 @@ def test_csv_has_every_number_in_full() -> None:
 def test_markdown_is_a_table_and_marks_the_best() -> None:
     lines = TABLE.markdown().splitlines()
     assert lines[2] == "| | colour<br>points, higher is better ↑ | oracle |" and lines[3] == "|---|---:|---:|"
-    assert lines[4] == "| base | 5.72 [5.60, 5.85]<br>published 5.79 (aesthetic, sd15) | — |"
-    assert "**6.50** [6.40, 6.60]<br>+1.23 SD [−1.00, +1.50]" in lines[5]
+    assert lines[4] == "| base | 5.72 b [5.60, 5.85]<br>published 5.79 (aesthetic, sd15) | — |"
+    assert "**6.50** a [6.40, 6.60]<br>+1.23 SD [−1.00, +1.50]" in lines[5]
     assert r"\<script\>" in lines[5] and len(lines) == 6
 
 
@@ -95,6 +97,19 @@ def test_a_row_is_the_best_only_if_tests_put_it_before_every_other() -> None:
     assert three.model_copy(update={"ahead": {"r": (("c", "a"), ("c", "b"))}}).best("r") == "c"
 
 
+def test_rows_that_are_not_told_apart_share_a_letter() -> None:
+    cells = {row: {"r": Cell(value=i)} for i, row in enumerate("abc")}
+    table = TABLE.model_copy(update={"rows": tuple("abc"), "cells": cells, "columns": (Column(key="r"),)})
+    assert table.model_copy(update={"ahead": {}}).ties("r") == {}
+    table = table.model_copy(update={"ahead": {"r": (("c", "a"),)}})
+    assert table.ties("r") == {"c": "a", "b": "ab", "a": "b"}
+    assert "| b | 1.00 ab |" in table.markdown()
+    assert [line["ties"] for line in csv.DictReader(io.StringIO(table.csv()))] == ["b", "ab", "a"]
+    assert "Rows that share a letter are not told apart." in latex(table)
+    page = html(Page(title="t", intro="", sections=(TableSection(title="t", tables=(table,)),)))
+    assert page.count("<sup>ab</sup>") == 1
+
+
 def test_a_table_of_an_earlier_version_has_no_bold_and_does_not_speak_of_it() -> None:
     old = TABLE.model_dump(exclude={"ahead"}) | {"ranked": True}
     old["caption"] = "One. Bold: the highest mean of a column, which is no verdict. Two."
@@ -121,11 +136,11 @@ def test_latex_is_a_whole_table() -> None:
     assert lines[lines.index(r"\toprule") + 1] == r" & colour $\uparrow$ & oracle \\"
     first = lines.index(r"\midrule") + 1
     assert lines[first : first + 3] == [
-        r"{base} & 5.72 & -- \\[-2pt]",
+        r"{base} & 5.72\textsuperscript{b} & -- \\[-2pt]",
         r" & {\scriptsize [5.60, 5.85]} &  \\[-2pt]",
         r" & {\scriptsize $^\dagger$5.79} &  \\[2pt]",
     ]
-    assert r"\textbf{6.50}" in text and "$-$1.00" in text and lines[-1] == r"\end{table}"
+    assert r"\textbf{6.50}\textsuperscript{a}" in text and "$-$1.00" in text and lines[-1] == r"\end{table}"
     assert r"$^\dagger$: published (aesthetic, sd15)." in text and r"\label{tab:t-1}" in text
     assert text.isascii() and "resizebox" not in text
     plain = re.sub(r"\\[\\{}$&#_%]", "", text.split("\n", 1)[1])

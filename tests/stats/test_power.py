@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchbench.stats.paired import Difference, difference
-from benchbench.stats.power import Components, components, power, trainings_needed
+from benchbench.stats.power import Components, components, power, smallest_effect, trainings_needed
 from benchbench.stats.trainings import MOST_TRAININGS
 from tests.stats.simulated import coverage
 from tests.stats.test_multiple import trained
@@ -78,3 +78,10 @@ def test_trainings_that_vary_more_need_more() -> None:
 def test_more_tests_need_more_trainings() -> None:
     one, family = (trainings_needed(_rows(0.3), tests, 0.95) for tests in (1, 48))
     assert one is not None and family is not None and one < family
+
+
+@pytest.mark.parametrize(("seeds", "alpha"), [(3, 0.05), (10, 0.05 / 12)])
+def test_the_smallest_effect_is_found_in_80_of_100(seeds: int, alpha: float) -> None:
+    variances = Components(0.04, 0.05, 0.4)
+    smallest = smallest_effect(variances, seeds, 45, alpha)
+    assert power(smallest, variances, seeds, 45, alpha) == pytest.approx(0.8, abs=0.001)
