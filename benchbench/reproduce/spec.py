@@ -101,6 +101,26 @@ class Ablation(_Model):
     """The settings in which a row may differ from it, as ``method.eta``, ``train.finetune`` or ``reward``."""
 
 
+class Claim(_Model):
+    """An order of two rows that is stated before anything is run. In YAML it is ``better > worse``."""
+
+    better: str
+    worse: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        better, sign, worse = (word.strip() for word in text.partition(">"))
+        if not (better and sign and worse) or ">" in worse or better == worse:
+            raise ValueError(f"{text!r} is not an order of two rows, as tailorpo > d3po")
+        return {"better": better, "worse": worse}
+
+    def __str__(self) -> str:
+        return f"{self.better} > {self.worse}"
+
+
 class Spec(_Model):
     """A published table, or a sweep: its rows, its protocol and its tracks."""
 
@@ -116,6 +136,8 @@ class Spec(_Model):
     tracks: dict[str, Track]
     ablation: Ablation | None = None
     """The settings that the rows vary, where the table is an ablation."""
+    claims: list[Claim] = []
+    """Orders of two rows, tested as one family on each prompt set, over the rewards that rows were trained on."""
     notes: list[str] = []
     file: str = ""
     """The file of a sweep; empty for a published table, whose file its id tells."""
@@ -131,6 +153,9 @@ class Spec(_Model):
             unknown = {*track.set, *track.unavailable} - {*self.rows}
             if unknown:
                 raise ValueError(f"track {name} names unknown rows: {', '.join(sorted(unknown))}")
+        named = {row for claim in self.claims for row in (claim.better, claim.worse)}
+        if unknown := named - {*self.rows}:
+            raise ValueError(f"claims name unknown rows: {', '.join(sorted(unknown))}")
         if self.ablation:
             trained = {name for name, row in self.rows.items() if row.method}
             if trained != {self.ablation.of, *self.ablation.varies}:

@@ -16,7 +16,7 @@ from benchbench.config import RunConfig
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import models
 from benchbench.prompts.words import check_vocabulary
-from benchbench.reproduce.spec import Block, Row, Spec, Track
+from benchbench.reproduce.spec import Block, Claim, Row, Spec, Track
 from benchbench.reproduce.sweep_file import SweepFile, SweepText
 from benchbench.rewards import lookup
 from benchbench.runtime.names import safe_name
@@ -60,6 +60,9 @@ def load(path: Path) -> Sweep:
             samplers += [settings.sampler] if settings.sampler not in samplers else []
         else:
             unavailable[name] = settings
+    claims, faults = _claims(file, rows)
+    if faults:
+        raise text.wrong(faults)
     gold, columns = defaults.of(file.model).gold_reward, [names.by_word[word] for word in file.rewards]
     track = Track(
         model=file.model,
@@ -84,9 +87,24 @@ def load(path: Path) -> Sweep:
         paper_track="",
         rows=rows,
         tracks={file.model: track},
+        claims=claims,
         file=str(path),
     )
     return Sweep(spec, track, tuple(file.seeds))
+
+
+def _claims(file: SweepFile, rows: Mapping[str, Row]) -> tuple[list[Claim], list[Fault]]:
+    """Returns the stated orders, and what is wrong with those that are none or name no row."""
+    claims: list[Claim] = []
+    faults: list[Fault] = []
+    for i, words in enumerate(file.claims):
+        better, _, worse = (word.strip() for word in words.partition(">"))
+        unknown = [row for row in (better, worse) if row not in rows]
+        if unknown or better == worse:
+            faults.append((("claims", i), f"{words!r} is no order of two rows; the rows are {'; '.join(rows)}"))
+        else:
+            claims.append(Claim(better=better, worse=worse))
+    return claims, faults
 
 
 def _unknown_names(file: SweepFile) -> Iterator[Fault]:

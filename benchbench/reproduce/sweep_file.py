@@ -45,8 +45,10 @@ class SweepFile(BaseModel):
     """The images of each prompt, by prompt set."""
     pairs: Name | None = None
     """The preference pairs of offline methods. None: those of the model."""
+    claims: list[Name] = []
+    """Orders of two rows that are stated before anything is run, as ``tailorpo > d3po``."""
 
-    @field_validator("methods", "rewards", "seeds", "set")
+    @field_validator("methods", "rewards", "seeds", "set", "claims")
     @classmethod
     def _once_each(cls, value: Any) -> Any:
         for values in value.values() if isinstance(value, dict) else [value]:
