@@ -19,6 +19,7 @@ from benchbench.report.scores_file import Frames, write_scores
 from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.reproduce import curve, page_sections, protocol_tables, study
+from benchbench.reproduce.across import across_table
 from benchbench.reproduce.claims import claims_table
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
@@ -151,8 +152,8 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
         raise RunError(f"{block.prompts} has no table", "none of its rows was measured", "run the command again")
     win_rates = plan.spec.protocol == "win-rate"
     table = _reward_table(plan, block, frames, result.measured, {} if win_rates else plan.published(block))
-    stated = claims_table(plan, table, frames)
-    result.tables, result.scores = [table, *filter(None, [stated])], {table.stem: frames}
+    more = [make(plan, table, frames) for make in (claims_table, across_table)]
+    result.tables, result.scores = [table, *filter(None, more)], {table.stem: frames}
     result.answers = {table.title: answer(table, BASE)}
     if win_rates and BASE in frames:
         shares, comparisons = protocol_tables.win_rates(plan, block, frames, f"{table.name}-win-rate")

@@ -46,3 +46,10 @@ def _apart(drawn: np.ndarray, alpha: float) -> np.ndarray:
     by_prompt = drawn.mean(2).var(2, ddof=1) / prompts
     apart: np.ndarray = np.abs(drawn.mean((2, 3))) > half_width(alpha, by_seed, by_prompt, seeds, prompts)
     return apart
+
+
+def between_rows(differences: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the differences of each two rows, [tables, pairs, seeds, prompts], of differences to a common base."""
+    for drawn in differences:
+        first, second = np.triu_indices(drawn.shape[1], 1)
+        yield drawn[:, first] - drawn[:, second]
