@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -30,14 +30,16 @@ def reward_table(
     base: str | None = "base",
     published: PublishedValues | None = None,
     held_out: frozenset[str] = frozenset(),
+    untrained: frozenset[str] = frozenset(),
     quick: bool = False,
     level: float = intervals.LEVEL,
 ) -> Table:
     """Returns the table of score rows by row label; the column ``train_seed`` tells a row's trainings apart.
 
     ``base`` names the row that others are compared with; the tests of ``held_out`` rewards, which no row was trained
-    on, and those of the other rewards are corrected as two families. A row need not have
-    every reward. Raises UsageError if rows were not sampled alike.
+    on, and those of the other rewards are corrected as two families. ``untrained`` names rows besides the base that
+    have no trainings, as the best of four images of the base. A row need not have every reward. Raises UsageError if
+    rows were not sampled alike.
     """
     columns = _columns(frames, held_out)
     reference = frames[base] if base is not None and base in frames else None
@@ -48,7 +50,7 @@ def reward_table(
         if not (part := _of_reward(frames[row], column.key)).empty
     }
     differences = {
-        (row, reward): paired.difference(part, _of_reward(reference, reward), level)
+        (row, reward): paired.difference(part, _of_reward(reference, reward), level, trained=row not in untrained)
         for (row, reward), part in parts.items()
         if reference is not None and row != base and not _of_reward(reference, reward).empty
     }
@@ -60,7 +62,8 @@ def reward_table(
         published_value = (published or {}).get((row, reward))
         difference, verdict = differences.get((row, reward)), verdicts.get((row, reward))
         cells[row][reward] = make_cell(interval, difference, published_value, verdict, needed.get(reward))
-    found = {column.key: rows_ahead(parts, column.key, base, level) for column in columns}
+    alone = untrained | ({base} if base is not None else set())
+    found = {column.key: rows_ahead(parts, column.key, alone, level) for column in columns}
     ahead = {key: pairs for key, pairs in found.items() if pairs is not None}
     compared_with = base if reference is not None else None
     words = verdict_words(differences, verdicts, needed, level)
@@ -88,20 +91,23 @@ def is_fraction(unit: str) -> bool:
 
 
 def rows_ahead(
-    parts: Mapping[tuple[str, str], pd.DataFrame], reward: str, base: str | None, level: float = intervals.LEVEL
+    parts: Mapping[tuple[str, str], pd.DataFrame],
+    reward: str,
+    untrained: Collection[str],
+    level: float = intervals.LEVEL,
 ) -> tuple[tuple[str, str], ...] | None:
     """Returns the pairs of rows that tests tell apart on one reward, the better one first.
 
-    ``parts`` has the score rows by row and reward. Returns None where some row has too few trainings for a verdict, or
-    where two rows share no training seed.
+    ``parts`` has the score rows by row and reward; rows in ``untrained`` have no trainings. Returns None where a
+    trained row has too few trainings for a verdict, or where two rows share no training seed.
     """
     frames = {row: part for (row, key), part in parts.items() if key == reward}
-    trained = [part for row, part in frames.items() if row != base]
+    trained = [part for row, part in frames.items() if row not in untrained]
     seeds = [part.train_seed.nunique() if "train_seed" in part else 1 for part in trained]
-    if len(frames) < 2 or min(seeds) < FEWEST_TRAININGS:
+    if len(frames) < 2 or min(seeds, default=FEWEST_TRAININGS) < FEWEST_TRAININGS:
         return None
     try:
-        found = contrasts(frames, () if base is None else (base,), level)
+        found = contrasts(frames, untrained, level)
     except UsageError:  # no seed in common
         return None
     return found.apart if found.decided else None

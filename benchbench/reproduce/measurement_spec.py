@@ -24,7 +24,7 @@ def measurement_spec(
         model=plan.track.model,
         rows=rows,
         prompts=measurement.prompts,
-        images=measurement.block.images,
+        images=measurement.images_per_prompt,
         rewards=[*rewards, gold] if gold and with_gold else rewards,
         sampler=plan.track.sampler,
         settings={**plan.track.settings, **cost_settings},

@@ -52,6 +52,8 @@ class PlannedMeasurement:
     runs: tuple[str, ...]
     """Folders of runs or names of checkpoints; empty for the base model."""
     block: Block
+    best_of: int = 1
+    """So many images are drawn for each that is shown."""
     job: str = ""
     """The job that it shares with others; empty: one of its own, or with other rewards on the same images."""
 
@@ -61,11 +63,16 @@ class PlannedMeasurement:
         return self.block.prompts
 
     @property
+    def images_per_prompt(self) -> int:
+        """The number of images that are drawn of a prompt."""
+        return self.block.images * self.best_of
+
+    @property
     def images(self) -> int:
         """The number of images that are measured."""
         entry = prompt_sets.index().get(prompt_sets.find(self.prompts) or "")
         count = entry.count if entry else len(prompt_sets.load(self.prompts))
-        return count * self.block.images * max(1, len(self.runs))
+        return count * self.images_per_prompt * max(1, len(self.runs))
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ def make_plan(
     checkpoints = checkpoints or {}
     _check_words(spec, track, rows or (), rewards or (), seeds, checkpoints)
     wanted = rows or (track.quick_rows if quick else ())
-    included = tuple(row for row in spec.rows if not wanted or row in wanted or spec.rows[row].method is None)
+    included = tuple(name for name, row in spec.rows.items() if not wanted or name in wanted or row.is_base)
     shared = _columns_share_trainings(spec, track)
     columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
     rewards = tuple(dict.fromkeys(rewards or (columns if quick else track.rewards)))
@@ -175,8 +182,12 @@ def make_plan(
                 runs_of_row = [str(training.out) for training in planned]
                 of_rows[name_of_row] = planned[0].config
             scored = rewards if shared else (group,)
+            if row.best_of > 1 and (group or track.train_reward) not in scored:
+                skipped.append(f"{name_of_row}: a reward of all trainings chooses its images, and it is no column here")
+                continue
             measurements += [
-                PlannedMeasurement(name_of_row, group, scored, tuple(runs_of_row), block) for block in track.blocks
+                PlannedMeasurement(name_of_row, group, scored, tuple(runs_of_row), block, row.best_of)
+                for block in track.blocks
             ]
         check_rows(spec, of_rows)
     parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))

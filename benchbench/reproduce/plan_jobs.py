@@ -84,7 +84,7 @@ def grouped(plan: Plan) -> list[list[PlannedMeasurement]]:
     grouped: dict[tuple[str, ...], list[PlannedMeasurement]] = {}
     for measurement in plan.measurements:
         job = (measurement.job,) if measurement.job else (measurement.row, *measurement.runs)
-        key = (measurement.prompts, str(measurement.block.images), *job)
+        key = (measurement.prompts, str(measurement.images_per_prompt), *job)
         grouped.setdefault(key, []).append(measurement)
     return sorted(grouped.values(), key=lambda measurements: bool(measurements[0].runs))
 

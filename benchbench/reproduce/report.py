@@ -20,11 +20,12 @@ from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
 from benchbench.reproduce import curve, page_sections, protocol_tables, study
 from benchbench.reproduce.across import across_table
+from benchbench.reproduce.best_of import best_of
 from benchbench.reproduce.claims import claims_table
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.order import compare_with_paper
-from benchbench.reproduce.plan import Plan
+from benchbench.reproduce.plan import Plan, PlannedMeasurement
 from benchbench.reproduce.published_values import published_tables, with_published_words
 from benchbench.reproduce.rates import rates_sentence
 from benchbench.reproduce.spec import Block
@@ -138,13 +139,17 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
     result, gold = BlockReport(), plan.track.gold
     for group in plan.groups:
         measurements = [m for m in plan.measurements if m.group == group and m.block == block]
-        if not measurements:
+        measured = _measured(plan, [m for m in measurements if m.best_of == 1], store, log)
+        if not measured:
             continue
-        rows = {m.row: list(m.runs) for m in measurements}
-        spec = measurement_spec(plan, measurements[0], rows, list(measurements[0].rewards))
-        measured = spec.measure_images(store, log, tell_cost=False)
         result.measured[f"{block.prompts}, {group}" if group else block.prompts] = measured
-        for row, frame in measured.frames.items():
+        found = dict(measured.frames)
+        for chosen in (m for m in measurements if m.best_of > 1):
+            candidates = _measured(plan, [chosen], store, log)
+            if candidates:
+                judge = group or plan.track.train_reward or ""
+                found[chosen.row] = best_of(candidates.frames[chosen.row], judge, chosen.best_of)
+        for row, frame in found.items():
             name = f"{gold} ({group})" if group else gold
             parts[row].append(frame.assign(reward=frame.reward.where(frame.reward != gold, name)))
     frames = {row: pd.concat(scores, ignore_index=True) for row, scores in parts.items() if scores}
@@ -162,6 +167,15 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
     elif not win_rates:
         result.comparison = compare_with_paper(plan, block, table, frames)
     return result
+
+
+def _measured(plan: Plan, measurements: Sequence[PlannedMeasurement], store: Path, log: Log) -> Measured | None:
+    """Returns the images and scores of rows on one prompt set, as the measurement jobs left them; None for no row."""
+    if not measurements:
+        return None
+    rows = {m.row: list(m.runs) for m in measurements}
+    spec = measurement_spec(plan, measurements[0], rows, list(measurements[0].rewards))
+    return spec.measure_images(store, log, tell_cost=False)
 
 
 def _reward_table(
@@ -183,6 +197,7 @@ def _reward_table(
         title=f"On {set_name}{'' if set_name == block.prompts else ' prompts'}",
         published={(r, ours): values[r, c] for ours, c in columns.items() for r in plan.rows if (r, c) in values},
         held_out=_held_out(plan),
+        untrained=frozenset(name for name, row in plan.spec.rows.items() if row.best_of > 1),
         quick=plan.quick,
     )
     table = table.model_copy(update={"caption": f"{table.caption} {rates_sentence(plan)}".rstrip()})

@@ -39,6 +39,8 @@ class Row(_Model):
     """A row: a method's trainings, or the base model where no method is given. In YAML a bare word is a method."""
 
     method: str | None = None
+    best_of: int = Field(1, ge=1)
+    """Of so many images of the base model, the one that the column's reward, or that of all trainings, likes most."""
     set: list[str] = []
     """Settings that override the method's preset, as ``method.eta=0.5``."""
     reward: str | None = None
@@ -50,6 +52,17 @@ class Row(_Model):
     """Images of its trainings. None: those of an offline method's preset, else the track's."""
     checkpoint: str = ""
     """A released checkpoint that replaces the trainings."""
+
+    @property
+    def is_base(self) -> bool:
+        """True for the base model itself."""
+        return self.method is None and self.best_of == 1
+
+    @model_validator(mode="after")
+    def _best_of_the_base(self) -> Row:
+        if self.best_of > 1 and (self.method or self.checkpoint):
+            raise ValueError("best_of chooses among images of the base model; leave method and checkpoint out")
+        return self
 
 
 class Block(_Model):

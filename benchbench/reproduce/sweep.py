@@ -60,6 +60,7 @@ def load(path: Path) -> Sweep:
             samplers += [settings.sampler] if settings.sampler not in samplers else []
         else:
             unavailable[name] = settings
+    rows |= {f"best-of-{count}": Row(best_of=count) for count in file.best_of}
     claims, faults = _claims(file, rows)
     if faults:
         raise text.wrong(faults)
@@ -214,6 +215,10 @@ def _about(file: SweepFile, track: Track) -> str:
     trained = f"all trainings are on {track.train_reward}" if track.train_reward else own
     sentences = [f"Swept: {'; '.join(swept)}; training seeds {', '.join(map(str, file.seeds))}"]
     sentences.append(f"Columns {columns}: {trained}, with the prompts {track.train_prompts}")
+    for count in file.best_of:
+        sentences.append(
+            f"best-of-{count}: of {count} images of the base model, the one that the trained reward prefers"
+        )
     if file.samples:
         sentences.append(f"At least {file.samples} images a training, in whole rollouts")
     if track.sampler:

@@ -45,10 +45,12 @@ class SweepFile(BaseModel):
     """The images of each prompt, by prompt set."""
     pairs: Name | None = None
     """The preference pairs of offline methods. None: those of the model."""
+    best_of: list[Annotated[int, Field(strict=True, ge=2)]] = []
+    """A row for each number: of so many images of the base model, the one that the trained reward likes most."""
     claims: list[Name] = []
     """Orders of two rows that are stated before anything is run, as ``tailorpo > d3po``."""
 
-    @field_validator("methods", "rewards", "seeds", "set", "claims")
+    @field_validator("methods", "rewards", "seeds", "set", "best_of", "claims")
     @classmethod
     def _once_each(cls, value: Any) -> Any:
         for values in value.values() if isinstance(value, dict) else [value]:

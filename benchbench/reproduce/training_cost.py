@@ -27,7 +27,7 @@ def training_evaluations(config: RunConfig) -> float:
 
 def distinct_images(measurements: Sequence[PlannedMeasurement]) -> list[PlannedMeasurement]:
     """Returns one measurement for each set of images; several rewards share the same images."""
-    return list({(m.runs, m.prompts, m.block.images): m for m in measurements}.values())
+    return list({(m.runs, m.prompts, m.images_per_prompt): m for m in measurements}.values())
 
 
 def _priced_settings(config: RunConfig) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.paired import Difference
-from benchbench.stats.trainings import FEWEST_TRAININGS
 
 Key = TypeVar("Key")
 
@@ -57,8 +56,7 @@ def corrected_verdicts(
         adjusted = holm([differences[keys[0]].p for keys in tests.values()])
         for keys, adjusted_p in zip(tests.values(), adjusted, strict=True):
             for key in keys:
-                enough = differences[key].raw.seeds >= FEWEST_TRAININGS
-                significant = adjusted_p < 1 - level if enough else None
+                significant = adjusted_p < 1 - level if differences[key].decided else None
                 verdicts[key] = Verdict(differences[key].p, adjusted_p, significant, len(tests))
     return {key: verdicts[key] for key in differences}
 

@@ -19,7 +19,8 @@ from benchbench.stats.trainings import FEWEST_TRAININGS
 class Contrasts:
     """Pairs of rows, the better one first, by whether they are told apart; ``tests`` is the number of tests.
 
-    ``fewest`` is the smallest number of trainings of a pair; below ``FEWEST_TRAININGS`` no pair has a verdict.
+    ``fewest`` is the smallest number of trainings of a pair of which a row was trained; below ``FEWEST_TRAININGS`` no
+    pair has a verdict.
     ``dropped`` lists training seeds that one row of a pair lacks.
     """
 
@@ -38,13 +39,16 @@ class Contrasts:
 def contrasts(frames: Mapping[str, pd.DataFrame], untrained: Collection[str] = (), level: float = LEVEL) -> Contrasts:
     """Returns the paired tests of each two rows; ``frames`` has the score rows of one reward by row label.
 
-    ``untrained`` names rows without trainings, such as the base model: they serve every training of the other row.
+    ``untrained`` names rows without trainings, such as the base model: they serve every training of the other row. Two
+    of them are told apart by prompts alone.
     Errors: UsageError where two rows were not sampled alike.
     """
     pairs = {}
     for first, second in combinations(frames, 2):
         one, other = (second, first) if first in untrained else (first, second)
-        found = difference(frames[one], frames[other], level, by_seed=other not in untrained)
+        found = difference(
+            frames[one], frames[other], level, by_seed=other not in untrained, trained=one not in untrained
+        )
         better = (one, other) if found.raw.value > 0 else (other, one)
         pairs[better] = found
     verdicts = corrected_verdicts(pairs, level)
@@ -53,7 +57,7 @@ def contrasts(frames: Mapping[str, pd.DataFrame], untrained: Collection[str] = (
         apart=apart,
         together=tuple(pair for pair in pairs if pair not in apart),
         tests=max((verdict.tests for verdict in verdicts.values()), default=0),
-        fewest=min((found.raw.seeds for found in pairs.values()), default=0),
+        fewest=min((found.raw.seeds for found in pairs.values() if found.trained), default=FEWEST_TRAININGS),
         dropped=tuple(sorted({seed for found in pairs.values() for seed in found.dropped})),
     )
 

@@ -10,6 +10,7 @@ import pandas as pd
 from benchbench.errors import UsageError
 from benchbench.stats.intervals import LEVEL, Interval, mean_of_matrix
 from benchbench.stats.matrix import ScoreMatrix, score_matrix
+from benchbench.stats.trainings import FEWEST_TRAININGS
 from benchbench.stats.two_level import two_level_mean
 
 SAMPLE_KEYS = ["prompt_index", "prompt", "sample", "eval_seed", "version"]
@@ -23,7 +24,7 @@ class Difference:
     base's scores over its images, which is treated as known; it is None where the base does not vary.
     ``p`` is two-sided, and below 1 - level exactly where the interval of ``raw`` excludes zero (stats/two_level.py).
     ``cells`` has the difference of each training seed and prompt; ``dropped`` lists the training seeds that only one of
-    the two rows has, which are left out.
+    the two rows has, which are left out. ``trained`` is False where neither row was trained: prompts alone vary then.
     """
 
     raw: Interval
@@ -32,13 +33,21 @@ class Difference:
     base_deviation: float
     cells: ScoreMatrix = field(compare=False, repr=False)
     dropped: tuple[int, ...] = ()
+    trained: bool = True
+
+    @property
+    def decided(self) -> bool:
+        """True where there are enough trainings for a verdict, or none that could vary."""
+        return not self.trained or self.raw.seeds >= FEWEST_TRAININGS
 
 
-def difference(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL, by_seed: bool = False) -> Difference:
+def difference(
+    frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL, by_seed: bool = False, trained: bool = True
+) -> Difference:
     """Returns ``frame`` minus ``base`` for one reward, paired by prompt and training seed.
 
     A base of one training, or of none, serves every training of ``frame``, unless ``by_seed`` says that it was trained
-    like ``frame``. Of two trained rows, the trainings with one seed form a pair.
+    like ``frame``. Of two trained rows, the trainings with one seed form a pair. ``trained``: False where neither was.
     Errors: UsageError where the two were not sampled alike, or have several trainings and no seed in common.
     """
     check_sampled_alike(frame, base)
@@ -52,7 +61,7 @@ def difference(frame: pd.DataFrame, base: pd.DataFrame, level: float = LEVEL, by
     raw = mean_of_matrix(cells, level)
     raw = Interval(raw.value, raw.low, raw.high, ours.images, raw.prompts, raw.seeds)
     gain = raw.scaled(1 / base_deviation) if base_deviation > 0 else None
-    return Difference(raw, gain, two_level_mean(cells).p, base_deviation, cells, dropped)
+    return Difference(raw, gain, two_level_mean(cells).p, base_deviation, cells, dropped, trained)
 
 
 def check_sampled_alike(frame: pd.DataFrame, base: pd.DataFrame) -> None:
