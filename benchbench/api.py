@@ -24,6 +24,7 @@ from benchbench.types import (
     Cond,
     ImagePairs,
     Images,
+    LastSteps,
     Metrics,
     PreparedReward,
     Reward,
@@ -44,21 +45,24 @@ if TYPE_CHECKING:
         predict_in_chunks,
         predict_pairs,
     )
-    from benchbench.diffusion.guidance import StepReward, guide, look_ahead
+    from benchbench.diffusion.guidance import StepReward, guide, look_ahead, reward_gradient
     from benchbench.diffusion.policy import Policy
-    from benchbench.diffusion.rollout import NoiseSource, Visit, rollout
+    from benchbench.diffusion.rollout import NoiseSource, Visit, rollout, take_again
     from benchbench.diffusion.schedule import Schedule, Step, check_steps
     from benchbench.losses import (
         diffusion_dpo,
+        dmpo,
         dspo_energy,
         dspo_reference,
         dspo_score,
         kto,
+        loser_scale,
         mapo,
         pair_dpo,
         pair_logit,
         phi,
         ppo_clip,
+        scale_gradient,
     )
 
 __all__ = [
@@ -70,6 +74,7 @@ __all__ = [
     "Flip",
     "ImagePairs",
     "Images",
+    "LastSteps",
     "Method",
     "MethodConfig",
     "Metrics",
@@ -100,12 +105,14 @@ __all__ = [
     "check_steps",
     "copy_to_device",
     "diffusion_dpo",
+    "dmpo",
     "dspo_energy",
     "dspo_reference",
     "dspo_score",
     "guide",
     "kto",
     "look_ahead",
+    "loser_scale",
     "mapo",
     "metadata",
     "mse",
@@ -118,7 +125,10 @@ __all__ = [
     "ppo_clip",
     "predict_in_chunks",
     "predict_pairs",
+    "reward_gradient",
     "rollout",
+    "scale_gradient",
+    "take_again",
 ]
 
 LAZY = {
@@ -130,21 +140,24 @@ LAZY = {
         "predict_in_chunks",
         "predict_pairs",
     ),
-    "benchbench.diffusion.guidance": ("StepReward", "guide", "look_ahead"),
+    "benchbench.diffusion.guidance": ("StepReward", "guide", "look_ahead", "reward_gradient"),
     "benchbench.diffusion.policy": ("Policy",),
-    "benchbench.diffusion.rollout": ("NoiseSource", "Visit", "rollout"),
+    "benchbench.diffusion.rollout": ("NoiseSource", "Visit", "rollout", "take_again"),
     "benchbench.diffusion.schedule": ("Schedule", "Step", "check_steps"),
     "benchbench.losses": (
         "diffusion_dpo",
+        "dmpo",
         "dspo_energy",
         "dspo_reference",
         "dspo_score",
         "kto",
+        "loser_scale",
         "mapo",
         "pair_dpo",
         "pair_logit",
         "phi",
         "ppo_clip",
+        "scale_gradient",
     ),
 }
 """Names that are loaded at first access, by their module. All of these modules import torch."""
@@ -172,7 +185,8 @@ class Precision:
     reason: str
 
 
-Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer"]
+Need = Literal["reference", "step_reward", "reward_gradient", "step_scorer", "old"]
+"""A need of a method: of the policy a reference or an old policy (``policy.old``), the others of the reward."""
 
 
 class MethodConfig(Settings):
@@ -208,6 +222,8 @@ class Method(ABC, Generic[ConfigT]):
     name: ClassVar[str]
     paper: ClassVar[str]
     data: ClassVar[Literal["online", "offline"]] = "online"
+    needs_noise: ClassVar[bool] = True
+    """True where the method learns from the log-probs of steps that draw noise; offline methods take no steps."""
     images_per_sample: ClassVar[int] = 1  # final images of one rollout item; a D3PO pair is 2
     default_reward: ClassVar[str] = ""
     """The reward to train on where none is named. Empty: the base model's default; step-aware: its step-aware model."""
@@ -222,6 +238,15 @@ class Method(ABC, Generic[ConfigT]):
     def needs(cls, cfg: ConfigT) -> frozenset[Need]:
         """Returns what the method needs of the policy and the reward; checked before any weight is loaded."""
         return frozenset()
+
+    @classmethod
+    def refuses(cls, cfg: ConfigT, flow: bool) -> str | None:
+        """Returns why these settings fit no model of a kind, flow matching or diffusion, with what to do; or None."""
+        return None
+
+    @classmethod
+    def check_sampler(cls, cfg: ConfigT, steps: int) -> None:
+        """Raises UsageError for settings that do not fit a sampler of ``steps`` steps; before any weight is loaded."""
 
     @classmethod
     def without_effect(cls, cfg: ConfigT) -> dict[str, str]:
@@ -242,6 +267,14 @@ class Method(ABC, Generic[ConfigT]):
     @abstractmethod
     def loss(self, policy: Policy, batch: Any, cfg: ConfigT, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """Returns the mean loss over the rows of ``batch``, a scalar, and metrics that are means over rows."""
+
+    @classmethod
+    def old_decay(cls, cfg: ConfigT, updates: int) -> float:
+        """Returns the decay of the old policy's weights at the end of a rollout, after ``updates`` optimizer steps.
+
+        They become decay old + (1 - decay) new; 0, the default, copies the new ones. Only for a method that needs it.
+        """
+        return 0.0
 
     def state(self) -> dict[str, Any]:
         """Returns the running statistics as a JSON-able dict."""

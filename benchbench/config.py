@@ -5,11 +5,11 @@ Imports no torch, so that a wrong setting is reported before anything slow happe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer
 
 from benchbench import defaults, presets, registry
 from benchbench import prompts as prompt_sets
@@ -19,7 +19,7 @@ from benchbench.hub import models
 from benchbench.rewards import mix
 from benchbench.runtime.names import absolute
 from benchbench.samplers import FlowSampler, SamplerConfig, training_sampler
-from benchbench.setting_errors import explain, nearest, no_such_setting, wrong_numbers
+from benchbench.setting_errors import explain, nearest, wrong_numbers
 from benchbench.store.run_file import NOT_IDENTITY, settings_digest
 from benchbench.types import Settings
 
@@ -80,6 +80,19 @@ class TrainConfig(Settings):
     reward_dtype: Literal["auto", "fp32", "tf32"] = Field(
         "auto", description="precision of a learned reward during training; auto: tf32 on GPUs [ours]"
     )
+
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of a running average of the trained weights, which is evaluated and saved in their place; "
+        "after n steps (1+n)/(10+n) where that is less, as in diffusers; 0: no average [ours: none]",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Leaves out ``ema`` where it is 0, so that runs have the ids that they always had."""
+        return {name: value for name, value in dump(self).items() if value or name != "ema"}
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod
@@ -168,7 +181,7 @@ def load(
     chosen = presets.preset_values(method, preset)
     _refuse_wrong_settings(method, method_class, preset, chosen, model)
     values, errors = _collect(chosen, overrides)
-    settings, wrong = _validate(method_class, values, model)
+    settings, wrong = _validate(method_class.Config, values, model)
     errors += wrong
     errors += _wrong_counts(samples, seed)
     if method_class.data == "offline" and pairs is None:
@@ -180,6 +193,7 @@ def load(
     if errors:
         _refuse(method, errors)
     _refuse_silent_rollouts(method_class, settings["sampler"])
+    method_class.check_sampler(settings["method"], settings["sampler"].steps)
     return RunConfig(
         method=method,
         model=model,
@@ -196,31 +210,38 @@ def load(
 
 
 def _refuse_silent_rollouts(method_class: type[Method[Any]], sampler: SamplerConfig | FlowSampler) -> None:
-    """Raises UsageError for an online method whose rollouts would draw no noise."""
-    if method_class.data == "online" and isinstance(sampler, FlowSampler) and sampler.dynamics == "ode":
+    """Raises UsageError for an online method that learns from noise whose rollouts would draw none."""
+    if method_class.data == "offline" or not method_class.needs_noise:
+        return
+    if isinstance(sampler, FlowSampler) and sampler.dynamics == "ode":
         raise UsageError(
             f"{method_class.name} cannot be trained with sampler.dynamics=ode",
-            "the steps of ode draw no noise and have no log-probability, from which an online method learns",
+            "the steps of ode draw no noise and have no log-probability, from which this method learns",
             "leave it out, or choose flow-sde, dance-sde or cps; evaluations take ode anyway (sampler.eval_dynamics)",
+        )
+    if isinstance(sampler, SamplerConfig) and sampler.eta == 0:
+        raise UsageError(
+            f"{method_class.name} cannot be trained with sampler.eta=0",
+            "DDIM steps with eta=0 draw no noise and have no log-probability, from which this method learns",
+            "use --set sampler.eta=1.0, as all released code of such methods does",
         )
 
 
 def check(method: str, model: str, samples: int, seed: int, preset: str | None, overrides: Sequence[str] = ()) -> None:
-    """Raises UsageError for an unknown method or preset, and for wrong values that no method's own settings decide.
+    """Raises UsageError for an unknown method or preset, and for wrong settings.
 
-    A method's code need not be loaded for that, which takes seconds: its source tells the names of its own settings.
-    Where one of these is given, the code is loaded later, so that all errors are told at once.
+    A method's code need not be loaded for that, which takes seconds: the class of its settings is made of its source.
+    Where that cannot be done, and a setting of its own is given, errors are told when the code is loaded.
     """
     registry.require("methods", method)
     entries = presets.preset_values(method, preset or presets.default_preset(method, model))
     values, errors = _collect(entries, overrides)
-    own = list(dict.fromkeys(_collect({}, overrides)[0]["method"]))
-    known = registry.settings_of_method(method) if own else {}
-    if known is None or set(own) & set(known):
+    own = _collect({}, overrides)[0]["method"]
+    config_class = registry.settings_class(method) if own else None
+    if own and config_class is None:
         return
-    errors += [no_such_setting(f"method.{name}", known) for name in own]
-    of_preset = _validate_shared(_collect(entries, ())[0], model)[1]  # an error of the preset's file is told as such
-    errors += [error for error in _validate_shared(values, model)[1] if error not in of_preset]
+    of_preset = _validate(config_class, _collect(entries, ())[0], model)[1]  # in the preset's file: told as such
+    errors += [error for error in _validate(config_class, values, model)[1] if error not in of_preset]
     errors += _wrong_counts(samples, seed)
     if errors:
         _refuse(method, errors)
@@ -231,23 +252,15 @@ def _wrong_counts(samples: int, seed: int) -> list[str]:
     return few + ([f"--seed {seed}: must not be negative"] if seed < 0 else [])
 
 
-def _validate_shared(values: Mapping[str, Mapping[str, Any]], model: str) -> tuple[dict[str, Any], list[str]]:
-    """Returns the settings of the sections that every method has, and a message for each error in them."""
-    return _validate_sections({"train": TrainConfig, "sampler": training_sampler(model)}, values)
-
-
 def _validate(
-    method_class: type[Method[Any]], values: Mapping[str, Mapping[str, Any]], model: str
+    config_class: type[BaseModel] | None, values: Mapping[str, Mapping[str, Any]], model: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Returns the settings of each section that is sound, and a message for each wrong value and unknown key."""
-    own, of_own = _validate_sections({"method": method_class.Config}, values)
-    shared, of_shared = _validate_shared(values, model)
-    return own | shared, of_own + of_shared
+    """Returns the settings of each section that is sound, and a message for each wrong value and unknown key.
 
-
-def _validate_sections(
-    sections: Mapping[str, type[BaseModel]], values: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, Any], list[str]]:
+    ``config_class`` is of the method's own settings; None leaves these out.
+    """
+    sections: dict[str, type[BaseModel]] = {"method": config_class} if config_class else {}
+    sections |= {"train": TrainConfig, "sampler": training_sampler(model)}
     settings: dict[str, Any] = {}
     errors: list[str] = []
     for section, section_class in sections.items():
@@ -273,7 +286,7 @@ def _refuse_wrong_settings(
             f"it sets {', '.join(of_other)}, which only {kinds[other]} models have",
             f"leave --preset out, or choose another one: bench show preset {method}",
         )
-    _, errors = _validate(method_class, _collect(entries, ())[0], model)
+    _, errors = _validate(method_class.Config, _collect(entries, ())[0], model)
     if errors:
         raise presets.wrong(method, [f"{preset}: {error}" for error in errors], preset)
 

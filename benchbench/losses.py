@@ -60,6 +60,35 @@ def diffusion_dpo(z: Tensor) -> Tensor:
     return -F.logsigmoid(z)
 
 
+def dmpo(z: Tensor, alpha: float) -> Tensor:
+    """Returns KL(Bernoulli(sigmoid(z)) || Bernoulli(1 - alpha)), [N]. DMPO (arXiv:2507.07510).
+
+    Its slope sigmoid(z) sigmoid(-z) (z - log((1 - alpha)/alpha)) ends at the margin that makes the winner preferred
+    with probability 1 - alpha; beyond it the loss rises again.
+    """
+    won = torch.sigmoid(z) * (F.logsigmoid(z) - math.log1p(-alpha))
+    return won + torch.sigmoid(-z) * (F.logsigmoid(-z) - math.log(alpha))
+
+
+def loser_scale(d_w: Tensor, d_l: Tensor, mu: float) -> Tensor:
+    """Returns the factor s in [0, 1] on a loser's gradient that spares the winner, [N], without gradient.
+
+    SDPO (arXiv:2511.03317), in the space of predictions; d is prediction less target of winner and loser, [N, C, h, w].
+
+    1. d is the direction of its error's gradient; a step that lowers m_w and raises m_l moves along -d_w + s d_l.
+    2. To first order m_w then changes by -|d_w|² + s d_l.d_w. This is to be at most -mu |d_w|².
+    3. So s <= (1 - mu) |d_w|² / d_l.d_w where d_l.d_w > 0; elsewhere the loser's part does no harm, and s = 1.
+    """
+    d_w, d_l = d_w.detach().flatten(1), d_l.detach().flatten(1)
+    own, shared = d_w.square().sum(1), (d_w * d_l).sum(1)
+    return torch.where(shared > 0, ((1 - mu) * own / shared).clamp(max=1), torch.ones_like(own))
+
+
+def scale_gradient(x: Tensor, s: Tensor) -> Tensor:
+    """Returns x to the bit, with s times its gradient; both [N]."""
+    return x.detach() + s * (x - x.detach())
+
+
 def dspo_score(d: Tensor, p: Tensor, z: Tensor, beta: float) -> Tensor:
     """Returns mean (d - beta (1 - sigmoid(z)) p)², [N]. DSPO eq. 13, as the released code has it for SD 1.5.
 

@@ -20,7 +20,10 @@ from benchbench.errors import UsageError
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.yaml_files import read_yaml
 
-PRESETS = ("released", "released-sdxl", "hf", "hf-sdxl", "paper", "sd35m", "shapes", "shapes-flow")
+PRESETS = (
+    *("released", "released-sdxl", "hf", "hf-sdxl", "paper", "sd35m", "shapes", "shapes-flow"),
+    *("sdpo", "sdpo-sdxl", "dmpo", "shapes-sdpo", "shapes-dmpo"),  # options of a method, by their authors' settings
+)
 SECTIONS = ("method", "train", "sampler")
 DEVIATIONS = "deviations"
 """The key of a preset's list of what it does otherwise than the code or the paper that it is named after."""

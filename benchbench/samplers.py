@@ -29,7 +29,7 @@ class SamplerConfig(_Making):
     """Settings of the sampler of a diffusion model, in training and, unless a table says otherwise, in evaluation."""
 
     steps: int = Field(20, ge=1, le=999, description="T, DDIM steps [TailorPO paper, D3PO code]")
-    eta: float = Field(1.0, gt=0, le=1, description="DDIM stochasticity [all released code]")
+    eta: float = Field(1.0, ge=0, le=1, description="DDIM stochasticity [all released code]; 0 has no log-prob")
     guidance_scale: float = Field(5.0, ge=0, description="w of classifier-free guidance [all released code]")
 
     @property

@@ -27,6 +27,7 @@ __all__ = [
     "Cond",
     "ImagePairs",
     "Images",
+    "LastSteps",
     "Metrics",
     "PreparedReward",
     "Prompt",
@@ -323,12 +324,23 @@ class ImagePairs(_Batch):
 
 @dataclass(frozen=True)
 class Images(_Batch):
-    """Single images as scaled latents, float32, each with its label, for SFT and Diffusion-KTO."""
+    """Single images as scaled latents, float32, each with its label, for SFT, Diffusion-KTO and AWM."""
 
     x: torch.Tensor  # [N, C, h, w]
     cond: Cond
     draw: torch.Tensor  # [N] int64, as in ImagePairs
-    label: torch.Tensor  # [N] float32: +1 where it was preferred, -1 where it was not
+    label: torch.Tensor  # [N] float32: +1 where it was preferred, -1 where it was not; for AWM its advantage
 
 
-Batch = Transitions | StepPairs | ImagePairs | Images
+@dataclass(frozen=True)
+class LastSteps(_Batch):
+    """The last K denoising steps of rollouts, to be taken again with gradient; all rows have one K."""
+
+    x: torch.Tensor  # [N, C, h, w]: x_K, where they start
+    z: torch.Tensor  # [N, K, C, h, w]: the noise of step k is z[:, k - 1], 0 for a step that draws none
+    x0: torch.Tensor  # [N, C, h, w]: where they ended
+    gradient: torch.Tensor  # [N, C, h, w] of the reward at x0
+    cond: Cond
+
+
+Batch = Transitions | StepPairs | ImagePairs | Images | LastSteps

@@ -1,15 +1,20 @@
 """Diffusion-DPO: DPO on the denoising errors of a preferred and a dispreferred image.
 
 Wallace et al., "Diffusion Model Alignment Using Direct Preference Optimization", arXiv:2311.12908, eq. 14.
+
+| option | source | settings |
+|---|---|---|
+| SDPO | Fu et al., arXiv:2511.03317, and its code | ``safeguard`` |
+| DMPO | Li et al., arXiv:2507.07510, and SDPO's code | ``loss=dmpo``, ``alpha`` |
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from benchbench.api import (
     ImagePairs,
@@ -20,10 +25,13 @@ from benchbench.api import (
     PairsConfig,
     Policy,
     diffusion_dpo,
+    dmpo,
     pair_logit,
     pair_metrics,
     predict_pairs,
 )
+
+from ._safeguard import guarded_errors
 
 
 class DiffusionDPOConfig(PairsConfig):
@@ -35,13 +43,33 @@ class DiffusionDPOConfig(PairsConfig):
         "mean", description="mean over latent dimensions [code]; sum: the paper's norm"
     )
     eps: Literal["shared", "own"] = Field("shared", description="noise of a pair's images [code]; own: paper's formula")
+    loss: Literal["dpo", "dmpo"] = Field(
+        "dpo", description="dpo: -log sigmoid(z) [code]; dmpo: reverse KL from 1 - alpha [DMPO paper]"
+    )
+    alpha: float = Field(
+        0.01, gt=0, lt=0.5, description="loss=dmpo: target probability of the loser [SDPO code, launchers of DMPO]"
+    )
+    safeguard: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="SDPO's mu: scale the loser's gradient so that the winner's error falls at least mu times as fast "
+        "as without a loser [SDPO code: 0.9 for SD 1.5, 0.6 for SDXL]; null: none [code]",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out options that are off, so that runs have the ids that they always had."""
+        off = {"loss", "alpha"} if self.loss == "dpo" else set()
+        off |= {"safeguard"} if self.safeguard is None else set()
+        return {name: value for name, value in dump(self).items() if name not in off}
 
 
 class DiffusionDPO(OfflineMethod[DiffusionDPOConfig]):
     """DPO on the denoising errors of a preferred and a dispreferred image.
 
     1. Noise both images of a pair with one tau and eps; 2. compute the errors of policy and reference; 3. raise the
-    winner's gain over the loser's.
+    winner's gain over the loser's, as far as a safeguard, if there is one, lets the loser's error rise.
     """
 
     name = "diffusion-dpo"
@@ -54,9 +82,14 @@ class DiffusionDPO(OfflineMethod[DiffusionDPOConfig]):
         return frozenset({"reference"})
 
     @classmethod
+    def without_effect(cls, cfg: DiffusionDPOConfig) -> dict[str, str]:
+        """Returns ``alpha`` where the loss is DPO's."""
+        return {} if cfg.loss == "dmpo" else {"alpha": "method.loss is dpo, and only dmpo has an alpha"}
+
+    @classmethod
     def loss_at_start(cls, cfg: DiffusionDPOConfig) -> float:
-        """Returns -log sigmoid(0), the loss at margin 0."""
-        return math.log(2)
+        """Returns the loss at z = 0: -log sigmoid(0), or KL(1/2 || 1 - alpha)."""
+        return math.log(2) if cfg.loss == "dpo" else -math.log(2) - math.log(cfg.alpha * (1 - cfg.alpha)) / 2
 
     @classmethod
     def logit_scale(cls, cfg: DiffusionDPOConfig) -> float:
@@ -66,9 +99,11 @@ class DiffusionDPO(OfflineMethod[DiffusionDPOConfig]):
     def loss(
         self, policy: Policy, batch: ImagePairs, cfg: DiffusionDPOConfig, noise: Noise
     ) -> tuple[torch.Tensor, Metrics]:
-        """Returns the mean over pairs of -log sigmoid(-beta/2 [(m_w - m_l) - (q_w - q_l)])."""
+        """Returns the mean over pairs of -log sigmoid(z), or DMPO's loss; z = -beta/2 [(m_w - m_l) - (q_w - q_l)]."""
         predictions = predict_pairs(policy, batch, noise, shared=cfg.eps == "shared")
-        m, q = predictions.m, predictions.q
+        m, guard = guarded_errors(predictions, cfg.safeguard)
+        q = predictions.q
         scale = (0.5 if cfg.half else 1.0) * (batch.x_w[0].numel() if cfg.error == "sum" else 1)
-        loss = diffusion_dpo(pair_logit(*m, *q, cfg.beta * scale)).mean()
-        return loss, pair_metrics(m, q)
+        z = pair_logit(*m, *q, cfg.beta * scale)
+        loss = diffusion_dpo(z) if cfg.loss == "dpo" else dmpo(z, cfg.alpha)
+        return loss.mean(), {**pair_metrics(m, q), **guard}

@@ -1,14 +1,15 @@
 """DSPO: score matching towards the score of the data plus the score of the preference.
 
 Zhu et al., "DSPO: Direct Score Preference Optimization for Diffusion Model Alignment", ICLR 2025, eq. 13.
+With ``safeguard`` as Fu et al. combine it with SDPO, arXiv:2511.03317, and its code.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from benchbench.api import (
     ImagePairs,
@@ -26,6 +27,8 @@ from benchbench.api import (
     predict_pairs,
 )
 
+from ._safeguard import guarded_errors
+
 
 class DSPOConfig(PairsConfig):
     """Settings; the defaults are those of the released code's launcher for SD 1.5."""
@@ -39,6 +42,17 @@ class DSPOConfig(PairsConfig):
         0.001, gt=0, validate_default=True, description="lambda [code, paper: 0.001]; sdxl, ref: 5000 [code]"
     )
     switch: float = Field(0.1, gt=0, description="sdxl: mean p² of a pair where eq. 46 takes over [code, of a batch]")
+    safeguard: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="SDPO's mu, as in diffusion-dpo [SDPO code: 0.2 for SD 1.5, 0.6 for SDXL]; null: none [code]",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out ``safeguard`` where there is none, so that runs have the ids that they always had."""
+        return {name: value for name, value in dump(self).items() if value is not None or name != "safeguard"}
 
     @field_validator("beta")
     @classmethod
@@ -72,6 +86,11 @@ class DSPO(OfflineMethod[DSPOConfig]):
         return frozenset({"reference"})
 
     @classmethod
+    def without_effect(cls, cfg: DSPOConfig) -> dict[str, str]:
+        """Returns ``safeguard`` in the form e."""
+        return {"safeguard": "the loss of method.form=e has no loser"} if cfg.form == "e" else {}
+
+    @classmethod
     def loss_at_start(cls, cfg: DSPOConfig) -> float | None:
         """Returns (1 - sigmoid(0))² for the forms sdxl and ref, None for the others, whose start is not fixed."""
         return 0.25 if cfg.form in {"sdxl", "ref"} else None
@@ -84,7 +103,8 @@ class DSPO(OfflineMethod[DSPOConfig]):
     def loss(self, policy: Policy, batch: ImagePairs, cfg: DSPOConfig, noise: Noise) -> tuple[torch.Tensor, Metrics]:
         """Returns the mean of (d - beta (1 - sigmoid(z)) p)² over winners, or of the loss that ``form`` names."""
         predictions = predict_pairs(policy, batch, noise, shared=True)
-        m, q = predictions.m, predictions.q
+        m, guard = guarded_errors(predictions, cfg.safeguard)
+        q = predictions.q
         d, p = predictions.theta_w - predictions.target_w, predictions.theta_w - predictions.ref_w
         z = pair_logit(*m, *q, 0.5 * cfg.beta)
         if cfg.form == "sd15":
@@ -93,5 +113,5 @@ class DSPO(OfflineMethod[DSPOConfig]):
             loss = dspo_energy(d, p, cfg.beta)
         else:
             loss = dspo_reference(p, z, cfg.switch if cfg.form == "sdxl" else None)
-        metrics = {**pair_metrics(m, q), "moved": p.detach().square().mean()}
+        metrics = {**pair_metrics(m, q), **guard, "moved": p.detach().square().mean()}
         return loss.mean(), metrics

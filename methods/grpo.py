@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from benchbench.api import Metrics, Need, Noise, Policy, Sample, StepReward, Transitions, UsageError
+from benchbench.api import Metrics, Need, Noise, Policy, Sample, StepReward, Transitions
 
 from ._advantage import group_advantages
 from ._policy_gradient import PolicyGradient, PolicyGradientConfig
@@ -62,6 +62,16 @@ class GRPO(PolicyGradient[GRPOConfig]):
         return frozenset({"reference"}) if cfg.kl else frozenset()
 
     @classmethod
+    def refuses(cls, cfg: GRPOConfig, flow: bool) -> str | None:
+        """Returns why the released deviation of the KL is for flow matching only."""
+        if flow or not cfg.kl or cfg.kl_std == "step":
+            return None
+        return (
+            "method.kl_std=released takes the square root of a step's length out of its deviation, and a DDIM step has "
+            "no such length: leave it out, or use --set method.kl_std=step"
+        )
+
+    @classmethod
     def without_effect(cls, cfg: GRPOConfig) -> dict[str, str]:
         """Returns ``kl_std`` where there is no KL."""
         return {} if cfg.kl else {"kl_std": "method.kl is 0, so that the loss has no KL"}
@@ -93,12 +103,6 @@ class GRPO(PolicyGradient[GRPOConfig]):
 
 
 def _root_dt(policy: Policy, k: torch.Tensor) -> torch.Tensor:
-    """Returns sqrt(sigma_k - sigma_{k-1}), [N, 1, 1, 1]. Raises UsageError for a model that has no such times."""
+    """Returns sqrt(sigma_k - sigma_{k-1}) of a flow-matching model, [N, 1, 1, 1]."""
     schedule = policy.schedule
-    if schedule.prediction != "velocity":
-        raise UsageError(
-            "method.kl_std=released is for flow matching only",
-            "it takes the square root of a step's length out of its deviation, and a DDIM step has no such length",
-            "leave it out: --set method.kl_std=step",
-        )
     return (schedule.noise_scale[k] - schedule.noise_scale[k - 1]).sqrt().view(-1, 1, 1, 1)

@@ -11,9 +11,10 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +65,14 @@ class Forked:
         self._process.start()
         self.pid: int = self._process.pid
         self.returncode: int | None = None
+        if new_session:
+            self._await_session()
+
+    def _await_session(self) -> None:
+        """Waits until the process leads a group of its own, which can then be killed."""
+        with suppress(ProcessLookupError):  # it has ended already
+            while self.poll() is None and os.getpgid(self.pid) != self.pid:
+                time.sleep(0.001)
 
     def poll(self) -> int | None:
         """Returns the exit status, negative for a signal; None while it runs."""

@@ -137,8 +137,8 @@ def test_every_setting_is_dumped_and_decides_the_digest() -> None:
     run = load()
     dumped = run.model_dump(mode="json")
     assert dumped["schema"] == 1 and dumped["pairs"] is None and dumped["train"]["finetune"] == "lora"
-    assert set(dumped["train"]) == set(TrainConfig.model_fields)
-    assert set(run.identity["train"]) == set(TrainConfig.model_fields) - NOT_IDENTITY
+    assert set(dumped["train"]) == set(TrainConfig.model_fields) - {"ema"}  # which is left out where it is 0
+    assert set(run.identity["train"]) == set(TrainConfig.model_fields) - {"ema"} - NOT_IDENTITY
     assert RunConfig.model_validate_json(run.model_dump_json()) == run
     assert load("tailorpo", "shapes", "train.save_every=5").digest == load("tailorpo", "shapes").digest
 
@@ -223,7 +223,8 @@ def check_fuzzed(method: str, words: list[str]) -> None:
     except UsageError as error:
         refused = error
     if refused:
-        assert refused.code == 2 and len(str(refused)) < 20_000 and "wrong for" in refused.problem
+        told = "wrong for" in refused.problem or f"{method} cannot be trained with sampler.eta=0" == refused.problem
+        assert refused.code == 2 and len(str(refused)) < 20_000 and told
         return
     text = json.dumps(run.model_dump(mode="json"), allow_nan=False)
     assert RunConfig.model_validate_json(text) == run == RunConfig.model_validate_json(run.model_dump_json())

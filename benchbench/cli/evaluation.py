@@ -81,7 +81,7 @@ Strength = Annotated[
     ),
 ]
 Compiled = Annotated[
-    bool, typer.Option("--compile", help="Compile the UNet's blocks: faster on GPUs, changes rounding.")
+    bool, typer.Option("--compile", help="Compile the network's blocks: faster on GPUs, changes rounding.")
 ]
 ChannelsLast = Annotated[
     bool, typer.Option("--channels-last", help="Use the channels-last memory layout: faster on GPUs, changes rounding.")

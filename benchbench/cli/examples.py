@@ -131,7 +131,7 @@ PROTOCOLS = {
     "guidance-ratio": "how often a step along the reward's gradient raises the reward",
     "preference-order": "how often the order of two predictions is not that of their final images",
     "gradient-direction": "whether an update moves the denoising mean towards the preferred sample",
-    "cost": "time, memory, UNet evaluations and reward calls of a training",
+    "cost": "time, memory, network evaluations and reward calls of a training",
     "reward-hacking": "the trained reward against held-out rewards and the oracle, over a training",
     "editing": "what edits of drawn scenes changed as asked, and what they kept",
 }

@@ -64,8 +64,6 @@ def grid(
         raise UsageError("a film is of one run", f"{len(runs or [])} are named", "bench grid RUN --film")
     shown = list(map(str, at_checkpoints(runs or [], root(store), log)))
     asked = _look_up(shown, prompts, rewards, film, select, model, store, device)
-    from benchbench.evaluate import grid as grids
-
     sampler = {"steps": steps, "guidance_scale": guidance_scale}
     options: dict[str, Any] = {
         "count": count,
@@ -79,6 +77,8 @@ def grid(
         "log": log,
     }
     with resumable():
+        from benchbench.evaluate import grid as grids
+
         if film:
             report = grids.film(asked.model, shown[0], asked.prompts, asked.rewards, rule=asked.rule, **options)
         else:

@@ -50,7 +50,7 @@ Dtype = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option(
         "--dtype",
-        help="Precision of the UNet; part of an image's key. "
+        help="Precision of the network; part of an image's key. "
         "auto: bf16 on a GPU that has it in hardware, fp16 on an older one, fp32 on a CPU.",
     ),
 ]

@@ -61,8 +61,8 @@ def make(
     for note in resolved.notes:
         log(note)
 
-    work = _work()
     with resumable():
+        work = _work()
         folder = work.make_pairs(
             resolved.model,
             resolved.prompts,

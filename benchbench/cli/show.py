@@ -176,7 +176,7 @@ def _cost(method: str, preset: str) -> list[list[object]]:
         "images a rollout": cost.images,
         "optimizer steps a rollout": cost.updates,
         "rows an optimizer step": cost.rows,
-        "UNet evaluations an image": cost.unet_evals,
+        "network evaluations an image": cost.unet_evals,
         "with gradient an image": cost.unet_grads,
         "nfe an image": cost.nfe,
         "reward calls an image": cost.reward_calls,

@@ -83,9 +83,9 @@ def results(
     for note in names.notes:
         log(note)
     reward_classes = list(choice.reward_classes(names.names).values())
-    from benchbench.protocols.study import results as study_results
-
     with resumable():
+        from benchbench.protocols.study import results as study_results
+
         result, report = study_results(folder, reward_classes, device, log)
     log(result_text(result.page.answer, page_file(report, result.page.quick), result.tables))
 

@@ -73,10 +73,9 @@ def new(
     here, folder = root(store), study_folder(root(store), name, out)
     found, prompt_set = _look_up(model, prompts, prompts_drawn, device, request, here)
     sampler = {key: value for key, value in (("steps", steps), ("guidance_scale", guidance_scale)) if value is not None}
-
-    from benchbench.study.create import create
-
     with resumable():
+        from benchbench.study.create import create
+
         create(folder, request, found, prompt_set, store=here, sampler=sampler, device=device, dtype=dtype, log=log)
     log(f"to show it to raters: bench study serve {out or name}")
 

@@ -58,27 +58,27 @@ def tune(
     Every method gets the same work, rates and seeds; the choice is made on validation prompts (docs/tuning.md).
     Example: bench tune ddpo --model shapes --reward shapes-colour --budget 96 --rates 1e-3,4e-3
     """
-    from benchbench.tune import run
-    from benchbench.tune.search import make_search
-
     model_name = str(choice.choose_model(model, None)[0])
     names = choice.choose_reward(reward, model_name, method)
     for note in names.notes:
         log(note)
-    search = make_search(
-        method,
-        model_name,
-        names.names[0],
-        prompts=prompts,
-        validation=validation,
-        pairs=pairs,
-        guard=guard,
-        max_loss=max_loss,
-        budget=budget,
-        rates=_rates(rates),
-        seeds=integers(seeds, "--seeds"),
-    )
     with resumable():
+        from benchbench.tune import run
+        from benchbench.tune.search import make_search
+
+        search = make_search(
+            method,
+            model_name,
+            names.names[0],
+            prompts=prompts,
+            validation=validation,
+            pairs=pairs,
+            guard=guard,
+            max_loss=max_loss,
+            budget=budget,
+            rates=_rates(rates),
+            seeds=integers(seeds, "--seeds"),
+        )
         run.tune(
             search,
             root(store),

@@ -60,6 +60,8 @@ def _check_settings(cls: Any) -> None:
     )
     expect(isinstance(cls.needs(cfg), frozenset), "needs() does not return a frozenset")
     expect(cls.images(cfg) >= 1, "images() is not a positive number")
+    decays = [cls.old_decay(cfg, updates) for updates in (0, 1, 1000)]
+    expect(all(0 <= decay <= 1 for decay in decays), "old_decay() is not a number from 0 to 1")
     if getattr(cls, "data", "") == "offline":
         expect(issubclass(cls, OfflineMethod), "its data is 'offline', but it is not an OfflineMethod")
         expect(issubclass(config_class, PairsConfig), "its Config is not a PairsConfig")
@@ -196,6 +198,8 @@ class _Trial:
         backbone = backbones.load("shapes", "cpu")
         self.policy: Policy = make_policy(backbone, STEPS, 1.0, 5.0)
         add_lora(backbone.network, 2, 2.0, seed=0)
+        if "old" in cls.needs(self.cfg):
+            self.policy.keep_old()
         reward = _StepBrightness() if "step_scorer" in cls.needs(self.cfg) else lookup.get("shapes-colour")()
         self.reward = StepReward(Decoder(backbone), reward, self.policy)
 

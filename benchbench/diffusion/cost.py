@@ -25,7 +25,7 @@ SD 3.5 medium, whose work is nearly all in checkpointed blocks, it is 1.00.
 
 @dataclass
 class Cost:
-    """Counters of computed work, per sample and not per call. One guided evaluation is two forwards of the UNet.
+    """Counters of computed work, per sample and not per call. One guided evaluation is two forwards of the network.
 
     Each process counts its own work; ``pairs`` counts the pairs of the whole rollout in every process.
     """
@@ -52,11 +52,11 @@ class Cost:
 
     @property
     def forwards(self) -> int:
-        """The forward passes of the UNet without gradient."""
+        """The forward passes of the network without gradient."""
         return 2 * self.unet_evals + self.plain_evals + self.eval_forwards
 
     def nfe(self, finetune: str) -> float:
-        """Returns all UNet work in guided evaluations, to two decimals; ``finetune`` is lora or full.
+        """Returns all network work in guided evaluations, to two decimals; ``finetune`` is lora or full.
 
         An evaluation without guidance counts one half. The decoder and the reward are not included.
         """

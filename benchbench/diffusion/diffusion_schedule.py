@@ -33,12 +33,6 @@ class DiffusionSchedule(Schedule):
     def __init__(
         self, alphas_cumprod: Tensor, steps: int, eta: float, offset: int = 1, prediction: str = "epsilon"
     ) -> None:
-        if eta <= 0:
-            raise UsageError(
-                f"training with sampler.eta={eta} is not possible",
-                "with eta = 0 a DDIM step is deterministic and has no log-probability",
-                "use --set sampler.eta=1.0, as all released code does",
-            )
         last = len(alphas_cumprod) - 1
         stride = len(alphas_cumprod) // steps
         first = (steps - 1) * stride + offset
@@ -60,7 +54,7 @@ class DiffusionSchedule(Schedule):
                 "a step's noise is 0 in float32, and its log-probability undefined",
                 "use --set sampler.eta=1.0, as all released code does",
             )
-        if not bool((sigma > 0).all()):
+        if eta and not bool((sigma > 0).all()):
             raise UsageError(
                 "this scheduler's last step has no noise",
                 f"with steps_offset={offset} the last timestep is 0: sigma is 0 and the log-probability undefined",
@@ -68,7 +62,7 @@ class DiffusionSchedule(Schedule):
             )
         self.steps, self.eta, self.prediction = steps, eta, prediction
         self.timesteps = tuple(tau)
-        self.stochastic = (False,) + (True,) * steps
+        self.stochastic = (False,) + (eta > 0,) * steps
         self.train_steps = last + 1
         self.tau = torch.tensor(tau)
         self.alpha_bar = abar.float()

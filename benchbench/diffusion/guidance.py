@@ -169,6 +169,30 @@ def look_ahead(
     return reward(step.x0, prompts, f"step {k}", policy.schedule.tau[k]), step
 
 
+def reward_gradient(reward: StepReward, x0: Tensor, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Returns r(c, D(x0)), float32 [N], of finished latents [N, C, h, w], and its gradient there, [N, C, h, w].
+
+    Each row has its own gradient, so that a batch too large for the memory is differentiated in parts, in the reward's
+    precision. Raises NoMemoryError if one row is too large.
+    """
+
+    def share(rows: slice) -> Tensor:
+        own, own_prompts = x0[rows], prompts[rows]
+
+        def part(rows: slice) -> Tensor:
+            with reward.attempt(rows.start), torch.enable_grad():
+                x = own[rows].detach().requires_grad_()
+                r = reward(x, own_prompts[rows], "step 0")
+                with arithmetic(reward.precision, x.device):
+                    (gradient,) = torch.autograd.grad(r.sum(), x)
+                return torch.cat([r.detach()[:, None], gradient.flatten(1)], 1)
+
+        return reward.guiding(part, len(own))
+
+    joined = reward.policy.processes.sharded_rows(len(x0), (1 + x0[0].numel(),), share)
+    return joined[:, 0], joined[:, 1:].reshape(x0.shape)
+
+
 def guide(
     policy: Policy, reward: StepReward, x: Tensor, k: int, cond: Cond, prompts: Sequence[str], eta: float, delta: float
 ) -> Tensor:

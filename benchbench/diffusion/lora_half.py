@@ -23,15 +23,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 ADAPTER = "default"
 SHARED = (("to_q", "to_k", "to_v"), ("to_k", "to_v"))  # layers with the same input, in self- and cross-attention
-_steps = 0  # optimizer steps of this process: a fused optimizer changes weights without increasing their version
+_changes = 0  # changes of weights in this process that do not increase their version, as a fused optimizer's steps
 
 
-def _count_step(*_: Any) -> None:
-    global _steps
-    _steps += 1
+def weights_changed(*_: Any) -> None:
+    """Notes that weights may have changed though their version has not, so that their copies are updated."""
+    global _changes
+    _changes += 1
 
 
-register_optimizer_step_post_hook(_count_step)
+register_optimizer_step_post_hook(weights_changed)
 
 
 class LayerGroup:
@@ -52,7 +53,7 @@ class LayerGroup:
         self._low_rank: dict[int, Sequence[Tensor]] = {}  # x Aᵀ for the layers not yet called, by thread
 
     def _version(self) -> list[int]:
-        return [*(master._version for master in (*self.A, *self.B)), _steps]
+        return [*(master._version for master in (*self.A, *self.B)), _changes]
 
     @torch.no_grad()
     def begin(self) -> None:

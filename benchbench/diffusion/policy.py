@@ -20,6 +20,8 @@ from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.schedule import Index, Schedule, Step
 from benchbench.diffusion.schedules import make_schedule
 from benchbench.diffusion.text import Embedding
+from benchbench.diffusion.weight_copy import WeightCopy
+from benchbench.errors import UsageError
 from benchbench.runtime.distributed import ProcessGroup
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.precision import tf32
@@ -44,6 +46,8 @@ class Policy:
     cost: Cost = field(default_factory=Cost)
     processes: ProcessGroup = field(default_factory=ProcessGroup)
     reference: Any = None
+    old_weights: WeightCopy | None = None
+    """The weights of the old policy, for a method that needs one; ``keep_old`` makes them."""
     evaluation_schedule: Schedule | None = None
     """The schedule of fixed evaluations, where it is not the training's."""
     rows_at_once: int | None = None
@@ -120,7 +124,9 @@ class Policy:
         gradient = torch.is_grad_enabled()
         checkpointed = gradient and getattr(self.backbone.network, "is_gradient_checkpointing", False)
         with self._lock:
-            self.cost.add(len(x), guided, gradient, of_latents=x.requires_grad, checkpointed=checkpointed)
+            # a leaf is what guidance differentiates; other latents are those of earlier steps with the same weights
+            of_latents = x.requires_grad and x.is_leaf
+            self.cost.add(len(x), guided, gradient, of_latents, checkpointed)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -136,6 +142,11 @@ class Policy:
     def reference_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
         """Returns ``predict`` of the reference policy, without gradient."""
         with torch.no_grad(), self.adapter_off():
+            return self.predict(x, tau, cond)
+
+    def old_predict(self, x: Tensor, tau: Tensor, cond: Cond) -> Tensor:
+        """Returns ``predict`` of the old policy, without gradient. Raises UsageError without an old policy."""
+        with torch.no_grad(), self.old():
             return self.predict(x, tau, cond)
 
     def step(self, x: Tensor, k: Index, cond: Cond) -> Step:
@@ -222,6 +233,20 @@ class Policy:
                 self._enable_adapter(True)
         else:
             yield
+
+    def keep_old(self) -> None:
+        """Gives the policy old weights, which are the present ones until the trainer moves them."""
+        self.old_weights = WeightCopy(self.parameters())
+
+    def old(self) -> AbstractContextManager[None]:
+        """Returns a context in which the policy is the old one. Raises UsageError without an old policy."""
+        if self.old_weights is None:
+            raise UsageError(
+                "this policy has no old weights",
+                "they take memory, so that a run keeps them only for a method that names the need",
+                'let the method\'s needs() include "old"',
+            )
+        return self.old_weights.used()
 
     @property
     def threads(self) -> int:

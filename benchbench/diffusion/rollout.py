@@ -12,7 +12,7 @@ from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Step
 from benchbench.noise import Noise, Sample
 from benchbench.runtime.cpu_threads import run_in_threads
-from benchbench.types import Cond
+from benchbench.types import Cond, LastSteps
 
 Draw = Callable[[int], Tensor]  # k -> standard normal [N, C, h, w]
 Choice = tuple[Tensor, Step | None]  # the next latents, and the Step at them if it is already known
@@ -48,6 +48,14 @@ def rollout(
         choice = yield Visit(k, x, step)
         x, step = choice if choice is not None else (step.draw(draw(k)) if step.stochastic else step.mean, None)
     yield Visit(0, x)
+
+
+def take_again(policy: Policy, last: LastSteps) -> Tensor:
+    """Returns x_0 [N, C, h, w] of the last K steps of rollouts under their noise, with gradient where it is enabled."""
+    x = last.x
+    for k in range(last.z.shape[1], 0, -1):
+        x = policy.step(x, k, last.cond).draw(last.z[:, k - 1])
+    return x
 
 
 class NoiseSource:

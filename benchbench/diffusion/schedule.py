@@ -148,7 +148,7 @@ class Schedule(ABC):
             raise UsageError(
                 f"{setting} has {silent}, where this sampler draws no noise",
                 "a deterministic step has no log-probability, so that nothing can be learned or measured there",
-                f"choose from {self.trainable}" if self.trainable else "choose a stochastic sampler.dynamics",
+                f"choose from {self.trainable}" if self.trainable else "choose a sampler that draws noise",
             )
 
 

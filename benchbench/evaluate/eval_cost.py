@@ -32,7 +32,7 @@ class EvalCost:
         images_rate, calls_rate = _rate(self.images, self.generating), _rate(self.reward_calls, self.scoring)
         return (
             f"made {counted(self.images, 'image')} ({images_rate:g} a second) "
-            f"with {counted(self.unet_evals, 'UNet evaluation')}, "
+            f"with {counted(self.unet_evals, 'network evaluation')}, "
             f"and {counted(self.reward_calls, 'reward call')} ({calls_rate:g} a second)"
         )
 

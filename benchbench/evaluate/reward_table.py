@@ -61,7 +61,8 @@ def reward_table(
         interval = mean_score(part, level)
         published_value = (published or {}).get((row, reward))
         difference, verdict = differences.get((row, reward)), verdicts.get((row, reward))
-        cells[row][reward] = make_cell(interval, difference, published_value, verdict, needed.get(reward))
+        trainings = None if row in untrained else needed.get(reward)
+        cells[row][reward] = make_cell(interval, difference, published_value, verdict, trainings)
     alone = untrained | ({base} if base is not None else set())
     found = {column.key: rows_ahead(parts, column.key, alone, level) for column in columns}
     ahead = {key: pairs for key, pairs in found.items() if pairs is not None}

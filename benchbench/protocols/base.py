@@ -45,7 +45,7 @@ S = TypeVar("S", bound=ProtocolSettings)
 
 @dataclass(frozen=True)
 class ProtocolCost:
-    """Counts of guided UNet evaluations without and with gradient, decoded images and reward calls."""
+    """Counts of guided network evaluations without and with gradient, decoded images and reward calls."""
 
     unet_evals: int = 0
     unet_grads: int = 0
@@ -56,13 +56,13 @@ class ProtocolCost:
 
     @property
     def nfe(self) -> float:
-        """All UNet evaluations, those with gradient converted to evaluations without."""
+        """All network evaluations, those with gradient converted to evaluations without."""
         return self.unet_evals + GRADIENT[self.gradient] * self.unet_grads
 
     def __str__(self) -> str:
         grads = f" and {self.unet_grads:,} with gradient" if self.unet_grads else ""
         return (
-            f"{self.unet_evals:,} guided UNet evaluations{grads}, {self.decodes:,} decoded images, "
+            f"{self.unet_evals:,} guided network evaluations{grads}, {self.decodes:,} decoded images, "
             f"{self.reward_calls:,} reward calls"
         )
 

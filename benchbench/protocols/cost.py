@@ -1,4 +1,4 @@
-"""The cost of a training iteration: time, peak memory, UNet evaluations, reward calls (DSPO, Table 3).
+"""The cost of a training iteration: time, peak memory, network evaluations, reward calls (DSPO, Table 3).
 
 The training loop runs for a few iterations in a process of its own, in a temporary folder, without evaluations and
 checkpoints; pairs that it makes to learn from stay in the store. The first iteration, which warms up caches, is left
@@ -54,12 +54,12 @@ MEASURED = ("seconds", "unet_evals", "unet_grads", "reward_calls")
 UNGUIDED = {"unet_evals": "plain_evals", "unet_grads": "plain_grads"}  # the same counts of evaluations without guidance
 RATIOS = {
     "s / image": ("seconds", "images"),
-    "UNet / image": ("unet_evals", "images"),
-    "UNet with gradient / image": ("unet_grads", "images"),
+    "network / image": ("unet_evals", "images"),
+    "network with gradient / image": ("unet_grads", "images"),
     "reward calls / image": ("reward_calls", "images"),
     "s / step": ("seconds", "steps"),
-    "UNet / step": ("unet_evals", "steps"),
-    "UNet with gradient / step": ("unet_grads", "steps"),
+    "network / step": ("unet_evals", "steps"),
+    "network with gradient / step": ("unet_grads", "steps"),
 }
 
 
@@ -172,7 +172,7 @@ class TrainingCost(PaperProtocol[CostSettings]):
         devices = ", ".join(sorted({str(device) for frame in frames.values() for device in frame.device}))
         caption = (
             f"{style.about}Means over {settings.iterations} training iterations after the first, on "
-            f"{devices}; UNet: guided evaluations, one without guidance is half of one. Times hold for this machine "
+            f"{devices}; network: guided evaluations, one without guidance is half of one. Times hold for this machine "
             f"and for what else it was doing. In brackets: {style.level:.0%} interval over iterations."
         )
         return Table(

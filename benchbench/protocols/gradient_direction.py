@@ -27,8 +27,8 @@ which at TailorPO's shared input is J J^T (x^w - x^l) up to a positive factor. C
   show in which way.
 * A random direction has a cosine of 0 +- 1/sqrt(D), D the latent dimensions (256 on shapes, 16384 for SD 1.x).
 * By the setting ``parameters``, theta is a LoRA as methods train it (in a fresh one only B moves, since A has no
-  gradient while B = 0), or all weights of the UNet. We measure in float32: in half precision, rounding is as large as
-  the step.
+  gradient while B = 0), or all weights of the network. We measure in float32: in half precision, rounding is as large
+  as the step.
 * Adam's first step is the sign of the gradient. The paper speaks of the gradient itself, and so we use that.
 """
 
@@ -69,7 +69,7 @@ class DirectionSettings(StateSettings):
 
     states: int = Field(100, ge=1, description="walks of each method [ours]")
     method: str = Field("tailorpo", description="whose pairs and loss: a method that trains on step pairs")
-    parameters: Literal["lora", "all"] = Field("lora", description="a LoRA, or all weights of the UNet")
+    parameters: Literal["lora", "all"] = Field("lora", description="a LoRA, or all weights of the network")
 
 
 class GradientDirection(StateProtocol[DirectionSettings]):

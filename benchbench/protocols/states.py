@@ -33,7 +33,7 @@ from benchbench.prompts.words import check_vocabulary
 from benchbench.protocols.base import PaperProtocol, ProtocolSettings, Request, Target, find_target, samplers
 from benchbench.runtime.memory import Splitter
 from benchbench.runtime.provenance import record
-from benchbench.samplers import FlowImages, SamplerConfig, described
+from benchbench.samplers import FlowImages, Sampler, SamplerConfig, described
 from benchbench.store.measurements import MeasurementStore
 from benchbench.store.scores import made_by
 from benchbench.types import Cond, PromptSet
@@ -116,8 +116,7 @@ class StateProtocol(PaperProtocol[S]):
         settings, prompts = asked.settings, asked.prompts
         target = find_target(replace(asked, dtype=self.precision(asked.dtype, asked.device)))
         check_steps(settings.steps, target.sampler.steps, "steps")
-        if isinstance(target.sampler, FlowImages):
-            flow_schedule(target.sampler).check(settings.steps, "steps")
+        check_noise(target.sampler, settings.steps)
         check_vocabulary(prompts, target.model.name)
         self.check_target(target, settings)
         key = {"schema": self.schema, "settings": self.key_settings(settings), **target.key()}
@@ -154,6 +153,18 @@ class StateProtocol(PaperProtocol[S]):
         size = settings.states, self.per_part
         frame = measurements.collect(*size, prepare, measured_on, title, self.unit, asked.log)
         return self.derive(frame, settings)
+
+
+def check_noise(sampler: Sampler, steps: Sequence[int]) -> None:
+    """Raises UsageError where a step that is to be measured draws no noise."""
+    if isinstance(sampler, FlowImages):
+        flow_schedule(sampler).check(steps, "steps")
+    elif sampler.eta == 0:
+        raise UsageError(
+            "the steps of this run's sampler cannot be measured",
+            "it is DDIM with eta=0, whose steps draw no noise, so that all walks from one state end alike",
+            "measure a run that was trained with noise, or the base model",
+        )
 
 
 def flow_schedule(sampler: FlowImages) -> FlowSchedule:
@@ -240,7 +251,7 @@ def completions(
 
 
 def completion_evals(k: int) -> int:
-    """Returns the UNet evaluations of one completion from x_k, whose first step is known."""
+    """Returns the network evaluations of one completion from x_k, whose first step is known."""
     return max(k - 1, 0)
 
 

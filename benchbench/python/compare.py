@@ -48,7 +48,7 @@ def compare(
         images_per_prompt: Images for each prompt and seed.
         eval_seeds: The seeds of the images.
         batch_size: Images at a time; changes memory and not results.
-        dtype: Precision of the UNet, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        dtype: Precision of the network, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         store: The folder of images, scores and runs. Default: ``$BENCH_HOME``, else ``./bench-store``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ... Default: CUDA where there is one.
         progress: Show the lines and progress bars of ``bench compare``.

@@ -49,9 +49,9 @@ def generate(
         guidance_scale: The scale of classifier-free guidance. Default: that of the training, or 5.
         strength: Edit the pictures that the prompts name: the share of the steps that are taken (docs/editing.md).
         batch_size: Pictures at a time; changes memory and not results.
-        compiled: Compile the UNet's blocks: faster on GPUs, changes rounding.
+        compiled: Compile the network's blocks: faster on GPUs, changes rounding.
         channels_last: Use the channels-last memory layout: faster on GPUs, changes rounding.
-        dtype: Precision of the UNet, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        dtype: Precision of the network, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         store: The folder of images, scores and runs. Default: ``$BENCH_HOME``, else ``./bench-store``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ... Default: CUDA where there is one.
         progress: Show the lines and the progress bar of ``bench eval``.

@@ -49,7 +49,7 @@ def measure(
         reward: The reward. Default: the protocol's, else the model's.
         quick: Measure few states: takes minutes, never a result.
         settings: What ``--set`` changes, as ``{"states": 24}``.
-        dtype: Precision of the UNet, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        dtype: Precision of the network, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         store: The folder of images, scores and runs. Default: ``$BENCH_HOME``, else ``./bench-store``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ... Default: CUDA where there is one.
         progress: Show the lines and progress bars of ``bench measure``.

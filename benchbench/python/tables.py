@@ -54,7 +54,7 @@ def reproduce(
         ray_address: A Ray cluster, as ``HOST:PORT``. Default: the one that is there, else one of this machine.
         samples: Images of each training instead of the table's: never a result.
         settings: Settings of every training, as ``{"train.lr": 1e-4}``: never the table's result.
-        dtype: Precision of the UNet in measurements, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        dtype: Precision of the network in measurements, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         store: The folder of images, scores and runs. Default: ``$BENCH_HOME``, else ``./bench-store``.
         progress: Show the lines and the progress bar of ``bench reproduce``.
 
@@ -112,7 +112,7 @@ def sweep(
         jobs: Jobs at a time. Default: one for each GPU or, without GPUs, for each core.
         slurm: Options of sbatch, as ``{"partition": "gpu", "time": "8:00:00"}``.
         ray_address: A Ray cluster, as ``HOST:PORT``. Default: the one that is there, else one of this machine.
-        dtype: Precision of the UNet in measurements, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        dtype: Precision of the network in measurements, ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         store: The folder of images, scores and runs. Default: ``$BENCH_HOME``, else ``./bench-store``.
         progress: Show the lines and the progress bar of ``bench sweep``.
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from benchbench.errors import BenchError, UsageError
 
 from .attributes import missing_attributes, wrong_attributes, wrong_kind
-from .declared import Settings
 from .entries import GROUPS, OURS, Entry, Kind, built_in, nameless, plugins
 from .own_weights import own_weights
 
@@ -28,7 +29,7 @@ __all__ = [
     "names",
     "plugin_folder",
     "require",
-    "settings_of_method",
+    "settings_class",
     "shadowed",
     "summary",
     "unknown",
@@ -119,12 +120,12 @@ def require(kind: Kind, name: str) -> None:
     _find(kind, name)
 
 
-def settings_of_method(name: str) -> Settings | None:
-    """Returns the names and descriptions of a method's settings without importing it; None where its source hides them.
+def settings_class(method: str) -> type[BaseModel] | None:
+    """Returns the class of a method's settings, made without importing the method; None where that cannot be done.
 
     Raises UsageError for an unknown name, or a name that several packages have.
     """
-    return _find("methods", name).settings("Config")
+    return _find("methods", method).settings("Config")
 
 
 def broken() -> list[tuple[Kind, str, str]]:

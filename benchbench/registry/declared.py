@@ -35,11 +35,19 @@ def declared_settings(file: Path, class_name: str, attribute: str) -> Settings |
     Returns None where the source does not tell them.
     """
     try:
-        found = _find(file, class_name)
-        settings = found and _attribute(found, attribute)
+        settings = class_of(file, class_name, attribute)
         return _settings(settings) if settings else None
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
+
+
+def class_of(file: Path, class_name: str, attribute: str) -> _Class | None:
+    """Returns the class that ``attribute`` of another class in a file names, and its file; None where it is not found.
+
+    Raises OSError, SyntaxError or ValueError for a file that cannot be read.
+    """
+    found = _find(file, class_name)
+    return found and _attribute(found, attribute)
 
 
 def class_named(file: Path, name: str) -> str | None:
@@ -66,13 +74,13 @@ def _find(file: Path, name: str) -> _Class | None:
             return _Class(file, node)
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                source = _source(file, node) if (alias.asname or alias.name) == name else None
+                source = source_of(file, node) if (alias.asname or alias.name) == name else None
                 if source:
                     return _find(source, alias.name)
     return None
 
 
-def _source(file: Path, node: ast.ImportFrom) -> Path | None:
+def source_of(file: Path, node: ast.ImportFrom) -> Path | None:
     """Returns the file of the module of a line ``from ... import``. No module but packages' parents is imported."""
     words = (node.module or "").split(".")
     if node.level:

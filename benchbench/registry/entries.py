@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .declared import Settings, class_named, declared_settings
+from pydantic import BaseModel
+
+from .declared import class_named
+from .made_class import made_class
 
 Kind = Literal["methods", "rewards", "prompts"]
 GROUPS: tuple[Kind, ...] = ("methods", "rewards", "prompts")
@@ -68,14 +71,14 @@ class Entry:
             return None
         return source.parent if source else None
 
-    def settings(self, attribute: str) -> Settings | None:
-        """Returns the declared settings of the class that an attribute of this entry's class names; None: unknown."""
+    def settings(self, attribute: str) -> type[BaseModel] | None:
+        """Returns the class that an attribute of this entry's class names, with no import; None where it is hidden."""
         try:
             file = _source(self.module)
         except (ValueError, ImportError):  # a plug-in's package may be broken
             return None
         class_name = self.attribute or (class_named(file, self.name) if file else None)
-        return declared_settings(file, class_name, attribute) if file and class_name else None
+        return made_class(file, class_name, attribute) if file and class_name else None
 
     def docstring(self) -> str:
         """Returns the first line of the module's docstring, or an empty string."""

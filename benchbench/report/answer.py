@@ -26,7 +26,9 @@ def answer(table: Table, base: str = "base") -> str:
     compared = f"{listed(rows)} on {_rewards(open_columns)}"
     if not trained:
         return f"{compared}: one model, so nothing is compared."
-    fewest = min(cell.seeds for row in trained for cell in table.cells[row].values())
+    cells = [cell for row in trained for cell in table.cells[row].values()]
+    without_trainings = [cell for cell in cells if cell.seeds == 1 and cell.significant is not None]
+    fewest = min((cell.seeds for cell in cells if cell not in without_trainings), default=FEWEST_TRAININGS)
     if fewest < FEWEST_TRAININGS:
         return f"{compared}, {describes(fewest)}"
     tested = [key for key in open_columns if key in table.ahead]

@@ -26,12 +26,12 @@ BASE_SCORES = "base_scores.json"  # in the folder of a run
 COSTS = {
     "samples": "images trained on",
     "reward_calls": "reward calls",
-    "nfe": "UNet evaluations",
+    "nfe": "network evaluations",
     "seconds": "seconds of training",
 }
 COUNTING = (
-    "UNet evaluations count by FLOPs: an evaluation with a gradient of an adapter is 2.2, one with a gradient of all "
-    "weights 3.07; evaluations on fixed noise are included."
+    "Network evaluations count by FLOPs: an evaluation with a gradient of an adapter is 2.2, one with a gradient of "
+    "all weights 3.07; evaluations on fixed noise are included."
 )
 MetricsByLabel = Mapping[str, Sequence[pd.DataFrame]]  # the metrics of each training seed, by label
 Spans = Mapping[str, float]  # by logged quantity: the SD of the untrained model's images, which an axis spans at least

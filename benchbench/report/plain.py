@@ -65,10 +65,10 @@ def _block(table: Table, column: Column) -> Block:
     found = {row: table.get(row, column.key) for row in table.rows}
     best, ties = table.best(column.key), table.ties(column.key)
     values = {row: _value(cell, column, best == row) for row, cell in found.items()}
-    value_width, tie_width = max(map(len, values.values()), default=0), max(map(len, ties.values()), default=-1)
-    firsts = {
-        row: f"{values[row].rjust(value_width)} {ties.get(row, '')}".ljust(value_width + 1 + tie_width) for row in found
-    }
+    value_width, tie_width = max(map(len, values.values()), default=0), max(map(len, ties.values()), default=0)
+    firsts = {row: value.rjust(value_width) for row, value in values.items()}
+    if ties:
+        firsts = {row: f"{value} {ties.get(row, '').ljust(tie_width)}" for row, value in firsts.items()}
     cells = {row: _cell(firsts[row], cell, column) for row, cell in found.items()}
     widest = max((len(line) for lines in cells.values() for line in lines), default=0)
     room = max(widest, NARROW)

@@ -1,4 +1,4 @@
-"""The cost of a plan: images, UNet evaluations and, for models whose speed is known (defaults), time on one core."""
+"""The cost of a plan: images, network evaluations and, for models whose speed is known (defaults), time on one core."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def seconds(plan: Plan) -> float:
 
 
 def unet_evaluations(plan: Plan) -> tuple[int, int]:
-    """Returns the guided UNet evaluations of trainings and of measurements; gradients count as in ``Price.nfe``."""
+    """Returns the guided network evaluations of trainings and of measurements; gradients count as in ``Price.nfe``."""
     train = sum(training_evaluations(t.config) for t in plan.trainings)
     table_steps = steps_taken(plan.track.sampler or {})
     of_images = plan.spec.protocol in (*IMAGE_PROTOCOLS, "study")
@@ -45,7 +45,7 @@ def unet_evaluations(plan: Plan) -> tuple[int, int]:
 
 
 def _protocol_evaluations(plan: Plan, measurement: PlannedMeasurement, steps: int) -> float:
-    """Returns the guided UNet evaluations of a protocol that measures each reward and each training separately."""
+    """Returns the guided network evaluations of a protocol that measures each reward and each training separately."""
     spec = measurement_spec(plan, measurement, {measurement.row: list(measurement.runs)}, list(measurement.rewards))
     cost = PROTOCOLS[plan.spec.protocol].cost(spec.protocol_settings(), steps)
     return cost.nfe * len(measurement.rewards) * max(1, len(measurement.runs))
@@ -79,7 +79,7 @@ def smaller_line(plan: Plan) -> str:
 
 
 def work_line(plan: Plan) -> str:
-    """Returns a line with the UNet evaluations of a plan."""
+    """Returns a line with the network evaluations of a plan."""
     train, measure = unet_evaluations(plan)
     counts = f"{train:,} of trainings, {measure:,} of measurements"
-    return f"guided UNet evaluations: {counts}; a gradient counts by its FLOPs"
+    return f"guided network evaluations: {counts}; a gradient counts by its FLOPs"

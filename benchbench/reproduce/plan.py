@@ -6,9 +6,10 @@ Imports the comparison with a run's inputs, which loads torch, only inside a fun
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchbench import prompts as prompt_sets
 from benchbench import registry
@@ -16,10 +17,19 @@ from benchbench.config import RunConfig, check, load
 from benchbench.errors import UsageError
 from benchbench.presets import default_preset, preset_values
 from benchbench.reproduce.ablation import check_rows
-from benchbench.reproduce.spec import Block, Row, Spec, Track
+from benchbench.reproduce.kept import every_checkpoint, kept_at, kept_folder
+from benchbench.reproduce.spec import Block, Row, Spec, Stop, Track
 from benchbench.rewards import lookup
 from benchbench.store import runs
 from benchbench.types import StepScorer
+
+
+class Stopped(NamedTuple):
+    """A training that is stopped in time: its row, the reward of its columns (empty where all share it), its seed."""
+
+    row: str
+    group: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,10 @@ class PlannedMeasurement:
     block: Block
     best_of: int = 1
     """So many images are drawn for each that is shown."""
+    of: str = ""
+    """The table's row, where this measures one checkpoint of its trainings."""
+    checkpoint: int = 0
+    """The images that this checkpoint has seen."""
     job: str = ""
     """The job that it shares with others; empty: one of its own, or with other rewards on the same images."""
 
@@ -90,7 +104,9 @@ class Plan:
     measurements: tuple[PlannedMeasurement, ...] = ()
     skipped: tuple[str, ...] = field(default=())
     dtype: str = "auto"
-    """The UNet's precision in measurements."""
+    """The network's precision in measurements."""
+    stops: Mapping[Stopped, tuple[int, ...]] = field(default_factory=dict)
+    """The checkpoint for each loss, of trainings that are stopped in time; empty before they were validated."""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -158,16 +174,13 @@ def make_plan(
     wanted = rows or (track.quick_rows if quick else ())
     included = tuple(name for name, row in spec.rows.items() if not wanted or name in wanted or row.is_base)
     shared = _columns_share_trainings(spec, track)
-    columns = track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
-    rewards = tuple(dict.fromkeys(rewards or (columns if quick else track.rewards)))
+    rewards = tuple(dict.fromkeys(rewards or _columns(track, quick, shared)))
     used_seeds = tuple(seeds[:1] if quick or spec.protocol == "study" else seeds)  # a study shows one training a row
-    train = partial(_training, store=store, samples=samples)
-    trainings: dict[Path, PlannedTraining] = {}
-    measurements, skipped = [], []
+    train = partial(_training, store=store, samples=samples, stopped=bool(spec.stop))
+    trainings, measurements, skipped = dict[Path, PlannedTraining](), list[PlannedMeasurement](), list[str]()
     for group in ("",) if shared else rewards:
         of_rows: dict[str, RunConfig] = {}
-        for name_of_row in included:
-            row = spec.rows[name_of_row]
+        for name_of_row, row in ((included_row, spec.rows[included_row]) for included_row in included):
             checkpoint = checkpoints.get(name_of_row) or checkpoints.get(row.method or "") or row.checkpoint
             runs_of_row: list[str] = [checkpoint] if checkpoint else []
             if row.method and not checkpoint and spec.protocol != "cost":
@@ -185,14 +198,40 @@ def make_plan(
             if row.best_of > 1 and (group or track.train_reward) not in scored:
                 skipped.append(f"{name_of_row}: a reward of all trainings chooses its images, and it is no column here")
                 continue
-            measurements += [
-                PlannedMeasurement(name_of_row, group, scored, tuple(runs_of_row), block, row.best_of)
-                for block in track.blocks
-            ]
+            first = PlannedMeasurement(name_of_row, group, scored, tuple(runs_of_row), track.blocks[0], row.best_of)
+            measurements += [replace(first, block=block) for block in track.blocks]
         check_rows(spec, of_rows)
     parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
     smaller = quick or samples is not None or bool(overrides)
-    return Plan(spec, name, track, included, rewards, used_seeds, smaller, *parts)
+    plan = Plan(spec, name, track, included, rewards, used_seeds, smaller, *parts)
+    return _validated_first(plan, spec.stop) if spec.stop else plan
+
+
+def _validated_first(plan: Plan, stop: Stop) -> Plan:
+    """Returns the plan with a measurement of each checkpoint on the validation prompts in place of those of trainings.
+
+    What they choose is measured later: reproduce/stopping.py.
+    """
+    block = Block(prompts=stop.validation, images=stop.images)
+    trained = {str(training.out): training for training in plan.trainings}
+    measurements: dict[PlannedMeasurement, None] = {}
+    for m in plan.measurements:
+        rewards = tuple(dict.fromkeys([*m.rewards, stop.guard]))
+        outs = [trained[run] for run in m.runs if run in trained]
+        if not outs:
+            measurements[m] = None
+        if plan.spec.rows[m.row].is_base:
+            measurements[replace(m, rewards=rewards, block=block)] = None
+        for samples in kept_at(outs[0].config) if outs else ():
+            kept = tuple(str(kept_folder(training.out, samples)) for training in outs)
+            one = checkpoint_of(m, samples, kept, f"the checkpoints of {m.row}")
+            measurements[replace(one, rewards=rewards, block=block)] = None
+    return replace(plan, measurements=tuple(measurements))
+
+
+def checkpoint_of(m: PlannedMeasurement, samples: int, runs: tuple[str, ...], job: str) -> PlannedMeasurement:
+    """Returns the measurement of a row's weights after so many images, as one of a job's rows."""
+    return replace(m, row=f"{m.row}, {samples} images", of=m.row, checkpoint=samples, runs=runs, job=job)
 
 
 def _check_words(
@@ -218,6 +257,13 @@ def _check_words(
             raise registry.unknown(f"row or method of {spec.id}", word, known, "--checkpoint METHOD=ID")
 
 
+def _columns(track: Track, quick: bool, shared: bool) -> Sequence[str]:
+    """Returns the columns of a table, or of its quick form, where nobody named any."""
+    if not quick:
+        return list(track.rewards)
+    return track.quick_rewards or (list(track.rewards) if shared else list(track.rewards)[:1])
+
+
 def _columns_share_trainings(spec: Spec, track: Track) -> bool:
     """Returns True where no row's training depends on the column, so that all columns measure the same trainings."""
     return track.train_reward is not None or all(row.reward for row in spec.rows.values() if row.method)
@@ -235,11 +281,12 @@ def training_reward(row: Row, track: Track, group: str = "") -> str:
 
 
 def _training(
-    name: str, row: Row, track: Track, reward: str, seed: int, store: Path, samples: int | None
+    name: str, row: Row, track: Track, reward: str, seed: int, store: Path, samples: int | None, stopped: bool
 ) -> PlannedTraining:
     """Returns one training, of ``samples`` images or as many as its rollouts need beyond them.
 
-    An offline method learns from the track's pairs. None: the samples of the row, the preset or the track.
+    An offline method learns from the track's pairs. None: the samples of the row, the preset or the track. A training
+    that is stopped in time keeps its weights several times.
     """
     overrides = (*row.set, *track.set.get(name, ()))
     method = row.method or ""
@@ -258,6 +305,10 @@ def _training(
     )
     images = config.method_class.images(config.method_config)
     config = config.model_copy(update={"samples": -(-config.samples // images) * images})
+    if stopped and not config.train.keep_every:
+        every = every_checkpoint(config.samples)
+        config = config.model_copy(update={"train": config.train.model_copy(update={"keep_every": every})})
+        overrides = (*overrides, f"train.keep_every={every}")
     run_id = runs.run_id(method, track.model, reward, seed, config.identity)
     return PlannedTraining(name, config, overrides, store / "runs" / run_id)
 

@@ -91,5 +91,5 @@ def win_rates(
         table = with_published_words(table, beside)
     wins = {row: frame.assign(score=frame.win) for row, frame in frames.items()}
     by_reward = {(row, str(name)): part for row, frame in wins.items() for name, part in frame.groupby("reward")}
-    ahead = {f"{name}: win": pairs for name in plan.rewards if (pairs := rows_ahead(by_reward, name, None)) is not None}
+    ahead = {f"{name}: win": pairs for name in plan.rewards if (pairs := rows_ahead(by_reward, name, ())) is not None}
     return table.model_copy(update={"title": f"Win rates on {block.prompts}", "ahead": ahead}), wins

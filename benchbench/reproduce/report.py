@@ -18,18 +18,18 @@ from benchbench.report.plain import plain
 from benchbench.report.scores_file import Frames, write_scores
 from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Table
-from benchbench.reproduce import curve, page_sections, protocol_tables, study
+from benchbench.reproduce import curve, page_sections, protocol_tables, stopping, study
 from benchbench.reproduce.across import across_table
 from benchbench.reproduce.best_of import best_of
 from benchbench.reproduce.claims import claims_table
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
-from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.order import compare_with_paper
-from benchbench.reproduce.plan import Plan, PlannedMeasurement
+from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.published_values import published_tables, with_published_words
 from benchbench.reproduce.rates import rates_sentence
-from benchbench.reproduce.spec import Block
+from benchbench.reproduce.spec import Block, Stop
 from benchbench.runtime.files import Log
+from benchbench.stats.frontier import LOSSES
 
 
 @dataclass
@@ -136,28 +136,35 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
     Where columns have their own trainings, each is followed by a column with the gold reward of these trainings.
     """
     parts: dict[str, list[pd.DataFrame]] = {row: [] for row in plan.rows}
+    bearable: dict[str, list[pd.DataFrame]] = {row: [] for row in plan.rows}
     result, gold = BlockReport(), plan.track.gold
     for group in plan.groups:
         measurements = [m for m in plan.measurements if m.group == group and m.block == block]
-        measured = _measured(plan, [m for m in measurements if m.best_of == 1], store, log)
-        if not measured:
+        plain_rows = [m for m in measurements if m.best_of == 1]
+        if not plain_rows:
             continue
+        measured = stopping.measured(plan, plain_rows, store, log)
         result.measured[f"{block.prompts}, {group}" if group else block.prompts] = measured
-        found = dict(measured.frames)
+        found = stopping.stopped_frames(plan, group, measured.frames)
         for chosen in (m for m in measurements if m.best_of > 1):
-            candidates = _measured(plan, [chosen], store, log)
-            if candidates:
-                judge = group or plan.track.train_reward or ""
-                found[chosen.row] = best_of(candidates.frames[chosen.row], judge, chosen.best_of)
-        for row, frame in found.items():
-            name = f"{gold} ({group})" if group else gold
-            parts[row].append(frame.assign(reward=frame.reward.where(frame.reward != gold, name)))
+            candidates = stopping.measured(plan, [chosen], store, log).frames[chosen.row]
+            found[chosen.row] = best_of(candidates, group or plan.track.train_reward or "", chosen.best_of)
+        once = stopping.stopped_frames(plan, group, measured.frames, [stopping.BEARABLE]) if plan.stops else {}
+        name = f"{gold} ({group})" if group else gold
+        for of_row, frames_of_row in ((parts, found), (bearable, found | once)):
+            for row, frame in frames_of_row.items():
+                of_row[row].append(frame.assign(reward=frame.reward.where(frame.reward != gold, name)))
     frames = {row: pd.concat(scores, ignore_index=True) for row, scores in parts.items() if scores}
     if not frames:
         raise RunError(f"{block.prompts} has no table", "none of its rows was measured", "run the command again")
     win_rates = plan.spec.protocol == "win-rate"
     table = _reward_table(plan, block, frames, result.measured, {} if win_rates else plan.published(block))
     more = [make(plan, table, frames) for make in (claims_table, across_table)]
+    if plan.spec.stop and plan.stops:
+        at_once = {row: pd.concat(scores, ignore_index=True) for row, scores in bearable.items() if scores}
+        second = _reward_table(plan, block, at_once, result.measured, {})
+        table = _stopped(table, plan.spec.stop, LOSSES, "")
+        more.append(_stopped(second, plan.spec.stop, [stopping.BEARABLE], "-stopped-once"))
     result.tables, result.scores = [table, *filter(None, more)], {table.stem: frames}
     result.answers = {table.title: answer(table, BASE)}
     if win_rates and BASE in frames:
@@ -169,13 +176,13 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
     return result
 
 
-def _measured(plan: Plan, measurements: Sequence[PlannedMeasurement], store: Path, log: Log) -> Measured | None:
-    """Returns the images and scores of rows on one prompt set, as the measurement jobs left them; None for no row."""
-    if not measurements:
-        return None
-    rows = {m.row: list(m.runs) for m in measurements}
-    spec = measurement_spec(plan, measurements[0], rows, list(measurements[0].rewards))
-    return spec.measure_images(store, log, tell_cost=False)
+def _stopped(table: Table, stop: Stop, losses: Sequence[float], suffix: str) -> Table:
+    """Returns a table of trainings that were stopped in time, whose caption says how."""
+    title = "F(.2)" if len(losses) > 1 else f"at a loss of at most {losses[0]:g}"
+    caption = f"{table.caption} {stopping.in_words(stop, losses)}"
+    return table.model_copy(
+        update={"name": f"{table.name}{suffix}", "title": f"{table.title}, {title}", "caption": caption}
+    )
 
 
 def _reward_table(

@@ -137,7 +137,7 @@ def make_table(
 
 def complete(plan: Plan, store: Path, backend: Backend) -> tuple[Plan, list[BenchError]]:
     """Trains and measures what the store lacks; returns the plan without what failed, and the errors of that."""
-    from benchbench.reproduce import plan_jobs
+    from benchbench.reproduce import plan_jobs, stopping
 
     with one_hash_cache():
         first = plan_jobs.jobs_before_measuring(plan, store)
@@ -146,7 +146,14 @@ def complete(plan: Plan, store: Path, backend: Backend) -> tuple[Plan, list[Benc
     with one_hash_cache():
         to_measure = plan_jobs.open_measurement_jobs(plan, store)
     unmeasured = run(to_measure, backend, "measuring")
-    return plan_jobs.without_failed(plan, unmeasured, store), [failure.error for failure in (*failures, *unmeasured)]
+    plan = plan_jobs.without_failed(plan, unmeasured, store)
+    if plan.spec.stop:
+        with one_hash_cache():
+            plan = stopping.after_validation(plan, store, lambda line: None)
+            of_chosen = plan_jobs.open_measurement_jobs(plan, store)
+        again = run(of_chosen, backend, "measuring what was chosen")
+        plan, unmeasured = plan_jobs.without_failed(plan, again, store), [*unmeasured, *again]
+    return plan, [failure.error for failure in (*failures, *unmeasured)]
 
 
 def _run(plan: Plan, store: Path, backend: Backend, log: Log) -> Path:

@@ -40,7 +40,7 @@ class Row(_Model):
 
     method: str | None = None
     best_of: int = Field(1, ge=1)
-    """Of so many images of the base model, the one that the column's reward, or that of all trainings, likes most."""
+    """The number of images of the base model, of which the column's reward, or that of all trainings, chooses one."""
     set: list[str] = []
     """Settings that override the method's preset, as ``method.eta=0.5``."""
     reward: str | None = None
@@ -114,6 +114,17 @@ class Ablation(_Model):
     """The settings in which a row may differ from it, as ``method.eta``, ``train.finetune`` or ``reward``."""
 
 
+class Stop(_Model):
+    """Stopping in time: each training is measured at the checkpoint that validation prompts choose."""
+
+    validation: str
+    """The prompts that choose."""
+    guard: str
+    """The reward whose fall is the loss: nobody trains on it."""
+    images: int = Field(2, gt=0)
+    """Images of each validation prompt and checkpoint."""
+
+
 class Claim(_Model):
     """An order of two rows that is stated before anything is run. In YAML it is ``better > worse``."""
 
@@ -149,6 +160,8 @@ class Spec(_Model):
     tracks: dict[str, Track]
     ablation: Ablation | None = None
     """The settings that the rows vary, where the table is an ablation."""
+    stop: Stop | None = None
+    """The rule that stops trainings in time; None: they are measured at their end."""
     claims: list[Claim] = []
     """Orders of two rows, tested as one family on each prompt set, over the rewards that rows were trained on."""
     notes: list[str] = []

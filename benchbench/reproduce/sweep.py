@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from benchbench.config import RunConfig
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import models
 from benchbench.prompts.words import check_vocabulary
-from benchbench.reproduce.spec import Block, Claim, Row, Spec, Track
+from benchbench.reproduce.budget import equal_budget
+from benchbench.reproduce.spec import Block, Claim, Row, Spec, Stop, Track
 from benchbench.reproduce.sweep_file import SweepFile, SweepText
 from benchbench.rewards import lookup
 from benchbench.runtime.names import safe_name
@@ -54,15 +55,18 @@ def load(path: Path) -> Sweep:
         raise text.wrong(faults)
     rows, unavailable, samplers = {BASE: Row()}, {}, []
     for name, method, words in tried.rows():
-        rows[name] = Row(method=method, set=words, samples=file.samples)
-        settings = tried.settings(method, words)
+        settings, samples = tried.settings(method, words), file.samples
+        if isinstance(settings, RunConfig) and file.budget:
+            samples = equal_budget(settings, file.budget).samples
+        rows[name] = Row(method=method, set=words, samples=samples)
         if isinstance(settings, RunConfig):
             samplers += [settings.sampler] if settings.sampler not in samplers else []
         else:
             unavailable[name] = settings
     rows |= {f"best-of-{count}": Row(best_of=count) for count in file.best_of}
     claims, faults = _claims(file, rows)
-    if faults:
+    stop, of_stop = _stop(file, names.by_word.values())
+    if faults := [*faults, *of_stop]:
         raise text.wrong(faults)
     gold, columns = defaults.of(file.model).gold_reward, [names.by_word[word] for word in file.rewards]
     track = Track(
@@ -78,10 +82,9 @@ def load(path: Path) -> Sweep:
         # trainings with different samplers are compared under one
         sampler=default_sampler(file.model).model_dump(mode="json") if len(samplers) > 1 else None,
     )
-    title, stem = file.title or f"Sweep {path.stem}", safe_name(path.stem, "-")
     spec = Spec(
-        id=stem,
-        title=title,
+        id=safe_name(path.stem, "-"),
+        title=file.title or f"Sweep {path.stem}",
         source=f"A sweep, {path.name}",
         about=_about(file, track),
         published=None,
@@ -89,9 +92,27 @@ def load(path: Path) -> Sweep:
         rows=rows,
         tracks={file.model: track},
         claims=claims,
+        stop=stop,
         file=str(path),
     )
     return Sweep(spec, track, tuple(file.seeds))
+
+
+def _stop(file: SweepFile, columns: Collection[str]) -> tuple[Stop | None, list[Fault]]:
+    """Returns how trainings are stopped in time, and what is wrong with that."""
+    if file.stop is None:
+        return None, [(("guard",), "it guards nothing: give stop, too")] if file.guard else []
+    faults = list(_faults(("stop",), partial(_readable_prompts, file.stop, file.model)))
+    if file.stop in (file.train_prompts or defaults.of(file.model).prompts, *file.prompts) or ".test" in file.stop:
+        faults.append((("stop",), "checkpoints are chosen on neither training nor test prompts"))
+    guard = file.guard or defaults.of(file.model).gold_reward
+    if guard is None:
+        faults.append((("stop",), "this model has no gold reward; name a guard, a reward that must not fall"))
+    elif file.guard:
+        faults += _faults(("guard",), partial(lookup.resolve, file.guard, file.model))
+    if guard in columns:
+        faults.append((("guard",), f"{guard} is a column, and a guard is a reward that no training is judged by"))
+    return (None if faults else Stop(validation=file.stop, guard=str(guard))), faults
 
 
 def _claims(file: SweepFile, rows: Mapping[str, Row]) -> tuple[list[Claim], list[Fault]]:
@@ -113,6 +134,9 @@ def _unknown_names(file: SweepFile) -> Iterator[Fault]:
     yield from _faults(("model",), partial(models.pipeline_folder, file.model))
     for i, method in enumerate(file.methods):
         yield from _faults(("methods", i), partial(registry.require, "methods", method))
+    for method in file.of_method:
+        if method not in file.methods:
+            yield ("of_method", method), f"the sweep has no method {method!r}, but {', '.join(file.methods)}"
     if file.train_prompts:
         yield from _faults(("train_prompts",), partial(_readable_prompts, file.train_prompts, file.model))
     for name in file.prompts:
@@ -178,7 +202,8 @@ class _Combinations:
         for method, values in itertools.product(self.file.methods, itertools.product(*self.file.set.values())):
             chosen = [(key, choice.word_of(value)) for key, value in zip(self.file.set, values, strict=True)]
             name = ", ".join([method, *(f"{names[key]} {value}" for key, value in chosen if key in names)])
-            yield name, method, [f"{key}={value}" for key, value in chosen]
+            own = [(key, choice.word_of(value)) for key, value in self.file.of_method.get(method, {}).items()]
+            yield name, method, [f"{key}={value}" for key, value in (*own, *chosen)]
 
     def refused_by_all(self) -> Iterator[Fault]:
         """Yields each value that no method of the sweep takes."""
@@ -219,6 +244,11 @@ def _about(file: SweepFile, track: Track) -> str:
         sentences.append(
             f"best-of-{count}: of {count} images of the base model, the one that the trained reward prefers"
         )
+    if file.budget:
+        sentences.append(f"Each training costs no more network evaluations than {file.budget} images of ddpo")
+    for method, settings in file.of_method.items():
+        words = ", ".join(f"{key} {choice.word_of(value)}" for key, value in settings.items())
+        sentences.append(f"{method} has {words}")
     if file.samples:
         sentences.append(f"At least {file.samples} images a training, in whole rollouts")
     if track.sampler:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchbench.errors import UsageError
 
@@ -39,12 +39,20 @@ class SweepFile(BaseModel):
     """The values of each setting that is swept, by its name as ``train.lora_rank``."""
     samples: Count | None = None
     """Images a training. None: those of the method's preset or the model."""
+    budget: Count | None = None
+    """Work of a training, in images of DDPO: each method gets as many images as cost no more. It replaces samples."""
+    of_method: dict[str, dict[str, Any]] = {}
+    """Settings of single methods, by method and by the setting's name as ``train.lr``."""
     train_prompts: Name | None = None
     """None: the prompt set of the model."""
     prompts: dict[str, Count] = Field(min_length=1)
     """The images of each prompt, by prompt set."""
     pairs: Name | None = None
     """The preference pairs of offline methods. None: those of the model."""
+    stop: Name | None = None
+    """Validation prompts on which each training is stopped in time; docs/sweeps.md says how."""
+    guard: Name | None = None
+    """The reward that must not fall. None: the model's gold reward."""
     best_of: list[Annotated[int, Field(strict=True, ge=2)]] = []
     """A row for each number: of so many images of the base model, the one that the trained reward likes most."""
     claims: list[Name] = []
@@ -59,6 +67,12 @@ class SweepFile(BaseModel):
             if twice is not None:
                 raise ValueError(f"{twice} comes twice")
         return value
+
+    @model_validator(mode="after")
+    def _one_size(self) -> SweepFile:
+        if self.budget and self.samples:
+            raise ValueError("budget and samples both say how many images a training has; leave one out")
+        return self
 
 
 class SweepText:

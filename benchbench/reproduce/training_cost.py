@@ -1,4 +1,4 @@
-"""The cost of trainings: UNet evaluations and, for models whose speed is known (defaults), time on one core.
+"""The cost of trainings: network evaluations and, for models whose speed is known (defaults), time on one core.
 
 It loads no model, pandas or diffusers: `bench status` asks for it.
 """
@@ -20,7 +20,7 @@ def training_seconds(config: RunConfig) -> float:
 
 
 def training_evaluations(config: RunConfig) -> float:
-    """Returns the guided UNet evaluations of a training and of its fixed evaluations."""
+    """Returns the guided network evaluations of a training and of its fixed evaluations."""
     rollout = _price(_priced_settings(config))
     return rollout.nfe * config.samples + fixed_evaluations(config, rollout)
 

@@ -152,11 +152,11 @@ class ProcessGroup:
                 "start all of them by the same command, with the same files, versions and kind of device",
             )
 
-    def check_same_weights(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Raises RunError unless the parameters are bitwise equal in all processes."""
+    def check_same_weights(self, weights: Sequence[Tensor]) -> None:
+        """Raises RunError unless the weights are bitwise equal in all processes."""
         if self.size > 1:  # a sum of integers does not depend on the order
             integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-            self.check_same("weights", [int(p.detach().view(integers[p.element_size()]).sum()) for p in parameters])
+            self.check_same("weights", [int(p.detach().view(integers[p.element_size()]).sum()) for p in weights])
 
     @contextmanager
     def raise_on_all(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from benchbench.stats.intervals import LEVEL, Interval
 
 DRAWS = 2000
 Gains = Sequence[NDArray[np.float64]]
-"""Of one row: for each reward, the mean gain of each training in standard deviations of the base, [S]."""
+"""The mean gain of each training of one row, [S], in standard deviations of the base: one array a reward."""
 
 
 def interquartile_mean(gains: Gains, level: float = LEVEL) -> Interval:
@@ -36,7 +36,8 @@ def probability_of_improvement(first: Gains, second: Gains, level: float = LEVEL
 
     def share(drawn: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         ours, theirs = drawn[: len(first)], drawn[len(first) :]
-        return np.mean([_wins(one, other) for one, other in zip(ours, theirs, strict=True)], axis=0)
+        mean: NDArray[np.float64] = np.mean([_wins(a, b) for a, b in zip(ours, theirs, strict=True)], axis=0)
+        return mean
 
     return _interval(share, [first, second], level)
 

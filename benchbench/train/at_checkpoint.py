@@ -77,7 +77,7 @@ def _keep(run: Run, folder: Path) -> Path:
 
 
 def _write(run: Run, folder: Path, out: Path) -> Weights:
-    """Writes the tensors of a checkpoint into ``out``, in the layout of a finished run."""
+    """Writes the tensors of a checkpoint into ``out``, in a finished run's layout; of a run with an average, that."""
     train = run.config["config"]["train"]
     root = models.find(run.config["config"]["model"]).root
     network = empty_network(root / layout.denoiser(root))
@@ -87,7 +87,8 @@ def _write(run: Run, folder: Path, out: Path) -> Weights:
     else:
         network.requires_grad_(False)
         add_lora(network, train["lora_rank"], train["lora_alpha"], run.config["config"]["seed"])
+    stem = "average" if train.get("ema") else "adapter"
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    values = {trained[int(number)]: value for number, value in checkpoint.read_tensors(folder, "adapter")}
+    values = {trained[int(number)]: value for number, value in checkpoint.read_tensors(folder, stem)}
     network.load_state_dict(values, strict=False, assign=True)
     return Weights("unet", save_network(network, out)) if full else Weights("lora", save_adapter(network, out))

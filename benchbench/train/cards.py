@@ -1,4 +1,4 @@
-"""GPUs by name, and how long they take: counted operations of the UNet by a measured share of a card's nominal speed.
+"""GPUs by name, and how long they take: counted operations of the network by a measured share of a card's speed.
 
 Imports torch only inside functions, since `bench --help` must not load it.
 """
@@ -96,7 +96,7 @@ def known(model: str) -> bool:
 
 
 def training_hours(config: RunConfig, evaluations: float, card: Card) -> float:
-    """Returns the hours of a training of so many guided UNet evaluations; 0 where a speed is not known."""
+    """Returns the hours of a training of so many guided network evaluations; 0 where a speed is not known."""
     dtype = config.train.dtype
     if dtype == "auto":
         dtype = config.method_class.precision(config.method_config).name  # type: ignore[assignment]
@@ -106,7 +106,7 @@ def training_hours(config: RunConfig, evaluations: float, card: Card) -> float:
 
 
 def generating_hours(model: str, evaluations: float, card: Card) -> float:
-    """Returns the hours of generating images by so many guided UNet evaluations; 0 where a speed is not known."""
+    """Returns the hours of generating images by so many guided network evaluations; 0 where a speed is not known."""
     return _hours(model, evaluations, GENERATING_SHARE * card.half_tflops)
 
 

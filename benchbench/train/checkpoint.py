@@ -2,8 +2,9 @@
 
 At any moment the run's folder holds complete folders ``checkpoints/NNNNNNNN/``, and perhaps a ``.*.tmp`` folder that a
 killed process left, which nobody reads and the next write removes. A checkpoint consists of
-``adapter-NNN.safetensors``, ``optimizer-NNN.safetensors`` and ``state.json``, which records the sha256 of the other
-files and has a checksum of its own. The last two checkpoints are kept.
+``adapter-NNN.safetensors``, ``optimizer-NNN.safetensors``, ``average-NNN`` and ``old-NNN`` of a run that has a running
+average or an old policy, and ``state.json``, which records the sha256 of the other files and has a checksum of its own.
+The last two checkpoints are kept.
 
 Tensors are written and read a gigabyte at a time. Training every weight of SDXL keeps 40 GB of weights and moments on
 the GPU, and the host never holds more than one file of them.
@@ -22,6 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchbench.diffusion.weight_copy import WeightCopy
 from benchbench.errors import CorruptError
 from benchbench.runtime.files import Log, replacing_folder, sweep
 from benchbench.runtime.hashing import file_sha256
@@ -81,8 +83,16 @@ def read_tensors(folder: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
                 yield name, tensors.get_tensor(name)
 
 
-def write(run: Path, state: State, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Path:
+def write(
+    run: Path,
+    state: State,
+    parameters: list[torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    copies: Mapping[str, WeightCopy] | None = None,
+) -> Path:
     """Writes the checkpoint of ``state`` and returns its folder; removes all but the last ``KEEP``.
+
+    ``copies`` are further sets of the weights, by the names of their files: ``average`` and ``old``.
 
     Errors: RunError where the disk is full; nothing half-written is left then.
     """
@@ -92,6 +102,8 @@ def write(run: Path, state: State, parameters: list[torch.nn.Parameter], optimiz
     with replacing_folder(final) as temporary:
         save_tensors(temporary, "adapter", {str(i): p.detach() for i, p in enumerate(parameters)})
         save_tensors(temporary, "optimizer", optimizer_tensors(optimizer, parameters))
+        for name, copy in (copies or {}).items():
+            save_tensors(temporary, name, {str(i): value for i, value in enumerate(copy.values)})
         files = {p.name: file_sha256(p) for p in sorted(temporary.glob("*.safetensors"))}
         write_sealed(temporary / "state.json", {"files": files, **asdict(state)})
     for old in sorted(root.glob("[0-9]*"))[:-KEEP]:
@@ -166,16 +178,20 @@ def read_latest(
     optimizer: torch.optim.Optimizer,
     log: Log,
     inputs: Mapping[str, str] | None = None,
+    copies: Mapping[str, WeightCopy] | None = None,
 ) -> State | None:
-    """Restores the checkpoint that ``find_latest`` finds into the parameters and the optimizer; returns its State.
+    """Restores the checkpoint that ``find_latest`` finds into the parameters, the optimizer and the further copies.
 
-    Returns None where the run has no checkpoint yet. Errors: those of ``find_latest``.
+    Returns its State, or None where the run has no checkpoint yet. Errors: those of ``find_latest``.
     """
     found = find_latest(run, expected, log, inputs)
     if found is None:
         return None
     folder, state = found
     _restore(folder, parameters, optimizer)
+    for name, copy in (copies or {}).items():
+        for number, value in read_tensors(folder, name):
+            copy.values[int(number)].copy_(value)
     return state
 
 

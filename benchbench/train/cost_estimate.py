@@ -18,7 +18,7 @@ from benchbench.diffusion.flow_schedule import FlowSchedule
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.policy import Policy
 from benchbench.diffusion.schedule import Index, Schedule
-from benchbench.noise import Noise, Sample
+from benchbench.noise import Noise, Sample, Word
 from benchbench.samplers import FlowSampler, SamplerConfig
 from benchbench.types import Batch, Cond, ImagePairs, Images, StepScorer
 
@@ -121,18 +121,33 @@ class Sizes:
     """Images of the largest reward call without gradient."""
 
 
+class _At(Noise):
+    """Draws each integer at the ``share`` of its range: a size that a method draws is then the largest, or a mean."""
+
+    share = 1.0
+
+    def integer(self, below: int, *words: Word) -> int:
+        return int(self.share * (below - 1))
+
+
+class _Halfway(_At):
+    share = 0.5
+
+
 class _Rollout:
     """One rollout of ``train.batch`` images in which no pair is a tie, so that SPO has the most pairs possible."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, noise: Noise) -> None:
         self.method, self.cfg, sampler = config.method_class(), config.method_config, config.sampler
         backbone: Any = SimpleNamespace(
             network=_FakeNetwork(), latent_shape=SHAPE, device=torch.device("cpu"), batch_size=64, dtype="fp32"
         )
         schedule = _schedule(sampler)
         self.policy, self.reward = _CountingPolicy(backbone, schedule, sampler.guidance_scale), _FakeReward()
-        self.noise = Noise(0, "dry")
+        self.noise = noise
         self.count = max(1, config.train.batch // self.method.images(self.cfg))
+        if "old" in self.method.needs(self.cfg):
+            self.policy.keep_old()
 
     def batches(self) -> Iterator[Batch]:
         """Yields the batch of each optimizer step; the caller disables gradients."""
@@ -147,7 +162,7 @@ class _Rollout:
 
 def rollout_cost(config: RunConfig) -> RolloutCost:
     """Runs one rollout with its losses and returns what it cost."""
-    rollout, rows = _Rollout(config), []
+    rollout, rows = _Rollout(config, _Halfway(0, "dry")), []
     policy, method = rollout.policy, rollout.method
     with torch.no_grad():
         for batch in rollout.batches():
@@ -179,7 +194,7 @@ def fixed_evaluations(config: RunConfig, rollout: RolloutCost) -> int:
 @torch.no_grad()
 def sizes(config: RunConfig) -> Sizes:
     """Returns the largest numbers of rows in one rollout. It takes no optimizer steps, since they change no size."""
-    rollout = _Rollout(config)
+    rollout = _Rollout(config, _At(0, "dry"))
     batch = max(rollout.batches(), key=len)
     return Sizes(batch, rollout.policy.largest, rollout.reward.largest)
 

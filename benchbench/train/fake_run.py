@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +19,15 @@ from benchbench.diffusion.finetuned import make_trainable
 from benchbench.diffusion.guidance import StepReward, guide
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import PROMPTS_AT_A_TIME, make_policy
+from benchbench.diffusion.weight_copy import WeightCopy
 from benchbench.noise import Noise
 from benchbench.train.cost_estimate import Sizes
 from benchbench.train.optimizer import make_optimizer
 from benchbench.train.reward_memory import Ballast, RewardMemory
-from benchbench.types import Batch, Cond
+from benchbench.types import Batch, Cond, LastSteps
 
 STEP = 1  # the denoising step that is run; all take the same memory
+FEW = 3  # steps taken again with gradient; each one more takes as much memory as the last of these
 
 
 class FakeRun:
@@ -49,11 +53,16 @@ class FakeRun:
         self.optimizer = make_optimizer(train, self.parameters)
         self.step_reward = StepReward(Decoder(self.backbone), Ballast(reward), self.policy)
         self.method, self.cfg, self.noise = config.method_class(), config.method_config, Noise(0, "memory")
+        if "old" in self.method.needs(self.cfg):
+            self.policy.keep_old()
+        self.average = WeightCopy(self.parameters) if train.ema else None
         self.cond = self.policy.encode(["x"])
         self.batch = self._enlarged(sizes.batch)
-        gradients, update = self._first_update()
+        with self._of_steps(1):
+            gradients, update = self._first_update()
         self.base = live.now
-        self.train_one_row, self.update = gradients - self.base, max(update, self._reading()) - self.base
+        self.update = max(update, self._reading()) - self.base
+        self.train_one_row = self.train(1) if self._last_steps > 1 else gradients - self.base
 
     def _enlarged(self, small: Batch) -> Batch:
         """Returns a batch of the same class and length with latents of the model's size."""
@@ -62,7 +71,7 @@ class FakeRun:
             if isinstance(value, Cond):
                 fields[name] = self.cond.repeat(len(small))
             elif value.dim() > 1:
-                fields[name] = self._latents(len(small))
+                fields[name] = torch.empty(*value.shape[:-3], *self.backbone.latent_shape, device="cuda")
             else:
                 fields[name] = torch.full((len(small),), STEP, dtype=value.dtype, device="cuda")
         return replace(small, **fields)
@@ -96,10 +105,35 @@ class FakeRun:
             (network.enable_gradient_checkpointing if on else network.disable_gradient_checkpointing)()
 
     def train(self, rows: int) -> int:
-        """Computes loss and gradients of the first ``rows`` rows of the batch."""
+        """Computes loss and gradients of the first ``rows`` rows of the batch, through ``FEW`` last steps at most."""
+        if self._last_steps <= FEW:
+            return self._trained(rows)
+        with self._of_steps(FEW - 1):
+            fewer = self._trained(rows)
+        with self._of_steps(FEW):
+            few = self._trained(rows)
+        return few + (self._last_steps - FEW) * (few - fewer)
+
+    def _trained(self, rows: int) -> int:
         self.live.reset_peak()
         self._gradients(rows)
         return self.live.peak - self.base
+
+    @property
+    def _last_steps(self) -> int:
+        """The number of steps that the loss takes again; 0 for a loss that takes none."""
+        return self.batch.z.shape[1] if isinstance(self.batch, LastSteps) else 0
+
+    @contextmanager
+    def _of_steps(self, steps: int) -> Iterator[None]:
+        """Lets the loss take no more than so many steps again; the noise of all of them stays in memory."""
+        whole = self.batch
+        if isinstance(whole, LastSteps):
+            self.batch = replace(whole, z=whole.z[:, :steps])
+        try:
+            yield
+        finally:
+            self.batch = whole
 
     @torch.no_grad()
     def denoise(self, rows: int) -> int:
@@ -119,9 +153,13 @@ class FakeRun:
         return self.live.peak - self.base
 
     def guide(self, rows: int) -> int:
-        """Differentiates the reward of ``rows`` samples through the decoder and the network."""
+        """Differentiates the reward of ``rows`` samples through the decoder and the network.
+
+        A method that takes the last steps again differentiates finished images, without the network.
+        """
         self.live.reset_peak()
+        k = 0 if isinstance(self.batch, LastSteps) else STEP
         self.step_reward.decoder.splitter.size = rows
-        guide(self.policy, self.step_reward, self._latents(rows), STEP, self.cond.repeat(rows), ["x"] * rows, 0.1, 0.5)
+        guide(self.policy, self.step_reward, self._latents(rows), k, self.cond.repeat(rows), ["x"] * rows, 0.1, 0.5)
         self.step_reward._unchecked.clear()
         return self.live.peak - self.base

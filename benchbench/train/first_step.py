@@ -22,7 +22,7 @@ from benchbench.api import Method, OfflineMethod
 from benchbench.diffusion.policy import Policy
 from benchbench.noise import Noise
 from benchbench.runtime.files import Log
-from benchbench.types import Batch, ImagePairs, Images, StepPairs, Transitions
+from benchbench.types import Batch, ImagePairs, Images, LastSteps, StepPairs, Transitions
 
 HALF = (torch.float16, torch.bfloat16)
 LOGIT = 1.0  # an error of this size moves the sigmoid as much as a preference does
@@ -61,6 +61,8 @@ def measure_rounding(
     with policy.uncounted(), policy.processes.sharded(), torch.compiler.set_stance("force_eager"):
         if isinstance(rows, Transitions | StepPairs):
             return _step_metrics(policy, rows, cfg, log)
+        if isinstance(rows, LastSteps):
+            return {}  # their loss measures it in every step, as ``walk_gap``
         return _image_metrics(policy, rows, method, cfg, noise, log)
 
 

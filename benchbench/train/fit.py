@@ -1,17 +1,30 @@
-"""Checks that a method, its reward and the number of its images fit together, before anything is announced."""
+"""Checks that a method, its model, reward and number of images fit together, before anything is announced."""
 
 from __future__ import annotations
 
 from benchbench.config import RunConfig
 from benchbench.errors import UsageError
 from benchbench.rewards import lookup
+from benchbench.samplers import FlowSampler
 from benchbench.types import Reward, StepScorer
 
 
 def check_fit(config: RunConfig, reward_class: type[Reward]) -> None:
-    """Raises UsageError for a reward or a number of images that the method cannot be trained on."""
+    """Raises UsageError for a model, a reward or a number of images that the method cannot be trained on."""
+    _check_model(config)
     _check_reward(config, reward_class)
     _check_samples(config)
+
+
+def _check_model(config: RunConfig) -> None:
+    """Raises UsageError for a kind of model, diffusion or flow matching, that the method's settings do not fit."""
+    reason = config.method_class.refuses(config.method_config, flow=isinstance(config.sampler, FlowSampler))
+    if reason:
+        raise UsageError(
+            f"{config.method} cannot be trained on {config.model} with these settings",
+            reason,
+            f"see every setting and its default: bench show method {config.method}",
+        )
 
 
 def _check_reward(config: RunConfig, reward_class: type[Reward]) -> None:
@@ -27,8 +40,8 @@ def _check_reward(config: RunConfig, reward_class: type[Reward]) -> None:
     if "reward_gradient" in needs and not reward_class.differentiable:
         raise UsageError(
             f"{config.method} needs a differentiable reward, and {config.reward} is not",
-            "its guidance follows the gradient of the reward",
-            "use tailorpo, which only ranks, or a differentiable reward: bench list rewards",
+            "it follows the gradient of the reward",
+            "use a method that only compares scores, such as tailorpo, or a differentiable reward: bench list rewards",
         )
     if "step_scorer" in needs and not issubclass(reward_class, StepScorer):
         raise UsageError(

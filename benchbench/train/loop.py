@@ -111,7 +111,7 @@ def _train(
             calibrate(parts.step_reward.reward, parts.policy, parts.prompts, out, log)
         trainer = Trainer(config, resolved, parts, out, log)
     processes.check_same("checkpoints", trainer.state.samples)
-    processes.check_same_weights(parts.parameters)
+    processes.check_same_weights(parts.weights)
     with _tracked(trainer, track_with if processes.is_main else (), log):
         trainer.run()
     if parts.reader and processes.is_main:

@@ -22,7 +22,16 @@ from benchbench.train.fake_run import FakeRun
 from benchbench.train.reward_memory import RewardMemory, memory_of
 
 Part = Literal["train", "denoise", "score", "guide"]
-SETTINGS_THAT_MATTER = ("lora_rank", "lora_alpha", "optimizer", "finetune", "channels_last", "batch", "micro_batch")
+SETTINGS_THAT_MATTER = (
+    "lora_rank",
+    "lora_alpha",
+    "optimizer",
+    "finetune",
+    "channels_last",
+    "batch",
+    "micro_batch",
+    "ema",
+)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def cards(device: str | None = None, named: str | None = None) -> list[Card]:
 
 
 def rows(config: RunConfig, on: Sequence[Card], evaluations: float) -> list[list[object]]:
-    """Returns a row for each card, with the columns ``COLUMNS``, of a training of so many guided UNet evaluations.
+    """Returns a row for each card, with the columns ``COLUMNS``, of a training of so many guided network evaluations.
 
     Errors: MissingError for a model that is neither on this machine nor known by its name.
     """

@@ -63,6 +63,15 @@ def load_state(method: Method[Any], saved: dict[str, Any]) -> None:
         method.load_state(saved)
 
 
+def old_decay(method: Method[Any], cfg: Any, updates: int) -> float:
+    """Returns the decay of the old policy's weights after a rollout. Raises RunError."""
+    with explained("method", method, "in old_decay()"):
+        decay = float(method.old_decay(cfg, updates))
+    if not 0 <= decay <= 1:
+        raise _wrong(method, f"old_decay() gave {decay:g}", "it has to be a number from 0 to 1")
+    return decay
+
+
 def hint(method: Method[Any]) -> str:
     """Returns the remedy's words for a plug-in, which may be at fault itself; empty for a method of this repository."""
     ours = type(method).__module__.startswith("benchbench.methods.")

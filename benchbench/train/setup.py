@@ -17,6 +17,7 @@ from benchbench.diffusion.finetuned import make_trainable
 from benchbench.diffusion.guidance import StepReward
 from benchbench.diffusion.lora import add_lora
 from benchbench.diffusion.policy import Policy, make_policy
+from benchbench.diffusion.weight_copy import WeightCopy
 from benchbench.evaluate.make_pairs import find_or_make
 from benchbench.pairs.open import PairSet, open_pairs, require_usable
 from benchbench.prompts.words import too_long
@@ -46,6 +47,19 @@ class Parts:
     """The source of an offline method's batches; None for an online method."""
     identity: dict[str, str] = field(default_factory=dict)
     """The hashes and versions of the run's inputs, by part (``train.identity``); empty where nothing is compared."""
+    average: WeightCopy | None = None
+    """The running average of the trained weights; None without ``train.ema``."""
+
+    @property
+    def copies(self) -> dict[str, WeightCopy]:
+        """The further sets of the trained weights that the run keeps, by the names of their files in a checkpoint."""
+        named = {"average": self.average, "old": self.policy.old_weights}
+        return {name: copy for name, copy in named.items() if copy}
+
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        """The trained weights and all further sets of them, which are the same in every process."""
+        return [*self.parameters, *(value for copy in self.copies.values() for value in copy.values)]
 
 
 def build(
@@ -80,6 +94,9 @@ def build(
     networks = [backbone.network, backbone.vae, *([policy.reference] if policy.reference is not None else [])]
     speed_up(networks, train.compile, train.channels_last)
     parameters = policy.parameters()
+    if "old" in inputs.method.needs(cfg):
+        policy.keep_old()
+    average = WeightCopy(parameters) if train.ema else None
     reward = reward_calls.load(inputs.reward_class, backbone.device)
     for line in reward.prompt_warnings(prompts.prompts):
         log(line)
@@ -90,7 +107,8 @@ def build(
     method, reader = method_calls.create(inputs.method), None
     if pairs is not None and isinstance(method, OfflineMethod) and isinstance(cfg, PairsConfig):
         reader = Reader(method, cfg, pairs, config.seed, backbone, log)
-    return Parts(method, cfg, policy, step_reward, prompts, parameters, make_optimizer(train, parameters), reader)
+    optimizer = make_optimizer(train, parameters)
+    return Parts(method, cfg, policy, step_reward, prompts, parameters, optimizer, reader, average=average)
 
 
 def _open_pairs(inputs: Inputs, store: Path, device: torch.device, log: Log, skip_bad: bool) -> PairSet | None:

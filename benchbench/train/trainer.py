@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from benchbench.config import RunConfig
 from benchbench.diffusion.cost import Cost, sum_costs
 from benchbench.diffusion.finetuned import save_network
 from benchbench.diffusion.lora import save_adapter
+from benchbench.diffusion.weight_copy import averaging_decay
 from benchbench.errors import RunError
 from benchbench.hub.weights import Weights
 from benchbench.noise import Noise, Sample
@@ -65,7 +66,7 @@ class Trainer:
         self.collect = parts.method.collect
         if parts.reader:
             self.collect, parts.reader.out = parts.reader.collect, out
-        saved = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, log, parts.identity)
+        saved = checkpoint.read_latest(out, key, parts.parameters, parts.optimizer, log, parts.identity, parts.copies)
         self.state = saved or checkpoint.State(run=key)
         self.state.inputs = dict(parts.identity)
         if saved:
@@ -127,9 +128,13 @@ class Trainer:
                 done = {"samples": total, "adapter_sha256": weights.hash, "seconds": round(state.seconds, 2)}
                 checkpoint.save_done(self.out, {**done, **costs, "constant_images": state.constant_images})
 
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Returns a context in which the policy has the running average of its weights, where the run keeps one."""
+        return self.parts.average.used() if self.parts.average else nullcontext()
+
     def _write_weights(self, folder: Path) -> Weights:
         network = self.parts.policy.backbone.network
-        with writing(folder):
+        with writing(folder), self._averaged():
             folder.mkdir(parents=True, exist_ok=True)
             if self.config.train.finetune == "full":
                 return Weights("unet", save_network(network, folder))
@@ -187,6 +192,7 @@ class Trainer:
             batch, metrics = item
             for name, value in {**metrics, **self._learn(batch)}.items():
                 sums[name].append(value)
+        self._move_old_policy()
         state.constant_images += sum(self.processes.gather(constant))
         images, seconds = len(samples) * parts.method.images(parts.cfg), time.monotonic() - started
         state.samples += images
@@ -195,6 +201,12 @@ class Trainer:
         row |= {"seconds": round(state.seconds, 3), "images_per_second": round(images / seconds, 3), **self._costs()}
         self._log(row)
         return row
+
+    def _move_old_policy(self) -> None:
+        """Moves the old policy towards the trained one, at the end of a rollout, by the method's decay."""
+        old = self.parts.policy.old_weights
+        if old:
+            old.follow(method_calls.old_decay(self.parts.method, self.parts.cfg, self.state.updates))
 
     def _check_first_batch(self, batch: Batch) -> dict[str, float]:
         """Checks that the policy still is the base model, and returns the metrics of ``measure_rounding``."""
@@ -278,13 +290,15 @@ class Trainer:
             group["lr"] = rate(self.config.train, self.state.updates)
         parts.optimizer.step()
         self.state.updates += 1
+        if parts.average:
+            parts.average.follow(averaging_decay(self.config.train.ema, self.state.updates))
         metrics: dict[str, float | Tensor] = {**sums, "grad_norm": norm}
         if self.loss_scale.enabled:
             metrics |= {"skipped_steps": 0.0, "loss_scale": self.loss_scale.scale}
         return metrics
 
     def _evaluate(self) -> None:
-        with self.processes.raise_on_all():
+        with self.processes.raise_on_all(), self._averaged():
             metrics = self.evaluation(untrained=self.state.samples == 0)
         self._log({**metrics, "seconds": round(self.state.seconds, 3), **self._costs()})
         if self.trackers:
@@ -304,11 +318,11 @@ class Trainer:
 
     def _save(self) -> None:
         parts, state, costs = self.parts, self.state, self._costs()
-        self.processes.check_same_weights(parts.parameters)
+        self.processes.check_same_weights(parts.weights)
         with self.processes.raise_on_all():
             if self.metrics:
                 state.metrics_bytes, state.method = self.metrics.bytes, method_calls.state(parts.method)
                 state.loss_scale = self.loss_scale.state()
                 state.cost = {name: int(n) for name, n in costs.items() if name != "nfe"}
-                checkpoint.write(self.out, state, parts.parameters, parts.optimizer)
+                checkpoint.write(self.out, state, parts.parameters, parts.optimizer, parts.copies)
         self.last_save = time.monotonic()

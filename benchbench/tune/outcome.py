@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchbench.reproduce.kept import kept_at
 from benchbench.reproduce.plan import Plan
 from benchbench.rewards import lookup
 from benchbench.stats import paired
 from benchbench.stats.intervals import Interval, mean
 from benchbench.store.metrics import read_metrics
-from benchbench.tune.plan import BASE, kept_at, row_name
+from benchbench.tune.plan import BASE, row_name
 from benchbench.tune.search import Search
 
 
@@ -113,7 +114,7 @@ def _spent(costs: Mapping[int, tuple[float, float]], samples: int) -> tuple[floa
 
 
 def _values(search: Search, frame: pd.DataFrame, base: pd.DataFrame, costs: Sequence[tuple[float, float]]) -> Values:
-    """Returns the values of trainings with these UNet evaluations and reward calls, of which it takes means."""
+    """Returns the values of trainings with these network evaluations and reward calls, of which it takes means."""
     nfe, calls = (sum(column) / len(costs) for column in zip(*costs, strict=True))
     ours = _of(frame, search.reward)
     gain = paired.difference(ours, _of(base, search.reward)).raw
@@ -131,6 +132,6 @@ def _of(frame: pd.DataFrame, reward: str | None) -> pd.DataFrame:
 
 
 def _costs(run: Path) -> dict[int, tuple[float, float]]:
-    """Returns the UNet evaluations and the reward calls of a run by the images that it had seen."""
+    """Returns the network evaluations and the reward calls of a run by the images that it had seen."""
     rows = [row for row in read_metrics(run) if {"nfe", "reward_calls"} <= set(row)]
     return {0: (0.0, 0.0)} | {row["samples"]: (row["nfe"], row["reward_calls"]) for row in rows}

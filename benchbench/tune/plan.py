@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from benchbench.config import RunConfig
+from benchbench.reproduce.kept import kept_at, kept_folder
 from benchbench.reproduce.plan import Plan, PlannedMeasurement, PlannedTraining
 from benchbench.reproduce.spec import Block, Row, Spec, Track
 from benchbench.store import runs
@@ -19,16 +18,6 @@ def row_name(rate: float, samples: int) -> str:
     return f"lr {rate:g}, {samples} images"
 
 
-def kept_at(config: RunConfig) -> Iterator[int]:
-    """Yields the images after which a training keeps its weights: at the first rollout's end past each multiple."""
-    group = config.method_class.images(config.method_config)
-    rollout, every, samples = max(1, config.train.batch // group) * group, config.train.keep_every, 0
-    while samples < config.samples:
-        before, samples = samples, min(samples + rollout, config.samples)
-        if before // every != samples // every:
-            yield samples
-
-
 def make_plan(search: Search, store: Path) -> Plan:
     """Returns the plan of a search. Errors: those of the configuration."""
     trainings: list[PlannedTraining] = []
@@ -39,9 +28,9 @@ def make_plan(search: Search, store: Path) -> Plan:
         of_rate = [_training(search, rate, seed, store) for seed in search.seeds]
         trainings += of_rate
         for samples in kept_at(of_rate[0].config):
-            kept = tuple(str(t.out / runs.KEPT_FOLDER / f"{samples:08d}") for t in of_rate)
+            kept = tuple(str(kept_folder(t.out, samples)) for t in of_rate)
             job = f"the checkpoints of lr {rate:g}"
-            measurements.append(PlannedMeasurement(row_name(rate, samples), "", rewards, kept, block, job))
+            measurements.append(PlannedMeasurement(row_name(rate, samples), "", rewards, kept, block, job=job))
     track = Track(
         model=search.model,
         train_prompts=search.prompts,

@@ -59,7 +59,7 @@ def _of_values(name: str, title: str, text: str, search: Search, rows: dict[str,
         search.reward,
         "gain",
         *([search.guard, "fall"] if search.guard else []),
-        "UNet evaluations",
+        "network evaluations",
         "reward calls",
     ]
     return Table(
@@ -81,7 +81,7 @@ def _cells(search: Search, values: Values, base: bool) -> Iterator[tuple[str, Ce
     yield "gain", _cell(values.gain)
     if values.loss is not None:
         yield "fall", Cell(value=values.loss)
-    yield "UNet evaluations", Cell(value=values.nfe)
+    yield "network evaluations", Cell(value=values.nfe)
     yield "reward calls", Cell(value=values.reward_calls)
 
 

@@ -12,41 +12,22 @@ from benchbench import config as configs
 from benchbench import defaults, presets, registry
 from benchbench.config import RunConfig
 from benchbench.errors import UsageError
+from benchbench.reproduce.budget import Budget, equal_budget
+from benchbench.reproduce.kept import every_checkpoint
 from benchbench.reproduce.plan import unsuitable_reward
 from benchbench.rewards import lookup
 from benchbench.runtime.hashing import digest
 from benchbench.runtime.names import safe_name
 from benchbench.runtime.yaml_files import read_yaml
-from benchbench.train.cost_estimate import rollout_cost
 
-BASELINE = "ddpo"
-"""The method in whose images a budget is given."""
 RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
 SEEDS = (100, 101)
 """Tuning seeds are 100 to 199; trainings that are compared have seeds below 100."""
 FIRST_TUNING_SEED = 100
-CHECKPOINTS = 8
-"""The number of times that each training keeps its weights."""
 IMAGES = 2
 """Images of each validation prompt and checkpoint."""
 MAX_LOSS = 0.05
 FOLDER, SUFFIX = "tunings", ".tune.yaml"
-
-
-class Budget(BaseModel):
-    """The work of a training, which is the same for each method."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    baseline_images: int = Field(gt=0)
-    nfe: float
-    """Guided UNet evaluations of so many images of the baseline."""
-    baseline_reward_calls: float
-    nfe_per_image: float
-    """Guided UNet evaluations of an image of the method."""
-    reward_calls_per_image: float
-    samples: int = Field(gt=0)
-    """Images of the method that cost no more than ``nfe``."""
 
 
 class Search(BaseModel):
@@ -81,8 +62,11 @@ class Search(BaseModel):
 
     def training(self, rate: float, seed: int) -> tuple[RunConfig, tuple[str, ...]]:
         """Returns the settings of one training and the words of ``--set`` behind them."""
-        every = max(1, self.budget.samples // CHECKPOINTS)
-        words = (f"{presets.RATE}={rate:g}", f"train.keep_every={every}", "train.eval_every=0")
+        words = (
+            f"{presets.RATE}={rate:g}",
+            f"train.keep_every={every_checkpoint(self.budget.samples)}",
+            "train.eval_every=0",
+        )
         names = (self.method, self.model, self.reward, self.prompts)
         return configs.load(*names, self.budget.samples, seed, self.preset, words, self.pairs), words
 
@@ -133,30 +117,6 @@ def make_search(
         seeds=tuple(seeds),
         preset=preset,
         budget=equal_budget(own, budget or known.samples),
-    )
-
-
-def equal_budget(own: RunConfig, images: int) -> Budget:
-    """Returns the budget of a method: how many of its images cost what ``images`` of the baseline do.
-
-    An evaluation with a gradient counts by its FLOPs, as in the counters of a run. Errors: UsageError where the work of
-    the baseline is not enough for one image.
-    """
-    baseline = rollout_cost(configs.load(BASELINE, own.model, own.reward, own.prompts, images, 0))
-    cost = rollout_cost(own)
-    nfe, group = baseline.nfe * images, own.method_class.images(own.method_config)
-    samples = int(nfe / cost.nfe) // group * group
-    if not samples:
-        one = f"one sample of {own.method} costs {cost.nfe * group:,.0f}"
-        cause = f"{images} images of {BASELINE} cost {nfe:,.0f} UNet evaluations; {one}"
-        raise UsageError("the budget is too small", cause, "raise --budget")
-    return Budget(
-        baseline_images=images,
-        nfe=round(nfe, 2),
-        baseline_reward_calls=round(baseline.reward_calls * images, 2),
-        nfe_per_image=round(cost.nfe, 4),
-        reward_calls_per_image=round(cost.reward_calls, 4),
-        samples=samples,
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from benchbench import presets
 from benchbench import prompts as prompt_sets
 from benchbench.report.table import format_number as number
+from benchbench.reproduce.budget import BASELINE
 from benchbench.tune.outcome import Outcome, Point, guard_is_fraction
 from benchbench.tune.plan import BASE
-from benchbench.tune.search import BASELINE, FIRST_TUNING_SEED, IMAGES, Search
+from benchbench.tune.search import FIRST_TUNING_SEED, IMAGES, Search
 
 
 def budget_sentence(search: Search) -> str:
@@ -17,9 +18,9 @@ def budget_sentence(search: Search) -> str:
     budget = search.budget
     calls = budget.reward_calls_per_image * budget.samples
     return (
-        f"equal work: {budget.baseline_images:,} images of {BASELINE} cost {budget.nfe:,.0f} guided UNet evaluations "
-        f"(a gradient counts by its FLOPs) and {budget.baseline_reward_calls:,.0f} reward calls; an image of "
-        f"{search.method} costs {budget.nfe_per_image:.4g}, so it trains on {budget.samples:,} images, with "
+        f"equal work: {budget.baseline_images:,} images of {BASELINE} cost {budget.nfe:,.0f} guided network "
+        f"evaluations (a gradient counts by its FLOPs) and {budget.baseline_reward_calls:,.0f} reward calls; an image "
+        f"of {search.method} costs {budget.nfe_per_image:.4g}, so it trains on {budget.samples:,} images, with "
         f"{calls:,.0f} reward calls" + ("; the making of its pairs is not counted" if search.pairs else "")
     )
 
@@ -92,7 +93,9 @@ def caption(search: Search, found: Outcome) -> str:
     ]
     if search.guard:
         sentences.append(f"Fall: how much {search.guard} lies below the base model's, {_unit(search)}")
-    sentences.append("UNet evaluations and reward calls are those of one training until then, with a gradient by FLOPs")
+    sentences.append(
+        "Network evaluations and reward calls are those of one training until then, with a gradient by FLOPs"
+    )
     sentences.append(f"Chosen by this rule: {rule(search)}")
     if found.chosen is None:
         sentences.append("No row fulfils it")

@@ -49,7 +49,7 @@ def test_a_folder_of_edits_is_evaluated(evaluate: Callable[..., Ran], edits: Pat
     ran = evaluate(edits, "--strength", 0.5)
     assert ran.code == 0, ran.err
     assert "strength 0.5 (2 steps); 4 prompts of edits" in ran.text and "made 4 images" in ran.out
-    assert "with 8 UNet evaluations" in ran.out
+    assert "with 8 network evaluations" in ran.out
     assert "1 picture was turned by EXIF orientation: edits.jsonl, line 2: 1.png" in ran.out
     assert "1 picture was brought from 16 or more bits" in ran.out
     assert "made 0 images" in evaluate(edits / "edits.jsonl", "--strength", 0.5).out

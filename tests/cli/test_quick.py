@@ -55,6 +55,9 @@ train --method ddpo --device nope
 train --method ddpo --out FILE
 train --method ddpo --set method.x=1
 train --method tailorpo-g --set method.bbeta=1 train.lr=1e-4
+train --method ddpo --set method.clip=bad
+train --method d3po --set method.beta=-1 method.x=1
+train --method d3po --set method.votes=nope
 train --method diffusion-dpo --pairs nope
 eval --prompts nope --rewards shapes-clip
 eval --prompts shapes-simple --rewards nope

@@ -137,10 +137,21 @@ def test_the_target_is_what_a_step_splits(predicted: str) -> None:
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_eta_zero_has_no_log_prob() -> None:
-    """C7."""
-    with pytest.raises(UsageError, match="eta"):
-        DiffusionSchedule.from_config(SD15, 20, 0.0)
+def test_eta_zero_draws_no_noise_and_has_no_log_prob() -> None:
+    """C7. The step is DDIM's: sqrt(abar') x̂0 + sqrt(1 - abar') e, with no step that a method could learn from."""
+    schedule = DiffusionSchedule.from_config(SD15, 20, 0.0)
+    assert schedule.trainable == () and not schedule.sigma.any()
+    x, e = (torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2))
+    abar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)
+    now, then = float(abar[451]), float(abar[401])
+    x0 = (x - (1 - now) ** 0.5 * e) / now**0.5
+    step = schedule.step(x, e, 10)
+    torch.testing.assert_close(step.mean, then**0.5 * x0 + (1 - then) ** 0.5 * e, atol=1e-4, rtol=1e-4)
+    assert torch.equal(step.draw(torch.randn(2, 4, 8, 8)), step.mean)
+    with pytest.raises(UsageError, match="no log-probability"):
+        step.log_prob(x)
+    with pytest.raises(UsageError, match="draws no noise"):
+        schedule.check([10])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -13,7 +14,8 @@ import pytest
 
 from benchbench.cli.commands import COMMANDS, load
 from benchbench.cli.main import main, spread
-from benchbench.reproduce import card_estimate
+from benchbench.reproduce import card_estimate, spec
+from benchbench.reproduce import run as reproduce
 from benchbench.train import memory_table
 from benchbench.train.memory_plan import MemoryPlan
 from docs_build import methods
@@ -21,7 +23,10 @@ from docs_build.links import ROOT
 from tests.docs import documented, treatment
 from tests.docs.documented import Shown
 from tests.docs.world import World
+from tests.forked import forked_jobs
 from tests.rewards.servers import reference
+
+__all__ = ["forked_jobs"]
 
 SHAPES_SETS = ("shapes-simple", "shapes-complex", "animals")
 FETCH_ONLY = re.compile(r"(?m)^  do:  (bench fetch --\w+ \S+(; )?)+$")
@@ -77,7 +82,7 @@ def small(words: list[str], world: World) -> list[str]:
         words += ["--pairs", "made:my-prompts.txt:shapes-pref:2"]
     if name == "study simulate" and "--difference" not in words:
         return replaced(words, ["--reward", "shapes-colour"])  # the oracle may find all of so few pictures alike
-    if name == "train" and "grpo" in words:
+    if name == "train" and {"grpo", "awm", "diffusion-nft"} & set(words):
         words = replaced(words, ["--set", "method.group=2"])
     return replaced(words, treatment.SMALL.get(name, []))
 
@@ -187,3 +192,33 @@ def test_code_in_sentences_names_commands_and_options_that_exist() -> None:
 
 def test_commands_stand_in_blocks_that_the_test_reads() -> None:
     assert documented.misplaced() == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_jobs")
+def test_a_documented_table_is_made_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first table of the pages, with one training of two images and two prompts; it prints what its files hold."""
+    prompts = tmp_path / "my-prompts.txt"
+    prompts.write_text("a red circle\na blue square\n")
+    found = spec.load("tailorpo:2")
+    blocks = [spec.Block(prompts=str(prompts), images=2, published="animals")]
+    small = found.tracks["shapes"].model_copy(update={"quick_blocks": blocks, "train_prompts": str(prompts)})
+    tracks = {**found.tracks, "shapes": small}
+    monkeypatch.setattr(reproduce, "load", lambda table: found.model_copy(update={"tracks": tracks}))
+    line = "bench reproduce tailorpo:2 --track shapes --quick"
+    assert any(shown.line.startswith(line) for shown in documented.in_blocks())
+    options = ["--samples", "2", "--rows", "tailorpo", "--set", "train.eval_every=0", "--jobs", "1"]
+    assert main([*line.split()[1:], *options, "--store", str(tmp_path / "store")]) == 0
+    said = capsys.readouterr().out
+    [page] = tmp_path.glob("store/reports/*/report-QUICK.html")
+    assert f"report: {page}" in said and "QUICK, not a result: Means over 2 prompts" in said
+    [done] = tmp_path.glob("store/runs/*/done.json")
+    assert json.loads(done.read_text())["samples"] == 2
+    with (page.parent / "tailorpo-2-training-QUICK.csv").open() as file:
+        rows = {row["row"]: row for row in csv.DictReader(file) if row["column"] == "shapes-colour"}
+    assert set(rows) == {"base", "tailorpo"}
+    printed = re.findall(r"(?m)^(base|tailorpo) +(\S+) \[", said)
+    assert [name for name, _ in printed] == ["base", "tailorpo"]
+    assert all(float(value) == pytest.approx(float(rows[name]["value"]), rel=1e-3) for name, value in printed)

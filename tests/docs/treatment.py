@@ -53,8 +53,8 @@ SMALL = {
     "sweep": ["--dry-run"],
     "tune": ["--dry-run"],
 }
-"""Words that make a command small; they replace the same options. A table's jobs are processes, which tests/reproduce
-runs, so that its plan is made here."""
+"""Words that make a command small; they replace the same options. A table's jobs are processes, so that its plan
+is made here; one table is made to its end in a test of its own."""
 
 PROMPTS = ("compare", "grid", "eval", "measure", "pairs make", "study new")
 """Commands whose ``--prompts`` becomes a file of two prompts."""

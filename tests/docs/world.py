@@ -114,6 +114,8 @@ class World:
 
     def _folder_of(self, words: list[str]) -> str:
         """Returns what FOLDER stands for in a command."""
+        if words[1] == "power":
+            return str(ROOT / "results" / "shapes" / "tailorpo-2-five-trainings")  # several trainings of a row
         if words[1] == "report":
             return str(sorted(self.store.glob("reports/*/"))[0])
         return "new-folder" if "export" in words else str(self.pictures)

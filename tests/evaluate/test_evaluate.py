@@ -63,7 +63,7 @@ def test_from_weights_to_a_report_and_then_for_nothing(
     said: list[str] = []
     first = run(model, tmp_path, ["ddpo-1"], log=said.append)
     assert re.fullmatch(
-        r"made 12 images \(\S+ a second\) with 24 UNet evaluations, and 12 reward calls \(\S+ a second\)", said[-1]
+        r"made 12 images \(\S+ a second\) with 24 network evaluations, and 12 reward calls \(\S+ a second\)", said[-1]
     )
     assert first.table.rows == ("base", "ddpo-1") and len(first.frames["ddpo-1"]) == 6
     assert first.frames["base"].score.tolist() != first.frames["ddpo-1"].score.tolist()
@@ -75,7 +75,7 @@ def test_from_weights_to_a_report_and_then_for_nothing(
     monkeypatch.setattr(backbones, "load", lambda *_: pytest.fail("the model was loaded"))
     monkeypatch.setattr(kind, "__init__", lambda *_: pytest.fail("the reward was loaded"))
     again = run(model, tmp_path, ["ddpo-1"], log=said.append)
-    assert said[-1].startswith("made 0 images (0 a second) with 0 UNet evaluations, and 0 reward calls")
+    assert said[-1].startswith("made 0 images (0 a second) with 0 network evaluations, and 0 reward calls")
     assert again.folder == first.folder and again.table == first.table
 
 

@@ -22,7 +22,7 @@ from benchbench.train.trainer import Trainer
 from tests.gpu import models, rewards
 from tests.gpu.context import PartResult, StepContext
 
-ONLINE = ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g")
+ONLINE = ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g", "diffusion-nft", "draft", "awm")
 OFFLINE = ("diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo")
 SAMPLES = 1_000_000  # far more than any step generates, since no step reaches the end of a run
 PAIRS = 16
@@ -41,6 +41,12 @@ def small_settings(method: str, images: int) -> list[str]:
         return overrides
     if method == "spo":
         return [*overrides, "method.threshold=0", "method.minibatch=1000"]
+    if method == "diffusion-nft":
+        return [*overrides, f"method.group={images}", f"method.minibatch={images}", "method.timestep_fraction=0.25"]
+    if method == "draft":
+        return [*overrides, "method.steps=2"]
+    if method == "awm":
+        return [*overrides, f"method.group={images}", "method.times=2"]
     overrides.append("method.steps=[20, 16, 12, 8, 4]")
     return [*overrides, f"method.minibatch={images}"] if method in {"ddpo", "d3po"} else overrides
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from benchbench.api import Transitions, UsageError
+from benchbench.config import RunConfig, load
 from benchbench.diffusion import backbones
 from benchbench.diffusion.decode import Decoder
 from benchbench.diffusion.guidance import StepReward
@@ -14,6 +17,7 @@ from benchbench.diffusion.policy import Policy, make_policy
 from benchbench.methods._advantage import group_advantages
 from benchbench.methods.grpo import GRPO, GRPOConfig
 from benchbench.noise import Noise, Sample
+from benchbench.train.inputs import check, look_up
 from tests.methods.rewards import Brightness
 from tests.tiny_sd3 import write_tiny_sd3
 
@@ -93,10 +97,19 @@ def test_a_deviation_without_a_kl_is_told() -> None:
     assert list(GRPO.without_effect(GRPOConfig(kl=0))) == ["kl_std"]
 
 
-def test_the_released_deviation_needs_the_times_of_flow_matching(tuned: Policy) -> None:
-    (batch,) = collect(tuned, GRPOConfig(**SMALL))
-    with pytest.raises(UsageError, match="flow matching only"):
-        GRPO().loss(tuned, batch, GRPOConfig(**SMALL, kl_std="released"), NOISE)
+@pytest.mark.parametrize("look", [check, look_up], ids=["dry run", "run"])
+def test_the_released_deviation_is_refused_on_a_diffusion_model(look: Callable[[RunConfig], object]) -> None:
+    """It is told before any weight is loaded; without a KL, and on flow matching, there is nothing to refuse."""
+
+    def run(model: str, *overrides: str) -> RunConfig:
+        words = ["method.kl_std=released", *overrides]
+        return load("grpo", model, "shapes-colour", "shapes-simple", 16, 0, overrides=words)
+
+    with pytest.raises(UsageError, match="grpo cannot be trained on shapes with these") as error:
+        look(run("shapes", "method.kl=0.1"))
+    assert "DDIM step has no such length" in error.value.cause and "method.kl_std=step" in error.value.cause
+    look(run("shapes"))
+    look(run("shapes-flow"))
 
 
 def test_on_flow_matching_the_last_step_is_left_out(tmp_path_factory: pytest.TempPathFactory) -> None:

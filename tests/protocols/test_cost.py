@@ -25,7 +25,7 @@ def test_the_table_by_hand() -> None:
     frame = pd.DataFrame([{"iteration": i, "seconds": s, "device": "here", **rows} for i, s in ((1, 8.0), (2, 12.0))])
     cells = TrainingCost().table({"d3po": frame}, SETTINGS, published={("d3po", "s / step"): 7.0}).cells["d3po"]
     assert (cells["s / image"].value, cells["s / step"].value, cells["peak GiB"].value) == (2.5, 5, 1.5)
-    assert (cells["UNet / image"].value, cells["UNet with gradient / step"].value) == (10, 4)
+    assert (cells["network / image"].value, cells["network with gradient / step"].value) == (10, 4)
     assert cells["s / step"].published == 7
 
 

@@ -34,6 +34,11 @@ def measure(name: str, model: Path, store: Path, reward: str = "shapes-colour", 
     return protocol.measure(str(model), None, PROMPTS, reward, settings, store=store, device="cpu")
 
 
+def test_steps_without_noise_are_not_measured(tiny_sd: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="steps of this run's sampler cannot be measured"):
+        measure("jensen-gap", tiny_sd, tmp_path, sampler={"steps": 4, "eta": 0.0})
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_what_is_there_is_not_measured_again(
     name: str, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

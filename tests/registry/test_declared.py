@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from benchbench import registry
 from benchbench.protocols import PROTOCOLS, WHERE
 from benchbench.registry.declared import class_named, declared_settings
 from docs_build.links import ROOT
@@ -35,12 +34,6 @@ class Mine:
     name = "mine"
     Config = MyConfig
 """
-
-
-@pytest.mark.parametrize("name", registry.names("methods"))
-def test_a_method_s(name: str) -> None:
-    fields = registry.get("methods", name).Config.model_fields
-    assert registry.settings_of_method(name) == {key: field.description or "" for key, field in fields.items()}
 
 
 @pytest.mark.parametrize("name", WHERE)

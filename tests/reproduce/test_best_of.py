@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from benchbench.evaluate.reward_table import reward_table
+from benchbench.report.answer import answer
 from benchbench.reproduce import sweep
 from benchbench.reproduce.best_of import best_of
 from benchbench.reproduce.plan import make_plan
@@ -50,7 +51,8 @@ def test_it_has_a_verdict_without_trainings_and_letters_beside_trained_rows() ->
     rows = {"base": found["base"], "best-of-4": lifted, "tailorpo": found["tailorpo"]}
     table = reward_table(rows, PROTOCOL, untrained=frozenset({"best-of-4"}))
     cell = table.get("best-of-4", "shapes-colour")
-    assert cell is not None and cell.significant is True and cell.seeds == 1
+    assert cell is not None and cell.significant is True and cell.seeds == 1 and cell.trainings_needed is None
+    assert "describe" not in answer(table, "base"), "no row has too few trainings"
     assert table.ties("shapes-colour").keys() == rows.keys()
     assert reward_table(rows, PROTOCOL).get("best-of-4", "shapes-colour").significant is None  # type: ignore[union-attr]
 

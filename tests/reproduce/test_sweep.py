@@ -10,6 +10,7 @@ from benchbench.errors import UsageError
 from benchbench.reproduce import sweep
 from benchbench.reproduce.estimate import unet_evaluations
 from benchbench.reproduce.plan import Plan, make_plan
+from benchbench.train.cost_estimate import rollout_cost
 
 ROOT = Path(__file__).parents[2]
 FILE = """
@@ -124,3 +125,30 @@ def test_a_wrong_file_is_refused_with_the_line_and_the_nearest_name(
 
 def test_the_example_is_sound(tmp_path: Path) -> None:
     assert len(planned(tmp_path, (ROOT / "examples" / "sweep.yaml").read_text()).trainings) == 8
+
+
+def test_a_budget_is_the_same_work_for_each_method(tmp_path: Path) -> None:
+    """A guided evaluation with gradient costs 2.2; TailorPO learns from fewer steps of an image, and looks ahead."""
+    text = "model: shapes\nmethods: [ddpo, tailorpo, tailorpo-g]\nrewards: [shapes-colour]\nseeds: [0]\nbudget: 64\n"
+    plan = planned(tmp_path, text + "prompts: {shapes-simple: 1}\n")
+    samples = {t.row: t.config.samples for t in plan.trainings}
+    assert samples["ddpo"] == 64 and 0 < samples["tailorpo-g"] < samples["tailorpo"] < 64
+    for training in plan.trainings:
+        assert (
+            rollout_cost(training.config).nfe * training.config.samples
+            <= 64 * rollout_cost(plan.trainings[0].config).nfe
+        )
+    assert "no more network evaluations than 64 images of ddpo" in plan.spec.about
+    with pytest.raises(UsageError, match="is wrong") as error:
+        planned(tmp_path, text + "samples: 16\nprompts: {shapes-simple: 1}\n")
+    assert "leave one out" in error.value.cause
+
+
+def test_settings_of_one_method(tmp_path: Path) -> None:
+    plan = planned(tmp_path, FILE + "of_method:\n  d3po: {train.lr: 2e-3, method.beta: 0.2}\n")
+    by_method = {t.config.method: t.config for t in plan.trainings}
+    assert by_method["tailorpo"].train.lr == 1e-4, "the sweep's own value comes last"
+    assert by_method["d3po"].settings["beta"] == 0.2 and by_method["tailorpo"].settings["beta"] != 0.2
+    with pytest.raises(UsageError) as error:
+        planned(tmp_path, FILE + "of_method:\n  spo: {train.lr: 2e-3}\n")
+    assert "the sweep has no method 'spo', but tailorpo, d3po" in error.value.cause

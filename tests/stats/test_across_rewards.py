@@ -10,7 +10,7 @@ from benchbench.stats.across_rewards import interquartile_mean, probability_of_i
 
 
 def test_the_interquartile_mean_by_hand() -> None:
-    """Of -9, 0, 1, 2, 3, 4, 5, 90 two are left out at each end: (1 + 2 + 3 + 4) / 4 = 2.5."""
+    """Two of -9, 0, 1, 2, 3, 4, 5, 90 are left out at each end: (1 + 2 + 3 + 4) / 4 = 2.5."""
     found = interquartile_mean([np.array([90.0, 1, 3, 0]), np.array([2.0, -9, 4, 5])])
     assert found.value == 2.5
     assert found.low is not None and found.high is not None and found.low <= 2.5 <= found.high

@@ -28,6 +28,8 @@ from benchbench.train.cost_estimate import RolloutCost, fixed_evaluations, rollo
         ("tailorpo-g", "released", [], RolloutCost(2, 1, 10, 35, 10, 15, 57)),
         # 65 evaluations + 16 of the reference, 16 with gradient, 64 decodes; 40 x 16 pairs in minibatches of 40
         ("spo", "released", [], RolloutCost(40, 16, 40, 81, 16, 64, 116.2)),
+        # without guidance a half each: 20 steps, and 19 times with gradient, by the old policy and by the reference
+        ("diffusion-nft", "released", [], RolloutCost(48, 1, 912, 29, 9.5, 1, 49.9)),
         # 2048 pairs in one step; an image is seen once by policy and reference, without guidance: a half each
         ("diffusion-dpo", "released", [], RolloutCost(4096, 1, 2048, 0.5, 0.5, 0, 2.035)),
         ("dspo", "released-sdxl", [], RolloutCost(4096, 1, 2048, 0.5, 0.5, 0, 2.035)),

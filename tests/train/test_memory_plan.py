@@ -18,7 +18,7 @@ from benchbench.train.memory_plan import GIB, MemoryPlan, plan, plans, reserve
 from tests.tiny_sd3 import write_tiny_sd3
 
 OFFLINE = ("diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo")
-METHODS = ("ddpo", "d3po", "tailorpo", "tailorpo-g", "spo", *OFFLINE)
+METHODS = ("ddpo", "d3po", "tailorpo", "tailorpo-g", "spo", "diffusion-nft", *OFFLINE)
 
 
 def configured(method: str, model: str, reward: str = "aesthetic", *words: str) -> RunConfig:

@@ -49,7 +49,7 @@ def test_a_method_trains_a_v_model(
     few = ["--images-per-prompt", 1, "--rewards", "jpeg_compressibility", "--store", tmp_path / "store"]
     ran = bench(*evaluation, *few)
     assert ran.code == 0, ran.err
-    assert "made 4 images" in ran.out and "with 20 UNet evaluations" in ran.out, ran.out
+    assert "made 4 images" in ran.out and "with 20 network evaluations" in ran.out, ran.out
 
 
 def test_the_target_of_offline_methods_is_v(v_model: Path) -> None:

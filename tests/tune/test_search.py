@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from benchbench.errors import UsageError
+from benchbench.reproduce.kept import kept_at
 from benchbench.stats.intervals import Interval
 from benchbench.tune.outcome import Outcome, Point, Values, choose, outcome
-from benchbench.tune.plan import kept_at, make_plan, row_name
+from benchbench.tune.plan import make_plan, row_name
 from benchbench.tune.search import Search, make_search, read
 from benchbench.tune.sentences import answer, notes, remarks, rule
 

@@ -42,7 +42,7 @@ def run(context: StepContext) -> None:
 def run_method(context: StepContext, model: str, method: str, result: PartResult, *overrides: str) -> None:
     """Notes the denoising loop's copies and reads, and TFLOP and live memory of a rollout with its optimizer step."""
     settings = [word for word in runs.small_settings(method, IMAGES) if not word.startswith("method.steps")]
-    settings += [] if method in (*runs.OFFLINE, "spo") else ["method.steps=[2]"]
+    settings += [] if method in (*runs.OFFLINE, "spo", "diffusion-nft", "draft", "awm") else ["method.steps=[2]"]
     for write in (runs.picture_pairs, models.folder):  # these need real tensors
         write(context, model)
     rewards.files(context)

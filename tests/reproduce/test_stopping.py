@@ -1,0 +1,125 @@
+"""Stopping in time: what is planned first, what validation chooses, and what is measured of that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from benchbench.errors import UsageError
+from benchbench.reproduce import stopping, sweep
+from benchbench.reproduce.plan import Plan, Stopped, make_plan
+from benchbench.reproduce.plan_jobs import measurement_jobs
+from benchbench.stats.frontier import LOSSES
+from benchbench.stats.paired import difference
+from tests.stats.test_paired import frame
+
+COLOUR, ORACLE, VALIDATION = "shapes-colour", "shapes-oracle", "shapes-complex.validation"
+SWEEP = f"""
+model: shapes
+methods: [d3po]
+rewards: [{COLOUR}]
+seeds: [0, 1]
+samples: 64
+prompts: {{shapes-simple: 2}}
+stop: {VALIDATION}
+"""
+
+
+def planned(folder: Path, text: str = SWEEP) -> Plan:
+    file = folder / "s.yaml"
+    file.write_text(text, encoding="utf-8")
+    found = sweep.load(file)
+    return make_plan(found.spec, "shapes", found.track, folder / "store", seeds=found.seeds)
+
+
+def scores(colour: dict[int, float], oracle: dict[int, float]) -> pd.DataFrame:
+    """Returns scores of one prompt's two images by training seed."""
+    parts = [
+        frame([[value, value]], seed).assign(reward=reward, unit=unit)
+        for by_seed, reward, unit in ((colour, COLOUR, "u"), (oracle, ORACLE, "fraction"))
+        for seed, value in by_seed.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+BASE = scores({0: 10.0}, {0: 0.9})
+
+
+def test_the_checkpoints_are_validated_before_anything_is_measured(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    assert [t.config.train.keep_every for t in plan.trainings] == [8, 8]
+    assert all("train.keep_every=8" in t.overrides for t in plan.trainings)
+    places = [(m.row, m.prompts, m.images_per_prompt) for m in plan.measurements if not m.of]
+    assert places == [("base", "shapes-simple", 2), ("base", VALIDATION, 2)]
+    kept = [m for m in plan.measurements if m.of]
+    assert {(m.of, m.prompts, m.rewards) for m in kept} == {("d3po", VALIDATION, (COLOUR, ORACLE))}
+    assert kept[-1].checkpoint == 64 and kept[-1].row == "d3po, 64 images"
+    assert kept[0].runs == tuple(str(t.out / "kept" / f"{kept[0].checkpoint:08d}") for t in plan.trainings)
+    assert len(measurement_jobs(plan, tmp_path)) == 3, "all checkpoints of a row are one job"
+
+
+def chosen(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """Returns the plan after a validation in which seed 0 gains slowly and safely, and seed 1 fast, at a loss of .1."""
+    first, last = (m for m in plan.measurements if m.of and m.checkpoint in (16, 64))
+    found = {m.row: scores({0: 10.0, 1: 10.0}, {0: 0.0, 1: 0.0}) for m in plan.measurements if m.of} | {
+        "base": BASE,
+        first.row: scores({0: 11.0, 1: 13.0}, {0: 0.9, 1: 0.8}),
+        last.row: scores({0: 12.0, 1: 15.0}, {0: 0.89, 1: 0.2}),
+    }
+    monkeypatch.setattr(stopping, "measured", lambda *_: SimpleNamespace(frames=found))
+    return stopping.after_validation(plan, tmp_path, lambda line: None)
+
+
+def test_each_training_is_stopped_by_its_own_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 0: 16 images lose nothing, 64 lose .01. Seed 1: 16 lose .1, and 64 too much; below .1 it is the base."""
+    plan = chosen(planned(tmp_path), tmp_path, monkeypatch)
+    assert plan.stops == {
+        Stopped("d3po", "shapes-colour", 0): (16, *[64] * 10, 64),
+        Stopped("d3po", "shapes-colour", 1): (*[0] * 5, *[16] * 6, 0),
+    }
+    test = [m for m in plan.measurements if m.of and m.prompts == "shapes-simple"]
+    outs = {t.config.seed: t.out for t in plan.trainings}
+    assert [(m.checkpoint, m.runs) for m in test] == [
+        (16, tuple(str(outs[seed] / "kept" / "00000016") for seed in (0, 1))),
+        (64, (str(outs[0] / "kept" / "00000064"),)),
+    ]
+    assert {m.rewards for m in test} == {(COLOUR,)} and {m.job for m in test} == {"d3po, stopped"}
+
+
+def test_the_frames_are_means_over_the_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test gains: seed 0 has 2 at 16 images and 3 at 64: (2 + 10 * 3) / 11; seed 1 has 4 at 16: 6 * 4 / 11."""
+    plan = chosen(planned(tmp_path), tmp_path, monkeypatch)
+    frames = {
+        "base": BASE,
+        "d3po, 16 images": scores({0: 12.0, 1: 14.0}, {0: 0.9, 1: 0.9}),
+        "d3po, 64 images": scores({0: 13.0}, {0: 0.5}),
+    }
+    found = stopping.stopped_frames(plan, "shapes-colour", frames)
+    assert set(found) == {"base", "d3po"}
+    gain = difference(found["d3po"][found["d3po"].reward == COLOUR], BASE[BASE.reward == COLOUR])
+    assert gain.cells.means[:, 0] == pytest.approx([32 / 11, 24 / 11])
+    once = stopping.stopped_frames(plan, "shapes-colour", frames, [stopping.BEARABLE])["d3po"]
+    assert once[once.reward == COLOUR].groupby("train_seed").score.mean().tolist() == [13, 10]
+    assert once[once.reward == ORACLE].groupby("train_seed").score.mean().tolist() == [0.5, 0.9]
+    assert plan.spec.stop is not None
+    assert "the mean over losses of 0 to 0.2." in stopping.in_words(plan.spec.stop, LOSSES)
+    assert stopping.in_words(plan.spec.stop, [stopping.BEARABLE]).endswith("The loss is 0.05.")
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ("stop: shapes-simple\n", "checkpoints are chosen on neither training nor test prompts"),
+        ("stop: shapes-complex.test\n", "checkpoints are chosen on neither training nor test prompts"),
+        (f"stop: {VALIDATION}\nguard: {COLOUR}\n", "no training is judged by"),
+        (f"guard: {ORACLE}\n", "it guards nothing"),
+        ("stop: nowhere\n", "nowhere"),
+    ],
+)
+def test_a_wrong_stop_is_refused(tmp_path: Path, lines: str, cause: str) -> None:
+    with pytest.raises(UsageError) as error:
+        planned(tmp_path, SWEEP.replace(f"stop: {VALIDATION}\n", lines))
+    assert cause in error.value.cause
