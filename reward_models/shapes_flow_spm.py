@@ -14,5 +14,6 @@ class ShapesFlowSPM(ShapesSPM):
     """
 
     name: ClassVar[str] = "shapes-flow-spm"
+    version: ClassVar[str] = "shapes-2"
     base: ClassVar[str] = "shapes-flow"
     trained: ClassVar[str] = "flow/spm/spm.safetensors"

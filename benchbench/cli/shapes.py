@@ -29,7 +29,8 @@ def build(
     quick: Annotated[bool, typer.Option("--quick", help="Run every stage at toy size; takes about a minute.")] = False,
 ) -> None:
     """Train the shapes models and their rewards again from seeds."""
-    what, hours = ("shapes-flow and its judge", "half an hour") if flow else ("the shapes world", "an hour and a half")
+    of_flow, of_all = ("shapes-flow and its judge", "three quarters of an hour"), ("the shapes world", "two hours")
+    what, hours = of_flow if flow else of_all
     log(f"building {what} into {out} from seed {seed}; the full build takes up to {hours} on two cores")
     with resumable():
         shapes_build.build(out, seed=seed, jobs=jobs, quick=quick, log=log, flow_only=flow)

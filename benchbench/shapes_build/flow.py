@@ -15,8 +15,8 @@ from benchbench.shapes_build.stage import Facts, Stage
 from benchbench.shapes_build.unet import EMPTY, tokens_of, update_average
 
 BATCH = 32
-STEPS = 3000
-"""Few on purpose, as for the first model: alignment needs something to improve."""
+STEPS = 9000
+"""These draw simple prompts about as well as the first model does; 3000 drew one shape in two."""
 LEARNING_RATE = 1.5e-3
 AVERAGE = 0.998
 """The decay of the running average of the weights; the average is what is saved."""

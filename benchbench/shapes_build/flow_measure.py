@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from diffusers import StableDiffusion3Pipeline
 
+from benchbench.samplers import FlowSampler
 from benchbench.shapes import oracle
 from benchbench.shapes.captions import complex_prompts, simple_prompts
 from benchbench.shapes_build import flow_model
 from benchbench.shapes_build.measure import grid, rewards_on
 from benchbench.shapes_build.stage import Facts, Stage
 
-GUIDANCE = 5.0
+GUIDANCE = FlowSampler().guidance_scale
 STEPS = {20: 250, 40: 100, 10: 100}
 """The numbers of steps of the sampler, each with its number of prompts of either kind.
 

@@ -4,6 +4,7 @@ Only the predictions differ: x̂0 = x - sigma v of this model, at the timestep 1
 """
 
 from benchbench.diffusion import backbones
+from benchbench.samplers import FlowSampler
 from benchbench.shapes_build import spm
 from benchbench.shapes_build.stage import Facts, Stage
 
@@ -14,5 +15,7 @@ TAUS = (54, 264, 527, 737, 947)
 def run(stage: Stage) -> Facts:
     """Trains on the predictions of the shipped half-precision model; returns the facts."""
     backbone = backbones.load(str(stage.of("flow") / "flow" / "model"), "cpu")
-    learning_rate = spm.NETWORKS["spm"][1]
-    return spm.make_in_build(stage, stage.folder / "flow" / "spm", backbone, learning_rate, taus=TAUS)
+    learning_rate, guidance_scale = spm.NETWORKS["spm"][1], FlowSampler().guidance_scale
+    return spm.make_in_build(
+        stage, stage.folder / "flow" / "spm", backbone, learning_rate, taus=TAUS, guidance_scale=guidance_scale
+    )

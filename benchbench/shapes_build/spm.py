@@ -128,10 +128,18 @@ def make_in_build(
     lr: float,
     network: type[StepAwareCLIP] = StepAwareCLIP,
     taus: Sequence[int] = TAUS,
+    guidance_scale: float = 5.0,
 ) -> Facts:
     """Trains a scorer in a build, on the shipped preference scorer; writes ``folder`` and returns the facts."""
-    steps, warm_up = stage.scale(500, 5), stage.scale(50, 2)
-    config = SPMConfig(steps=steps, batch=24, lr=lr, weight_decay=0.01, warm_up=warm_up, parts="added")
+    config = SPMConfig(
+        steps=stage.scale(500, 5),
+        batch=24,
+        lr=lr,
+        weight_decay=0.01,
+        warm_up=stage.scale(50, 2),
+        guidance_scale=guidance_scale,
+        parts="added",
+    )
     return make(
         folder,
         backbone,

@@ -22,7 +22,7 @@ PLAIN = """
 import sys, numpy, torch
 from diffusers import StableDiffusion3Pipeline
 pipe = StableDiffusion3Pipeline.from_pretrained(sys.argv[1], text_encoder_3=None, tokenizer_3=None)
-pictures = pipe(["a red ring", "a blue cross"], num_inference_steps=4, guidance_scale=5.0, max_sequence_length=0,
+pictures = pipe(["a red ring", "a blue cross"], num_inference_steps=4, guidance_scale=4.5, max_sequence_length=0,
                 height=32, width=32, generator=torch.Generator().manual_seed(3), output_type="np").images
 assert "benchbench" not in sys.modules
 numpy.save(sys.argv[2], pictures)
@@ -67,4 +67,4 @@ def test_samples_follow_their_prompts(pipe: StableDiffusion3Pipeline) -> None:
     """45 simple prompts: the oracle finds most of what they state, and far more than chance (1/8 and 1/6)."""
     prompts = simple_prompts()
     rates = oracle.agreement(flow_measure.sample(pipe, prompts, 10, 0), prompts)
-    assert rates["colour"] > 0.7 and rates["shape"] > 0.4
+    assert rates["colour"] > 0.8 and rates["shape"] > 0.6
