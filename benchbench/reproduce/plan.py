@@ -172,7 +172,7 @@ def make_plan(
     checkpoints = checkpoints or {}
     _check_words(spec, track, rows or (), rewards or (), seeds, checkpoints)
     wanted = rows or (track.quick_rows if quick else ())
-    included = tuple(name for name, row in spec.rows.items() if not wanted or name in wanted or row.is_base)
+    included = {name: row for name, row in spec.rows.items() if not wanted or name in wanted or row.is_base}
     shared = _columns_share_trainings(spec, track)
     rewards = tuple(dict.fromkeys(rewards or _columns(track, quick, shared)))
     used_seeds = tuple(seeds[:1] if quick or spec.protocol == "study" else seeds)  # a study shows one training a row
@@ -180,7 +180,7 @@ def make_plan(
     trainings, measurements, skipped = dict[Path, PlannedTraining](), list[PlannedMeasurement](), list[str]()
     for group in ("",) if shared else rewards:
         of_rows: dict[str, RunConfig] = {}
-        for name_of_row, row in ((included_row, spec.rows[included_row]) for included_row in included):
+        for name_of_row, row in included.items():
             checkpoint = checkpoints.get(name_of_row) or checkpoints.get(row.method or "") or row.checkpoint
             runs_of_row: list[str] = [checkpoint] if checkpoint else []
             if row.method and not checkpoint and spec.protocol != "cost":
@@ -203,7 +203,7 @@ def make_plan(
         check_rows(spec, of_rows)
     parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
     smaller = quick or samples is not None or bool(overrides)
-    plan = Plan(spec, name, track, included, rewards, used_seeds, smaller, *parts)
+    plan = Plan(spec, name, track, tuple(included), rewards, used_seeds, smaller, *parts)
     return _validated_first(plan, spec.stop) if spec.stop else plan
 
 
