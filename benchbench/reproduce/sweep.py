@@ -49,7 +49,7 @@ def load(path: Path) -> Sweep:
     if faults:
         raise text.wrong(faults)
     train_prompts = file.train_prompts or defaults.of(file.model).prompts
-    tried = _Combinations(file, names.by_word[file.train_reward or file.rewards[0]], train_prompts)
+    tried = _Combinations(file, names.by_word, train_prompts)
     faults = list(tried.refused_by_all())
     if faults:
         raise text.wrong(faults)
@@ -58,7 +58,8 @@ def load(path: Path) -> Sweep:
         settings, samples = tried.settings(method, words), file.samples
         if isinstance(settings, RunConfig) and file.budget:
             samples = equal_budget(settings, file.budget).samples
-        rows[name] = Row(method=method, set=words, samples=samples)
+        reward = names.by_word[file.reward_of[method]] if method in file.reward_of else None
+        rows[name] = Row(method=method, reward=reward, set=words, samples=samples)
         if isinstance(settings, RunConfig):
             samplers += [settings.sampler] if settings.sampler not in samplers else []
         else:
@@ -134,9 +135,10 @@ def _unknown_names(file: SweepFile) -> Iterator[Fault]:
     yield from _faults(("model",), partial(models.pipeline_folder, file.model))
     for i, method in enumerate(file.methods):
         yield from _faults(("methods", i), partial(registry.require, "methods", method))
-    for method in file.of_method:
-        if method not in file.methods:
-            yield ("of_method", method), f"the sweep has no method {method!r}, but {', '.join(file.methods)}"
+    for field in ("of_method", "reward_of"):
+        for method in getattr(file, field):
+            if method not in file.methods:
+                yield (field, method), f"the sweep has no method {method!r}, but {', '.join(file.methods)}"
     if file.train_prompts:
         yield from _faults(("train_prompts",), partial(_readable_prompts, file.train_prompts, file.model))
     for name in file.prompts:
@@ -173,6 +175,8 @@ class _RewardNames:
             self._add(("rewards", i), word, file.model, trained_on=file.train_reward is None)
         if file.train_reward:
             self._add(("train_reward",), file.train_reward, file.model, trained_on=True)
+        for method, word in file.reward_of.items():
+            self._add(("reward_of", method), word, file.model, trained_on=True)
 
     def _add(self, place: tuple[str | int, ...], word: str, model: str, trained_on: bool) -> None:
         def look_up() -> None:
@@ -193,8 +197,9 @@ class _RewardNames:
 class _Combinations:
     """The rows of a sweep, and the settings of each or why its method refuses them."""
 
-    def __init__(self, file: SweepFile, reward: str, train_prompts: str) -> None:
-        self.file, self._reward, self._train_prompts = file, reward, train_prompts
+    def __init__(self, file: SweepFile, rewards: Mapping[str, str], train_prompts: str) -> None:
+        """Takes the registered names of the file's rewards."""
+        self.file, self._rewards, self._train_prompts = file, rewards, train_prompts
 
     def rows(self) -> Iterator[tuple[str, str, list[str]]]:
         """Yields the name of each row, its method and its words of ``--set``."""
@@ -218,8 +223,9 @@ class _Combinations:
         """Returns the settings of a training, or why the method refuses them."""
         offline = registry.get("methods", method).data == "offline"
         pairs, model = self.file.pairs if offline else None, self.file.model
+        reward = self._rewards[self.file.reward_of.get(method) or self.file.train_reward or self.file.rewards[0]]
         try:
-            return configs.load(method, model, self._reward, self._train_prompts, 1, 0, overrides=words, pairs=pairs)
+            return configs.load(method, model, reward, self._train_prompts, 1, 0, overrides=words, pairs=pairs)
         except UsageError as error:
             return error.cause
 
@@ -246,6 +252,7 @@ def _about(file: SweepFile, track: Track) -> str:
         )
     if file.budget:
         sentences.append(f"Each training costs no more network evaluations than {file.budget} images of ddpo")
+    sentences += [f"{method} is trained on {reward}" for method, reward in file.reward_of.items()]
     for method, settings in file.of_method.items():
         words = ", ".join(f"{key} {choice.word_of(value)}" for key, value in settings.items())
         sentences.append(f"{method} has {words}")

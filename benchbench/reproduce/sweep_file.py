@@ -34,6 +34,8 @@ class SweepFile(BaseModel):
     """The columns; each has its own trainings, on its reward, unless ``train_reward`` is given."""
     train_reward: Name | None = None
     """The reward of all trainings."""
+    reward_of: dict[str, Name] = {}
+    """The training reward of single methods, by method, as of one that needs a step-aware reward."""
     seeds: list[Annotated[int, Field(strict=True, ge=0)]] = Field([0, 1, 2], min_length=1)
     set: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """The values of each setting that is swept, by its name as ``train.lora_rank``."""

@@ -152,3 +152,17 @@ def test_settings_of_one_method(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         planned(tmp_path, FILE + "of_method:\n  spo: {train.lr: 2e-3}\n")
     assert "the sweep has no method 'spo', but tailorpo, d3po" in error.value.cause
+
+
+def test_a_method_that_trains_on_a_reward_of_its_own(tmp_path: Path) -> None:
+    """SPO needs a step-aware reward: its row stands beside the others, which train on the reward of all."""
+    text = FILE.replace("[tailorpo, d3po]", "[tailorpo, spo]") + "train_reward: shapes-pref\n"
+    assert any("step-aware" in line for line in planned(tmp_path, text).skipped)
+    plan = planned(tmp_path, text + "reward_of: {spo: shapes-spm}\n")
+    assert not plan.skipped and "spo is trained on shapes-spm" in plan.spec.about
+    by_method = {t.config.method: t.config.reward for t in plan.trainings}
+    assert by_method == {"tailorpo": "shapes-pref", "spo": "shapes-spm"}
+    assert {m.rewards for m in plan.measurements} == {("shapes-colour", "shapes-aesthetic")}
+    with pytest.raises(UsageError) as error:
+        planned(tmp_path, text + "reward_of: {d3po: shapes-spm, spo: shapes-oracle}\n")
+    assert "the sweep has no method 'd3po'" in error.value.cause and "never trained on" in error.value.cause
