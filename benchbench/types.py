@@ -110,6 +110,10 @@ class Reward(ABC):
             identity[f"weights of the reward {cls.name}"] = weights
         return identity
 
+    @classmethod
+    def chance(cls, prompts: Sequence[str]) -> float | None:
+        """Returns the mean score of images of other prompts, or None; tables show (score - chance) / (1 - chance)."""
+
     def expect(self, prompts: Sequence[str]) -> None:
         """Announces the prompts of later calls, so that they can be encoded in one batch. Changes no score."""
 

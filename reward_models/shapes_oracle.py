@@ -22,12 +22,19 @@ class ShapesOracle(Reward):
     """The fraction of the prompt's stated attributes that the image shows."""
 
     name: ClassVar[str] = "shapes-oracle"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     unit: ClassVar[str] = "fraction of stated attributes"
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     differentiable: ClassVar[bool] = False
     weights: ClassVar[str] = "none"
     trainable: ClassVar[bool] = False
+
+    @classmethod
+    def chance(cls, prompts: Sequence[str]) -> float:
+        """Returns the mean share that pictures show of prompts that they were not made for."""
+        from benchbench.shapes import oracle
+
+        return sum(map(oracle.chance, prompts)) / max(len(prompts), 1)
 
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> torch.Tensor:
         """Returns the fractions, float32 [N]."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from benchbench.evaluate.generate import Generation
+from benchbench.evaluate.mean_cell import chance_sentence, difference_cell, is_fraction, mean_cell
 from benchbench.evaluate.measure import Measured
-from benchbench.evaluate.reward_table import is_fraction, mean_score
 from benchbench.evaluate.verdict_words import verdict_words
 from benchbench.report.grids import data_uri
 from benchbench.report.sections import OutcomeBar, OutcomeGroup, OutcomeSection, SideBySide, SideBySideSection
-from benchbench.report.table import P_VALUE, Cell, Column, Table, format_number, make_cell
+from benchbench.report.table import P_VALUE, Cell, Column, Table, format_number
 from benchbench.stats import intervals
 from benchbench.stats.multiple import Verdict
 from benchbench.stats.paired import Difference
@@ -36,9 +36,9 @@ def comparison_table(
     first, second = labels
     cells = {
         name: {
-            first: make_cell(mean_score(first_scores)),
-            second: make_cell(mean_score(second_scores)),
-            "difference": make_cell(differences[name].raw, differences[name], None, verdicts[name]),
+            first: mean_cell(first_scores),
+            second: mean_cell(second_scores),
+            "difference": difference_cell(first_scores, differences[name], verdicts[name]),
             "p": Cell(value=verdicts[name].p),
             "p, Holm": Cell(value=verdicts[name].holm),
         }
@@ -54,10 +54,12 @@ def comparison_table(
     )
     units = [scores.unit.iloc[0] for scores, _ in by_reward.values()]
     fractions = "Intervals of fractions are Wilson's for clustered samples. " if any(map(is_fraction, units)) else ""
+    chance = chance_sentence([scores for scores, _ in by_reward.values()])
+    of_shares = f"{fractions}{f'{chance}. ' if chance else ''}"
     caption = (
         f"Means, where higher is better, and their difference, paired by {paired}. In brackets: "
         f"{intervals.LEVEL:.0%} interval over {over}. SD: the difference in standard deviations of {second} over its "
-        f"images. {verdict_words(differences, verdicts, {}, intervals.LEVEL)}. {fractions}"
+        f"images. {verdict_words(differences, verdicts, {}, intervals.LEVEL)}. {of_shares}"
         f"{measured.conditions.describe()}. Rewards: {rewards}. Protocol {measured.conditions.digest}."
     )
     return Table(

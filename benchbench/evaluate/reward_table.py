@@ -8,10 +8,11 @@ import pandas as pd
 
 from benchbench.errors import UsageError
 from benchbench.evaluate.conditions import EvalConditions
+from benchbench.evaluate.mean_cell import chance_sentence, is_fraction, mean_cell
 from benchbench.evaluate.verdict_words import verdict_words
-from benchbench.report.table import Cell, Column, Table, make_cell
+from benchbench.report.table import Cell, Column, Table
 from benchbench.runtime.words import counted
-from benchbench.stats import intervals, paired, proportions
+from benchbench.stats import intervals, paired
 from benchbench.stats.multiple import Verdict, corrected_verdicts
 from benchbench.stats.order import contrasts
 from benchbench.stats.paired import Difference
@@ -58,20 +59,19 @@ def reward_table(
     needed = _trainings_needed(differences, verdicts, level)
     cells: dict[str, dict[str, Cell]] = {row: {} for row in frames}
     for (row, reward), part in parts.items():
-        interval = mean_score(part, level)
         published_value = (published or {}).get((row, reward))
         difference, verdict = differences.get((row, reward)), verdicts.get((row, reward))
         trainings = None if row in untrained else needed.get(reward)
-        cells[row][reward] = make_cell(interval, difference, published_value, verdict, trainings)
+        cells[row][reward] = mean_cell(part, difference, published_value, verdict, trainings, level)
     alone = untrained | ({base} if base is not None else set())
     found = {column.key: rows_ahead(parts, column.key, alone, level) for column in columns}
     ahead = {key: pairs for key, pairs in found.items() if pairs is not None}
     compared_with = base if reference is not None else None
-    words = verdict_words(differences, verdicts, needed, level)
+    words, chance = verdict_words(differences, verdicts, needed, level), chance_sentence([*parts.values()])
     return Table(
         name=name,
         title=title,
-        caption=_caption(conditions, columns, cells, compared_with, words, bool(ahead), level),
+        caption=_caption(conditions, columns, cells, compared_with, words, chance, bool(ahead), level),
         rows=tuple(frames),
         columns=columns,
         cells=cells,
@@ -79,16 +79,6 @@ def reward_table(
         quick=quick,
         ahead=ahead,
     )
-
-
-def mean_score(part: pd.DataFrame, level: float = intervals.LEVEL) -> intervals.Interval:
-    """Returns the mean of one reward's scores; the interval of scores between 0 and 1 does not leave this range."""
-    return proportions.share(part, level) if is_fraction(part.unit.iloc[0]) else intervals.mean(part, level)
-
-
-def is_fraction(unit: str) -> bool:
-    """Returns True for the unit of scores between 0 and 1."""
-    return unit.startswith("fraction")
 
 
 def rows_ahead(
@@ -152,6 +142,7 @@ def _caption(
     cells: Mapping[str, Mapping[str, Cell]],
     base: str | None,
     verdicts: str,
+    chance: str,
     letters: bool,
     level: float,
 ) -> str:
@@ -171,5 +162,5 @@ def _caption(
         sentences.append("Bold: told apart from every other row of the column")
     if any(is_fraction(column.unit) for column in columns):
         sentences.append("Intervals of fractions are Wilson's for clustered samples")
-    sentences += [conditions.describe(), f"Rewards: {rewards}", f"Protocol {conditions.digest}"]
+    sentences += [chance, conditions.describe(), f"Rewards: {rewards}", f"Protocol {conditions.digest}"]
     return ". ".join(filter(None, sentences)) + "."

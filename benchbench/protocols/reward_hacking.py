@@ -14,13 +14,13 @@ from pydantic import Field
 
 from benchbench import defaults
 from benchbench.errors import UsageError
+from benchbench.evaluate.mean_cell import chance_sentence, mean_cell
 from benchbench.evaluate.measure import measure
 from benchbench.evaluate.over_training import rows_over_training
-from benchbench.evaluate.reward_table import mean_score
 from benchbench.protocols.base import PaperProtocol, ProtocolCost, ProtocolSettings, Request, find_target
 from benchbench.protocols.diversity import diversity
 from benchbench.protocols.step_table import TableStyle
-from benchbench.report.table import Cell, Column, Table, make_cell
+from benchbench.report.table import Cell, Column, Table
 from benchbench.rewards import lookup
 from benchbench.runtime.words import counted
 from benchbench.stats import paired
@@ -97,7 +97,8 @@ class RewardHacking(PaperProtocol[HackingSettings]):
                 for samples, part in scores.groupby("samples"):
                     difference = paired.difference(part, scores[scores.samples == 0], style.level) if samples else None
                     published_value = style.published.get((f"{label}: {reward}", str(samples)))
-                    row[str(samples)] = make_cell(mean_score(part, style.level), difference, published_value)
+                    row[str(samples)] = mean_cell(part, difference, published_value, level=style.level)
+        chance = chance_sentence([rows for frame in frames.values() for _, rows in frame.groupby("reward")])
         counts = sorted({int(samples) for frame in frames.values() for samples in frame.samples})
         caption = (
             f"{style.about}"
@@ -105,7 +106,7 @@ class RewardHacking(PaperProtocol[HackingSettings]):
             f"on, and diversity (1 - mean cosine of CLIP features between images of a prompt); "
             f"{counted(settings.images_per_prompt, 'image')} a prompt. In brackets: {style.level:.0%} interval over "
             f"prompts; SD: paired difference to 0 samples in standard deviations over images there. Each run is one "
-            f"training, which its rows describe."
+            f"training, which its rows describe.{f' {chance}.' if chance else ''}"
         )
         return Table(
             name=style.name,

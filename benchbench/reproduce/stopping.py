@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchbench.evaluate.mean_cell import is_fraction
 from benchbench.evaluate.measure import BASE, Measured
-from benchbench.evaluate.reward_table import is_fraction
 from benchbench.reproduce.kept import kept_folder
 from benchbench.reproduce.measurement_spec import measurement_spec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement, Stopped, checkpoint_of

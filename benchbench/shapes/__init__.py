@@ -1,4 +1,4 @@
-"""The built-in shapes world: drawings, captions, an exact oracle, a small latent diffusion model and its rewards.
+"""The built-in shapes world: drawings, captions, an oracle, a small latent diffusion model and its rewards.
 
 Importing this package does not import torch.
 """

@@ -10,7 +10,15 @@ import numpy as np
 
 from .drawing import COLOURS, POSITIONS, SHAPES, SIZES, Scene
 
-ATTRIBUTES = ("colour", "shape", "size", "position", "background")
+VALUES = {
+    "colour": tuple(COLOURS),
+    "shape": SHAPES,
+    "size": tuple(SIZES),
+    "position": tuple(POSITIONS),
+    "background": tuple(COLOURS),
+}
+"""The values of each attribute."""
+ATTRIBUTES = tuple(VALUES)
 POSITION_PHRASES = {
     "center": "in the center",
     "left": "on the left",

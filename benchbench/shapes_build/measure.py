@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
-from benchbench.shapes import oracle
+from benchbench.shapes import labelled, oracle
 from benchbench.shapes.captions import complex_prompts, simple_prompts
 from benchbench.shapes.drawing import draw_many
 from benchbench.shapes.nets import AestheticNet
@@ -95,6 +95,7 @@ def run(stage: Stage) -> Facts:
     grid(pictures, 16).save(stage.folder / "samples.png")
     return {
         "oracle_on_500_drawings": oracle_on_drawings(seed + 3),
+        "oracle_on_hacked_pictures": labelled.accuracy(),
         "oracle_on_500_reconstructions": vae.check(pipe.vae, seed + 3),
         "oracle_on_samples_complex": {
             "count": len(complex_texts),

@@ -1,4 +1,4 @@
-"""The oracle: exact on drawings, and a function of pixels alone."""
+"""The oracle: it reads drawings, and is a function of pixels alone."""
 
 import inspect
 
@@ -75,3 +75,13 @@ def test_every_caption_of_a_scene_scores_one() -> None:
         plain = Scene(scene.colour, scene.shape, scene.size, scene.position, scene.background)
         prompt = phrase({name: getattr(plain, name) for name in ATTRIBUTES})
         assert oracle.score(draw(plain)[None], [prompt]).tolist() == [1.0]
+
+
+def test_chance_is_what_pictures_of_other_prompts_score() -> None:
+    """Over 2,000 random drawings and the captions of others: within .01 of the formula."""
+    scenes, images = draw_many(2000, 9)
+    prompts = [phrase({name: getattr(scene, name) for name in ATTRIBUTES}) for scene in scenes]
+    others = prompts[1:] + prompts[:1]
+    assert oracle.score(images, others).mean() == pytest.approx(oracle.chance(prompts[0]), abs=0.01)
+    assert oracle.chance("a red circle") == pytest.approx((1 / 8 + 1 / 6) / 2)
+    assert oracle.chance("nothing of the kind") == 0
