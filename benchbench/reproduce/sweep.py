@@ -21,7 +21,7 @@ from benchbench.reproduce.spec import Block, Claim, Row, Spec, Stop, Track
 from benchbench.reproduce.sweep_file import SweepFile, SweepText
 from benchbench.rewards import lookup
 from benchbench.runtime.names import safe_name
-from benchbench.samplers import default_sampler
+from benchbench.samplers import FlowSampler, SamplerConfig, default_sampler
 
 BASE = "base"
 Fault = tuple[tuple[str | int, ...], str]  # a place in the file, and what is wrong there
@@ -53,18 +53,7 @@ def load(path: Path) -> Sweep:
     faults = list(tried.refused_by_all())
     if faults:
         raise text.wrong(faults)
-    rows, unavailable, samplers = {BASE: Row()}, {}, []
-    for name, method, words in tried.rows():
-        settings, samples = tried.settings(method, words), file.samples
-        if isinstance(settings, RunConfig) and file.budget:
-            samples = equal_budget(settings, file.budget).samples
-        reward = names.by_word[file.reward_of[method]] if method in file.reward_of else None
-        rows[name] = Row(method=method, reward=reward, set=words, samples=samples)
-        if isinstance(settings, RunConfig):
-            samplers += [settings.sampler] if settings.sampler not in samplers else []
-        else:
-            unavailable[name] = settings
-    rows |= {f"best-of-{count}": Row(best_of=count) for count in file.best_of}
+    rows, unavailable, samplers = _rows(file, names, tried)
     claims, faults = _claims(file, rows)
     stop, of_stop = _stop(file, names.by_word.values())
     if faults := [*faults, *of_stop]:
@@ -97,6 +86,25 @@ def load(path: Path) -> Sweep:
         file=str(path),
     )
     return Sweep(spec, track, tuple(file.seeds))
+
+
+def _rows(
+    file: SweepFile, names: _RewardNames, tried: _Combinations
+) -> tuple[dict[str, Row], dict[str, str], list[SamplerConfig | FlowSampler]]:
+    """Returns the rows, why some of them are not available, and the different samplers of their trainings."""
+    rows, unavailable, samplers = {BASE: Row()}, {}, []
+    for name, method, words in tried.rows():
+        settings, samples = tried.settings(method, words), file.samples
+        if isinstance(settings, RunConfig) and file.budget:
+            samples = equal_budget(settings, file.budget).samples
+        reward = names.by_word[file.reward_of[method]] if method in file.reward_of else None
+        rows[name] = Row(method=method, reward=reward, set=words, samples=samples)
+        if isinstance(settings, RunConfig):
+            samplers += [settings.sampler] if settings.sampler not in samplers else []
+        else:
+            unavailable[name] = settings
+    rows |= {f"best-of-{count}": Row(best_of=count) for count in file.best_of}
+    return rows, unavailable, samplers
 
 
 def _stop(file: SweepFile, columns: Collection[str]) -> tuple[Stop | None, list[Fault]]:
