@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ import json, sys, time
 from functools import partial
 from pathlib import Path
 from benchbench.evaluate import generate, lazy_model, measure, report, score
-from tests.bench.store_scale import REWARDS, adapters, prompt_set
+from tests.bench.store_scale import REWARDS, adapters, prompt_set, walk_cpu
 store, rows, prompts, images = Path(sys.argv[1]), *map(int, sys.argv[2:5])
 spent = {}
 def timed(module, name):
@@ -55,17 +57,36 @@ import pyarrow.parquet, scipy.stats, torch
 result = report.evaluate("shapes", adapters(store, rows), prompt_set(prompts), REWARDS, store=store,
                          images_per_prompt=images, device="cpu", log=lambda line: None)
 page = (result.folder / "report.html").stat().st_size
+spent["walk cpu"] = walk_cpu(store / "images")
 print(json.dumps({**spent, "page": page, "images": rows * prompts * images}))
 """
 TIMED_LIST = """
 import json, sys, time
 from pathlib import Path
 from benchbench.cli import list_rows
+from tests.bench.store_scale import walk_cpu
 start, cpu = time.perf_counter(), time.process_time()
 rows = list_rows.runs(Path(sys.argv[1]))
 spent = {"list": time.perf_counter() - start, "list cpu": time.process_time() - cpu}
+spent["walk of runs cpu"] = walk_cpu(Path(sys.argv[1]) / "runs")
 print(json.dumps({**spent, "runs": len(rows)}))
 """
+
+
+def walk_cpu(folder: Path) -> float:
+    """Returns the seconds of CPU time that asking the system for each file of a folder takes, the least of two times.
+
+    Nothing that looks for changes can do less, so that a ratio to it says the same on a slow machine as on a fast one.
+    """
+
+    def once() -> float:
+        start = time.process_time()
+        for parent, _, files in os.walk(folder):
+            for name in files:
+                os.stat(os.path.join(parent, name))
+        return time.process_time() - start
+
+    return min(once(), once())
 
 
 def prompt_set(count: int) -> PromptSet:

@@ -35,10 +35,13 @@ def test_a_second_look_reads_no_picture_and_no_run(tmp_path: Path, monkeypatch: 
 @pytest.mark.long
 @pytest.mark.parametrize(("rows", "prompts", "images"), [(20, 500, 10), (1, 20_000, 5)])
 def test_full_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int, prompts: int, images: int) -> None:
-    """10^5 images in under 2 s and 10^4 runs in under 1 s, in seconds of this process: the machine may be busy."""
+    """10^5 images take at most 6 times the CPU time of a plain walk through them, and 10^4 runs 5 times.
+
+    On the machine of docs/scale.md that is less than 2 s and 1 s.
+    """
     spent = measure_store(tmp_path / "store", rows, prompts, images, 10_000)
     with capsys.disabled():
         print(f"\n{json.dumps(spent)}")
     assert (spent["images"], spent["runs"]) == (100_000, 10_000)
-    assert spent["generate cpu"] + spent["score cpu"] < 2
-    assert spent["list cpu"] < 1
+    assert spent["generate cpu"] + spent["score cpu"] < 6 * spent["walk cpu"]
+    assert spent["list cpu"] < 5 * spent["walk of runs cpu"]
