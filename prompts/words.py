@@ -1,7 +1,4 @@
-"""Checks that a model's tokenizer and vocabulary fit a prompt set.
-
-Imports the shapes world only inside a function: it loads numpy, which `bench --help` must not load.
-"""
+"""Checks that a model's tokenizer and vocabulary fit a prompt set."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from benchbench import defaults
 from benchbench.api import PromptSet
 from benchbench.errors import UsageError
 from benchbench.runtime.words import counted
+from benchbench.shapes.attributes import COLOURS, POSITION_PHRASES, SHAPES, SIZES
 
 
 def too_long(prompts: PromptSet, tokenizer: Any) -> list[str]:
@@ -45,10 +43,7 @@ def check_vocabulary(prompts: PromptSet, model: str) -> None:
 
 def shapes_words() -> set[str]:
     """Returns the words of the shapes world's captions."""
-    from benchbench.shapes import captions, drawing
-
-    attributes = [*drawing.COLOURS, *drawing.SHAPES, *drawing.SIZES, *captions.POSITION_PHRASES.values()]
-    phrases = [*attributes, "a an on background"]
+    phrases = [*COLOURS, *SHAPES, *SIZES, *POSITION_PHRASES.values(), "a an on background"]
     return {word for phrase in phrases for word in phrase.split()}
 
 

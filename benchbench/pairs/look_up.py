@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchbench import defaults
 from benchbench import prompts as prompt_sets
 from benchbench.errors import UsageError
-from benchbench.pairs.open import resolve_files
+from benchbench.pairs.named import named_files
 from benchbench.prompts.sources import refuse_sources
 from benchbench.rewards import lookup
 from benchbench.types import PromptSet, Reward
@@ -33,7 +33,7 @@ def look_up_pairs(
     ``prompts`` and ``rewards`` are objects that were looked up already, by name. Raises UsageError, MissingError.
     """
     if not reference.startswith(MADE_PREFIX):
-        resolve_files(reference)
+        named_files(reference)
         return reference
     prompts_name, reward_name, images = _parse(reference)
     prompts, rewards = prompts or {}, rewards or {}
@@ -46,7 +46,7 @@ def look_up_pairs(
 def check_pairs(reference: str, looked_up: Collection[str]) -> None:
     """Raises what ``look_up_pairs`` raises, but leaves out the names that are looked up anyway."""
     if not reference.startswith(MADE_PREFIX):
-        resolve_files(reference)
+        named_files(reference)
         return
     prompts_name, reward_name, _ = _parse(reference)
     if prompts_name not in looked_up:

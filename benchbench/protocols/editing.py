@@ -28,7 +28,7 @@ from benchbench.report.sections import Section, TableSection
 from benchbench.report.table import Cell, Column, Table, make_cell
 from benchbench.rewards import lookup
 from benchbench.runtime.words import counted
-from benchbench.shapes.captions import ATTRIBUTES
+from benchbench.shapes.attributes import ATTRIBUTES
 from benchbench.stats.intervals import LEVEL
 from benchbench.stats.proportions import share
 

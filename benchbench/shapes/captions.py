@@ -8,24 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .drawing import COLOURS, POSITIONS, SHAPES, SIZES, Scene
+from .attributes import ATTRIBUTES, COLOURS, POSITION_PHRASES, POSITIONS, SHAPES, SIZES
+from .drawing import Scene
 
-VALUES = {
-    "colour": tuple(COLOURS),
-    "shape": SHAPES,
-    "size": tuple(SIZES),
-    "position": tuple(POSITIONS),
-    "background": tuple(COLOURS),
-}
-"""The values of each attribute."""
-ATTRIBUTES = tuple(VALUES)
-POSITION_PHRASES = {
-    "center": "in the center",
-    "left": "on the left",
-    "right": "on the right",
-    "top": "at the top",
-    "bottom": "at the bottom",
-}
 EXCLUDED = ("purple cross", "cyan triangle", "pink ring")
 """Left out of the simple prompts, so that there are 45 of them, as many as DDPO's animals."""
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .captions import ATTRIBUTES, phrase, stated_attributes
-from .drawing import COLOURS, POSITIONS, SHAPES, SIZES, Scene, draw, random_scene
+from .attributes import ATTRIBUTES, COLOURS, POSITIONS, SHAPES, SIZES
+from .captions import phrase, stated_attributes
+from .drawing import Scene, draw, random_scene
 from .oracle import read
 
 COUNT = 100

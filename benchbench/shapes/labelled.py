@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import oracle
-from .captions import ATTRIBUTES
+from .attributes import ATTRIBUTES
 from .drawing import SIDE
 
 FOLDER = Path(__file__).parent / "labels"

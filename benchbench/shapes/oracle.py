@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import outlines
-from .captions import ATTRIBUTES, VALUES, stated_attributes
-from .drawing import COLOURS, POSITIONS, SIDE, SIZES, Floats, Scene
+from .attributes import ATTRIBUTES, COLOURS, POSITIONS, SIZES, VALUES
+from .captions import stated_attributes
+from .drawing import SIDE, Floats, Scene
 
 MIN_CHROMA = 0.06
 """Colours closer to grey than this (distance in RGB, [0, 1]) get no name."""

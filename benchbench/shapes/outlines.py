@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawing import SHAPES, SIDE, Floats, distance
+from .attributes import SHAPES
+from .drawing import SIDE, Floats, distance
 
 ROUNDINGS = {"square": (0.2,), "triangle": (0.2, 0.3), "cross": (0.15,), "diamond": (0.1,), "ring": (0.2,)}
 """Standard deviations of the blur, in radii, that rounds the corners of a shape's further outlines."""

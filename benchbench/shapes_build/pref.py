@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel
 
-from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
+from benchbench.shapes.attributes import ATTRIBUTES
+from benchbench.shapes.captions import stated_attributes
 from benchbench.shapes.drawing import Scene, draw, random_scene
 from benchbench.shapes.edits import VALUES
 from benchbench.shapes_build import taste, tokenizer, vae

@@ -7,8 +7,7 @@ from pathlib import Path
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from benchbench.shapes.captions import POSITION_PHRASES
-from benchbench.shapes.drawing import COLOURS, SHAPES, SIZES
+from benchbench.shapes.attributes import COLOURS, POSITION_PHRASES, SHAPES, SIZES
 
 LENGTH = 20
 """The number of tokens of a prompt, with the start and end marks."""

@@ -16,8 +16,9 @@ from benchbench.reward_models.shapes_colour import ShapesColour, colourfulness
 from benchbench.reward_models.shapes_oracle import ShapesOracle
 from benchbench.reward_models.shapes_pref import ShapesPref
 from benchbench.reward_models.shapes_spm import ShapesSPM
-from benchbench.shapes.captions import ATTRIBUTES, phrase
-from benchbench.shapes.drawing import SHAPES, draw_many
+from benchbench.shapes.attributes import ATTRIBUTES, SHAPES
+from benchbench.shapes.captions import phrase
+from benchbench.shapes.drawing import draw_many
 
 ALL = [
     ShapesColour,

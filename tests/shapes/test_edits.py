@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchbench.shapes.captions import ATTRIBUTES, stated_attributes
+from benchbench.shapes.attributes import ATTRIBUTES
+from benchbench.shapes.captions import stated_attributes
 from benchbench.shapes.drawing import Scene, draw
 from benchbench.shapes.edits import COUNT, edit_rows, instruction, judge, scene_of
 

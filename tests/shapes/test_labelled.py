@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchbench.shapes import WEIGHTS, labelled, oracle
-from benchbench.shapes.captions import VALUES, stated_attributes
+from benchbench.shapes.attributes import VALUES
+from benchbench.shapes.captions import stated_attributes
 
 
 def test_pictures_and_labels() -> None:

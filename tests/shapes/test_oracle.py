@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchbench.shapes import oracle
-from benchbench.shapes.captions import ATTRIBUTES, phrase
+from benchbench.shapes.attributes import ATTRIBUTES
+from benchbench.shapes.captions import phrase
 from benchbench.shapes.drawing import Scene, draw, draw_many
 
 
