@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchbench import registry
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS, MeasurementSpec
 from benchbench.reproduce.plan import Plan, PlannedMeasurement
+from benchbench.samplers import default_sampler
 
 
 def measurement_spec(
@@ -26,8 +29,16 @@ def measurement_spec(
         prompts=measurement.prompts,
         images=measurement.images_per_prompt,
         rewards=[*rewards, gold] if gold and with_gold else rewards,
-        sampler=plan.track.sampler,
+        sampler=plan.track.sampler or _of_trainings(plan),
         settings={**plan.track.settings, **cost_settings},
         quick=plan.quick,
         dtype=plan.dtype,
     )
+
+
+def _of_trainings(plan: Plan) -> dict[str, Any] | None:
+    """Returns the sampler of all trainings where it is not the default: the base model is sampled alike."""
+    used = [training.config.sampler.evaluation for training in plan.trainings]
+    if not used or any(sampler != used[0] for sampler in used) or used[0] == default_sampler(plan.track.model):
+        return None
+    return used[0].model_dump(mode="json")

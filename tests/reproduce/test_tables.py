@@ -97,6 +97,15 @@ def test_a_precision_reaches_every_measurement_and_no_training(tmp_path: Path) -
         assert {one.config.train.dtype for one in plan.trainings} == {"auto"}
 
 
+def test_the_base_model_is_sampled_as_the_trainings_are(tmp_path: Path) -> None:
+    """With another number of steps the base model's images are made once, as those that its rows are compared with."""
+    found = spec.load("tailorpo:2")
+    for words, steps in (([], {None}), (["sampler.steps=10"], {10})):
+        plan = make_plan(found, "shapes", spec.track_of(found, "shapes"), tmp_path, overrides=words)
+        specs = [measurement_spec(plan, one, {}, []) for one in plan.measurements]
+        assert {one.sampler["steps"] if one.sampler else None for one in specs} == steps
+
+
 def test_a_checkpoint_stands_in_for_a_training(tmp_path: Path) -> None:
     found = spec.load("tailorpo:10")
     plan = make_plan(found, "shapes", found.tracks["shapes"], tmp_path, checkpoints={"tailorpo-g": "some-run"})
