@@ -22,6 +22,7 @@ from benchbench.reproduce import curve, page_sections, protocol_tables, stopping
 from benchbench.reproduce.across import across_table
 from benchbench.reproduce.best_of import best_of
 from benchbench.reproduce.claims import claims_table
+from benchbench.reproduce.frontier_figure import frontier_figure
 from benchbench.reproduce.measurement_job import IMAGE_PROTOCOLS
 from benchbench.reproduce.order import compare_with_paper
 from benchbench.reproduce.plan import Plan
@@ -146,9 +147,13 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
         measured = stopping.measured(plan, plain_rows, store, log)
         result.measured[f"{block.prompts}, {group}" if group else block.prompts] = measured
         found = stopping.stopped_frames(plan, group, measured.frames)
+        of_several = {}
         for chosen in (m for m in measurements if m.best_of > 1):
             candidates = stopping.measured(plan, [chosen], store, log).frames[chosen.row]
-            found[chosen.row] = best_of(candidates, group or plan.track.train_reward or "", chosen.best_of)
+            of_several[chosen.row] = best_of(candidates, group or plan.track.train_reward or "", chosen.best_of)
+        if plan.stops and (figure := frontier_figure(plan, group, measured.frames, of_several)):
+            result.curves.append(figure)
+        found |= of_several
         once = stopping.stopped_frames(plan, group, measured.frames, [stopping.BEARABLE]) if plan.stops else {}
         name = f"{gold} ({group})" if group else gold
         for of_row, frames_of_row in ((parts, found), (bearable, found | once)):
@@ -159,13 +164,15 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
         raise RunError(f"{block.prompts} has no table", "none of its rows was measured", "run the command again")
     win_rates = plan.spec.protocol == "win-rate"
     table = _reward_table(plan, block, frames, result.measured, {} if win_rates else plan.published(block))
-    more = [make(plan, table, frames) for make in (claims_table, across_table)]
+    more, result.scores = [make(plan, table, frames) for make in (claims_table, across_table)], {table.stem: frames}
     if plan.spec.stop and plan.stops:
         at_once = {row: pd.concat(scores, ignore_index=True) for row, scores in bearable.items() if scores}
         second = _reward_table(plan, block, at_once, result.measured, {})
         table = _stopped(table, plan.spec.stop, LOSSES, "")
-        more.append(_stopped(second, plan.spec.stop, [stopping.BEARABLE], "-stopped-once"))
-    result.tables, result.scores = [table, *filter(None, more)], {table.stem: frames}
+        second = _stopped(second, plan.spec.stop, [stopping.BEARABLE], "-stopped-once")
+        more.append(second)
+        result.scores[second.stem] = at_once
+    result.tables = [table, *filter(None, more)]
     result.answers = {table.title: answer(table, BASE)}
     if win_rates and BASE in frames:
         shares, comparisons = protocol_tables.win_rates(plan, block, frames, f"{table.name}-win-rate")

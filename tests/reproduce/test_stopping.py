@@ -10,6 +10,7 @@ import pytest
 
 from benchbench.errors import UsageError
 from benchbench.reproduce import stopping, sweep
+from benchbench.reproduce.frontier_figure import frontier_figure
 from benchbench.reproduce.plan import Plan, Stopped, make_plan
 from benchbench.reproduce.plan_jobs import measurement_jobs
 from benchbench.stats.frontier import LOSSES
@@ -107,6 +108,27 @@ def test_the_frames_are_means_over_the_losses(tmp_path: Path, monkeypatch: pytes
     assert plan.spec.stop is not None
     assert "the mean over losses of 0 to 0.2." in stopping.in_words(plan.spec.stop, LOSSES)
     assert stopping.in_words(plan.spec.stop, [stopping.BEARABLE]).endswith("The loss is 0.05.")
+
+
+def test_the_figure_has_the_gain_at_each_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand, in deviations of the base's images, 2: seed 0 gains 2 and then 3, seed 1 nothing and then 4."""
+    plan = chosen(planned(tmp_path), tmp_path, monkeypatch)
+    varied = pd.concat([frame([[8.0, 12.0]], 0).assign(reward=COLOUR, unit="u"), BASE[BASE.reward == ORACLE]])
+    deviation = 8**0.5  # of 8 and 12
+    frames = {
+        "base": varied,
+        "d3po, 16 images": scores({0: 12.0, 1: 14.0}, {0: 0.9, 1: 0.9}),
+        "d3po, 64 images": scores({0: 13.0}, {0: 0.5}),
+    }
+    best = scores({0: 15.0}, {0: 0.9})
+    figure = frontier_figure(plan, COLOUR, frames, {"best-of-4": best})
+    assert figure is not None
+    trained, chosen_one = figure.panels[0].lines
+    assert (trained.label, chosen_one.label) == ("d3po", "best-of-4") and trained.x == LOSSES
+    raw = [1.0, *[1.5] * 4, *[3.5] * 6]  # means of 2 and 0, of 3 and 0, of 3 and 4
+    assert trained.y == pytest.approx([gain / deviation for gain in raw])
+    assert chosen_one.y == pytest.approx([5 / deviation] * 11)
+    assert frontier_figure(plan, COLOUR, frames | {"base": BASE}, {}) is None, "the base does not vary"
 
 
 @pytest.mark.parametrize(
