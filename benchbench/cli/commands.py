@@ -34,6 +34,9 @@ COMMANDS = {
     "sweep": Command("sweep:sweep", "Compare methods, rewards, seeds and settings in one table."),
     "tune": Command("tune:tune", "Search a method's learning rate by one protocol for all methods."),
     "power": Command("power:power", "Tell what a comparison can find before it is run, from one that was made."),
+    "leaderboard": Command(
+        "leaderboard:leaderboard", "Rank methods on one page, from the reports of sweeps that stop trainings in time."
+    ),
     "report": Command("report:report", "Render an existing report again."),
     "list": Command("listing:list_names", "List methods, rewards, prompts, models, checkpoints, tables or runs."),
     "show": Command("show:show", "Show one method, reward, prompt set, model, run or preset."),

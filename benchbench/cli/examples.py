@@ -90,6 +90,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("more trainings of the same rows", "bench power REPORT --trainings 5,10,20"),
         ("twelve tests, 400 prompts", "bench power REPORT --tests 12 --prompts 400"),
     ),
+    "leaderboard": (("methods that were trained on two rewards", "bench leaderboard REPORT REPORT"),),
     "report": (("a report's pages and tables, from its data", "bench report FOLDER"),),
     "list": (
         ("names to use in other commands", "bench list methods"),

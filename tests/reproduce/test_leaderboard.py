@@ -1,0 +1,130 @@
+"""A leaderboard of reports whose scores are drawn, so that it is known who is ahead of whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchbench.cli.main import main
+from benchbench.evaluate.reward_table import reward_table
+from benchbench.report import folder
+from benchbench.report.scores_file import write_scores
+from benchbench.report.sections import Page, RecordSection, TableSection
+from benchbench.reproduce.leaderboard import CALLS, GAIN, NFE, F, table
+from benchbench.reproduce.ranked import ONCE, read_report
+from benchbench.reproduce.standing import sentences
+from benchbench.stats.paired import difference
+from tests.evaluate.test_reward_table import PROTOCOL
+from tests.stats.test_paired import frame
+
+REWARD, ORACLE, OTHER = "shapes-colour", "shapes-oracle", "shapes-clip"
+GAINS = {"ddpo": 0.5, "tailorpo": 1.5, "tailorpo-g": 1.6, "best-of-4": 1.0}
+CALLS_OF = {"ddpo": 384, "tailorpo": 2900, "tailorpo-g": 3120}
+PROMPTS = 40
+
+
+def scores(gain: float, trainings: int) -> pd.DataFrame:
+    """Returns scores of one image a prompt: those of the base are drawn, and a gain is in its deviations, nearly."""
+    base = np.random.default_rng(0).normal(size=PROMPTS)
+    parts = []
+    for seed in range(trainings):
+        shifted = base + gain + (0.1 * np.random.default_rng([seed, int(100 * gain)]).normal() if trainings > 1 else 0)
+        for reward, unit, values in (
+            (REWARD, "points", shifted),
+            (OTHER, "points", base),
+            (ORACLE, "fraction of stated attributes", np.full(PROMPTS, 0.9)),
+        ):
+            drawn = frame([[value] for value in values], seed).assign(reward=reward, unit=unit, prompt="a red circle")
+            parts.append(drawn)
+    return pd.concat(parts, ignore_index=True)
+
+
+def report(store: Path, trainings: int = 5, methods: tuple[str, ...] = ("ddpo", "tailorpo", "tailorpo-g")) -> Path:
+    """Writes a report like that of a sweep with ``stop`` and ``best_of``."""
+    rows = [*methods, "best-of-4"]
+    frames = {"base": scores(0, 1)} | {row: scores(GAINS[row], 1 if row == "best-of-4" else trainings) for row in rows}
+    held_out, tables, kept = frozenset({ORACLE, OTHER}), [], {}
+    for suffix in ("", ONCE):
+        made = reward_table(
+            frames, PROTOCOL, name=f"s-held-out{suffix}", held_out=held_out, untrained=frozenset({"best-of-4"})
+        )
+        tables.append(made)
+        kept[made.stem] = frames
+    records = {
+        f"{method}-{seed}": {
+            "config": {"method": method, "settings": {}, "train": {"lr": 1e-3}},
+            "done": {"nfe": 11904.0, "reward_calls": CALLS_OF[method]},
+        }
+        for method in methods
+        for seed in range(trainings)
+    }
+    sections = (TableSection(title="t", tables=tuple(tables)), RecordSection(records={"this table": {}, **records}))
+    out = folder.write(store, "s", Page(title="s", intro="", sections=sections))
+    write_scores(out, kept)
+    return out
+
+
+def test_rows_are_in_order_with_their_ties_and_costs(tmp_path: Path) -> None:
+    ranked = read_report(report(tmp_path))
+    assert ranked.reward == REWARD
+    made = table(ranked)
+    assert made.rows == ("tailorpo-g", "tailorpo", "best-of-4", "ddpo")
+    ties = made.ties(F)
+    assert set(ties["tailorpo-g"]) & set(ties["tailorpo"]) and not set(ties["tailorpo"]) & set(ties["ddpo"])
+    frames = {row: ranked.scores[ranked.scores.row == row] for row in made.rows} | {
+        "base": ranked.scores[ranked.scores.row == "base"]
+    }
+    of_reward = {
+        row: part[(part.reward == REWARD) & (part.table == ranked.frontier.stem)] for row, part in frames.items()
+    }
+    gain = difference(of_reward["ddpo"], of_reward["base"]).gain
+    cell: Any = made.get("ddpo", F)
+    assert gain is not None and (cell.value, cell.low, cell.high) == (gain.value, gain.low, gain.high)
+    minus: Any = made.get("ddpo", "minus best-of-4")
+    best: Any = made.get("best-of-4", F)
+    assert minus.value == pytest.approx(cell.value - best.value) and made.get("best-of-4", "minus best-of-4") is None
+    assert made.get("ddpo", CALLS) and made.get("ddpo", CALLS).value == 384  # type: ignore[union-attr]
+    assert made.get("best-of-4", NFE) is None and made.get("ddpo", GAIN).value == cell.value  # type: ignore[union-attr]
+    oracle: Any = made.get("ddpo", ORACLE)
+    chance = (1 / 8 + 1 / 6) / 2
+    assert oracle.value == pytest.approx((0.9 - chance) / (1 - chance))
+    assert made.get("ddpo", OTHER).value == 0  # type: ignore[union-attr]
+    assert "Need the reward's gradient: tailorpo-g." in made.caption and "ddpo 0.001 (5)" in made.caption
+
+
+def test_sentences_say_what_the_tests_do(tmp_path: Path) -> None:
+    first, best_of, calls, gradient, last = sentences(read_report(report(tmp_path)))
+    assert first.startswith("On shapes-colour: tailorpo-g has the highest F(.2)") and "from tailorpo." in first
+    assert "for ddpo." in best_of and calls.startswith("With the fewest reward calls (384 a training): ddpo")
+    assert gradient.startswith("Where the reward has no gradient: tailorpo has") and "oracle" in last
+
+
+def test_three_trainings_describe_themselves(tmp_path: Path) -> None:
+    ranked = read_report(report(tmp_path, trainings=3))
+    assert "a verdict takes 5 trainings" in sentences(ranked)[0] and not table(ranked).ties(F)
+
+
+def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = report(tmp_path)
+    assert main(["leaderboard", str(one), "--store", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "minus best-of-4" in out and "tailorpo-g has the highest F(.2)" in out
+    page = Path(out.splitlines()[-1].removeprefix("leaderboard: "))
+    assert page.is_file() and (page.parent / "leaderboard-shapes-colour.csv").is_file()
+    assert "Which one, on shapes-colour" in page.read_text()
+
+
+def test_reports_of_another_kind_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", str(tmp_path / "nothing"), "--store", str(tmp_path)]) != 0
+    assert "is not a report" in capsys.readouterr().err
+    plain = folder.write(tmp_path, "p", Page(title="p", intro="", sections=()))
+    assert main(["leaderboard", str(plain), "--store", str(tmp_path)]) == 2
+    assert "no F(.2)" in capsys.readouterr().err
+    one = report(tmp_path / "other")
+    (one / "scores.parquet").unlink()
+    assert main(["leaderboard", str(one), "--store", str(tmp_path)]) != 0
+    assert "has no scores" in capsys.readouterr().err
