@@ -28,7 +28,7 @@ SMALL: dict[ModuleType, dict[str, object]] = {
 }
 
 
-LONGEST = ("cells", "memory")  # a minute each and more
+LONGEST = ("cells", "memory", "growth", "score")  # a minute each and more
 
 
 @pytest.mark.slow

@@ -66,12 +66,9 @@ def test_gradient_checkpointing_changes_rounding_alone(tiny_sd: Path) -> None:
     same(tiny_sd, faster)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("part", "regions"),
-    [
-        pytest.param("network", REPEATED_BLOCKS - {"JointTransformerBlock"}, marks=pytest.mark.slow),
-        pytest.param("vae", {"ResnetBlock2D"}, marks=pytest.mark.long),
-    ],
+    ("part", "regions"), [("network", REPEATED_BLOCKS - {"JointTransformerBlock"}), ("vae", {"ResnetBlock2D"})]
 )
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
 def test_compiling_changes_rounding_alone(

@@ -25,7 +25,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "method"), [*(("sd15", method) for method in (*runs.ONLINE, *runs.OFFLINE)), ("sdxl", "tailorpo")]
+    ("model", "method"),
+    [
+        *(("sd15", method) for method in (*runs.ONLINE, *runs.OFFLINE)),
+        pytest.param("sdxl", "tailorpo", marks=pytest.mark.long),
+    ],
 )
 def test_a_method_trains_on_a_pretended_gpu(
     model: str, method: str, work: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,10 @@ CASES = [
 ]
 
 
+LIKE_OTHERS = (CASES[1], CASES[2])
+"""Cases whose loss is another one's, with another weight or a smaller beta."""
+
+
 class _TenBits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

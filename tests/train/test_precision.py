@@ -17,7 +17,15 @@ from benchbench.train.loss_scale import MOST_SKIPPED, LossScale
 from benchbench.train.trainer import Trainer
 from tests.train import precision, precision_table
 
-METHODS = ["ddpo", "d3po", "spo", "tailorpo", "tailorpo-g", "diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"]
+METHODS = [
+    *("ddpo", "spo", "tailorpo", "diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"),
+    *(pytest.param(method, marks=pytest.mark.long) for method in ("d3po", "tailorpo-g")),  # TailorPO's loss
+]
+BETAS = [
+    pytest.param(*case, marks=pytest.mark.long) if case in precision_table.LIKE_OTHERS else case
+    for case in precision_table.CASES
+    if case[0] != "ddpo"
+]
 
 
 def quiet(_: str) -> None:
@@ -147,7 +155,7 @@ def test_operations_in_float32_are_those_of_a_float32_network(tiny_sd: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "words"), [case for case in precision_table.CASES if case[0] != "ddpo"])
+@pytest.mark.parametrize(("method", "words"), BETAS)
 def test_fp16_is_fine_enough_for_a_large_beta(method: str, words: str) -> None:
     """After eight updates the logit's error is at most a tenth of its standard deviation; in bf16 it is far more.
 
