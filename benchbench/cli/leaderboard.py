@@ -23,17 +23,6 @@ def leaderboard(
     A row a method, the highest F(.2) first, with its gain at a loss of .05, the oracle, other rewards, the best of
     several images of the base model, and costs (docs/sweeps.md).
     """
-    from benchbench.report import folder
-    from benchbench.report.page_file import page_file
-    from benchbench.report.plain import plain
-    from benchbench.report.sections import TableSection
-    from benchbench.reproduce import leaderboard as page
+    from benchbench.reproduce.leaderboard import leaderboard as make
 
-    out = page.leaderboard(reports, root(store))
-    content = folder.read(out)
-    for section in content.sections:
-        for table in section.tables if isinstance(section, TableSection) else ():
-            log(plain(table))
-            log("")
-    log(content.answer)
-    log(f"leaderboard: {page_file(out, content.quick)}")
+    make(reports, root(store), log)

@@ -12,17 +12,20 @@ from statistics import fmean
 
 from benchbench.evaluate.measure import BASE
 from benchbench.report import folder
+from benchbench.report.page_file import page_file
+from benchbench.report.plain import plain
 from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Cell, Column, Table
 from benchbench.reproduce.ranked import Ranked, read_report
 from benchbench.reproduce.standing import sentences
+from benchbench.runtime.files import Log
 from benchbench.stats.paired import difference
 
 F, GAIN, NFE, CALLS = "F(.2)", "gain at .05", "network evaluations", "reward calls"
 
 
-def leaderboard(reports: Sequence[Path], store: Path) -> Path:
-    """Writes the page into the store and returns its folder.
+def leaderboard(reports: Sequence[Path], store: Path, log: Log) -> Path:
+    """Writes the page into the store, prints its tables and returns its folder.
 
     Errors: UsageError for a report of another kind, MissingError and CorruptError for one that cannot be read.
     """
@@ -40,7 +43,13 @@ def leaderboard(reports: Sequence[Path], store: Path) -> Path:
         sections=tuple(sections),
         quick=any(ranked.frontier.quick for ranked in read),
     )
-    return folder.write(store, "leaderboard", page)
+    out = folder.write(store, "leaderboard", page)
+    for ranked in read:
+        log(plain(table(ranked)))
+        log("")
+    log(page.answer)
+    log(f"leaderboard: {page_file(out, page.quick)}")
+    return out
 
 
 def table(ranked: Ranked) -> Table:
