@@ -31,8 +31,9 @@ def leaderboard(reports: Sequence[Path], store: Path, log: Log) -> Path:
     """
     read = [read_report(path) for path in reports]
     sections: list[Section] = []
-    for ranked in read:
-        sections.append(TableSection(title=f"Trained on {ranked.reward}", tables=(table(ranked),)))
+    tables = [table(ranked) for ranked in read]
+    for ranked, of_reward in zip(read, tables, strict=True):
+        sections.append(TableSection(title=f"Trained on {ranked.reward}", tables=(of_reward,)))
         sections.append(TextSection(title=f"Which one, on {ranked.reward}", paragraphs=tuple(sentences(ranked))))
         sections += [ranked.figure] if ranked.figure else []
     names = ", ".join(ranked.reward for ranked in read)
@@ -44,8 +45,8 @@ def leaderboard(reports: Sequence[Path], store: Path, log: Log) -> Path:
         quick=any(ranked.frontier.quick for ranked in read),
     )
     out = folder.write(store, "leaderboard", page)
-    for ranked in read:
-        log(plain(table(ranked)))
+    for of_reward in tables:
+        log(plain(of_reward))
         log("")
     log(page.answer)
     log(f"leaderboard: {page_file(out, page.quick)}")

@@ -1,4 +1,4 @@
-"""What a leaderboard reads of a report: one of a sweep whose trainings share a reward and were stopped in time."""
+"""A leaderboard reads reports of sweeps whose trainings share a reward and were stopped in time."""
 
 from __future__ import annotations
 

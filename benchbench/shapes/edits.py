@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .attributes import ATTRIBUTES, COLOURS, POSITIONS, SHAPES, SIZES
+from .attributes import ATTRIBUTES, VALUES
 from .captions import phrase, stated_attributes
 from .drawing import Scene, draw, random_scene
 from .oracle import read
 
 COUNT = 100
 """Edits of the set shapes-edits, as many of each attribute."""
-VALUES: dict[str, tuple[str, ...]] = {
-    "colour": tuple(COLOURS),
-    "shape": SHAPES,
-    "size": tuple(SIZES),
-    "position": tuple(POSITIONS),
-    "background": tuple(COLOURS),
-}
 DECIMALS = 4
 """A set's file has a scene's numbers with so many decimals; its pictures are drawn from them."""
 

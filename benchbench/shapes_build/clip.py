@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
 
-from benchbench.shapes.attributes import ATTRIBUTES
+from benchbench.shapes.attributes import ATTRIBUTES, VALUES
 from benchbench.shapes.captions import phrase, stated_attributes
-from benchbench.shapes.edits import VALUES
 from benchbench.shapes_build import features, text, tokenizer, vae
 from benchbench.shapes_build.data import Pool, batches, captions_of, degrade, pool, schedule
 from benchbench.shapes_build.stage import Facts, Stage

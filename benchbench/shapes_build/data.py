@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchbench.shapes.attributes import ATTRIBUTES
+from benchbench.shapes.attributes import ATTRIBUTES, VALUES
 from benchbench.shapes.captions import describe
 from benchbench.shapes.drawing import Scene, draw_many
-from benchbench.shapes.edits import VALUES
 
 
 @dataclass(frozen=True)

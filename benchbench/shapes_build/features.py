@@ -9,8 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchbench.shapes.attributes import ATTRIBUTES
-from benchbench.shapes.edits import VALUES
+from benchbench.shapes.attributes import ATTRIBUTES, VALUES
 from benchbench.shapes_build.data import batches, degrade, pool, schedule
 from benchbench.shapes_build.stage import Facts, Stage
 

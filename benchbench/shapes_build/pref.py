@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel
 
-from benchbench.shapes.attributes import ATTRIBUTES
+from benchbench.shapes.attributes import ATTRIBUTES, VALUES
 from benchbench.shapes.captions import stated_attributes
 from benchbench.shapes.drawing import Scene, draw, random_scene
-from benchbench.shapes.edits import VALUES
 from benchbench.shapes_build import taste, tokenizer, vae
 from benchbench.shapes_build.clip import embed
 from benchbench.shapes_build.data import batches, captions_of, degrade, pool, schedule, to_tensor

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchbench.shapes.attributes import ATTRIBUTES
+from benchbench.shapes.attributes import ATTRIBUTES, VALUES
 from benchbench.shapes.captions import stated_attributes
-from benchbench.shapes.edits import VALUES
 from benchbench.shapes_build import features, tokenizer
 from benchbench.shapes_build.data import batches, captions_of, pool, schedule
 from benchbench.shapes_build.stage import Facts, Stage

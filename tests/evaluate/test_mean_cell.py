@@ -33,7 +33,7 @@ def rows(scores: list[float], reward: str = "shapes-oracle") -> pd.DataFrame:
 
 
 def test_chance_is_taken_off_the_oracle() -> None:
-    """By hand: .1458 of two attributes and .2639 of three, .2049 on average."""
+    """Two attributes have .1458 and three .2639: .2049 on average."""
     part = rows([0.5, 1.0, 0.5, 1.0])
     assert chance_of(part) == pytest.approx(CHANCE) == pytest.approx(0.20486, abs=1e-5)
     cell, raw = mean_cell(part), proportions.share(part, 0.95)
@@ -48,7 +48,7 @@ def test_a_column_that_names_its_trainings_is_corrected_too() -> None:
 
 
 def test_other_scores_stay() -> None:
-    """Of rewards without a chance, and of names that are no reward of this installation."""
+    """Rewards without a chance keep their values, as do names that are no reward of this installation."""
     for name in ("shapes-clip", "http://localhost:1", "diversity"):
         part = rows([0.1, 0.2, 0.3, 0.4], name)
         assert mean_cell(part).value == pytest.approx(0.25) and chance_sentence([part]) == ""

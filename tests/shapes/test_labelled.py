@@ -27,7 +27,7 @@ def test_pictures_and_labels() -> None:
 
 
 def test_the_record_has_the_accuracy() -> None:
-    """Of the shipped oracle; it reads at least 90 % of each attribute, and 80 % of each model, as the labels say."""
+    """The shipped oracle reads at least 90 % of each attribute, and 80 % of each model, as the labels say."""
     found = labelled.accuracy()
     record = json.loads((WEIGHTS / "record.json").read_text())
     assert record["measured"]["oracle_on_hacked_pictures"] == found
@@ -42,7 +42,7 @@ def test_a_wrong_oracle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_blank_pictures_of_hacked_models_have_no_object() -> None:
-    """Of the pictures in which no object was seen, the oracle finds none in three of four."""
+    """The oracle finds no object in three of four pictures in which none was seen."""
     rows = labelled.labels()
     blank = [n for n, row in enumerate(rows) if row["shape"] == labelled.NO_OBJECT]
     answers = oracle.read(labelled.pictures()[blank])
