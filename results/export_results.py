@@ -1,8 +1,9 @@
 """Copies reports of tables and protocols out of a store: ``python results/export_results.py STORE results/shapes``.
 
-It takes the newest full (not quick) report of each table on the shapes track and of each protocol on the shapes world's
-prompts. It copies the text, the CSV files, the scores behind them and the records of the runs, without pictures, into a
-folder of that name.
+It takes the newest full (not quick) report of each table on the shapes track, of each protocol on the shapes world's
+prompts, and of each sweep that ``--sweeps`` names. It copies the text, the CSV files, the scores behind them and the
+records of the runs, without pictures, into a folder of that name. A sweep keeps its page.json, without the grids of
+images, so that ``bench leaderboard`` and ``bench report`` read the copy.
 """
 
 from __future__ import annotations
@@ -10,43 +11,56 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchbench.protocols import PROTOCOLS
 from benchbench.report.folder import PAGE_DATA, made_at
+from benchbench.report.sections import GridSection, Page, SideBySideSection
 from benchbench.reproduce import spec
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.json_files import read_object
 
 
-def export_results(store: Path, results: Path) -> list[str]:
+def export_results(store: Path, results: Path, sweeps: Sequence[str] = ()) -> list[str]:
     """Returns the names that were copied. Folders of which the store has no report stay as they are."""
     copied = []
-    tables = {table: (table.replace(":", "-"), "shapes") for table in spec.names()}
-    protocols = {name: (name, "shapes-*") for name in PROTOCOLS}
-    for name, (stem, track) in (tables | protocols).items():
-        pages = (store / "reports").glob(f"{stem}-{track}-[0-9a-f]*/{PAGE_DATA}")
+    stems = {table: (table.replace(":", "-"), "shapes-") for table in spec.names()}
+    stems |= {name: (name, "shapes-*-") for name in PROTOCOLS} | {name: (name, "") for name in sweeps}
+    for name, (stem, track) in stems.items():
+        pages = (store / "reports").glob(f"{stem}-{track}[0-9a-f]*/{PAGE_DATA}")
         reports = [page.parent for page in pages if "-QUICK-" not in page.parent.name]
-        if not reports:
-            continue
-        newest = max(reports, key=made_at)
-        shutil.rmtree(results / stem, ignore_errors=True)
-        (results / stem).mkdir(parents=True)
-        page = read_object(newest / PAGE_DATA, "make the report again")
-        sections = [section for section in page["sections"] if section["kind"] == "records"]
-        records = {name: entry for section in sections for name, entry in section["records"].items()}
-        text = json.dumps(records, indent=1).replace(str(store.resolve()), "STORE")  # no paths of this machine
-        write_atomic(results / stem / "record.json", f"{text}\n".encode())
-        for file in [newest / "report.md", *newest.glob("*.csv"), *newest.glob("scores.parquet")]:
-            if not file.stem.endswith("-published"):  # results/published has these
-                shutil.copy(file, results / stem / file.name)
-        copied.append(name)
+        if reports:
+            _copy(max(reports, key=made_at), results / stem, str(store.resolve()), name in sweeps)
+            copied.append(name)
     return copied
+
+
+def _copy(report: Path, to: Path, store: str, with_page: bool) -> None:
+    """Replaces a folder by the text, tables, scores and records of a report, in which no path of this machine is."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(parents=True)
+    page = Page.model_validate(read_object(report / PAGE_DATA, "make the report again"))
+    records = {
+        name: entry for section in page.sections if section.kind == "records" for name, entry in section.records.items()
+    }
+    _write(to / "record.json", json.dumps(records, indent=1), store)
+    if with_page:
+        kept = [section for section in page.sections if not isinstance(section, GridSection | SideBySideSection)]
+        _write(to / PAGE_DATA, page.model_copy(update={"sections": kept}).model_dump_json(indent=1), store)
+    for file in [report / "report.md", *report.glob("*.csv"), *report.glob("scores.parquet")]:
+        if not file.stem.endswith("-published"):  # results/published has these
+            shutil.copy(file, to / file.name)
+
+
+def _write(path: Path, text: str, store: str) -> None:
+    write_atomic(path, f"{text.replace(store, 'STORE')}\n".encode())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("store", type=Path)
     parser.add_argument("results", type=Path)
-    folders = parser.parse_args()
-    print("\n".join(export_results(folders.store, folders.results)))
+    parser.add_argument("--sweeps", nargs="*", default=[], metavar="NAME", help="sweeps, by the names of their files")
+    args = parser.parse_args()
+    print("\n".join(export_results(args.store, args.results, args.sweeps)))

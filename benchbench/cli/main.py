@@ -20,6 +20,7 @@ from benchbench.runtime.output import escape_unknown_signs, reader_is_gone
 from benchbench.runtime.printable import printable
 from benchbench.runtime.status import report_done, report_error, report_start
 from benchbench.runtime.unexpected import as_bench_error
+from benchbench.runtime.waiting import wait_briefly
 from benchbench.version import __version__
 
 MULTIPLE = ("--set", "--adapter", "--checkpoint")
@@ -61,6 +62,7 @@ def _bench(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status; prints an error as three lines on standard error."""
     escape_unknown_signs()
+    wait_briefly()
     report_start()
     code = _run(sys.argv[1:] if argv is None else argv)
     if code == 0:

@@ -12,10 +12,11 @@ SECTIONS = {"settings": "method", "train": "train", "sampler": "sampler"}
 """The parts of a run's identity that hold settings, by the section's name in ``--set``."""
 
 
-def check_rows(spec: Spec, trainings: Mapping[str, RunConfig]) -> None:
+def check_rows(spec: Spec, trainings: Mapping[str, RunConfig], *, rounded: bool = False) -> None:
     """Raises UsageError where two rows are one training, or a row of an ablation differs in a setting it does not name.
 
-    ``trainings`` are the settings by row, with one seed and the reward of one column.
+    ``trainings`` are the settings by row, with one seed and the reward of one column. With ``rounded`` their numbers of
+    images may differ: a user asked for so few that one row's whole rollouts are more than another's.
     """
     rows_by_digest: dict[str, str] = {}
     for row, config in trainings.items():
@@ -28,7 +29,7 @@ def check_rows(spec: Spec, trainings: Mapping[str, RunConfig]) -> None:
     for row, named in spec.ablation.varies.items():
         if row not in trainings:
             continue
-        differing = differences(trainings[row], reference)
+        differing = differences(trainings[row], reference) - ({"samples"} if rounded else set())
         if not differing <= set(named):
             more = ", ".join(sorted(differing - set(named)))
             raise _wrong(spec, f"the row {row} differs from {spec.ablation.of} in {more}, which it does not name")

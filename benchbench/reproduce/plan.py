@@ -162,8 +162,8 @@ def make_plan(
     """Returns the trainings and measurements of a table on one track. Rows that cannot be made are skipped.
 
     ``rewards`` are the columns that are wanted, all by default. ``checkpoints`` maps a row or a method to a run, an
-    adapter or a released checkpoint that replaces its trainings. ``samples`` images a training and the settings
-    ``overrides`` make it smaller; like ``quick``, they mark the table.
+    adapter or a released checkpoint that replaces its trainings. ``samples`` images a training, times the row's factor,
+    and the settings ``overrides`` make it smaller; like ``quick``, they mark the table.
     Errors: UsageError (unknown row or column, no seed, rows that are one training), and those of the configuration.
     """
     track = track.model_copy(update={"blocks": track.quick_blocks or track.blocks}) if quick else track
@@ -200,7 +200,7 @@ def make_plan(
                 continue
             first = PlannedMeasurement(name_of_row, group, scored, tuple(runs_of_row), track.blocks[0], row.best_of)
             measurements += [replace(first, block=block) for block in track.blocks]
-        check_rows(spec, of_rows)
+        check_rows(spec, of_rows, rounded=samples is not None)
     parts = tuple(trainings.values()), tuple(measurements), tuple(dict.fromkeys(skipped))
     smaller = quick or samples is not None or bool(overrides)
     plan = Plan(spec, name, track, tuple(included), rewards, used_seeds, smaller, *parts)
@@ -285,8 +285,8 @@ def _training(
 ) -> PlannedTraining:
     """Returns one training, of ``samples`` images or as many as its rollouts need beyond them.
 
-    An offline method learns from the track's pairs. None: the samples of the row, the preset or the track. A training
-    that is stopped in time keeps its weights several times.
+    An offline method learns from the track's pairs. None: the samples of the row, the preset or the track. A row's
+    factor multiplies either. A training that is stopped in time keeps its weights several times.
     """
     overrides = (*row.set, *track.set.get(name, ()))
     method = row.method or ""
@@ -298,7 +298,7 @@ def _training(
         track.model,
         reward,
         track.train_prompts,
-        samples or row.samples or preset.get("samples", {}).get("value", track.samples) * row.times,
+        (samples or row.samples or preset.get("samples", {}).get("value", track.samples)) * row.times,
         seed,
         overrides=overrides,
         pairs=track.pairs if offline else None,

@@ -154,7 +154,7 @@ def check(
             assert new[-1] == new[0], f"{method}: something is copied again: {new}"
 
 
-@pytest.mark.parametrize("methods", [["tailorpo-g"], pytest.param(list(METHODS)[:-1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("methods", [["tailorpo-g"], pytest.param(list(METHODS)[:-1], marks=pytest.mark.long)])
 @pytest.mark.parametrize("reward", REWARDS, indirect=True)
 def test_a_walk_copies_nothing_and_reads_nothing(
     reward: Reward, methods: list[str], tiny_sd: Path, monkeypatch: pytest.MonkeyPatch

@@ -194,7 +194,7 @@ def test_commands_stand_in_blocks_that_the_test_reads() -> None:
     assert documented.misplaced() == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("forked_jobs")
 def test_a_documented_table_is_made_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -82,10 +82,8 @@ with signals_as_ctrl_c():
 """
 
 
-@pytest.mark.parametrize(
-    "number",
-    [pytest.param(signal.SIGTERM, marks=pytest.mark.long), pytest.param(signal.SIGKILL, marks=pytest.mark.slow)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_interruption_leaves_whole_images_and_no_process(tmp_path: Path, number: signal.Signals) -> None:
     """The next command makes the rest; what was there is not made again."""
     process = Forked(["-c", COMMAND, str(tmp_path)], tmp_path / "command.log")

@@ -15,6 +15,9 @@ from tests.gpu.context import StepContext
 from tests.gpu.outcome import read
 from tests.gpu.steps import pretended
 
+BRANCHES = ("tailorpo-g", "diffusion-nft", "diffusion-dpo")
+"""One method with a reward's gradient, one with a second adapter and one that learns from pairs; the others are like
+one of them."""
 WHOLE = {("sd15", "tailorpo"), ("sd15", "diffusion-dpo"), ("sdxl", "tailorpo")}
 
 
@@ -27,7 +30,10 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("model", "method"),
     [
-        *(("sd15", method) for method in (*runs.ONLINE, *runs.OFFLINE)),
+        *(
+            ("sd15", method) if method in BRANCHES else pytest.param("sd15", method, marks=pytest.mark.long)
+            for method in (*runs.ONLINE, *runs.OFFLINE)
+        ),
         pytest.param("sdxl", "tailorpo", marks=pytest.mark.long),
     ],
 )

@@ -81,7 +81,7 @@ def test_memory(run: Run) -> None:
     assert len(result) == 9 and "plans" in result and result["evaluation, 40 GB"]["images"] == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_resume(run: Run) -> None:
     result = run("resume")
     assert 2 <= result["killed and resumed"]["samples_at_the_kill"] < 8

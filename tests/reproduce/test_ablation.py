@@ -66,6 +66,19 @@ def test_a_row_that_differs_in_more_than_it_names_is_refused(tmp_path: Path) -> 
     assert "dspo-nodup differs from dspo in train.finetune" in error.value.cause
 
 
+@pytest.mark.parametrize("table", [name for name in spec.names() if "shapes" in spec.load(name).tracks])
+def test_every_table_is_made_from_two_images_a_training(table: str, tmp_path: Path) -> None:
+    """Whole rollouts of one row are more images than another's; a row of four times as many keeps its factor."""
+    found = spec.load(table)
+    plan = make_plan(found, "shapes", spec.track_of(found, "shapes"), tmp_path, samples=2)
+    rows = {training.row: training.config.samples for training in plan.trainings}
+    if table == "tailorpo:6":
+        assert rows == {"after-10k": 2, "after-40k": 8}
+    if table == "spo:3":
+        assert rows["resample-none"] == 4 and rows["resample-random"] == 2
+    assert plan.quick or not plan.trainings
+
+
 def test_differences_by_name() -> None:
     one = load("tailorpo", "shapes", "shapes-colour", "animals", 8, 0, "shapes")
     other = load("tailorpo", "shapes", "shapes-pref", "animals", 8, 0, "shapes", ["method.beta=0.2", "train.lr=1e-4"])

@@ -84,7 +84,8 @@ def counted(found: dict[str, Any]) -> None:
     assert [row["samples"] for row in metrics if "eval.reward" in row] == [0, 16, 32, 48, 64]
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1])
 def test_killed_at_random_moments(seed: int, whole: Path, tmp_path: Path) -> None:
     """The whole group is killed with -9 when the store holds a drawn number of files; the last start is left alone.
 

@@ -22,7 +22,7 @@ from tests.train.test_ranks import ADAPTER, ROUNDING, costs, gap, together
 SHORT = ["train.eval_every=0", "train.save_every=3"]
 RUNS = [  # 3 samples a rollout, shared as 2 + 1; D3PO has 3 pairs
     ("ddpo", "shapes-colour", ["train.batch=3", "method.minibatch=2"], 6),
-    ("d3po", "shapes-colour", ["train.batch=6", "method.minibatch=2"], 12),
+    pytest.param("d3po", "shapes-colour", ["train.batch=6", "method.minibatch=2"], 12, marks=pytest.mark.long),
     ("tailorpo", "shapes-colour", ["train.batch=3"], 6),
     ("spo", "shapes-spm", ["train.batch=3"], 6),
 ]

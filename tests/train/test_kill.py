@@ -76,7 +76,7 @@ loop.train(config, Path(sys.argv[2]), resume=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["ddpo", "tailorpo"])
+@pytest.mark.parametrize("method", [pytest.param("ddpo", marks=pytest.mark.long), "tailorpo"])
 def test_kills_in_every_phase_leave_a_run_that_ends_in_the_same_bits(method: str, configure, tmp_path: Path) -> None:
     config = configure(method, "train.eval_every=0", "sampler.steps=10", "method.steps=3", samples=128)
     settings, out = tmp_path / "config.json", tmp_path / "killed"

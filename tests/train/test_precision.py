@@ -18,7 +18,8 @@ from benchbench.train.trainer import Trainer
 from tests.train import precision, precision_table
 
 METHODS = [
-    *("ddpo", "spo", "tailorpo", "diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"),
+    *("tailorpo", "diffusion-dpo", "dspo", "sft", "diffusion-kto", "mapo"),
+    *(pytest.param(method, marks=pytest.mark.long) for method in ("ddpo", "spo")),  # TailorPO's ratios
     *(pytest.param(method, marks=pytest.mark.long) for method in ("d3po", "tailorpo-g")),  # TailorPO's loss
 ]
 BETAS = [
