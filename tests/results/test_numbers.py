@@ -1,0 +1,148 @@
+"""The numbers in README.md and results/shapes/README.md are those of the CSV files that they describe."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHAPES = ROOT / "results" / "shapes"
+PUBLISHED = ROOT / "results" / "published"
+TEXT = (SHAPES / "README.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"(?<![\w.:-])([+-]?)(\d*\.\d+)(?!\w|\.\d)")
+TABLE = re.compile(r"`((?:tailorpo|spo|dspo):\w+)`")
+OTHER_RUNS = re.compile(r" Tried at 1e-3 .*?(?=\. That D3PO)")
+"""Runs of another rate, for which no table was made."""
+Cells = dict[tuple[str, str], dict[str, str]]
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def cells(file: Path) -> Cells:
+    return {(row["row"], row["column"]): row for row in read(file)}
+
+
+def numbers(rows: list[dict[str, str]], *columns: str) -> list[float]:
+    """Returns the numbers in these columns, or in all."""
+    found = []
+    for row in rows:
+        for name in columns or row:
+            try:
+                found.append(float(row.get(name) or "nan"))
+            except ValueError:
+                continue
+    return [number for number in found if not math.isnan(number)]
+
+
+def compared_tables() -> Iterator[tuple[str, list[str], str]]:
+    """Yields each line of the table beside the papers: its first cell, its tables, and what it says of shapes."""
+    for line in TEXT.splitlines():
+        parts = line.strip("|").split(" | ")
+        if line.startswith("| `") and len(parts) == 3 and (names := TABLE.findall(parts[0])):
+            yield parts[0].strip(), names, parts[2]
+
+
+LINES = list(compared_tables())
+
+
+@pytest.mark.parametrize(("names", "said"), [line[1:] for line in LINES], ids=[line[0] for line in LINES])
+def test_a_number_beside_a_table_is_in_its_files(names: list[str], said: str) -> None:
+    """A signed number is a gain or a difference of the table, another one any number of it, rounded as shown."""
+    referred = {name.replace(":", "-") for name in (*names, *TABLE.findall(said))}
+    rows = [row for name in referred for file in (SHAPES / name).glob("*.csv") for row in read(file)]
+    papers = [
+        row for number in re.findall(r"its Table (\d+)", said) for row in read(PUBLISHED / f"tailorpo-{number}.csv")
+    ]
+    gains = numbers(rows, "gain", "gain_low", "gain_high", "difference", "difference_low", "difference_high")
+    every = numbers(rows) + numbers(papers)
+    missing = []
+    for sign, digits in NUMBER.findall(OTHER_RUNS.sub("", said)):
+        places, shown = len(digits.split(".")[1]), float(sign + digits)
+        near = 0.5 * 10**-places + 1e-9
+        candidates = gains if sign else [abs(value) for value in every]
+        if not any(abs(value - shown) <= near for value in candidates):
+            missing.append(sign + digits)
+    assert rows and missing == []
+
+
+def test_most_lines_have_numbers() -> None:
+    """Otherwise the test above would compare nothing."""
+    assert len(LINES) >= 26 and sum(len(NUMBER.findall(said)) for _, _, said in LINES) > 120
+
+
+def shown(cell: dict[str, str], places: int = 2) -> str:
+    return f"{float(cell['value']):.{places}f} [{float(cell['low']):.{places}f}, {float(cell['high']):.{places}f}]"
+
+
+def test_edits() -> None:
+    found = cells(SHAPES / "editing" / "editing-shapes-edits.csv")
+    labels = {
+        "perfect edit, only encoded and decoded": "perfect edit, only encoded and decoded",
+        "base, strength 0.25": "strength 0.25",
+        "base, strength 0.5": "strength 0.5",
+        "base, strength 0.75": "strength 0.75, the paper's",
+        "base, without a source": "the prompt without a source",
+    }
+    for row, label in labels.items():
+        values = " | ".join(shown(found[row, column]) for column in ("changed", "kept", "both"))
+        assert f"| {label} | {values} |" in TEXT
+    both = {
+        method: float(found[f"{method}, strength 0.75", "both"]["value"])
+        for method in ("sft", "diffusion-dpo", "diffusion-kto", "dspo")
+    }
+    two = {method: f"{value:.2f}".lstrip("0") for method, value in both.items()}
+    assert (
+        f"{two['diffusion-dpo']} for\nDiffusion-DPO, {two['diffusion-kto']} for Diffusion-KTO, "
+        f"{two['sft']} for SFT and {two['dspo']} for DSPO" in TEXT
+    )
+
+
+def test_where_an_update_points() -> None:
+    found = cells(SHAPES / "gradient-direction" / "gradient-direction-shapes-simple.csv")
+    for row, label in {"d3po": "D3PO", "tailorpo": "TailorPO"}.items():
+        values = " | ".join(shown(found[row, f"t={t}"]) for t in (20, 16, 12, 8, 4))
+        assert f"| {label} | {values} |" in TEXT
+
+
+def test_reward_hacking() -> None:
+    """The line of each method: its highest reward before the oracle has lost .1, and where it ends."""
+    found = cells(SHAPES / "reward-hacking" / "reward-hacking-shapes-simple.csv")
+    for method, label in {"ddpo": "DDPO", "d3po": "D3PO", "tailorpo": "TailorPO", "tailorpo-g": "TailorPO-G"}.items():
+        points: dict[str, dict[int, dict[str, str]]] = {}
+        for (row, images), cell in found.items():
+            if row.startswith(f"{method}-shapes-"):
+                points.setdefault(row.split(": ")[1], {})[int(images)] = cell
+        oracle = {images: float(cell["value"]) for images, cell in points["shapes-oracle"].items()}
+        start = oracle.pop(0)
+        first = min((images for images, value in oracle.items() if value < start - 0.1), default=10**9)
+        colour = {images: float(points["shapes-colour"][images]["gain"]) for images in oracle if images < first}
+        best = max(colour, key=lambda images: colour[images])
+        pref = f"{float(points['shapes-pref'][best]['gain']):+.2f}".replace("-0.00", "0.00").replace("+0.00", "0.00")
+        end = f"{float(points['shapes-colour'][768]['gain']):+.2f}, {oracle[768]:.2f}"
+        line = f"| {label} | {best} | {colour[best]:+.2f} SD | {pref} SD | {oracle[best]:.2f} | {end} |"
+        assert line in TEXT, line
+
+
+def test_the_table_of_the_readme() -> None:
+    found = cells(SHAPES / "tailorpo-2-five-trainings" / "tailorpo-2-training.csv")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for row, label in {
+        "base": "base",
+        "ddpo": "DDPO",
+        "d3po": "D3PO",
+        "tailorpo": "TailorPO",
+        "tailorpo-g": "TailorPO-G",
+    }.items():
+        cell = found[row, "shapes-colour"]
+        assert f"| {label} | {shown(cell)} |" in readme
+        if row != "base":
+            gain = f"{float(cell['gain']):+.2f}* [{float(cell['gain_low']):+.2f}, {float(cell['gain_high']):+.2f}]"
+            assert f"| {gain} |" in readme
