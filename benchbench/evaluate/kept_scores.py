@@ -39,7 +39,7 @@ class UnkeptScores:
         """Does nothing."""
 
     def values(self) -> list[float]:
-        """Returns the scores of all rows, once none is missing."""
+        """Returns the scores of the rows that have one, in the order of the rows."""
         return [score for score in self._scores if score is not None]
 
     def remove(self) -> None:
@@ -78,8 +78,8 @@ class KeptScores:
         self._saved = time.monotonic()
 
     def values(self) -> list[float]:
-        """Returns the scores of all rows, once none is missing."""
-        return [self._scores[key] for key in self._keys]
+        """Returns the scores of the rows that have one, in the order of the rows."""
+        return [self._scores[key] for key in self._keys if key in self._scores]
 
     def remove(self) -> None:
         """Removes the file, whose scores are in the result now, and its folder once that is empty."""

@@ -16,6 +16,7 @@ import pandas as pd
 from benchbench import reward_calls
 from benchbench.evaluate.eval_cost import EvalCost
 from benchbench.evaluate.generate import Generation
+from benchbench.evaluate.mean_note import MeanNote
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.noise import Sample
 from benchbench.rewards import mix
@@ -26,7 +27,7 @@ from benchbench.runtime.files import Log, sweep
 from benchbench.runtime.locks import locked
 from benchbench.runtime.looking import about_to_make
 from benchbench.runtime.names import safe_name
-from benchbench.runtime.progress import Progress, progress
+from benchbench.runtime.progress import progress
 from benchbench.store import scores as store_scores
 from benchbench.store.scores import ScoreStore
 from benchbench.types import Reward
@@ -204,6 +205,7 @@ def _score_missing(
         return all_rows
 
     total, title = len(generation.entries), f"scoring {generation.label} with {reward.reward_class.name}"
+    mean = MeanNote(reward.reward_class.name, _ordered(known, generation).score.dropna().tolist())
     with progress(total, title, "images", total - len(unscored)) as bar:
         try:
             loaded = reward.load()
@@ -213,7 +215,9 @@ def _score_missing(
                 read_ahead(unscored, at_a_time(loaded, batch_size), generation.images.read, loaded, reward.device)
             ) as batches:
                 for batch, images in batches:
-                    rows += _score_batch(batch, images, generation, reward, bar)
+                    new = _score_batch(batch, images, generation, reward)
+                    rows += new
+                    bar.advance(len(batch), mean.after([row["score"] for row in new]))
                     if time.monotonic() - saved > SAVE_EVERY:
                         save()
                         saved = time.monotonic()
@@ -232,7 +236,6 @@ def _score_batch(
     images: Sequence[Image] | Tensor,
     generation: Generation,
     reward: _LazyReward,
-    bar: Progress,
 ) -> list[dict[str, Any]]:
     """Returns the score rows of a batch. Raises RunError for anything but a finite score for each image."""
     reward_class = reward.reward_class
@@ -245,7 +248,7 @@ def _score_batch(
         )
 
     values = reward(images, [sample.prompt for sample in batch], name)
-    rows = [
+    return [
         {
             "prompt_index": sample.index,
             "prompt": sample.prompt,
@@ -259,5 +262,3 @@ def _score_batch(
         }
         for sample, value in zip(batch, values, strict=True)
     ]
-    bar.advance(len(batch), f"{reward_class.name} {sum(values) / len(values):.3g}")
-    return rows

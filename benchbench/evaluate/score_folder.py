@@ -15,6 +15,7 @@ import pandas as pd
 from benchbench import reward_calls
 from benchbench.errors import BenchError, UsageError
 from benchbench.evaluate.kept_scores import KeptScores, UnkeptScores
+from benchbench.evaluate.mean_note import MeanNote
 from benchbench.evaluate.read_ahead import read_ahead
 from benchbench.rewards import mix
 from benchbench.rewards.mix import Ensemble
@@ -113,7 +114,7 @@ def _scores(
     for line in reward.prompt_warnings(prompts):
         log(line)
     reward_calls.expect(reward, prompts)
-    size = at_a_time(reward, BATCH)
+    size, mean = at_a_time(reward, BATCH), MeanNote(reward_class.name, kept.values())
 
     def read(row: int) -> Image:
         return _open(images[row], names[row], reward, changed)
@@ -126,7 +127,7 @@ def _scores(
             named = [_named(images[row], names[row]) for row in rows]
             scores = score(opened, [prompts[row] for row in rows], named.__getitem__).tolist()
             kept.add(rows, scores)
-            bar.advance(len(rows), f"{reward_class.name} {sum(scores) / len(scores):.3g}")
+            bar.advance(len(rows), mean.after(scores))
     return kept.values()
 
 
