@@ -64,16 +64,17 @@ class ShapesReward(Reward):
     def missing(cls) -> str | None:
         """Returns which weights are missing and where they were expected, or None."""
         if cls.file is None or (WEIGHTS / cls.file).exists():
-            return None
+            return super().missing()
         return f"{cls.file} of the shapes world is not in {WEIGHTS}"
 
     @classmethod
     def weight_files(cls) -> list[Path]:
-        """Returns the files of the weights, sorted."""
+        """Returns the shipped files, sorted, and behind them that of weights of the user's own."""
         if cls.file is None:
             return []
         place = WEIGHTS / cls.file
-        return sorted(path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file())
+        shipped = sorted(path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file())
+        return [*shipped, *super().weight_files()]
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         missing = self.missing()

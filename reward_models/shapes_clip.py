@@ -30,6 +30,8 @@ class ShapesCLIP(ShapesReward):
     unit: ClassVar[str] = "10 cos"
     range: ClassVar[tuple[float, float]] = (-10.0, 10.0)
     file: ClassVar[str | None] = "clip"
+    takes_own_file: ClassVar[bool] = True
+    """``assets`` of a reward with weights of the user's own have their file; all else is the shipped folder's."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
@@ -37,6 +39,7 @@ class ShapesCLIP(ShapesReward):
         from transformers import CLIPModel, CLIPTokenizer
 
         from ._prompts import PromptCache
+        from ._weights import fill, read
 
         silence_libraries()  # transformers, which this reward may be the first to import
         folder = WEIGHTS / str(self.file)
@@ -50,6 +53,9 @@ class ShapesCLIP(ShapesReward):
                 f"{len(absent)} of its weights are missing, such as {absent[0]}",
                 "install the package again, or build the world again: bench shapes build --out FOLDER",
             )
+        if self.assets:
+            (own,) = self.assets[0].paths()
+            model = fill(lambda: CLIPModel(model.config), read(own), own)
         self.model = model.requires_grad_(False).eval().to(device)
         self.cache = PromptCache[tuple[str, ...]](CACHED)
 

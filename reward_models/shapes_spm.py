@@ -26,6 +26,7 @@ class ShapesSPM(ShapesPref, StepScorer):
 
     name: ClassVar[str] = "shapes-spm"
     base: ClassVar[str] = "shapes"
+    takes_own_file: ClassVar[bool] = False
     trained: ClassVar[str] = "spm/spm.safetensors"
     """The file of the parameters that were trained on noisy predictions; all others are those of shapes-pref."""
 

@@ -109,12 +109,12 @@ def _class(name: str, own: OwnReward, folder: Path, sha256: str) -> type[Reward]
     if not _takes_weights(base):
         able = [known for known in others if _takes_weights(registry.get("rewards", known))]
         raise registry.unknown("reward that takes weights of your own and is called", own.like, able, EXAMPLE)
-    place: int = base.own_asset
+    place: int = getattr(base, "own_asset", 0)
     file = OwnFile(
         title=f"the weights of {name}",
         repos=(),
         files=((own.weights,),),
-        size=base.assets[place].size,
+        size=base.assets[place].size if base.assets else "",
         licence=own.licence,
         sha256={own.weights: sha256},
         folder=folder,
@@ -123,7 +123,7 @@ def _class(name: str, own: OwnReward, folder: Path, sha256: str) -> type[Reward]
         "name": name,
         "version": f"{own.version}+{sha256[:12]}",
         "weights": f"your own, {own.weights} ({own.licence})",
-        "assets": tuple(file if i == place else asset for i, asset in enumerate(base.assets)),
+        "assets": tuple(file if i == place else asset for i, asset in enumerate(base.assets or [file])),
         "range": own.range or base.range,
         "__module__": base.__module__,
         "__doc__": f"{own.like} with weights of your own.\n\n{base.__doc__}",
@@ -133,7 +133,9 @@ def _class(name: str, own: OwnReward, folder: Path, sha256: str) -> type[Reward]
 
 
 def _takes_weights(reward: Any) -> bool:
-    """Returns whether a reward reads its network from a file."""
+    """Returns whether a reward reads its network from a file, or can: one of the shapes world has shipped weights."""
+    if getattr(reward, "takes_own_file", False):
+        return True
     return getattr(reward, "own_asset", len(getattr(reward, "assets", ()))) < len(getattr(reward, "assets", ()))
 
 

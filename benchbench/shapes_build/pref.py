@@ -5,6 +5,7 @@ less so, with the hidden taste; the first is chosen with probability sigmoid(uti
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -75,44 +76,59 @@ def annotated_pairs(
     return prompts, pictures, utilities, choices
 
 
-def run(stage: Stage) -> Facts:
-    """Trains the reward's CLIP further, on the annotators' choices; returns the facts for the record."""
-    count = stage.scale(16000, 400)
-    prompts, pictures, utilities, choices = annotated_pairs(vae.load(stage), count, stage.seed)
-    tokens = tokenizer.encode(tokenizer.make(), prompts)
-    model = CLIPModel.from_pretrained(stage.of("clip") / "clip", dtype=torch.float32)
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """Choices between two pictures of each prompt."""
 
-    order, held_out = torch.randperm(count), count // 10
-    train, test = order[held_out:], order[:held_out]
-    steps = stage.scale(1400, 10)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
-    rate_schedule = schedule(optimizer, steps)
+    tokens: Tensor  # [N, L] int64
+    pictures: list[Tensor]  # two of [N, 3, 32, 32], in [0, 1]
+    first: Tensor  # [N], 1 where the first picture was chosen
 
-    def margins(index: Tensor) -> Tensor:
-        images, texts = embed(model, torch.cat([pictures[0][index], pictures[1][index]]), tokens[index])
+    def margins(self, model: CLIPModel, rows: Tensor) -> Tensor:
+        """Returns the log-odds, by a CLIP, that the first picture of each row is chosen: [len(rows)]."""
+        images, texts = embed(model, torch.cat([pictures[rows] for pictures in self.pictures]), self.tokens[rows])
         first, second = images.chunk(2)
         margin: Tensor = model.logit_scale.exp().clamp(max=50) * ((first - second) * texts).sum(1)
         return margin
 
-    for step, index in enumerate(batches(len(train), 40, steps), 1):
-        loss = F.binary_cross_entropy_with_logits(margins(train[index]), choices[train[index]])
+
+def fit(model: CLIPModel, choices: Choices, rows: Tensor, steps: int, report: Callable[[int, float], None]) -> float:
+    """Trains a CLIP on some of the choices, in batches of 40; returns the last loss. ``report`` gets step and loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
+    rate_schedule = schedule(optimizer, steps)
+    for step, index in enumerate(batches(len(rows), 40, steps), 1):
+        loss = F.binary_cross_entropy_with_logits(choices.margins(model, rows[index]), choices.first[rows[index]])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         rate_schedule.step()
-        stage.report_step(step, steps, loss=loss.item())
+        report(step, loss.item())
     model.eval()
+    return loss.item()
+
+
+def run(stage: Stage) -> Facts:
+    """Trains the reward's CLIP further, on the annotators' choices; returns the facts for the record."""
+    count = stage.scale(16000, 400)
+    prompts, pictures, utilities, first = annotated_pairs(vae.load(stage), count, stage.seed)
+    choices = Choices(tokenizer.encode(tokenizer.make(), prompts), pictures, first)
+    model = CLIPModel.from_pretrained(stage.of("clip") / "clip", dtype=torch.float32)
+
+    order, held_out = torch.randperm(count), count // 10
+    train, test = order[held_out:], order[:held_out]
+    steps = stage.scale(1400, 10)
+    loss = fit(model, choices, train, steps, lambda step, loss: stage.report_step(step, steps, loss=loss))
     with torch.no_grad():
-        predicted = torch.cat([margins(part) for part in test.split(100)])
+        predicted = torch.cat([choices.margins(model, part) for part in test.split(100)])
         model.logit_scale.clamp_(max=float(np.log(50)))
     difference = (utilities[0] - utilities[1])[test]
     model.save_pretrained(stage.folder / "pref")
     return {
         "steps": steps,
-        "loss": loss.item(),
+        "loss": loss,
         "scale": model.logit_scale.exp().item(),
-        "held_out_accuracy_on_choices": ((predicted > 0) == (choices[test] > 0.5)).float().mean().item(),
+        "held_out_accuracy_on_choices": ((predicted > 0) == (first[test] > 0.5)).float().mean().item(),
         "held_out_accuracy_on_utility": ((predicted > 0) == (difference > 0)).float().mean().item(),
-        "annotators_agreement_with_utility": ((choices[test] > 0.5) == (difference > 0)).float().mean().item(),
+        "annotators_agreement_with_utility": ((first[test] > 0.5) == (difference > 0)).float().mean().item(),
     }

@@ -14,6 +14,7 @@ from benchbench.cli.main import main
 from benchbench.errors import BenchError, CorruptError
 from benchbench.rewards import lookup
 from benchbench.runtime.hashing import file_sha256
+from benchbench.shapes import WEIGHTS
 from benchbench.train.reward_memory import reward_memory
 from tests.reward_models.conftest import natural
 
@@ -87,6 +88,22 @@ def test_a_training_checkpoint_of_several_gpus_is_read(folder: Path, like: str) 
     assert scores("mine") == scores(like)
 
 
+def test_a_scorer_of_the_shapes_world_with_other_weights(folder: Path) -> None:
+    """The CLIP is the user's file, the tokenizer the shipped one; a file with a tensor too few is refused."""
+    state = load_file(WEIGHTS / "pref" / "model.safetensors")
+    state["logit_scale"] = state["logit_scale"] + torch.tensor(2.0).log()
+    save_file(state, folder / "mine" / "model.safetensors")
+    describe(folder, 'like: shapes-pref\nversion: "1"\nweights: model.safetensors\n')
+    assert scores("mine") == pytest.approx([2 * score for score in scores("shapes-pref")], rel=1e-5)
+    assert lookup.get("mine").identity() != lookup.get("shapes-pref").identity()
+    assert lookup.get("mine").differentiable and len(lookup.get("shapes-pref").weight_files()) > 1
+
+    state.pop("logit_scale")
+    save_file(state, folder / "mine" / "model.safetensors")
+    with pytest.raises(CorruptError, match="logit_scale"):
+        scores("mine")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -98,7 +115,9 @@ def test_a_training_checkpoint_of_several_gpus_is_read(folder: Path, like: str) 
         ('like: pickscore\nversion: "1"\nweights: ../PickScore_v1/model.safetensors\n', "no name of a file"),
         ('like: pickscore\nversion: "1"\nweights: absent.safetensors\n', "does not exist"),
         ('like: pikscore\nversion: "1"\nweights: m.safetensors\n', "did you mean pickscore"),
-        ('like: shapes-oracle\nversion: "1"\nweights: m.safetensors\n', "known: aesthetic"),
+        ('like: shapes-oracle\nversion: "1"\nweights: m.safetensors\n', "did you mean shapes-pref"),
+        ('like: jpeg_compressibility\nversion: "1"\nweights: m.safetensors\n', "known: aesthetic"),
+        ('like: shapes-spm\nversion: "1"\nweights: m.safetensors\n', "shapes-pref"),
         ('like: mine\nversion: "1"\nweights: m.safetensors\n', "there is no reward that takes weights"),
         ("- pickscore\n", "no list of settings"),
         ("like: [\n", "describes no reward"),

@@ -1,0 +1,93 @@
+"""Trains preference scorers of the shapes world on fewer choices than ``shapes-pref`` saw.
+
+``python results/train_proxies.py FOLDER`` makes a reward ``proxy-CHOICES-SEED`` for each number of choices and each
+seed. With ``BENCH_WEIGHTS=FOLDER`` every command knows them. The drawings, the annotators and the training are those of
+``shapes-pref`` (benchbench/shapes_build/pref.py), with at most 20 passes over the choices. FOLDER/accuracy.csv says how
+often each scorer agrees with 1,600 choices that none was trained on, and with the annotators' utility.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
+from transformers import CLIPModel
+
+from benchbench.runtime.files import replacing_folder, write_atomic
+from benchbench.runtime.progress import progress
+from benchbench.shapes import WEIGHTS
+from benchbench.shapes_build import tokenizer
+from benchbench.shapes_build.pref import Choices, annotated_pairs, fit
+
+SIZES, SEEDS = (225, 900, 3600, 14400), (0, 1, 2, 3)
+HELD_OUT = 1600
+STEPS, BATCH, PASSES = 1400, 40, 20
+SEED = 77_000_000
+"""Of the drawings and choices of seed 0; the recipe's stages have others."""
+COLUMNS = ("reward", "choices", "seed", "steps", "agrees_with_choices", "agrees_with_utility")
+
+
+def world(seed: int, count: int) -> tuple[Choices, torch.Tensor]:
+    """Returns choices of annotators, and by how much more the first picture of each is worth to them."""
+    torch.manual_seed(SEED + seed)
+    autoencoder = AutoencoderKL.from_pretrained(WEIGHTS / "model" / "vae").requires_grad_(False).eval()
+    prompts, pictures, utilities, first = annotated_pairs(autoencoder, count, SEED + seed)
+    return Choices(tokenizer.encode(tokenizer.make(), prompts), pictures, first), utilities[0] - utilities[1]
+
+
+def steps_for(size: int) -> int:
+    """Returns the optimizer steps for so many choices: those of ``shapes-pref``, or 20 passes where that is fewer."""
+    return min(STEPS, PASSES * size // BATCH)
+
+
+def proxy(folder: Path, size: int, seed: int, held_out: int = HELD_OUT) -> dict[str, object]:
+    """Trains one scorer into its folder; returns its row of the table."""
+    name, steps = f"proxy-{size}-{seed}", steps_for(size)
+    choices, difference = world(seed, held_out + size)
+    test, train = torch.arange(held_out), torch.arange(held_out, held_out + size)
+    torch.manual_seed(SEED + 1000 + seed)
+    model = CLIPModel.from_pretrained(WEIGHTS / "clip", dtype=torch.float32)
+    with progress(steps, f"training {name}", "steps") as bar:
+        fit(model, choices, train, steps, lambda _step, loss: bar.advance(1, f"loss {loss:.3g}"))
+    with torch.no_grad():
+        predicted = torch.cat([choices.margins(model, part) for part in test.split(100)])
+        model.logit_scale.clamp_(max=float(torch.tensor(50.0).log()))
+    with replacing_folder(folder / name) as made:
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, made / "model.safetensors")
+        write_atomic(made / "reward.yaml", b'like: shapes-pref\nversion: "1"\nweights: model.safetensors\n')
+    first = predicted > 0
+    shares = [
+        (first == (choices.first[test] > 0.5)).float().mean().item(),
+        (first == (difference[test] > 0)).float().mean().item(),
+    ]
+    return dict(zip(COLUMNS, (name, size, seed, steps, *(round(share, 4) for share in shares)), strict=True))
+
+
+def main() -> int:
+    """Trains what the folder lacks, and writes the table row by row. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    table = asked.folder / "accuracy.csv"
+    rows = list(csv.DictReader(table.open(encoding="utf-8"))) if table.is_file() else []
+    for seed in asked.seeds:
+        for size in asked.sizes:
+            if f"proxy-{size}-{seed}" in [row["reward"] for row in rows]:
+                continue
+            rows.append({key: str(value) for key, value in proxy(asked.folder, size, seed).items()})
+            lines = [",".join(COLUMNS), *(",".join(row[column] for column in COLUMNS) for row in rows)]
+            write_atomic(table, "\n".join([*lines, ""]).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
