@@ -18,6 +18,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
 from benchbench.rewards import lookup
 from benchbench.rewards.http_address import SUFFIX, is_address
+from benchbench.rewards.mix_rule import SUM, split_rule
 from benchbench.runtime.devices import check_name
 from benchbench.types import PromptSet, Reward
 
@@ -193,10 +194,13 @@ def choose_samples(named: int | None, model_name: str, method: str, preset: str 
 
 
 def split_rewards(text: str) -> list[str]:
-    """Returns the rewards of ``a,b=1,c=2,d``: neighbours with weights are one weighted mix, here of b and c."""
+    """Returns the rewards of ``a,b=1,c=2,d``: neighbours with weights are one mix, here of b and c.
+
+    A word with a rule, as ``lowest:b=1``, begins another mix.
+    """
     rewards: list[str] = []
     for word in split_names(text):
-        if "=" in word and rewards and "=" in rewards[-1]:
+        if "=" in word and rewards and "=" in rewards[-1] and split_rule(word)[0] == SUM:
             rewards[-1] += f",{word}"
         else:
             rewards.append(word)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from benchbench.errors import UsageError
+from benchbench.rewards.mix_rule import split_rule
 
 SCHEMES = ("http://", "https://")
 SUFFIX = "@http"
@@ -18,7 +19,7 @@ def is_address(text: str) -> bool:
 
 def has_address(text: str) -> bool:
     """Returns whether a reward's name, or a member of a mix, is the address of a server."""
-    return any(is_address(word.strip()) for word in text.split(","))
+    return any(is_address(word.strip()) for word in split_rule(text)[1].split(","))
 
 
 def is_served(name: str) -> bool:

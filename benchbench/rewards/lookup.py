@@ -11,6 +11,7 @@ from benchbench import defaults, registry, reward_calls
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import families
 from benchbench.rewards.http_address import has_address, is_served
+from benchbench.rewards.mix_rule import split_rule, with_rule
 
 if TYPE_CHECKING:
     from benchbench.hub.models import LocalModel
@@ -42,7 +43,9 @@ def _ask_servers(name: str) -> tuple[str, list[str]]:
         return name, []
     from benchbench.rewards import http_reward
 
-    return http_reward.ask_names(name)
+    rule, members = split_rule(name)
+    told, notes = http_reward.ask_names(members)
+    return with_rule(rule, told), notes
 
 
 def require(name: str) -> type[Reward]:
@@ -80,9 +83,8 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
         weights = mix.weights(mix.canonical(name))
         members = [(resolve(member, model), weight) for member, weight in weights.items()]
         notes = told + [note for (_, note), _ in members if note]
-        return mix.canonical(",".join(f"{registered}={weight}" for (registered, _), weight in members)), "; ".join(
-            notes
-        ) or None
+        words = ",".join(f"{registered}={weight}" for (registered, _), weight in members)
+        return mix.canonical(with_rule(split_rule(name)[0], words)), "; ".join(notes) or None
     if is_served(name):
         return name, "; ".join(told) or None
     prefix = defaults.of(model).reward_prefix

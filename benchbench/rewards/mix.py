@@ -1,8 +1,11 @@
-"""A weighted sum of normalised rewards, which papers recommend against hacking of a single reward.
+"""A mix of normalised rewards, which papers recommend against hacking of a single reward.
 
-It is written ``pickscore=0.5,aesthetic=0.3`` on the command line, and as a mapping in YAML. Each member's score is
-normalised by its mean and deviation on images of the base model: in training, images generated before the first step;
-in an evaluation, the base row; in ``bench score``, all images given. The statistics are printed, saved and then fixed.
+It is written ``pickscore=0.5,aesthetic=0.3`` on the command line, and as a mapping in YAML: a weighted sum. With
+``lowest:`` before it, the lowest of the weighted members counts, with ``mean-sd:`` their mean less their standard
+deviation, as for ensembles of scorers that were trained on one thing (Coste et al., arXiv:2310.02743). Each member's
+score is normalised by its mean and deviation on images of the base model: in training, images generated before the
+first step; in an evaluation, the base row; in ``bench score``, all images given. The statistics are printed, saved and
+then fixed.
 Imports no torch, and numpy only inside a function.
 """
 
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from benchbench import registry, reward_calls
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
+from benchbench.rewards.mix_rule import SUM, Rule, split_rule, with_rule
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import Log
 from benchbench.runtime.sealed import find_sealed, write_sealed
@@ -25,6 +29,11 @@ from benchbench.types import Reward
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+
+WORDS: dict[Rule, str] = {"sum": "Weighted sum", "lowest": "Lowest", "mean-sd": "Mean less standard deviation"}
+SMALLEST_VARIANCE = 1e-12
+"""Keeps the gradient of the standard deviation finite where all members agree."""
 
 
 class Statistics(NamedTuple):
@@ -43,7 +52,8 @@ def is_mix(text: str) -> bool:
 def canonical(mix: str | Mapping[str, float]) -> str:
     """Returns the canonical name of a mix, with members in alphabetical order. Raises UsageError."""
     by_name: dict[str, float] = {}
-    pairs = [part.partition("=")[::2] for part in mix.split(",")] if isinstance(mix, str) else list(mix.items())
+    rule, text = split_rule(mix) if isinstance(mix, str) else (SUM, mix)
+    pairs = [part.partition("=")[::2] for part in text.split(",")] if isinstance(text, str) else list(text.items())
     for raw, value in pairs:
         name = raw.strip()
         try:
@@ -55,12 +65,15 @@ def canonical(mix: str | Mapping[str, float]) -> str:
         if name in by_name:
             raise _bad(mix, f"{name} is named twice")
         by_name[name] = weight
-    return ",".join(f"{name}={by_name[name]:g}" for name in sorted(by_name))
+    if rule != SUM and len(by_name) < 2:
+        raise _bad(mix, f"{rule} needs two members or more")
+    return with_rule(rule, ",".join(f"{name}={by_name[name]:g}" for name in sorted(by_name)))
 
 
 def weights(name: str) -> dict[str, float]:
     """Returns the weight of each member, from a canonical name."""
-    return {member: float(value) for member, _, value in (part.partition("=") for part in name.split(","))}
+    parts = (part.partition("=") for part in split_rule(name)[1].split(","))
+    return {member: float(value) for member, _, value in parts}
 
 
 @functools.lru_cache(maxsize=32)
@@ -90,12 +103,15 @@ def mix_class(text: str, *served: type[Reward]) -> type[Ensemble]:
         assets = tuple(all_assets)
         reward_classes = members
 
-    Mix.__doc__ = f"Weighted sum of {mix}, each member normalised by its mean and deviation on the base model."
+    Mix.__doc__ = f"{WORDS[split_rule(mix)[0]]} of {mix}, each member normalised by its mean and deviation on the base."
     return Mix
 
 
 class Ensemble(Reward):
-    """The sum of w_i (r_i - mean_i) / deviation_i. Call ``calibrate`` or set ``statistics`` before the first score."""
+    """The sum, or what the rule says, of w_i (r_i - mean_i) / deviation_i.
+
+    Call ``calibrate`` or set ``statistics`` before the first score.
+    """
 
     unit: ClassVar[str] = "weighted deviations from the base model"
     range: ClassVar[tuple[float, float]] = (-10.0, 10.0)
@@ -119,12 +135,12 @@ class Ensemble(Reward):
 
     @classmethod
     def combine(cls, scores: Mapping[str, Any], statistics: Mapping[str, Statistics]) -> Any:
-        """Returns the weighted sum of the members' normalised scores, given as arrays or tensors [N]."""
+        """Returns one score from the members' weighted normalised scores, which are given as arrays or tensors [N]."""
         terms = [
             weight * (scores[name] - statistics[name].mean) / statistics[name].deviation
             for name, weight in weights(cls.name).items()
         ]
-        return sum(terms[1:], terms[0])
+        return _by_rule(split_rule(cls.name)[0], terms)
 
     def calibrate(self, images: Sequence[Image], prompts: Sequence[str]) -> None:
         """Sets the members' means and deviations from their scores of these images. Raises RunError."""
@@ -179,6 +195,19 @@ class Ensemble(Reward):
             )
         combined: torch.Tensor = self.combine(scores, self.statistics)
         return combined
+
+
+def _by_rule(rule: Rule, terms: Sequence[Any]) -> Any:
+    """Returns what a rule makes of the terms, by operators that arrays and tensors with a gradient share."""
+    if rule == "lowest":
+        return functools.reduce(lambda a, b: (a < b) * a + (a >= b) * b, terms)
+    total = sum(terms[1:], terms[0])
+    if rule == SUM:
+        return total
+    mean = total / len(terms)
+    squares = [(term - mean) ** 2 for term in terms]
+    variance = sum(squares[1:], squares[0]) / len(terms)
+    return mean - (variance + SMALLEST_VARIANCE) ** 0.5
 
 
 def member_statistics(scores: Mapping[str, Sequence[float]]) -> dict[str, Statistics]:

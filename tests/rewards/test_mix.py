@@ -73,6 +73,46 @@ def test_weighted_sum_of_normalised_scores_by_hand() -> None:
     assert kind.combine(scores, statistics).tolist() == pytest.approx([1.5, 0.0])
 
 
+THREE = "shapes-aesthetic=2,shapes-clip=1,shapes-colour=-1"
+TERMS = {"shapes-aesthetic": [1.0, 0.0, -1.0], "shapes-clip": [1.0, 3.0, 2.0], "shapes-colour": [-3.0, 2.0, 0.0]}
+"""Normalised scores; times the weights 2, 1 and -1: (2, 1, 3), (0, 3, -2) and (-2, 2, 0)."""
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array])
+def test_other_rules_by_hand(kind) -> None:
+    """The lowest terms are 1, -2 and -2. Their means are 2, 1/3 and 0, and the variances 2/3, 38/9 and 8/3."""
+    scores = {name: kind(values) for name, values in TERMS.items()}
+    statistics = dict.fromkeys(TERMS, Statistics(0.0, 1.0, 9))
+    lowest = lookup.get(f"lowest:{THREE}").combine(scores, statistics)
+    assert lowest.tolist() == [1.0, -2.0, -2.0]
+    careful = lookup.get(f"mean-sd:{THREE}").combine(scores, statistics)
+    expected = [2 - (2 / 3) ** 0.5, 1 / 3 - (38 / 9) ** 0.5, -((8 / 3) ** 0.5)]
+    assert careful.tolist() == pytest.approx(expected)
+
+
+def test_a_rule_stays_with_its_members() -> None:
+    assert ensemble.canonical("lowest:b=1.0, a=2") == "lowest:a=2,b=1"
+    assert lookup.get("mean-sd:shapes-colour=1,shapes-clip=1").name == "mean-sd:shapes-clip=1,shapes-colour=1"
+    assert lookup.resolve("lowest:aesthetic=1,clip=1", "shapes")[0] == "lowest:shapes-aesthetic=1,shapes-clip=1"
+    assert split_rewards("a,b=1,c=2,lowest:d=1,e=1,f") == ["a", "b=1,c=2", "lowest:d=1,e=1", "f"]
+    with pytest.raises(UsageError, match="not a mix") as caught:
+        ensemble.canonical("lowest:a=1")
+    assert "two members" in caught.value.cause
+
+
+def test_the_gradient_is_that_of_the_lowest_and_finite_where_members_agree() -> None:
+    x = torch.tensor([1.0, 5.0], requires_grad=True)
+    y = torch.tensor([2.0, 4.0], requires_grad=True)
+    kind, statistics = lookup.get("lowest:shapes-clip=1,shapes-colour=1"), Statistics(0.0, 1.0, 9)
+    both = {"shapes-clip": statistics, "shapes-colour": statistics}
+    kind.combine({"shapes-clip": x, "shapes-colour": y}, both).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [1.0, 0.0]
+    assert y.grad is not None and y.grad.tolist() == [0.0, 1.0]
+    kind = lookup.get("mean-sd:shapes-clip=1,shapes-colour=1")
+    (gradient,) = torch.autograd.grad(kind.combine({"shapes-clip": x, "shapes-colour": x}, both).sum(), x)
+    assert gradient.tolist() == [1.0, 1.0]
+
+
 def test_calibration_makes_mean_zero_and_then_stays() -> None:
     """Over the images that it was calibrated on the mean is 0; other images and batches do not move the scale."""
     reward = lookup.get(MIX)()
