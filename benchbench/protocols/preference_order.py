@@ -11,6 +11,10 @@ A conflict rate is the share of pairs that two of these order oppositely; ties o
 the rate of Figure 2: step-wise against final. The truth is an estimate: ``unreliable`` is how often its two halves, of
 M/2 completions each, contradict each other. If that is near one half, so are comparisons with the truth, and nothing
 can be concluded. The truth itself is more reliable than its halves.
+
+What a wrong order costs is the reward that is lost by it. ``gain_step`` is by how much the sample that the step-wise
+reward prefers is better than the pair's mean, by the truth: half of truth times sign(step). ``gain_final`` is that of
+the final reward, and ``gain_completions`` that of M/2 completions, judged by the others, whose noise is independent.
 """
 
 from __future__ import annotations
@@ -103,8 +107,15 @@ class PreferenceOrder(StateProtocol[OrderSettings]):
         return pd.concat(rows, ignore_index=True)
 
     def derive(self, frame: pd.DataFrame, settings: OrderSettings) -> pd.DataFrame:
-        """Adds a column for each of ``RATES``: 1 for a conflict, 0 for agreement, NaN for a tie."""
-        return frame.assign(**{name: conflict(frame[a], frame[b]) for name, (a, b) in RATES.items()})
+        """Adds a column for each of ``RATES``, 1 for a conflict, 0 for agreement, NaN for a tie, and three gains."""
+        rates = {name: conflict(frame[a], frame[b]) for name, (a, b) in RATES.items()}
+        one, two = frame.half_1, frame.half_2
+        gains = {
+            "gain_step": frame.truth * np.sign(frame.step) / 2,
+            "gain_final": frame.truth * np.sign(frame.final) / 2,
+            "gain_completions": (two * np.sign(one) + one * np.sign(two)) / 4,
+        }
+        return frame.assign(**rates, **gains)
 
     def cost(self, settings: OrderSettings, steps: int) -> ProtocolCost:
         """Returns the cost of one row: two walks per pair; the first step of completions is known from them."""
@@ -117,12 +128,15 @@ class PreferenceOrder(StateProtocol[OrderSettings]):
         return ProtocolCost(n * per_pair, 0, n * images, n * images)
 
     def make_table(self, frames: Mapping[str, pd.DataFrame], settings: OrderSettings, style: TableStyle) -> Table:
-        """Returns the table: step-wise against final, each of the two against the truth, the truth against itself."""
+        """Returns the table: step-wise against final, each against the truth, the truth against itself, and gains."""
         value_rows = [
             ValueRow("conflict", share=True),
             ValueRow("step_wrong", "step-wise against truth", share=True),
             ValueRow("final_wrong", "final against truth", share=True),
             ValueRow("unreliable", "truth against itself", share=True),
+            ValueRow("gain_step", "gain by step-wise"),
+            ValueRow("gain_final", "gain by final"),
+            ValueRow("gain_completions", "gain by completions"),
         ]
         ties = np.mean([frame[list(RATES)].isna().to_numpy().mean() for frame in frames.values()])
         caption = (
@@ -130,7 +144,9 @@ class PreferenceOrder(StateProtocol[OrderSettings]):
             f"Share of {settings.states} pairs of walks from one x_T whose order after step t by the "
             f"step-wise reward contradicts that of their final images; then each of the two against the truth, the "
             f"mean over {settings.completions} completions; then the truth's halves against each other: one half there "
-            f"means that it tells nothing. Ties ({ties:.1%} of comparisons) are left out."
+            f"means that it tells nothing. Ties ({ties:.1%} of comparisons) are left out. Gains: by how much the "
+            f"sample that is preferred is better than the pair's mean, in the reward's unit, by the truth; by "
+            f"completions: the mean of {settings.completions // 2} of them prefers, and the others judge."
         )
         return step_table(
             frames,

@@ -133,6 +133,19 @@ def test_conflicts() -> None:
     assert found[:3].tolist() == [0, 1, 1] and found[3:].isna().all()
 
 
+def test_gains_by_hand() -> None:
+    """Pairs a, b. First: the truth is 4 for a; step says b, final a; halves 6 and 2 both say a: (2 + 6) / 4 = 2.
+
+    Second: the truth is -1, so b; step and final say b; halves 1 and -3 contradict: (-3 - 1) / 4 = -1.
+    """
+    frame = pd.DataFrame(
+        {"step": [-0.1, -2.0], "final": [3.0, -1.0], "truth": [4.0, -1.0], "half_1": [6.0, 1.0], "half_2": [2.0, -3.0]}
+    )
+    found = PreferenceOrder().derive(frame, OrderSettings())
+    assert found.gain_step.tolist() == [-2.0, 0.5] and found.gain_final.tolist() == [2.0, 0.5]
+    assert found.gain_completions.tolist() == [2.0, -1.0]
+
+
 def test_orders_of_pairs() -> None:
     """Step 1 leads to the images themselves: no conflict of any kind. Before it the truth is E[r|x] = r(x̂0), to its
     Monte-Carlo error, for a linear reward of the linear-Gaussian model; both branches leave one x_T.
