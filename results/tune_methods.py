@@ -1,22 +1,26 @@
 """Searches the learning rates of the sweeps in results/sweeps.
 
 ``python results/tune_methods.py METHOD... --reward REWARD`` makes each search by ``bench tune`` with three rates and
-one seed. Where the best rate is the lowest or the highest of them, the next one of the grid is searched, too, until it
-is not. A search without a winner has lost the oracle at each rate, so that a lower one is searched. The records lie in
-results/tuning, from which the sweeps have their rates.
+one seed. The best rate is that with the highest F(.2) on the validation prompts, since this is the number that the
+sweeps are about: the mean, over losses of the oracle of 0, .02, ..., .2, of the gain at the best checkpoint that loses
+no more. The preset that ``bench tune`` writes follows from a single loss, .05, and may have another rate. Where the
+best rate is the lowest or the highest of those tried, the next one of the grid is searched, too, until it is not. The
+records lie in results/tuning.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
-from benchbench import presets
-from benchbench.errors import BenchError, RunError
+from benchbench.errors import BenchError
 from benchbench.runtime.backends.choice import BackendChoice
 from benchbench.runtime.yaml_files import read_yaml
+from benchbench.stats.frontier import START, Validated, choose
 from benchbench.store import root
 from benchbench.tune.run import tune
 from benchbench.tune.search import RATES, make_search
@@ -26,47 +30,48 @@ VALIDATION = HERE / "validation-50.txt"
 """The first 50 prompts of shapes-complex.validation."""
 SEEDS = (100,)
 FIRST = RATES[1:4]
-Trial = Callable[[Sequence[float]], float | None]
+Trial = Callable[[Sequence[float]], dict[float, float]]
 
 
-def search(trial: Trial) -> float | None:
-    """Returns the best rate of the grid, and None where each loses the oracle.
-
-    ``trial`` searches some rates and returns the best one of them, or None where there is none.
-    """
+def search(trial: Trial) -> dict[float, float]:
+    """Returns F(.2) by rate, for the rates that were searched. ``trial`` returns it for some rates."""
     rates = list(FIRST)
     while True:
-        best = trial(rates)
-        place = RATES.index(min(rates) if best is None else best)
+        found = trial(rates)
+        place = RATES.index(max(found, key=lambda rate: found[rate]))
         if RATES[place] == min(rates) and place > 0:
             rates.insert(0, RATES[place - 1])
         elif RATES[place] == max(rates) and place < len(RATES) - 1:
             rates.append(RATES[place + 1])
         else:
-            return best
+            return found
 
 
-def searched(method: str, model: str, reward: str, store: Path, jobs: int) -> float | None:
-    """Searches one method and writes its record. Errors: those of ``bench tune`` but that of no winner."""
+def by_rate(record: Mapping[str, Any]) -> dict[float, float]:
+    """Returns F(.2) on the validation prompts by rate, in the unit of the reward, from the record of a search."""
+    found = {}
+    for rate in record["settings"]["rates"]:
+        tried = {t["samples"]: Validated(t["gain"], t["fall"]) for t in record["tried"] if t["lr"] == rate}
+        gains = {START: 0.0} | {samples: point.gain for samples, point in tried.items()}
+        found[float(rate)] = fmean(gains[samples] for samples in choose(tried))
+    return found
+
+
+def searched(method: str, model: str, reward: str, store: Path, jobs: int) -> dict[float, float]:
+    """Searches one method, writes its record and returns F(.2) by rate. Errors: those of ``bench tune``."""
     out = HERE / f"{method}-{model}-{reward}.yaml"
 
-    def trial(rates: Sequence[float]) -> float | None:
+    def trial(rates: Sequence[float]) -> dict[float, float]:
         wanted = make_search(method, model, reward, validation=str(VALIDATION), rates=rates, seeds=SEEDS)
         out.unlink(missing_ok=True)  # the record of a search with fewer rates
-        try:
-            tune(wanted, store, out=out, where=BackendChoice(jobs=jobs))
-        except RunError as error:
-            if error.problem == "the search has no winner":
-                return None
-            raise
-        found = read_yaml(out.read_text(encoding="utf-8"))
-        return float(found["preset"][presets.RATE]["value"])
+        tune(wanted, store, out=out, where=BackendChoice(jobs=jobs))
+        return by_rate(read_yaml(out.read_text(encoding="utf-8"))["record"])
 
     return search(trial)
 
 
 def main() -> int:
-    """Searches each method in turn and prints its rate. Returns the exit status."""
+    """Searches each method in turn and prints F(.2) by rate. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("methods", nargs="+")
     parser.add_argument("--model", default="shapes")
@@ -76,11 +81,11 @@ def main() -> int:
     asked = parser.parse_args()
     for method in asked.methods:
         try:
-            rate = searched(method, asked.model, asked.reward, root(asked.store), asked.jobs)
+            found = searched(method, asked.model, asked.reward, root(asked.store), asked.jobs)
         except BenchError as error:
             print(error, file=sys.stderr)
             return error.code
-        print(f"{method}: {'no rate keeps the oracle' if rate is None else f'train.lr={rate:g}'}")
+        print(f"{method}: {', '.join(f'F(.2) {value:.3g} at {rate:g}' for rate, value in found.items())}")
     return 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from results.tune_methods import search
+from results.tune_methods import by_rate, search
 
 
 @pytest.mark.parametrize(
@@ -19,17 +19,23 @@ from results.tune_methods import search
     ],
 )
 def test_rates_beside_an_edge_are_tried(best: float, tried: list[tuple[float, ...]]) -> None:
-    """The reward rises with the rate up to the best one, and falls beyond it."""
+    """F(.2) rises with the rate up to the best one, and falls beyond it."""
     asked: list[tuple[float, ...]] = []
 
-    def trial(rates: Sequence[float]) -> float:
+    def trial(rates: Sequence[float]) -> dict[float, float]:
         asked.append(tuple(rates))
-        return min(rates, key=lambda rate: abs(rate - best))
+        return {rate: -abs(rate - best) for rate in rates}
 
-    assert search(trial) == best and asked == tried
+    found = search(trial)
+    assert max(found, key=lambda rate: found[rate]) == best and asked == tried
 
 
-def test_without_a_winner_a_lower_rate_is_tried_once() -> None:
-    asked: list[int] = []
-    assert search(lambda rates: asked.append(len(rates))) is None
-    assert asked == [3, 4]
+def test_f_of_a_rate_by_hand() -> None:
+    """Of the losses 0, .02, ..., .2 two allow the base alone, three the first checkpoint, and six the second."""
+
+    def point(lr: float, samples: int, gain: float, fall: float) -> dict[str, float]:
+        return {"lr": lr, "samples": samples, "gain": gain, "fall": fall}
+
+    tried = [point(1e-3, 48, 2.0, 0.03), point(1e-3, 96, 4.0, 0.09), point(2e-3, 48, 9.0, 0.3)]
+    found = by_rate({"settings": {"rates": [1e-3, 2e-3]}, "tried": tried})
+    assert found == {1e-3: pytest.approx((3 * 2 + 6 * 4) / 11), 2e-3: 0.0}
