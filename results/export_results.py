@@ -47,7 +47,7 @@ def _copy(report: Path, to: Path, store: str, with_page: bool) -> None:
     _write(to / "record.json", json.dumps(records, indent=1), store)
     if with_page:
         kept = [section for section in page.sections if not isinstance(section, GridSection | SideBySideSection)]
-        _write(to / PAGE_DATA, page.model_copy(update={"sections": kept}).model_dump_json(indent=1), store)
+        _write(to / PAGE_DATA, page.model_copy(update={"sections": tuple(kept)}).model_dump_json(indent=1), store)
     for file in [report / "report.md", *report.glob("*.csv"), *report.glob("scores.parquet")]:
         if not file.stem.endswith("-published"):  # results/published has these
             shutil.copy(file, to / file.name)

@@ -44,8 +44,9 @@ def from_runs(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
     was logged.
 
     ``labels`` has the label of a run by its folder; other runs are labelled with their method. Runs with the same label
-    and reward are training seeds.
+    and reward are training seeds. A run that comes several times, once for each of its checkpoints, is one of them.
     """
+    runs = list({run.path: run for run in runs}.values())
     by_reward: dict[str, dict[str, list[pd.DataFrame]]] = {}
     spans: dict[str, dict[str, float]] = {}
     for run in runs:

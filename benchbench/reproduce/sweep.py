@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchbench import choice, defaults, registry
+from benchbench import choice, defaults, presets, registry
 from benchbench import config as configs
 from benchbench import prompts as prompt_sets
 from benchbench.config import RunConfig
@@ -262,8 +262,10 @@ def _about(file: SweepFile, track: Track) -> str:
         sentences.append(f"Each training costs no more network evaluations than {file.budget} images of ddpo")
     sentences += [f"{method} is trained on {reward}" for method, reward in file.reward_of.items()]
     for method, settings in file.of_method.items():
-        words = ", ".join(f"{key} {choice.word_of(value)}" for key, value in settings.items())
-        sentences.append(f"{method} has {words}")
+        words = [
+            f"{key} {choice.word_of(value)}" for key, value in settings.items() if key != presets.RATE
+        ]  # named elsewhere
+        sentences += [f"{method} has {', '.join(words)}"] if words else []
     if file.samples:
         sentences.append(f"At least {file.samples} images a training, in whole rollouts")
     if track.sampler:

@@ -51,9 +51,11 @@ def test_rows_without_an_evaluation_are_passed_over(tmp_path: Path) -> None:
     assert [panel.lines[0].x for panel in training.panels] == [(0, 4), (0, 4), (0, 80), (0, 2)]
     assert [panel.lines[0].y for panel in hacking.panels] == [(1, 2), (0.5, 0.4)]
     write_sealed(tmp_path / "base_scores.json", {"scores": [0.0, 2.0, 4.0, 6.0]})
-    training, hacking = curves.from_runs([Run("r", tmp_path, "complete", config, {})])
+    checkpoints = [Run("r", tmp_path, "complete", config, {})] * 3  # of one training, which has no band
+    training, hacking = curves.from_runs(checkpoints)
     assert training.kind == hacking.kind == "curves"
     assert "at least one standard deviation of the untrained model's images" in training.caption
+    assert training.panels[0].lines[0].low is None and "seeds" not in training.caption
     assert [panel.least_span for panel in hacking.panels] == [pytest.approx(20**0.5 / 3**0.5), 0.5]
 
 

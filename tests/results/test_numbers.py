@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from benchbench.reproduce.leaderboard import table
+from benchbench.reproduce.ranked import read_report
+
 ROOT = Path(__file__).parents[2]
 SHAPES = ROOT / "results" / "shapes"
 PUBLISHED = ROOT / "results" / "published"
@@ -129,6 +132,24 @@ def test_reward_hacking() -> None:
         end = f"{float(points['shapes-colour'][768]['gain']):+.2f}, {oracle[768]:.2f}"
         line = f"| {label} | {best} | {colour[best]:+.2f} SD | {pref} SD | {oracle[best]:.2f} | {end} |"
         assert line in TEXT, line
+
+
+def test_methods_side_by_side() -> None:
+    """The table, and in the text the difference to the best of four images, of the leaderboard's own computation."""
+    names = {"diffusion-nft": "DiffusionNFT", "awm": "AWM", "draft": "DRaFT-1", "best-of-4": "best of 4 base images"}
+    names |= {"tailorpo": "TailorPO", "grpo": "GRPO", "tailorpo-g": "TailorPO-G", "ddpo": "DDPO", "d3po": "D3PO"}
+    folder = SHAPES / "methods-colour"
+    frontier = cells(folder / "methods-colour-held-out.csv")
+    once = cells(folder / "methods-colour-held-out-stopped-once.csv")
+    for row, label in names.items():
+        gain, oracle = frontier[row, "shapes-colour"], float(frontier[row, "shapes-oracle"]["value"])
+        interval = f"[{float(gain['gain_low']):+.2f}, {float(gain['gain_high']):+.2f}]"
+        at_once = float(once[row, "shapes-colour"]["gain"])
+        assert f"| {label} | {float(gain['gain']):+.2f} {interval} | {at_once:+.2f} | {oracle:.2f} |" in TEXT
+    assert f"oracle at F(.2) (base {float(frontier['base', 'shapes-oracle']['value']):.2f})" in TEXT
+    minus = table(read_report(folder)).get("diffusion-nft", "minus best-of-4")
+    assert minus is not None and minus.low is not None and minus.high is not None
+    assert f"by F(.2), by {minus.value:.2f} SD [{minus.low:.2f}, {minus.high:.2f}]" in TEXT
 
 
 def test_the_table_of_the_readme() -> None:
