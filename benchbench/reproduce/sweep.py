@@ -262,9 +262,8 @@ def _about(file: SweepFile, track: Track) -> str:
         sentences.append(f"Each training costs no more network evaluations than {file.budget} images of ddpo")
     sentences += [f"{method} is trained on {reward}" for method, reward in file.reward_of.items()]
     for method, settings in file.of_method.items():
-        words = [
-            f"{key} {choice.word_of(value)}" for key, value in settings.items() if key != presets.RATE
-        ]  # named elsewhere
+        others = {key: value for key, value in settings.items() if key != presets.RATE}  # the caption has the rates
+        words = [f"{key} {choice.word_of(value)}" for key, value in others.items()]
         sentences += [f"{method} has {', '.join(words)}"] if words else []
     if file.samples:
         sentences.append(f"At least {file.samples} images a training, in whole rollouts")
