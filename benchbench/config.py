@@ -17,6 +17,7 @@ from benchbench.api import Method, MethodConfig
 from benchbench.errors import UsageError
 from benchbench.hub import models
 from benchbench.rewards import mix
+from benchbench.rewards.mix_rule import is_mix
 from benchbench.runtime.names import absolute
 from benchbench.samplers import FlowSampler, SamplerConfig, training_sampler
 from benchbench.setting_errors import explain, nearest, wrong_numbers
@@ -128,7 +129,7 @@ class RunConfig(Settings):
     @field_validator("reward", mode="before")
     @classmethod
     def _mix(cls, value: Any) -> Any:
-        mixed = isinstance(value, Mapping) or (isinstance(value, str) and mix.is_mix(value))
+        mixed = isinstance(value, Mapping) or (isinstance(value, str) and is_mix(value))
         return mix.canonical(value) if mixed else value
 
     @property

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchbench.errors import BenchError
 from benchbench.runtime.backends.choice import BackendChoice
+from benchbench.runtime.files import write_atomic
 from benchbench.runtime.yaml_files import read_yaml
 from benchbench.stats.frontier import START, Validated, choose
 from benchbench.store import root
@@ -63,9 +64,11 @@ def searched(method: str, model: str, reward: str, store: Path, jobs: int) -> di
 
     def trial(rates: Sequence[float]) -> dict[float, float]:
         wanted = make_search(method, model, reward, validation=str(VALIDATION), rates=rates, seeds=SEEDS)
-        out.unlink(missing_ok=True)  # the record of a search with fewer rates
-        tune(wanted, store, out=out, where=BackendChoice(jobs=jobs))
-        return by_rate(read_yaml(out.read_text(encoding="utf-8"))["record"])
+        preset = tune(wanted, store, where=BackendChoice(jobs=jobs))
+        assert preset is not None
+        text = preset.read_text(encoding="utf-8")
+        write_atomic(out, text.encode())  # takes the place of the record of a search with fewer rates
+        return by_rate(read_yaml(text)["record"])
 
     return search(trial)
 
@@ -83,8 +86,11 @@ def main() -> int:
         try:
             found = searched(method, asked.model, asked.reward, root(asked.store), asked.jobs)
         except BenchError as error:
-            print(error, file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)
             return error.code
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on", file=sys.stderr)
+            return 130
         print(f"{method}: {', '.join(f'F(.2) {value:.3g} at {rate:g}' for rate, value in found.items())}")
     return 0
 

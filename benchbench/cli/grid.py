@@ -18,7 +18,7 @@ from benchbench.hub.models import LocalModel
 from benchbench.prompts.words import check_vocabulary
 from benchbench.python.at_checkpoints import at_checkpoints
 from benchbench.report.page_file import page_file
-from benchbench.rewards.mix import is_mix
+from benchbench.rewards.mix_rule import is_mix
 from benchbench.store import root
 from benchbench.store.runs import find_adapter
 from benchbench.types import PromptSet, Reward

@@ -11,7 +11,7 @@ from benchbench import defaults, registry, reward_calls
 from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.hub import families
 from benchbench.rewards.http_address import has_address, is_served
-from benchbench.rewards.mix_rule import split_rule, with_rule
+from benchbench.rewards.mix_rule import is_mix, split_rule, with_rule
 
 if TYPE_CHECKING:
     from benchbench.hub.models import LocalModel
@@ -24,7 +24,7 @@ def get(name: str) -> type[Reward]:
     Raises UsageError, and RunError for a server that does not answer.
     """
     name, _ = _ask_servers(name)
-    if "=" in name:
+    if is_mix(name):
         from benchbench.rewards import mix
 
         members = mix.weights(mix.canonical(name))
@@ -77,7 +77,7 @@ def resolve(name: str, model: str) -> tuple[str, str | None]:
     name, told = _ask_servers(name)
     if name == defaults.STEP_AWARE:
         return step_reward(model), None
-    if "=" in name:
+    if is_mix(name):
         from benchbench.rewards import mix
 
         weights = mix.weights(mix.canonical(name))

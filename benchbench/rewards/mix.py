@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from benchbench import registry, reward_calls
 from benchbench.errors import RunError, UsageError
 from benchbench.hub.assets import Asset
-from benchbench.rewards.mix_rule import SUM, Rule, split_rule, with_rule
+from benchbench.rewards.http_address import has_address
+from benchbench.rewards.mix_rule import CAUTIOUS, SUM, Rule, split_rule, with_rule
 from benchbench.rewards.scoring import scoring
 from benchbench.runtime.files import Log
 from benchbench.runtime.sealed import find_sealed, write_sealed
@@ -44,11 +45,6 @@ class Statistics(NamedTuple):
     images: int
 
 
-def is_mix(text: str) -> bool:
-    """Returns whether a reward's name is a mix."""
-    return "=" in text
-
-
 def canonical(mix: str | Mapping[str, float]) -> str:
     """Returns the canonical name of a mix, with members in alphabetical order. Raises UsageError."""
     by_name: dict[str, float] = {}
@@ -56,6 +52,8 @@ def canonical(mix: str | Mapping[str, float]) -> str:
     pairs = [part.partition("=")[::2] for part in text.split(",")] if isinstance(text, str) else list(text.items())
     for raw, value in pairs:
         name = raw.strip()
+        if ":" in name and not has_address(name):
+            raise _bad(mix, f"{name.partition(':')[0]} is no rule; the rules are {' and '.join(CAUTIOUS)}")
         try:
             weight = float(value)
         except (TypeError, ValueError):
@@ -255,4 +253,6 @@ def read_statistics(path: Path, reward: type[Ensemble]) -> dict[str, Statistics]
 
 
 def _bad(mix: object, cause: str) -> UsageError:
-    return UsageError(f"{mix!r} is not a mix of rewards", cause, "write it as pickscore=0.5,aesthetic=0.3")
+    return UsageError(
+        f"{mix!r} is not a mix of rewards", cause, "write it as pickscore=0.5,aesthetic=0.3 or lowest:a=1,b=1"
+    )

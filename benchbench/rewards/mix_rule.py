@@ -10,6 +10,11 @@ CAUTIOUS: tuple[Rule, ...] = ("lowest", "mean-sd")
 """Rules that a name begins with, as ``lowest:a=1,b=1``: the lowest member, and the mean less the standard deviation."""
 
 
+def is_mix(text: str) -> bool:
+    """Returns whether a reward's name is a mix, by its weights or its rule."""
+    return "=" in text or split_rule(text)[0] != SUM
+
+
 def split_rule(mix: str) -> tuple[Rule, str]:
     """Returns the rule of a mix, ``sum`` where its name begins with none, and the members."""
     for rule in CAUTIOUS:

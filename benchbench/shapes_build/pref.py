@@ -27,6 +27,8 @@ AGREEMENT, TASTE = 12.0, 1.5
 
 LEARNING_RATE = 2e-4
 """Low, so that the CLIP does not forget the shapes."""
+STEPS, BATCH = 1400, 40
+LARGEST_SCALE = 50.0
 
 
 def variant(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -88,15 +90,15 @@ class Choices:
         """Returns the log-odds, by a CLIP, that the first picture of each row is chosen: [len(rows)]."""
         images, texts = embed(model, torch.cat([pictures[rows] for pictures in self.pictures]), self.tokens[rows])
         first, second = images.chunk(2)
-        margin: Tensor = model.logit_scale.exp().clamp(max=50) * ((first - second) * texts).sum(1)
+        margin: Tensor = model.logit_scale.exp().clamp(max=LARGEST_SCALE) * ((first - second) * texts).sum(1)
         return margin
 
 
 def fit(model: CLIPModel, choices: Choices, rows: Tensor, steps: int, report: Callable[[int, float], None]) -> float:
-    """Trains a CLIP on some of the choices, in batches of 40; returns the last loss. ``report`` gets step and loss."""
+    """Trains a CLIP on some of the choices; returns the last loss. ``report`` gets each step and its loss."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     rate_schedule = schedule(optimizer, steps)
-    for step, index in enumerate(batches(len(rows), 40, steps), 1):
+    for step, index in enumerate(batches(len(rows), BATCH, steps), 1):
         loss = F.binary_cross_entropy_with_logits(choices.margins(model, rows[index]), choices.first[rows[index]])
         optimizer.zero_grad()
         loss.backward()
@@ -105,6 +107,8 @@ def fit(model: CLIPModel, choices: Choices, rows: Tensor, steps: int, report: Ca
         rate_schedule.step()
         report(step, loss.item())
     model.eval()
+    with torch.no_grad():
+        model.logit_scale.clamp_(max=float(np.log(LARGEST_SCALE)))
     return loss.item()
 
 
@@ -117,11 +121,10 @@ def run(stage: Stage) -> Facts:
 
     order, held_out = torch.randperm(count), count // 10
     train, test = order[held_out:], order[:held_out]
-    steps = stage.scale(1400, 10)
+    steps = stage.scale(STEPS, 10)
     loss = fit(model, choices, train, steps, lambda step, loss: stage.report_step(step, steps, loss=loss))
     with torch.no_grad():
         predicted = torch.cat([choices.margins(model, part) for part in test.split(100)])
-        model.logit_scale.clamp_(max=float(np.log(50)))
     difference = (utilities[0] - utilities[1])[test]
     model.save_pretrained(stage.folder / "pref")
     return {

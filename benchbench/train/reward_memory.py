@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchbench.rewards import lookup, mix
 from benchbench.rewards.http_address import is_served
+from benchbench.rewards.mix_rule import is_mix
 from benchbench.types import Reward, StepScorer
 
 PARAMETERS = {
@@ -41,7 +42,7 @@ class RewardMemory:
 
 def memory_of(name: str) -> RewardMemory:
     """Returns the memory of a reward or a mix by its name. What a server computes takes none here, and is not asked."""
-    members = mix.weights(name) if mix.is_mix(name) else (name,)
+    members = mix.weights(name) if is_mix(name) else (name,)
     parts = [reward_memory(lookup.get(member)) for member in members if not is_served(member)]
     return _sum(parts)
 

@@ -38,6 +38,9 @@ def test_one_spelling_for_each_mix() -> None:
         ("=1", "not a name"),
         ("a=nan", "not a name"),
         ("a=0", "not a name"),
+        ("lowst:a=1,b=1", "lowst is no rule; the rules are lowest and mean-sd"),
+        ("lowest:", "not a name"),
+        ("mean-sd:a,b", "not a name"),
     ],
 )
 def test_a_bad_mix_is_refused(mix: str, said: str) -> None:
