@@ -31,6 +31,7 @@ VALIDATION = HERE / "validation-50.txt"
 """The first 50 prompts of shapes-complex.validation."""
 SEEDS = (100,)
 FIRST = RATES[1:4]
+GRID = (1.25e-4, 2.5e-4, *RATES)
 Trial = Callable[[Sequence[float]], dict[float, float]]
 
 
@@ -39,11 +40,11 @@ def search(trial: Trial) -> dict[float, float]:
     rates = list(FIRST)
     while True:
         found = trial(rates)
-        place = RATES.index(max(found, key=lambda rate: found[rate]))
-        if RATES[place] == min(rates) and place > 0:
-            rates.insert(0, RATES[place - 1])
-        elif RATES[place] == max(rates) and place < len(RATES) - 1:
-            rates.append(RATES[place + 1])
+        place = GRID.index(max(found, key=lambda rate: found[rate]))
+        if GRID[place] == min(rates) and place > 0:
+            rates.insert(0, GRID[place - 1])
+        elif GRID[place] == max(rates) and place < len(GRID) - 1:
+            rates.append(GRID[place + 1])
         else:
             return found
 
@@ -58,12 +59,26 @@ def by_rate(record: Mapping[str, Any]) -> dict[float, float]:
     return found
 
 
-def searched(method: str, model: str, reward: str, store: Path, jobs: int) -> dict[float, float]:
-    """Searches one method, writes its record and returns F(.2) by rate. Errors: those of ``bench tune``."""
+def searched(
+    method: str, model: str, reward: str, store: Path, jobs: int, pairs: str | None = None
+) -> dict[float, float]:
+    """Searches one method, writes its record and returns F(.2) by rate. Errors: those of ``bench tune``.
+
+    An offline method learns from ``pairs``; the images of those that are made for it are a part of its work.
+    """
     out = HERE / f"{method}-{model}-{reward}.yaml"
 
     def trial(rates: Sequence[float]) -> dict[float, float]:
-        wanted = make_search(method, model, reward, validation=str(VALIDATION), rates=rates, seeds=SEEDS)
+        wanted = make_search(
+            method,
+            model,
+            reward,
+            validation=str(VALIDATION),
+            rates=rates,
+            seeds=SEEDS,
+            pairs=pairs,
+            count_pairs=True,
+        )
         preset = tune(wanted, store, where=BackendChoice(jobs=jobs))
         assert preset is not None
         text = preset.read_text(encoding="utf-8")
@@ -79,12 +94,13 @@ def main() -> int:
     parser.add_argument("methods", nargs="+")
     parser.add_argument("--model", default="shapes")
     parser.add_argument("--reward", required=True)
+    parser.add_argument("--pairs", help="what offline methods learn from, as made:shapes-simple:shapes-colour:8")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--store", type=Path, default=None)
     asked = parser.parse_args()
     for method in asked.methods:
         try:
-            found = searched(method, asked.model, asked.reward, root(asked.store), asked.jobs)
+            found = searched(method, asked.model, asked.reward, root(asked.store), asked.jobs, asked.pairs)
         except BenchError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.code

@@ -5,11 +5,16 @@ Imports the count of a rollout's work, which loads torch, inside a function: wro
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from benchbench import config as configs
 from benchbench.config import RunConfig
 from benchbench.errors import UsageError
+from benchbench.pairs.look_up import PairsToMake, look_up_pairs
+from benchbench.samplers import default_sampler
 
 BASELINE = "ddpo"
 """The method in whose images a budget is given."""
@@ -28,25 +33,35 @@ class Budget(BaseModel):
     """Guided network evaluations of an image of the method."""
     reward_calls_per_image: float
     samples: int = Field(gt=0)
-    """Images of the method that cost no more than ``nfe``."""
+    """Images of the method that cost no more than ``nfe``, less ``pairs_nfe``."""
+    pairs_nfe: float = Field(0.0, ge=0)
+    """Guided network evaluations of the images of its preference pairs; 0 where they do not count."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Leaves out ``pairs_nfe`` where it is 0, so that searches have the names that they always had."""
+        return {key: value for key, value in dump(self).items() if key != "pairs_nfe" or value}
 
 
-def equal_budget(own: RunConfig, images: int) -> Budget:
+def equal_budget(own: RunConfig, images: int, *, count_pairs: bool = False) -> Budget:
     """Returns the budget of a method: how many of its images cost what ``images`` of the baseline do.
 
-    An evaluation with a gradient counts by its FLOPs, as in the counters of a run. Errors: UsageError where the work of
-    the baseline is not enough for one image.
+    An evaluation with a gradient counts by its FLOPs, as in the counters of a run. With ``count_pairs`` the images of
+    pairs that are made of the base model count, too. Errors: UsageError where the work of the baseline is not enough
+    for one image, MissingError for prompts of pairs that are not here.
     """
     from benchbench.train.cost_estimate import rollout_cost
 
     baseline = rollout_cost(configs.load(BASELINE, own.model, own.reward, own.prompts, images, 0))
     cost = rollout_cost(own)
     nfe, group = baseline.nfe * images, own.method_class.images(own.method_config)
-    samples = int(nfe / cost.nfe) // group * group
+    pairs_nfe = pairs_work(own.model, own.pairs).nfe if count_pairs else 0.0
+    samples = max(0, int((nfe - pairs_nfe) / cost.nfe)) // group * group
     if not samples:
         one = f"one sample of {own.method} costs {cost.nfe * group:,.0f}"
+        one += f" after {pairs_nfe:,.0f} for the images of its pairs" if pairs_nfe else ""
         cause = f"{images} images of {BASELINE} cost {nfe:,.0f} network evaluations; {one}"
-        raise UsageError("the budget is too small", cause, "raise --budget")
+        raise UsageError("the budget is too small", cause, "raise the budget")
     return Budget(
         baseline_images=images,
         nfe=round(nfe, 2),
@@ -54,4 +69,24 @@ def equal_budget(own: RunConfig, images: int) -> Budget:
         nfe_per_image=round(cost.nfe, 4),
         reward_calls_per_image=round(cost.reward_calls, 4),
         samples=samples,
+        pairs_nfe=pairs_nfe,
     )
+
+
+class Work(NamedTuple):
+    """Guided network evaluations, and calls of rewards."""
+
+    nfe: float
+    reward_calls: float
+
+
+def pairs_work(model: str, reference: str | None) -> Work:
+    """Returns the work of pairs that are made of images of the base model; none for pairs that are given.
+
+    Errors: UsageError and MissingError for a reference whose prompts or reward are not here.
+    """
+    pairs = look_up_pairs(reference) if reference else None
+    if not isinstance(pairs, PairsToMake):
+        return Work(0.0, 0.0)
+    images = len(pairs.prompts) * pairs.images_per_prompt
+    return Work(float(images * default_sampler(model).steps), float(images))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from benchbench.evaluate.measure import BASE
 from benchbench.report import folder
@@ -66,9 +65,9 @@ def table(ranked: Ranked) -> Table:
         for column in others:
             cell = ranked.once.get(row, column.key)
             found[column.key] = cell if cell is None or _is_share(column) else _gain(cell)
-        for key, spent_by in ((NFE, _evaluations), (CALLS, _calls)):
-            spent = [spent_by(entry["done"]) for entry in ranked.trainings.get(row, ())]
-            found[key] = Cell(value=fmean(spent)) if spent else None
+        if row in ranked.trainings:
+            spent = ranked.work(row)
+            found |= {NFE: Cell(value=spent.nfe), CALLS: Cell(value=spent.reward_calls)}
         cells[row] = {key: cell for key, cell in found.items() if cell is not None}
     columns = [
         Column(key=F, unit="SD of the base", better="higher"),
@@ -115,15 +114,6 @@ def _minus(ranked: Ranked, row: str, best: str | None) -> Cell | None:
     return Cell(value=found.value / deviation, low=low, high=high, seeds=found.seeds)
 
 
-def _evaluations(done: Mapping[str, Any]) -> float:
-    """Returns the guided network evaluations of a training without those of its fixed images, which watch it only."""
-    return float(done["nfe"]) - float(done.get("eval_forwards", 0)) / 2
-
-
-def _calls(done: Mapping[str, Any]) -> float:
-    return float(done["reward_calls"])
-
-
 def _is_share(column: Column) -> bool:
     return column.unit.startswith("fraction")
 
@@ -143,7 +133,7 @@ def _caption(ranked: Ranked, best: str | None) -> str:
     parts = [
         f"{F}: the mean gain over bearable losses; {GAIN}: at a loss of at most .05, as the columns after it",
         f"minus {best}: {F} less the gain of {best}, of which no test is made" if best else "",
-        f"{NFE} and {CALLS}: of a whole training, without the images that only watch it",
+        f"{NFE} and {CALLS}: of a whole training and of pairs made for it, without the images that only watch it",
         f"Learning rates (trainings): {', '.join(rates)}",
         f"Need the reward's gradient: {', '.join(gradient) or 'none'}",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from benchbench.report import folder
 from benchbench.report.scores_file import read_scores
 from benchbench.report.sections import CurveSection, RecordSection, TableSection
 from benchbench.report.table import Cell, Table
+from benchbench.reproduce.budget import Work, pairs_work
 
 ONCE = "-stopped-once"
 BEST_OF = "best-of-"
@@ -49,6 +51,19 @@ class Ranked:
         """Returns a row's F(.2), in standard deviations of the base."""
         cell = self.frontier.get(row, self.reward)
         return cell.gain if cell else None
+
+    def work(self, row: str) -> Work:
+        """Returns the mean work of a row's trainings, with that of pairs that were made for them.
+
+        A training's fixed images do not count, which watch it only.
+        """
+        spent = []
+        for training in self.trainings[row]:
+            done, config = training["done"], training["config"]
+            pairs = pairs_work(config["model"], config.get("pairs"))
+            nfe = done["nfe"] - done.get("eval_forwards", 0) / 2 + pairs.nfe
+            spent.append(Work(nfe, done["reward_calls"] + pairs.reward_calls))
+        return Work(*map(fmean, zip(*spent, strict=True)))
 
     def _cells(self) -> list[tuple[str, Cell]]:
         return [(row, cell) for row in self.frontier.rows if (cell := self.frontier.get(row, self.reward))]

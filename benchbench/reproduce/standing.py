@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
 from benchbench.report.answer import describes, listed
 from benchbench.report.table import format_number
@@ -17,7 +16,7 @@ def sentences(ranked: Ranked) -> list[str]:
         return [f"On {ranked.reward} no row has a gain."]
     methods = [row for row in ranked.rows if row in ranked.trainings]
     found = [_first(ranked), _against_best_of(ranked, methods)]
-    calls = {row: fmean(entry["done"]["reward_calls"] for entry in ranked.trainings[row]) for row in methods}
+    calls = {row: ranked.work(row).reward_calls for row in methods}
     if calls:
         few = [row for row in methods if calls[row] <= 1.1 * min(calls.values())]
         found.append(f"With the fewest reward calls ({min(calls.values()):,.0f} a training): {_highest(ranked, few)}.")

@@ -96,7 +96,7 @@ def _rows(
     for name, method, words in tried.rows():
         settings, samples = tried.settings(method, words), file.samples
         if isinstance(settings, RunConfig) and file.budget:
-            samples = equal_budget(settings, file.budget).samples
+            samples = equal_budget(settings, file.budget, count_pairs=True).samples
         reward = names.by_word[file.reward_of[method]] if method in file.reward_of else None
         rows[name] = Row(method=method, reward=reward, set=words, samples=samples)
         if isinstance(settings, RunConfig):

@@ -42,7 +42,10 @@ class SweepFile(BaseModel):
     samples: Count | None = None
     """Images a training. None: those of the method's preset or the model."""
     budget: Count | None = None
-    """Work of a training, in images of DDPO: each method gets as many images as cost no more. It replaces samples."""
+    """Work of a training, in images of DDPO: each method gets as many images as cost no more. It replaces samples.
+
+    The images of pairs that are made for a method are a part of its work.
+    """
     of_method: dict[str, dict[str, Any]] = {}
     """Settings of single methods, by method and by the setting's name as ``train.lr``."""
     train_prompts: Name | None = None

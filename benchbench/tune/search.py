@@ -82,10 +82,14 @@ def make_search(
     guard: str | None = None,
     max_loss: float = MAX_LOSS,
     budget: int | None = None,
+    count_pairs: bool = False,
     rates: Sequence[float] = RATES,
     seeds: Sequence[int] = SEEDS,
 ) -> Search:
-    """Returns the search with the defaults of the model. Errors: UsageError for what cannot be searched."""
+    """Returns the search with the defaults of the model. Errors: UsageError for what cannot be searched.
+
+    With ``count_pairs`` the budget pays for the images of the pairs, as in a sweep.
+    """
     known = defaults.of(model)
     prompts, validation = prompts or known.prompts, validation or known.validation
     if len(set(rates)) < len(rates) or not seeds:
@@ -116,7 +120,7 @@ def make_search(
         rates=tuple(sorted(rates)),
         seeds=tuple(seeds),
         preset=preset,
-        budget=equal_budget(own, budget or known.samples),
+        budget=equal_budget(own, budget or known.samples, count_pairs=count_pairs),
     )
 
 

@@ -17,11 +17,13 @@ def budget_sentence(search: Search) -> str:
     """Returns how many images the method has, and what they cost beside those of the baseline."""
     budget = search.budget
     calls = budget.reward_calls_per_image * budget.samples
+    made = f"the images of its pairs cost {budget.pairs_nfe:,.0f}" if budget.pairs_nfe else ""
+    pairs = f"; {made or 'the making of its pairs is not counted'}" if search.pairs else ""
     return (
         f"equal work: {budget.baseline_images:,} images of {BASELINE} cost {budget.nfe:,.0f} guided network "
         f"evaluations (a gradient counts by its FLOPs) and {budget.baseline_reward_calls:,.0f} reward calls; an image "
         f"of {search.method} costs {budget.nfe_per_image:.4g}, so it trains on {budget.samples:,} images, with "
-        f"{calls:,.0f} reward calls" + ("; the making of its pairs is not counted" if search.pairs else "")
+        f"{calls:,.0f} reward calls{pairs}"
     )
 
 

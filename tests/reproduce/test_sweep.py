@@ -144,6 +144,20 @@ def test_a_budget_is_the_same_work_for_each_method(tmp_path: Path) -> None:
     assert "leave one out" in error.value.cause
 
 
+def test_a_budget_pays_for_the_pairs_that_it_makes(tmp_path: Path) -> None:
+    """384 images of DDPO cost 11,904; of them 45 x 8 images of 20 steps take 7,200. SFT has one gradient an image.
+
+    Its prediction takes no guidance, which counts as half: 1.1. (11,904 - 7,200) / 1.1 = 4,276.4.
+    """
+    text = "model: shapes\nmethods: [ddpo, sft]\nrewards: [shapes-colour]\nseeds: [0]\nbudget: 384\n"
+    text += "prompts: {shapes-simple: 1}\npairs: made:shapes-simple:shapes-colour:"
+    samples = {t.row: t.config.samples for t in planned(tmp_path, text + "8\n").trainings}
+    assert samples == {"ddpo": 384, "sft": 4276}
+    with pytest.raises(UsageError, match="the budget is too small") as error:
+        planned(tmp_path, text + "32\n")
+    assert "28,800 for the images of its pairs" in error.value.cause
+
+
 def test_settings_of_one_method(tmp_path: Path) -> None:
     plan = planned(tmp_path, FILE + "of_method:\n  d3po: {train.lr: 2e-3, method.beta: 0.2}\n")
     by_method = {t.config.method: t.config for t in plan.trainings}

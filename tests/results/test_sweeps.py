@@ -32,6 +32,7 @@ def test_every_method_has_the_rate_of_its_search(file: Path) -> None:
         rates = by_rate(found["record"])
         assert sweep.of_method[method][presets.RATE] == max(rates, key=lambda rate: rates[rate]), method
         assert sweep.budget == found["record"]["settings"]["budget"]["baseline_images"]
+        assert found["record"]["settings"]["pairs"] in (None, sweep.pairs)
         assert not set(sweep.seeds) & set(found["record"]["settings"]["seeds"])
         assert sweep.stop == found["record"]["settings"]["validation"]
 

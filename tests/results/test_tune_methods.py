@@ -15,7 +15,7 @@ from results.tune_methods import by_rate, search
         (2e-3, [(1e-3, 2e-3, 4e-3)]),
         (4e-3, [(1e-3, 2e-3, 4e-3), (1e-3, 2e-3, 4e-3, 8e-3)]),
         (8e-3, [(1e-3, 2e-3, 4e-3), (1e-3, 2e-3, 4e-3, 8e-3)]),
-        (5e-4, [(1e-3, 2e-3, 4e-3), (5e-4, 1e-3, 2e-3, 4e-3)]),
+        (5e-4, [(1e-3, 2e-3, 4e-3), (5e-4, 1e-3, 2e-3, 4e-3), (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)]),
     ],
 )
 def test_rates_beside_an_edge_are_tried(best: float, tried: list[tuple[float, ...]]) -> None:

@@ -14,13 +14,23 @@ from benchbench.stats.intervals import Interval
 from benchbench.tune.outcome import Outcome, Point, Values, choose, outcome
 from benchbench.tune.plan import make_plan, row_name
 from benchbench.tune.search import Search, make_search, read
-from benchbench.tune.sentences import answer, notes, remarks, rule
+from benchbench.tune.sentences import answer, budget_sentence, notes, remarks, rule
 
 REWARD, ORACLE = "shapes-colour", "shapes-oracle"
 
 
 def search(method: str = "ddpo", model: str = "shapes", reward: str = REWARD, **options: object) -> Search:
     return make_search(method, model, reward, **options)  # type: ignore[arg-type]
+
+
+def test_the_images_of_pairs_count_where_that_is_asked() -> None:
+    """A search that does not ask has the name that it always had."""
+    pairs = "made:shapes-simple:shapes-colour:8"
+    one, other = (search("sft", pairs=pairs, count_pairs=count) for count in (False, True))
+    assert (one.budget.samples, other.budget.samples) == (10_821, 4_276)
+    assert "pairs_nfe" not in one.budget.model_dump() and other.budget.pairs_nfe == 7_200
+    assert "the making of its pairs is not counted" in budget_sentence(one)
+    assert "the images of its pairs cost 7,200" in budget_sentence(other)
 
 
 @pytest.mark.parametrize(("method", "cost", "samples"), [("ddpo", 31, 384), ("d3po", 36, 330), ("tailorpo", 41, 290)])
