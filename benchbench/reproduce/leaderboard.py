@@ -18,6 +18,7 @@ from benchbench.report.sections import Page, Section, TableSection, TextSection
 from benchbench.report.table import Cell, Column, Table
 from benchbench.reproduce.ranked import Ranked, read_report
 from benchbench.reproduce.standing import sentences
+from benchbench.reproduce.stated_family import stated_family
 from benchbench.runtime.files import Log
 from benchbench.stats.paired import difference
 
@@ -36,6 +37,9 @@ def leaderboard(reports: Sequence[Path], store: Path, log: Log) -> Path:
         sections.append(TableSection(title=f"Trained on {ranked.reward}", tables=(of_reward,)))
         sections.append(TextSection(title=f"Which one, on {ranked.reward}", paragraphs=tuple(sentences(ranked))))
         sections += [ranked.figure] if ranked.figure else []
+    if stated := stated_family(read):
+        tables.append(stated)
+        sections.insert(0, TableSection(title=stated.title, tables=(stated,)))
     names = ", ".join(ranked.reward for ranked in read)
     page = Page(
         title="Leaderboard",

@@ -35,6 +35,8 @@ class Ranked:
     scores: pd.DataFrame
     trainings: Mapping[str, Sequence[Mapping[str, Any]]]
     figure: CurveSection | None
+    stated: Table | None
+    """The orders of F(.2) that were stated beforehand, where each row has enough trainings for a verdict."""
 
     @property
     def rows(self) -> list[str]:
@@ -100,4 +102,5 @@ def read_report(path: Path) -> Ranked:
     figure = next(
         (s for s in page.sections if isinstance(s, CurveSection) and "against what it costs" in s.title), None
     )
-    return Ranked(open_columns[0], frontier, once, scores, trainings, figure)
+    stated = tables.get(f"{frontier.name}-stated")
+    return Ranked(open_columns[0], frontier, once, scores, trainings, figure, stated)

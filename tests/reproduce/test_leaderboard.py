@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from benchbench.evaluate.reward_table import reward_table
 from benchbench.report import folder
 from benchbench.report.scores_file import write_scores
 from benchbench.report.sections import Page, RecordSection, TableSection
+from benchbench.report.table import Cell, Column, Table
 from benchbench.reproduce.leaderboard import CALLS, GAIN, NFE, F, table
 from benchbench.reproduce.ranked import ONCE, read_report
 from benchbench.reproduce.standing import sentences
+from benchbench.reproduce.stated_family import stated_family
 from benchbench.stats.paired import difference
 from tests.evaluate.test_reward_table import PROTOCOL
 from tests.stats.test_paired import frame
@@ -120,6 +123,28 @@ def test_pairs_that_were_made_for_a_training_are_a_part_of_its_work(tmp_path: Pa
 def test_three_trainings_describe_themselves(tmp_path: Path) -> None:
     ranked = read_report(report(tmp_path, trainings=3))
     assert "a verdict takes 5 trainings" in sentences(ranked)[0] and not table(ranked).ties(F)
+
+
+def stated(reward: str, *p_values: float) -> Table:
+    cells = {
+        f"tailorpo > {i}": {reward: Cell(value=1, p=p, p_holm=0.0, significant=True)} for i, p in enumerate(p_values)
+    }
+    return Table(name="t", title="t", caption="", rows=tuple(cells), columns=(Column(key=reward),), cells=cells)
+
+
+def test_orders_that_were_stated_of_several_rewards_are_one_family(tmp_path: Path) -> None:
+    """Of .01, .03, .02 and .0125 in a family of four: 4 x .01; 3 x .0125 is less, so .04, too; 2 x .02; .04 for .03."""
+    one = read_report(report(tmp_path))
+    colour = replace(one, stated=stated(REWARD, 0.01, 0.03))
+    pref = replace(one, reward=OTHER, stated=stated(OTHER, 0.02, 0.0125))
+    found = stated_family([colour, pref])
+    assert found is not None and [column.key for column in found.columns] == [REWARD, OTHER]
+    cells: Any = [found.get(row, reward) for row in found.rows for reward in (REWARD, OTHER)]
+    assert [cell.p_holm for cell in cells] == pytest.approx([0.04, 0.04, 0.04, 0.04]) and cells[0].significant
+    assert "all 4 of them" in found.caption
+    weak = stated_family([colour, replace(pref, stated=stated(OTHER, 0.02, 0.2))])
+    assert weak is not None and not weak.get("tailorpo > 1", OTHER).significant  # type: ignore[union-attr]
+    assert stated_family([colour, replace(pref, stated=None)]) is None
 
 
 def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
