@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -15,7 +15,6 @@ from benchbench.stats.intervals import LEVEL
 from benchbench.stats.multiple import corrected_verdicts
 from benchbench.stats.paired import Difference, difference
 from benchbench.stats.power import trainings_needed
-from benchbench.stats.trainings import FEWEST_TRAININGS
 
 
 def claims_table(plan: Plan, table: Table, frames: Mapping[str, pd.DataFrame]) -> Table | None:
@@ -26,13 +25,14 @@ def claims_table(plan: Plan, table: Table, frames: Mapping[str, pd.DataFrame]) -
     deviations of the base over its images.
     """
     columns = [c for c in table.columns if c.key in plan.rewards and not c.held_out]
+    untrained = frozenset(name for name, row in plan.spec.rows.items() if row.is_base or row.best_of > 1)
     found = {
-        (claim, column.key): _difference(claim, column.key, frames)
+        (claim, column.key): _difference(claim, column.key, frames, untrained)
         for claim in plan.spec.claims
         for column in columns
         if table.get(claim.better, column.key) and table.get(claim.worse, column.key)
     }
-    if not found or min(tested.raw.seeds for tested in found.values()) < FEWEST_TRAININGS:
+    if not found or not all(tested.decided for tested in found.values()):
         return None
     verdicts = corrected_verdicts(found)
     tests = next(iter(verdicts.values())).tests
@@ -56,14 +56,20 @@ def claims_table(plan: Plan, table: Table, frames: Mapping[str, pd.DataFrame]) -
     )
 
 
-def _difference(claim: Claim, reward: str, frames: Mapping[str, pd.DataFrame]) -> Difference:
+def _difference(
+    claim: Claim, reward: str, frames: Mapping[str, pd.DataFrame], untrained: Collection[str]
+) -> Difference:
     """Returns the better row less the worse one, with the gain in the base's standard deviations where there is a base.
 
-    Errors: UsageError where the rows were not sampled alike, or share no training seed.
+    A row of ``untrained`` serves every training of the other. Errors: UsageError where the rows were not sampled alike,
+    or share no training seed.
     """
-    better, worse = (frames[row][frames[row].reward == reward] for row in (claim.better, claim.worse))
-    found = difference(better, worse, by_seed=claim.worse != BASE)
-    base = frames[BASE][frames[BASE].reward == reward] if BASE in frames else worse
+    turned = claim.better in untrained
+    one, other = (claim.worse, claim.better) if turned else (claim.better, claim.worse)
+    first, second = (frames[row][frames[row].reward == reward] for row in (one, other))
+    found = difference(first, second, by_seed=other not in untrained, trained=one not in untrained)
+    raw = found.raw.scaled(-1 if turned else 1)
+    base = frames[BASE][frames[BASE].reward == reward] if BASE in frames else second
     deviation = float(base.score.std(ddof=1)) if len(base) > 1 else 0.0
-    gain = found.raw.scaled(1 / deviation) if deviation > 0 else None
-    return replace(found, gain=gain, base_deviation=deviation)
+    gain = raw.scaled(1 / deviation) if deviation > 0 else None
+    return replace(found, raw=raw, gain=gain, base_deviation=deviation)

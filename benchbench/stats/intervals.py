@@ -32,8 +32,10 @@ class Interval:
     seeds: int
 
     def scaled(self, factor: float) -> Interval:
-        """Returns the interval in another unit: all values times ``factor``, which must be positive."""
+        """Returns the interval in another unit: all values times ``factor``, of which a negative one swaps the ends."""
         low, high = (None if bound is None else bound * factor for bound in (self.low, self.high))
+        if factor < 0:
+            low, high = high, low
         return Interval(self.value * factor, low, high, self.images, self.prompts, self.seeds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from benchbench.errors import UsageError
 from benchbench.evaluate.reward_table import reward_table
 from benchbench.reproduce import spec, sweep
 from benchbench.reproduce.claims import claims_table
-from benchbench.reproduce.spec import Claim
+from benchbench.reproduce.spec import Claim, Row
 from benchbench.stats.multiple import holm
 from benchbench.stats.paired import difference
 from tests.evaluate.test_reward_table import PROTOCOL
@@ -63,6 +64,24 @@ def test_each_order_is_tested_and_all_are_one_family(tmp_path: Path) -> None:
 def test_fewer_than_five_trainings_say_nothing(tmp_path: Path) -> None:
     plan, found = make("tailorpo:2", "shapes", tmp_path), frames(4)
     assert claims_table(plan, reward_table(found, PROTOCOL), found) is None
+
+
+def test_a_row_without_trainings_serves_every_training_of_the_other(tmp_path: Path) -> None:
+    """The best of four images of the base model has no training seeds that could be paired."""
+    plan, found = make("tailorpo:2", "shapes", tmp_path), frames(5)
+    found["best-of-4"] = found["base"].assign(score=found["base"].score + 0.5)
+    claims = [Claim(better="tailorpo", worse="best-of-4"), Claim(better="best-of-4", worse="tailorpo")]
+    rows = plan.spec.rows | {"best-of-4": Row(best_of=4)}
+    plan = replace(plan, spec=plan.spec.model_copy(update={"rows": rows, "claims": claims}))
+    table = claims_table(plan, reward_table(found, PROTOCOL, untrained=frozenset({"best-of-4"})), found)
+    assert table is not None
+    there, back = (table.get(str(claim), "shapes-colour") for claim in claims)
+    assert there is not None and back is not None and there.seeds == back.seeds == 5
+    one, other = (found[row][found[row].reward == "shapes-colour"] for row in ("tailorpo", "best-of-4"))
+    alone = difference(one, other)
+    assert (there.value, there.low, there.high) == pytest.approx((alone.raw.value, alone.raw.low, alone.raw.high))
+    assert (back.value, back.low, back.high) == pytest.approx((-there.value, -there.high, -there.low))  # type: ignore[operator]
+    assert there.p == back.p == alone.p
 
 
 def test_held_out_rewards_and_absent_rows_are_left_out(tmp_path: Path) -> None:
