@@ -1,8 +1,9 @@
-"""The numbers in README.md and results/shapes/README.md are those of the CSV files that they describe."""
+"""The numbers in README.md and on other pages are those of the files that they describe."""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -164,6 +165,61 @@ def test_the_table_of_the_readme() -> None:
     }.items():
         cell = found[row, "shapes-colour"]
         assert f"| {label} | {shown(cell)} |" in readme
+        oracle = shown(found[row, "shapes-oracle (shapes-colour)"])
+        assert f"| {oracle if row == 'base' else oracle.replace(' ', '* ', 1)} |" in readme
         if row != "base":
             gain = f"{float(cell['gain']):+.2f}* [{float(cell['gain_low']):+.2f}, {float(cell['gain_high']):+.2f}]"
             assert f"| {gain} |" in readme
+    calls = cells(SHAPES / "tailorpo-2-five-trainings" / "equal-cost-shapes-colour.csv")
+    methods = {"d3po": "D3PO", "ddpo": "DDPO", "tailorpo": "TailorPO", "tailorpo-g": "TailorPO-G"}
+    means = [f"{label} {float(calls[row, '384 reward calls']['value']):.2f}" for row, label in methods.items()]
+    assert f"have other means: {', '.join(means)}." in readme
+
+
+def signed(cell: dict[str, str]) -> str:
+    numbers = [f"{float(cell[key]):+.2f}" for key in ("gain", "gain_low", "gain_high")]
+    value, low, high = ("0.00" if number in ("+0.00", "-0.00") else number.replace("-", "−") for number in numbers)
+    return f"{value} [{low}, {high}]"
+
+
+def test_the_tables_beside_the_methods() -> None:
+    """DDPO to TailorPO-G over five trainings, offline methods over three, MaPO and DSPO's SDXL form with one."""
+    text = (ROOT / "benchbench" / "methods" / "README.md").read_text(encoding="utf-8")
+    five = cells(SHAPES / "tailorpo-2-five-trainings" / "tailorpo-2-training.csv")
+    for row, label in {"ddpo": "DDPO", "d3po": "D3PO", "tailorpo": "TailorPO", "tailorpo-g": "TailorPO-G"}.items():
+        gain, oracle = five[row, "shapes-colour"], five[row, "shapes-oracle (shapes-colour)"]
+        assert f"| {label} | {signed(gain)} | {shown(oracle)} |" in text
+    three = {"sft": "SFT", "diffusion-dpo": "Diffusion-DPO", "diffusion-kto": "Diffusion-KTO", "dspo": "DSPO"}
+    one = {"mapo": "MaPO", "dspo": "DSPO, `form=sdxl beta=5000`"}
+    for name, rows in {"dspo-1": three, "dspo-2": one}.items():
+        found = cells(SHAPES / name / f"{name}-training.csv")
+        wins = cells(SHAPES / name / f"{name}-training-win-rate.csv")
+        for row, label in rows.items():
+            columns = ("shapes-pref", "shapes-colour", "shapes-clip", "shapes-oracle")
+            gains = " | ".join(signed(found[row, column]) for column in columns)
+            line = f"| {label} | {shown(wins[row, 'shapes-pref: win'])} | {gains} |"
+            assert line in text, line
+
+
+def test_the_page_on_speed() -> None:
+    """Each ratio of docs/speed.md is the median of its record, with its smallest and largest round."""
+    record = json.loads((ROOT / "results" / "speed" / "shapes-cpu-2-of-2-threads.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    rows = {row["what"]: row for part in record["parts"].values() for row in part["rows"]}
+    of_method = {f"{m}, straightforward / ours": m for m in ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g")}
+    ratios = [
+        "1 a call / ours",
+        "8 a call / ours",
+        "64 a call / ours",
+        "batches of 8, reward loaded for every image / ours",
+        "batches of 8, reward kept / ours",
+        "first / again",
+        *of_method,
+    ]
+    for what in ratios:
+        row = rows[what]
+        assert f"| {row['median']:.3g} ({min(row['values']):.3g} to {max(row['values']):.3g}) |" in text, what
+    assert text.count(" to ") == len(ratios) + 1  # ten to fifteen minutes
+    shares = [rows[f"{work}: UNet"]["median"] for work in ("generating 64 images", "a TailorPO iteration")]
+    assert f"takes {shares[0]:.3g} % of the time of generation and {shares[1]:.3g} % of" in text
+    assert f"Memory grows by {rows['10,000 prompts against 100: more by']['median']:.3g} %" in text
