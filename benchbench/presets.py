@@ -164,7 +164,7 @@ def rate_origin(method: str, preset: str, settings: Sequence[str] = ()) -> str:
     It is given with the command or the table, taken from a preset, or the default, which nobody has searched.
     """
     if any(word.partition("=")[0].strip() == RATE for word in settings):
-        return "set by hand"
+        return "given with the command or in the file"
     searched = RATE in preset_values(method, preset)
     return f"preset {label(method, preset)}" if searched else UNSEARCHED
 

@@ -99,7 +99,8 @@ def test_a_caption_says_whose_rate_nobody_has_searched(tmp_path: Path) -> None:
     said = rates_sentence(Plan(spec, "shapes", track, (), (), (), False, trainings))
     assert said == (
         "Learning rates (the default, which nobody has searched): my-method: 3e-05. "
-        "Learning rates (preset shapes): d3po: 0.006. Learning rates (set by hand): ddpo: 0.001."
+        "Learning rates (preset shapes): d3po: 0.006. "
+        "Learning rates (given with the command or in the file): ddpo: 0.001."
     )
 
 

@@ -46,11 +46,13 @@ def corrected_verdicts(
 ) -> dict[Key, Verdict]:
     """Returns a verdict on each difference of one table, corrected within the family that ``family`` puts it in.
 
-    One test counts once: the same scores under two names, or under two signs, are one test.
+    One test counts once: the same scores under two names, or under two signs, are one test. Differences that can get no
+    verdict, for too few trainings, do not count in the family of those that can; they are corrected among themselves.
     """
     families: dict[object, dict[bytes, list[Key]]] = {}
     for key, difference in differences.items():
-        families.setdefault(family(key), {}).setdefault(_test_of(difference), []).append(key)
+        of_family = families.setdefault((family(key), difference.decided), {})
+        of_family.setdefault(_test_of(difference), []).append(key)
     verdicts = {}
     for tests in families.values():
         adjusted = holm([differences[keys[0]].p for keys in tests.values()])

@@ -87,3 +87,14 @@ def test_five_trainings_get_a_verdict() -> None:
     verdicts = corrected_verdicts({"a": _row(1.0), "same": difference(trained([[[0.0], [1.0], [2.0]]] * 5), BASE)})
     assert verdicts["a"].significant is True
     assert (verdicts["same"].significant, verdicts["same"].p, verdicts["same"].holm) == (False, 1.0, 1.0)
+
+
+def test_rows_without_a_verdict_do_not_count_in_the_family_of_others() -> None:
+    """Two rows of five trainings are corrected for two tests, beside three of one training, which get no star."""
+    rows = {f"five {lift}": _row(lift) for lift in (0.3, 0.2)}
+    rows |= {f"one {lift}": _row(lift, seeds=1) for lift in (0.5, 0.6, 0.7)}
+    verdicts = corrected_verdicts(rows)
+    assert [verdict.tests for verdict in verdicts.values()] == [2, 2, 3, 3, 3]
+    decided = ["five 0.3", "five 0.2"]
+    assert [verdicts[row].holm for row in decided] == pytest.approx(holm([rows[row].p for row in decided]))
+    assert all(verdicts[row].significant is None for row in rows if row not in decided)
