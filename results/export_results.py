@@ -2,8 +2,8 @@
 
 It takes the newest full (not quick) report of each table on the shapes track, of each protocol on the shapes world's
 prompts, and of each sweep that ``--sweeps`` names. It copies the text, the CSV files, the scores behind them and the
-records of the runs, without pictures, into a folder of that name. A sweep keeps its page.json, without the grids of
-images, so that ``bench leaderboard`` and ``bench report`` read the copy.
+records of the runs, without pictures, into a folder of that name. A sweep keeps its page.json, with its pictures where
+they are small, so that ``bench leaderboard`` and ``bench report`` read the copy.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from benchbench.report.sections import GridSection, Page, SideBySideSection
 from benchbench.reproduce import spec
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.json_files import read_object
+
+LARGEST_PAGE = 2**20
+"""Bytes of a page that is copied with its pictures."""
 
 
 def export_results(store: Path, results: Path, sweeps: Sequence[str] = ()) -> list[str]:
@@ -46,8 +49,10 @@ def _copy(report: Path, to: Path, store: str, with_page: bool) -> None:
     }
     _write(to / "record.json", json.dumps(records, indent=1), store)
     if with_page:
-        kept = [section for section in page.sections if not isinstance(section, GridSection | SideBySideSection)]
-        _write(to / PAGE_DATA, page.model_copy(update={"sections": tuple(kept)}).model_dump_json(indent=1), store)
+        if len(page.model_dump_json()) > LARGEST_PAGE:
+            kept = [section for section in page.sections if not isinstance(section, GridSection | SideBySideSection)]
+            page = page.model_copy(update={"sections": tuple(kept)})
+        _write(to / PAGE_DATA, page.model_dump_json(indent=1), store)
     for file in [report / "report.md", *report.glob("*.csv"), *report.glob("scores.parquet")]:
         if not file.stem.endswith("-published"):  # results/published has these
             shutil.copy(file, to / file.name)

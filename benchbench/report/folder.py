@@ -60,6 +60,7 @@ def render(path: Path) -> Path:
     """
     folder = path if path.is_dir() else path.parent
     content = read(path)
+    pictures = [section for section in content.sections if isinstance(section, GridSection)]
     write_atomic(page_file(folder, content.quick), page.html(content).encode())
     write_atomic(page_file(folder, content.quick).with_suffix(".md"), markdown(content).encode())
     for section in content.sections:
@@ -68,10 +69,12 @@ def render(path: Path) -> Path:
                 write_atomic(folder / f"{table.stem}.csv", table.csv().encode())
                 write_atomic(folder / f"{table.stem}.md", table.markdown().encode())
                 write_atomic(folder / f"{table.stem}.tex", latex(table).encode())
-        elif isinstance(section, GridSection):
-            data = io.BytesIO()
-            grids.contact_sheet(section).save(data, "PNG", optimize=True)
-            write_atomic(folder / ("samples-QUICK.png" if content.quick else "samples.png"), data.getvalue())
+    for grid in pictures:
+        name, data = "samples", io.BytesIO()
+        if len(pictures) > 1:
+            name = safe_name(grid.title.lower(), "-").strip("-.") or name
+        grids.contact_sheet(grid).save(data, "PNG", optimize=True)
+        write_atomic(folder / f"{name}{'-QUICK' if content.quick else ''}.png", data.getvalue())
     for name, figure in paper_figures(content):
         write_atomic(folder / FIGURES / name, figure)
     write_atomic(folder / STAMP, _renderer().encode())

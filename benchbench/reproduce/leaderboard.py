@@ -36,7 +36,10 @@ def leaderboard(reports: Sequence[Path], store: Path, log: Log) -> Path:
     for ranked, of_reward in zip(read, tables, strict=True):
         sections.append(TableSection(title=f"Trained on {ranked.reward}", tables=(of_reward,)))
         sections.append(TextSection(title=f"Which one, on {ranked.reward}", paragraphs=tuple(sentences(ranked))))
-        sections += [ranked.figure] if ranked.figure else []
+        sections += [*([ranked.figure] if ranked.figure else [])]
+        sections += [
+            grid.model_copy(update={"title": f"{grid.title}, trained on {ranked.reward}"}) for grid in ranked.grids
+        ]
     if stated := stated_family(read):
         tables.append(stated)
         sections.insert(0, TableSection(title=stated.title, tables=(stated,)))

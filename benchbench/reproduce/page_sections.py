@@ -26,11 +26,16 @@ def row_labels(plan: Plan) -> dict[Path, str]:
 
 
 def evaluations(plan: Plan, measured: Mapping[str, Measured]) -> list[Section]:
-    """Returns the samples of the first evaluation, the curves of the first prompt set, and every warning."""
+    """Returns the samples of the first evaluation, the curves of the first prompt set, and every warning.
+
+    Trainings that were stopped in time have samples of their own (stopped_grid.py).
+    """
     chosen: list[Section] = []
     first_prompts = next(iter(plan.blocks)).prompts
     for i, (name, evaluation) in enumerate(measured.items()):
         for section in safely(f"Around {name}", partial(_around_table, evaluation, row_labels(plan))):
+            if plan.stops and section.kind == "grid":
+                continue
             if section.kind == "text":
                 chosen.append(section.model_copy(update={"title": f"{section.title}: {name}"}))
             elif section.kind != "records" and (i == 0 or (section.kind != "grid" and name.startswith(first_prompts))):

@@ -15,7 +15,7 @@ from benchbench.errors import MissingError, UsageError
 from benchbench.evaluate.measure import BASE
 from benchbench.report import folder
 from benchbench.report.scores_file import read_scores
-from benchbench.report.sections import CurveSection, RecordSection, TableSection
+from benchbench.report.sections import CurveSection, GridSection, RecordSection, TableSection
 from benchbench.report.table import Cell, Table
 from benchbench.reproduce.budget import Work, pairs_work
 
@@ -35,6 +35,8 @@ class Ranked:
     scores: pd.DataFrame
     trainings: Mapping[str, Sequence[Mapping[str, Any]]]
     figure: CurveSection | None
+    grids: Sequence[GridSection]
+    """Pictures of the rows, where the report has them."""
     stated: Table | None
     """The orders of F(.2) that were stated beforehand, where each row has enough trainings for a verdict."""
 
@@ -102,5 +104,6 @@ def read_report(path: Path) -> Ranked:
     figure = next(
         (s for s in page.sections if isinstance(s, CurveSection) and "against what it costs" in s.title), None
     )
+    grids = [section for section in page.sections if isinstance(section, GridSection)]
     stated = tables.get(f"{frontier.name}-stated")
-    return Ranked(open_columns[0], frontier, once, scores, trainings, figure, stated)
+    return Ranked(open_columns[0], frontier, once, scores, trainings, figure, grids, stated)

@@ -29,6 +29,7 @@ from benchbench.reproduce.plan import Plan
 from benchbench.reproduce.published_values import published_tables, with_published_words
 from benchbench.reproduce.rates import rates_sentence
 from benchbench.reproduce.spec import Block, Stop
+from benchbench.reproduce.stopped_grid import stopped_grids
 from benchbench.runtime.files import Log
 from benchbench.stats.frontier import LOSSES
 
@@ -151,8 +152,9 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
         for chosen in (m for m in measurements if m.best_of > 1):
             candidates = stopping.measured(plan, [chosen], store, log).frames[chosen.row]
             of_several[chosen.row] = best_of(candidates, group or plan.track.train_reward or "", chosen.best_of)
-        if plan.stops and (figure := frontier_figure(plan, group, measured.frames, of_several)):
-            result.curves.append(figure)
+        if plan.stops:
+            figure = frontier_figure(plan, group, measured.frames, of_several)
+            result.curves += [*([figure] if figure else []), *stopped_grids(plan, group, measured)]
         found |= of_several
         once = stopping.stopped_frames(plan, group, measured.frames, [stopping.BEARABLE]) if plan.stops else {}
         name = f"{gold} ({group})" if group else gold

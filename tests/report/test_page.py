@@ -11,7 +11,7 @@ import pytest
 
 from benchbench.errors import CorruptError, MissingError
 from benchbench.report import folder, page
-from benchbench.report.sections import Page, RecordSection, TableSection
+from benchbench.report.sections import GridSection, Page, RecordSection, TableSection
 from benchbench.report.table import Column
 from tests.report.pages import PAGE, TABLE
 
@@ -97,6 +97,13 @@ def test_a_report_folder_has_page_tables_and_picture(tmp_path: Path) -> None:
     assert {p.name for p in (out / "figures").iterdir()} == {f"{f}.{kind}" for f in figures for kind in ("pdf", "svg")}
     quick = folder.write(tmp_path, "eval tiny", PAGE.model_copy(update={"quick": True}))
     assert quick.name.startswith("eval-tiny-QUICK-") and (quick / "report-QUICK.html").is_file()
+
+
+def test_several_grids_have_a_picture_each(tmp_path: Path) -> None:
+    grid = next(section for section in PAGE.sections if isinstance(section, GridSection))
+    two = [grid.model_copy(update={"title": f"Samples at {loss}"}) for loss in (0.05, 0.2)]
+    out = folder.write(tmp_path, "two", PAGE.model_copy(update={"sections": tuple(two)}))
+    assert {p.name for p in out.glob("*.png")} == {"samples-at-0.05.png", "samples-at-0.2.png"}
 
 
 def test_another_result_is_another_folder_and_the_same_is_the_same(tmp_path: Path) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from benchbench.errors import UsageError
+from benchbench.evaluate.generate import Generation
+from benchbench.noise import Sample
+from benchbench.report.grids import decode_uri
 from benchbench.reproduce import stopping, sweep
 from benchbench.reproduce.frontier_figure import frontier_figure
 from benchbench.reproduce.plan import Plan, Stopped, make_plan
 from benchbench.reproduce.plan_jobs import measurement_jobs
+from benchbench.reproduce.stopped_grid import stopped_grids
 from benchbench.stats.frontier import LOSSES
 from benchbench.stats.paired import difference
+from benchbench.store.image_index import CheckedImage
+from benchbench.types import PromptSet
 from tests.stats.test_paired import frame
 
 COLOUR, ORACLE, VALIDATION = "shapes-colour", "shapes-oracle", "shapes-complex.validation"
@@ -129,6 +138,44 @@ def test_the_figure_has_the_gain_at_each_loss(tmp_path: Path, monkeypatch: pytes
     assert trained.y == pytest.approx([gain / deviation for gain in raw])
     assert chosen_one.y == pytest.approx([5 / deviation] * 11)
     assert frontier_figure(plan, COLOUR, frames | {"base": BASE}, {}) is None, "the base does not vary"
+
+
+def pictures(label: str, colour: tuple[int, int, int]) -> Generation:
+    """Returns one picture of one colour, as of an evaluation with one prompt."""
+    images: Any = SimpleNamespace(read=lambda _sample: Image.new("RGB", (8, 8), colour))
+    prompts, entry = PromptSet("p", ("a red circle",), "", ""), CheckedImage("0" * 64, "")
+    return Generation(label, 0, images, prompts, {Sample("a red circle", 0): entry})
+
+
+def test_the_pictures_are_of_the_checkpoint_that_each_loss_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 0 has seen 64 images at both losses; seed 1 none at a loss of .05, and 16 at a loss of .2."""
+    plan = chosen(planned(tmp_path), tmp_path, monkeypatch)
+    white, red, green, blue = (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    measured: Any = SimpleNamespace(
+        frames={"d3po, 16 images": scores({0: 1, 1: 1}, {}), "d3po, 64 images": scores({0: 1}, {})},
+        generations={
+            "base": [pictures("base", white)],
+            "d3po, 16 images": [pictures("d3po, 16 images, seed 0", red), pictures("d3po, 16 images, seed 1", green)],
+            "d3po, 64 images": [pictures("d3po, 64 images", blue)],
+        },
+    )
+
+    def shown(of: Plan) -> list[list[tuple[str, object]]]:
+        grids = stopped_grids(of, COLOUR, measured)
+        assert [grid.title for grid in grids] == [f"Samples at a loss of at most {loss}" for loss in ("0.05", "0.2")]
+        return [[(row.label, decode_uri(row.images[0]).getpixel((0, 0))) for row in grid.rows] for grid in grids]
+
+    assert shown(plan) == [[("base", white), ("d3po, 64 images", blue)]] * 2
+    second = replace(plan, stops={stop: kept for stop, kept in plan.stops.items() if stop.seed == 1})
+    assert shown(second) == [
+        [("base", white), ("d3po, untrained", white)],
+        [("base", white), ("d3po, 16 images", green)],
+    ]
+    assert stopped_grids(second, COLOUR, measured)[1].caption.startswith(
+        "Training seed 1, stopped where shapes-oracle has fallen by at most 0.2 on the validation prompts."
+    )
 
 
 @pytest.mark.parametrize(

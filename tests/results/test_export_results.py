@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from benchbench.report import folder
 from benchbench.report.scores_file import write_scores
@@ -33,3 +34,15 @@ def test_the_newest_whole_report_of_each_table(tmp_path: Path) -> None:
     records = next(section.records for section in PAGE.sections if section.kind == "records")
     assert json.loads((results / "spo-3" / "record.json").read_text(encoding="utf-8")) == records
     assert {path.suffix for path in (results / "spo-3").iterdir()} == {".md", ".csv", ".json", ".parquet"}
+
+
+def test_a_sweep_keeps_its_page_and_small_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write(tmp_path, "mine", PAGE)
+    results = tmp_path / "results"
+    assert export_results(tmp_path, results, ["mine"]) == ["mine"]
+    kinds = [section.kind for section in folder.read(results / "mine").sections]
+    assert kinds == [section.kind for section in PAGE.sections] and "grid" in kinds
+    monkeypatch.setattr("results.export_results.LARGEST_PAGE", 100)
+    export_results(tmp_path, results, ["mine"])
+    kept = [section.kind for section in folder.read(results / "mine").sections]
+    assert kept == [kind for kind in kinds if kind not in ("grid", "pairs")]
