@@ -31,9 +31,13 @@ def verdicts(report: Ranked) -> dict[tuple[str, str], str]:
 
 
 def compare(one: Ranked, other: Ranked) -> list[str]:
-    """Returns the share of equal verdicts, and each pair of rows on which they differ, as lines."""
+    """Returns the share of equal verdicts, and each pair of rows on which they differ, as lines.
+
+    Errors: UsageError for reports of other rewards, prompts or rows, and for those that share a training seed.
+    """
+    _check_alike(one, other)
     first, second = verdicts(one), verdicts(other)
-    pairs = [pair for pair in first if pair in second]
+    pairs = list(first)
     differ = [pair for pair in pairs if first[pair] != second[pair]]
     turned = sum(TIED not in (first[pair], second[pair]) for pair in differ)
     lines = [
@@ -41,6 +45,23 @@ def compare(one: Ranked, other: Ranked) -> list[str]:
         f"{turned} have the opposite one"
     ]
     return lines + [f"  {a} and {b}: {_word(first[a, b])}; {_word(second[a, b])}" for a, b in differ]
+
+
+def _check_alike(one: Ranked, other: Ranked) -> None:
+    seeds = [
+        {training["config"]["seed"] for of_row in report.trainings.values() for training in of_row}
+        for report in (one, other)
+    ]
+    for what, same in {
+        "rewards": one.reward == other.reward,
+        "protocols": one.frontier.protocol == other.frontier.protocol,
+        "rows": set(one.frontier.rows) == set(other.frontier.rows),
+    }.items():
+        if not same:
+            raise UsageError("the reports cannot be compared", f"their {what} differ", "name two sweeps of one plan")
+    if seeds[0] & seeds[1]:
+        cause = f"they share the training seeds {', '.join(map(str, sorted(seeds[0] & seeds[1])))}"
+        raise UsageError("the reports cannot be compared", cause, "train the second one with other seeds")
 
 
 def _word(verdict: str) -> str:

@@ -2,8 +2,9 @@
 
 ``python results/train_proxies.py FOLDER`` makes a reward ``proxy-CHOICES-SEED`` for each number of choices and each
 seed. With ``BENCH_WEIGHTS=FOLDER`` every command knows them. The drawings, the annotators and the training are those of
-``shapes-pref`` (benchbench/shapes_build/pref.py), with four passes over the choices, as it has. FOLDER/accuracy.csv
-says how often each scorer agrees with 1,600 choices that none was trained on, and with the annotators' utility.
+``shapes-pref`` (benchbench/shapes_build/pref.py), with four passes over the choices, as it has. The scorers of one seed
+share their choices: a smaller number is a part of a larger one. FOLDER/accuracy.csv says how often each scorer agrees
+with the same 1,600 choices, that none of them was trained on, and with the annotators' utility.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -36,12 +38,17 @@ SEED = 77_000_000
 COLUMNS = ("reward", "choices", "seed", "steps", "agrees_with_choices", "agrees_with_utility")
 
 
-def world(seed: int, count: int) -> tuple[Choices, torch.Tensor]:
-    """Returns choices of annotators, and by how much more the first picture of each is worth to them."""
+@lru_cache(maxsize=1)
+def world(seed: int, count: int) -> tuple[Choices, torch.Tensor, torch.Tensor]:
+    """Returns choices of annotators, by how much more the first picture of each is worth to them, and an order.
+
+    The order is drawn: the pictures of the second half are reconstructed by the autoencoder.
+    """
     torch.manual_seed(SEED + seed)
     autoencoder = AutoencoderKL.from_pretrained(WEIGHTS / "model" / "vae").requires_grad_(False).eval()
     prompts, pictures, utilities, first = annotated_pairs(autoencoder, count, SEED + seed)
-    return Choices(tokenizer.encode(tokenizer.make(), prompts), pictures, first), utilities[0] - utilities[1]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(SEED + seed))
+    return Choices(tokenizer.encode(tokenizer.make(), prompts), pictures, first), utilities[0] - utilities[1], order
 
 
 def steps_for(size: int) -> int:
@@ -49,11 +56,11 @@ def steps_for(size: int) -> int:
     return min(STEPS, PASSES * size // BATCH)
 
 
-def proxy(folder: Path, size: int, seed: int, held_out: int = HELD_OUT) -> dict[str, object]:
-    """Trains one scorer into its folder; returns its row of the table."""
+def proxy(folder: Path, size: int, seed: int, held_out: int = HELD_OUT, largest: int = SIZES[-1]) -> dict[str, object]:
+    """Trains one scorer into its folder; returns its row of the table. ``size`` is at most ``largest``."""
     name, steps = f"proxy-{size}-{seed}", steps_for(size)
-    choices, difference = world(seed, held_out + size)
-    test, train = torch.arange(held_out), torch.arange(held_out, held_out + size)
+    choices, difference, order = world(seed, held_out + largest)
+    test, train = order[:held_out], order[held_out:][:size]
     torch.manual_seed(SEED + 1000 + seed)
     model = CLIPModel.from_pretrained(WEIGHTS / "clip", dtype=torch.float32)
     with progress(steps, f"training {name}", "steps") as bar:
@@ -75,6 +82,7 @@ def train_missing(folder: Path, sizes: Sequence[int], seeds: Sequence[int]) -> N
     """Trains the scorers that the folder's table lacks, and adds the row of each as it ends."""
     table = folder / "accuracy.csv"
     rows = list(csv.DictReader(table.open(encoding="utf-8"))) if table.is_file() else []
+    rows = [row for row in rows if row["steps"] == str(steps_for(int(row["choices"])))]
     there = {row["reward"] for row in rows}
     for seed, size in product(seeds, sizes):
         if f"proxy-{size}-{seed}" in there:
@@ -86,8 +94,8 @@ def train_missing(folder: Path, sizes: Sequence[int], seeds: Sequence[int]) -> N
 
 def size_of(text: str) -> int:
     """Returns a number of choices. Raises ArgumentTypeError."""
-    if not text.isdecimal() or int(text) < BATCH:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of {BATCH} choices, those of one step, or more")
+    if not text.isdecimal() or not BATCH <= int(text) <= SIZES[-1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of choices from {BATCH}, one step, to {SIZES[-1]}")
     return int(text)
 
 

@@ -79,6 +79,8 @@ def searched(
             pairs=pairs,
             count_pairs=True,
         )
+        earlier = wanted.file(store).with_name(f"{wanted.name}.preset.yaml")
+        earlier.unlink(missing_ok=True)  # one with the same choice would stay, and may lack a rate that had failed
         preset = tune(wanted, store, where=BackendChoice(jobs=jobs))
         assert preset is not None
         text = preset.read_text(encoding="utf-8")

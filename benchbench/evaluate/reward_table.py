@@ -131,7 +131,7 @@ def _trainings_needed(
     for key in differences:
         by_reward.setdefault(key[1], []).append(key)
     return {
-        reward: trainings_needed([differences[key] for key in keys], verdicts[keys[0]].tests, level)
+        reward: trainings_needed([differences[key] for key in keys], max(verdicts[key].tests for key in keys), level)
         for reward, keys in by_reward.items()
     }
 

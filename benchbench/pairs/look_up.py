@@ -32,7 +32,7 @@ def look_up_pairs(
 
     ``prompts`` and ``rewards`` are objects that were looked up already, by name. Raises UsageError, MissingError.
     """
-    if not reference.startswith(MADE_PREFIX):
+    if not is_made(reference):
         named_files(reference)
         return reference
     prompts_name, reward_name, images = _parse(reference)
@@ -45,7 +45,7 @@ def look_up_pairs(
 
 def check_pairs(reference: str, looked_up: Collection[str]) -> None:
     """Raises what ``look_up_pairs`` raises, but leaves out the names that are looked up anyway."""
-    if not reference.startswith(MADE_PREFIX):
+    if not is_made(reference):
         named_files(reference)
         return
     prompts_name, reward_name, _ = _parse(reference)
@@ -53,6 +53,17 @@ def check_pairs(reference: str, looked_up: Collection[str]) -> None:
         refuse_sources(prompt_sets.load(prompts_name))
     if reward_name not in looked_up:
         lookup.require(reward_name)
+
+
+def is_made(reference: str) -> bool:
+    """Returns whether a reference names pairs that we make."""
+    return reference.startswith(MADE_PREFIX)
+
+
+def made_images(reference: str) -> int:
+    """Returns the number of images that pairs are made of. Errors: UsageError, MissingError for absent prompts."""
+    prompts_name, _, images = _parse(reference)
+    return len(prompt_sets.load(prompts_name)) * images
 
 
 def _parse(reference: str) -> tuple[str, str, int]:

@@ -69,10 +69,8 @@ def render(path: Path) -> Path:
                 write_atomic(folder / f"{table.stem}.csv", table.csv().encode())
                 write_atomic(folder / f"{table.stem}.md", table.markdown().encode())
                 write_atomic(folder / f"{table.stem}.tex", latex(table).encode())
-    for grid in pictures:
-        name, data = "samples", io.BytesIO()
-        if len(pictures) > 1:
-            name = safe_name(grid.title.lower(), "-").strip("-.") or name
+    for number, grid in enumerate(pictures, 1):
+        name, data = "samples" if number == 1 else f"samples-{number}", io.BytesIO()
         grids.contact_sheet(grid).save(data, "PNG", optimize=True)
         write_atomic(folder / f"{name}{'-QUICK' if content.quick else ''}.png", data.getvalue())
     for name, figure in paper_figures(content):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from benchbench import config as configs
 from benchbench.config import RunConfig
 from benchbench.errors import UsageError
-from benchbench.pairs.look_up import PairsToMake, look_up_pairs
+from benchbench.pairs.look_up import is_made, made_images
 from benchbench.samplers import default_sampler
 
 BASELINE = "ddpo"
@@ -58,10 +58,11 @@ def equal_budget(own: RunConfig, images: int, *, count_pairs: bool = False) -> B
     pairs_nfe = pairs_work(own.model, own.pairs).nfe if count_pairs else 0.0
     samples = max(0, int((nfe - pairs_nfe) / cost.nfe)) // group * group
     if not samples:
-        one = f"one sample of {own.method} costs {cost.nfe * group:,.0f}"
+        one = f"one sample of {own.method} costs {cost.nfe * group:.4g}"
         one += f" after {pairs_nfe:,.0f} for the images of its pairs" if pairs_nfe else ""
         cause = f"{images} images of {BASELINE} cost {nfe:,.0f} network evaluations; {one}"
-        raise UsageError("the budget is too small", cause, "raise the budget")
+        fewer = ", or name pairs of fewer images: made:PROMPTS:REWARD:IMAGES" if pairs_nfe else ""
+        raise UsageError(f"the budget is too small for {own.method}", cause, f"raise the budget{fewer}")
     return Budget(
         baseline_images=images,
         nfe=round(nfe, 2),
@@ -83,10 +84,9 @@ class Work(NamedTuple):
 def pairs_work(model: str, reference: str | None) -> Work:
     """Returns the work of pairs that are made of images of the base model; none for pairs that are given.
 
-    Errors: UsageError and MissingError for a reference whose prompts or reward are not here.
+    Errors: UsageError and MissingError for prompts that are not here.
     """
-    pairs = look_up_pairs(reference) if reference else None
-    if not isinstance(pairs, PairsToMake):
+    if reference is None or not is_made(reference):
         return Work(0.0, 0.0)
-    images = len(pairs.prompts) * pairs.images_per_prompt
+    images = made_images(reference)
     return Work(float(images * default_sampler(model).steps), float(images))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from benchbench.errors import UsageError
 from benchbench.evaluate.measure import BASE
 from benchbench.report import folder
 from benchbench.report.page_file import page_file
@@ -28,18 +29,19 @@ F, GAIN, NFE, CALLS = "F(.2)", "gain at .05", "network evaluations", "reward cal
 def leaderboard(reports: Sequence[Path], store: Path, log: Log) -> Path:
     """Writes the page into the store, prints its tables and returns its folder.
 
-    Errors: UsageError for a report of another kind, MissingError and CorruptError for one that cannot be read.
+    Errors: UsageError for a report of another kind and for two of one reward, MissingError and CorruptError for one
+    that cannot be read.
     """
     read = [read_report(path) for path in reports]
+    rewards = [ranked.reward for ranked in read]
+    if twice := next((reward for reward in rewards if rewards.count(reward) > 1), None):
+        raise UsageError(f"two reports are of {twice}", "a leaderboard has one table a reward", "name one of them")
     sections: list[Section] = []
     tables = [table(ranked) for ranked in read]
     for ranked, of_reward in zip(read, tables, strict=True):
         sections.append(TableSection(title=f"Trained on {ranked.reward}", tables=(of_reward,)))
         sections.append(TextSection(title=f"Which one, on {ranked.reward}", paragraphs=tuple(sentences(ranked))))
-        sections += [*([ranked.figure] if ranked.figure else [])]
-        sections += [
-            grid.model_copy(update={"title": f"{grid.title}, trained on {ranked.reward}"}) for grid in ranked.grids
-        ]
+        sections += [*([ranked.figure] if ranked.figure else []), *ranked.grids]
     if stated := stated_family(read):
         tables.append(stated)
         sections.insert(0, TableSection(title=stated.title, tables=(stated,)))
@@ -72,8 +74,7 @@ def table(ranked: Ranked) -> Table:
         for column in others:
             cell = ranked.once.get(row, column.key)
             found[column.key] = cell if cell is None or _is_share(column) else _gain(cell)
-        if row in ranked.trainings:
-            spent = ranked.work(row)
+        if spent := ranked.work(row):
             found |= {NFE: Cell(value=spent.nfe), CALLS: Cell(value=spent.reward_calls)}
         cells[row] = {key: cell for key, cell in found.items() if cell is not None}
     columns = [

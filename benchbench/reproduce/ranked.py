@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from benchbench import registry
-from benchbench.errors import MissingError, UsageError
+from benchbench.errors import BenchError, MissingError, UsageError
 from benchbench.evaluate.measure import BASE
 from benchbench.report import folder
 from benchbench.report.scores_file import read_scores
 from benchbench.report.sections import CurveSection, GridSection, RecordSection, TableSection
 from benchbench.report.table import Cell, Table
 from benchbench.reproduce.budget import Work, pairs_work
+from benchbench.reproduce.stopped_grid import GRID_LOSSES, SAMPLES
 
 ONCE = "-stopped-once"
 BEST_OF = "best-of-"
@@ -36,7 +37,7 @@ class Ranked:
     trainings: Mapping[str, Sequence[Mapping[str, Any]]]
     figure: CurveSection | None
     grids: Sequence[GridSection]
-    """Pictures of the rows, where the report has them."""
+    """Pictures of the rows on the prompts of the table, where the report has them."""
     stated: Table | None
     """The orders of F(.2) that were stated beforehand, where each row has enough trainings for a verdict."""
 
@@ -56,18 +57,22 @@ class Ranked:
         cell = self.frontier.get(row, self.reward)
         return cell.gain if cell else None
 
-    def work(self, row: str) -> Work:
+    def work(self, row: str) -> Work | None:
         """Returns the mean work of a row's trainings, with that of pairs that were made for them.
 
-        A training's fixed images do not count, which watch it only.
+        A training's fixed images do not count, which watch it only. None for a row without trainings, and where the
+        prompts of its pairs are not on this machine.
         """
         spent = []
-        for training in self.trainings[row]:
+        for training in self.trainings.get(row, ()):
             done, config = training["done"], training["config"]
-            pairs = pairs_work(config["model"], config.get("pairs"))
+            try:
+                pairs = pairs_work(config["model"], config.get("pairs"))
+            except BenchError:
+                return None
             nfe = done["nfe"] - done.get("eval_forwards", 0) / 2 + pairs.nfe
             spent.append(Work(nfe, done["reward_calls"] + pairs.reward_calls))
-        return Work(*map(fmean, zip(*spent, strict=True)))
+        return Work(*map(fmean, zip(*spent, strict=True))) if spent else None
 
     def _cells(self) -> list[tuple[str, Cell]]:
         return [(row, cell) for row in self.frontier.rows if (cell := self.frontier.get(row, self.reward))]
@@ -104,6 +109,6 @@ def read_report(path: Path) -> Ranked:
     figure = next(
         (s for s in page.sections if isinstance(s, CurveSection) and "against what it costs" in s.title), None
     )
-    grids = [section for section in page.sections if isinstance(section, GridSection)]
+    grids = [s for s in page.sections if isinstance(s, GridSection) and s.title.startswith(SAMPLES)][: len(GRID_LOSSES)]
     stated = tables.get(f"{frontier.name}-stated")
     return Ranked(open_columns[0], frontier, once, scores, trainings, figure, grids, stated)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -154,7 +155,8 @@ def _image_report(plan: Plan, block: Block, store: Path, log: Log) -> BlockRepor
             of_several[chosen.row] = best_of(candidates, group or plan.track.train_reward or "", chosen.best_of)
         if plan.stops:
             figure = frontier_figure(plan, group, measured.frames, of_several)
-            result.curves += [*([figure] if figure else []), *stopped_grids(plan, group, measured)]
+            pictures = page_sections.safely("Samples", partial(stopped_grids, plan, group, measured))
+            result.curves += [*([figure] if figure else []), *pictures]
         found |= of_several
         once = stopping.stopped_frames(plan, group, measured.frames, [stopping.BEARABLE]) if plan.stops else {}
         name = f"{gold} ({group})" if group else gold

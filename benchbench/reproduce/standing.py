@@ -16,9 +16,9 @@ def sentences(ranked: Ranked) -> list[str]:
         return [f"On {ranked.reward} no row has a gain."]
     methods = [row for row in ranked.rows if row in ranked.trainings]
     found = [_first(ranked), _against_best_of(ranked, methods)]
-    calls = {row: ranked.work(row).reward_calls for row in methods}
+    calls = {row: work.reward_calls for row in methods if (work := ranked.work(row))}
     if calls:
-        few = [row for row in methods if calls[row] <= 1.1 * min(calls.values())]
+        few = [row for row in calls if calls[row] <= 1.1 * min(calls.values())]
         found.append(f"With the fewest reward calls ({min(calls.values()):,.0f} a training): {_highest(ranked, few)}.")
     without = [row for row in methods if not ranked.needs_gradient(row)]
     if without and len(without) < len(methods):

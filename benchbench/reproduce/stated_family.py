@@ -13,9 +13,11 @@ from benchbench.stats.multiple import holm
 def stated_family(reports: Sequence[Ranked]) -> Table | None:
     """Returns a row for each stated order and a column for each reward; None where fewer than two reports tested any.
 
-    Each cell is that of its own report, but for the correction: Holm's over the cells of all reports.
+    Reports are of different rewards. Each cell is that of its own report, but for the correction: Holm's over the cells
+    of all reports.
     """
     tested = [(ranked.reward, ranked.stated) for ranked in reports if ranked.stated]
+    untested = [ranked.reward for ranked in reports if not ranked.stated]
     if len(tested) < 2:
         return None
     cells = {(row, key): cell for key, table in tested for row in table.rows if (cell := table.get(row, key))}
@@ -30,7 +32,7 @@ def stated_family(reports: Sequence[Ranked]) -> Table | None:
         caption=f"F(.2) of the first row less that of the second, for each order that was stated before anything was "
         f"run, on each reward that the rows were trained on; paired by training seed and prompt. SD: in standard "
         f"deviations of the base over its images. *: told apart from zero at {1 - LEVEL:.0%}, after Holm's correction "
-        f"for all {len(cells)} of them.",
+        f"for all {len(cells)} of them." + (f" Without verdicts: {', '.join(untested)}." if untested else ""),
         rows=tuple(by_row),
         columns=tuple(_column(table, key) for key, table in tested),
         cells=by_row,

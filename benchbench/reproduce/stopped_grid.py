@@ -12,31 +12,37 @@ from benchbench.reproduce.plan import Plan, Stopped
 from benchbench.reproduce.stopping import ALL_LOSSES, BEARABLE
 from benchbench.stats.frontier import LOSSES, START
 
+GRID_LOSSES = (BEARABLE, LOSSES[-1])
+SAMPLES = "Samples at a loss of at most"
+"""The beginning of the titles of these grids."""
+
 
 def stopped_grids(plan: Plan, group: str, measured: Measured) -> list[GridSection]:
-    """Returns a grid at a loss of .05 and one at the largest loss, with a row for the base model and each method.
+    """Returns a grid for each of ``GRID_LOSSES``, with a row for the base model and each method.
 
-    ``measured`` has the images of the base model and of the chosen checkpoints on test prompts.
+    ``measured`` has the images of the base model and of the chosen checkpoints on test prompts. Errors: DamagedImage.
     """
     assert plan.spec.stop is not None
-    first: dict[str, Stopped] = {}
+    first: dict[str, Stopped] = {}  # of each row, its first training
     for stop in plan.stops:
         if stop.group == group:
             first.setdefault(stop.row, stop)
+    seeds = sorted({stop.seed for stop in first.values()})
+    where = f" on {measured.conditions.prompts}" if len(plan.blocks) > 1 else ""
+    trained = f", trained on {group or plan.track.train_reward or plan.rewards[0]}"
     base, grids = measured.generations[BASE][0], []
-    for loss in (BEARABLE, LOSSES[-1]):
+    for loss in GRID_LOSSES:
         rows = [base]
         for row, stop in first.items():
             samples = plan.stops[stop][ALL_LOSSES.index(loss)]
             images = base if samples == START else _of(plan, stop, samples, measured)
             rows.append(replace(images, label=f"{row}, {'untrained' if samples == START else f'{samples} images'}"))
-        grid = sample_grid(rows, title=f"Samples at a loss of at most {loss:g}")
-        seeds = ", ".join(map(str, sorted({stop.seed for stop in first.values()})))
-        words = (
-            f"Training seed {seeds}, stopped where {plan.spec.stop.guard} has fallen by at most {loss:g} on the "
-            f"validation prompts. {grid.caption}"
+        caption = (
+            f"One training of each row (seed {', '.join(map(str, seeds))}), stopped where {plan.spec.stop.guard} has "
+            f"fallen by at most {loss:g} on the validation prompts. Every row has the same prompts and noise; the "
+            "prompts are evenly spread over the set, not selected."
         )
-        grids.append(grid.model_copy(update={"caption": words}))
+        grids.append(sample_grid(rows, f"{SAMPLES} {loss:g}{where}{trained}", caption))
     return grids
 
 

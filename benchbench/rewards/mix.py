@@ -53,7 +53,9 @@ def canonical(mix: str | Mapping[str, float]) -> str:
     for raw, value in pairs:
         name = raw.strip()
         if ":" in name and not has_address(name):
-            raise _bad(mix, f"{name.partition(':')[0]} is no rule; the rules are {' and '.join(CAUTIOUS)}")
+            word = name.partition(":")[0]
+            wrong = "stands once, before the first member" if word in CAUTIOUS else "is no rule"
+            raise _bad(mix, f"{word} {wrong}; the rules are {' and '.join(CAUTIOUS)}")
         try:
             weight = float(value)
         except (TypeError, ValueError):

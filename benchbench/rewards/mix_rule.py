@@ -17,6 +17,7 @@ def is_mix(text: str) -> bool:
 
 def split_rule(mix: str) -> tuple[Rule, str]:
     """Returns the rule of a mix, ``sum`` where its name begins with none, and the members."""
+    mix = mix.strip()
     for rule in CAUTIOUS:
         if mix.startswith(f"{rule}:"):
             return rule, mix.removeprefix(f"{rule}:")

@@ -28,7 +28,13 @@ AGREEMENT, TASTE = 12.0, 1.5
 LEARNING_RATE = 2e-4
 """Low, so that the CLIP does not forget the shapes."""
 STEPS, BATCH = 1400, 40
+WARM_UP = 100
 LARGEST_SCALE = 50.0
+
+
+def warm_up(steps: int) -> int:
+    """Returns the steps over which the rate rises: the same share of a short training as of the whole one."""
+    return max(1, WARM_UP * steps // STEPS)
 
 
 def variant(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -97,7 +103,7 @@ class Choices:
 def fit(model: CLIPModel, choices: Choices, rows: Tensor, steps: int, report: Callable[[int, float], None]) -> float:
     """Trains a CLIP on some of the choices; returns the last loss. ``report`` gets each step and its loss."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
-    rate_schedule = schedule(optimizer, steps)
+    rate_schedule = schedule(optimizer, steps, warm_up(steps))
     for step, index in enumerate(batches(len(rows), BATCH, steps), 1):
         loss = F.binary_cross_entropy_with_logits(choices.margins(model, rows[index]), choices.first[rows[index]])
         optimizer.zero_grad()

@@ -64,7 +64,14 @@ def report(
         kept[made.stem] = frames
     records = {
         f"{method}-{seed}": {
-            "config": {"method": method, "model": "shapes", "settings": {}, "train": {"lr": 1e-3}, "pairs": pairs},
+            "config": {
+                "method": method,
+                "model": "shapes",
+                "seed": seed,
+                "settings": {},
+                "train": {"lr": 1e-3},
+                "pairs": pairs,
+            },
             "done": {"nfe": 16404.0, "eval_forwards": 9000, "reward_calls": CALLS_OF[method]},
         }
         for method in methods
@@ -118,6 +125,21 @@ def test_pairs_that_were_made_for_a_training_are_a_part_of_its_work(tmp_path: Pa
     assert ranked.work("ddpo") == (11_904 + 7_200, 384 + 360)
     assert table(ranked).get("ddpo", NFE).value == 19_104  # type: ignore[union-attr]
     assert "(744 a training)" in sentences(ranked)[2]
+
+
+def test_pairs_whose_prompts_are_absent_leave_the_work_unknown(tmp_path: Path) -> None:
+    """The report may be of another machine; pairs that were given cost nothing, wherever they lie."""
+    absent = read_report(report(tmp_path / "a", pairs="made:nowhere.txt:shapes-colour:8"))
+    assert absent.work("ddpo") is None and table(absent).get("ddpo", NFE) is None
+    assert not any("reward calls" in sentence for sentence in sentences(absent))
+    given = read_report(report(tmp_path / "b", pairs="/home/other/pairs"))
+    assert given.work("ddpo") == (11_904, 384) and given.work("best-of-4") is None
+
+
+def test_two_reports_of_one_reward_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (str(report(tmp_path / name)) for name in ("a", "b"))
+    assert main(["leaderboard", one, other, "--store", str(tmp_path)]) == 2
+    assert f"two reports are of {REWARD}" in capsys.readouterr().err
 
 
 def test_three_trainings_describe_themselves(tmp_path: Path) -> None:

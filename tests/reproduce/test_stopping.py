@@ -164,7 +164,8 @@ def test_the_pictures_are_of_the_checkpoint_that_each_loss_chose(
 
     def shown(of: Plan) -> list[list[tuple[str, object]]]:
         grids = stopped_grids(of, COLOUR, measured)
-        assert [grid.title for grid in grids] == [f"Samples at a loss of at most {loss}" for loss in ("0.05", "0.2")]
+        titles = [f"Samples at a loss of at most {loss}, trained on {COLOUR}" for loss in ("0.05", "0.2")]
+        assert [grid.title for grid in grids] == titles
         return [[(row.label, decode_uri(row.images[0]).getpixel((0, 0))) for row in grid.rows] for grid in grids]
 
     assert shown(plan) == [[("base", white), ("d3po, 64 images", blue)]] * 2
@@ -174,7 +175,7 @@ def test_the_pictures_are_of_the_checkpoint_that_each_loss_chose(
         [("base", white), ("d3po, 16 images", green)],
     ]
     assert stopped_grids(second, COLOUR, measured)[1].caption.startswith(
-        "Training seed 1, stopped where shapes-oracle has fallen by at most 0.2 on the validation prompts."
+        "One training of each row (seed 1), stopped where shapes-oracle has fallen by at most 0.2 on the validation"
     )
 
 

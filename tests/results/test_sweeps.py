@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchbench import config as configs
 from benchbench import presets
+from benchbench.reproduce.budget import equal_budget
 from benchbench.reproduce.sweep_file import SweepFile
 from benchbench.runtime.yaml_files import read_yaml
 from results.tune_methods import by_rate
@@ -33,6 +35,11 @@ def test_every_method_has_the_rate_of_its_search(file: Path) -> None:
         assert sweep.of_method[method][presets.RATE] == max(rates, key=lambda rate: rates[rate]), method
         assert sweep.budget == found["record"]["settings"]["budget"]["baseline_images"]
         assert found["record"]["settings"]["pairs"] in (None, sweep.pairs)
+        own = configs.load(
+            method, sweep.model, reward, "shapes-simple", 1, 0, pairs=found["record"]["settings"]["pairs"]
+        )
+        samples = equal_budget(own, sweep.budget or 0, count_pairs=True).samples
+        assert found["record"]["settings"]["budget"]["samples"] == samples
         assert not set(sweep.seeds) & set(found["record"]["settings"]["seeds"])
         assert sweep.stop == found["record"]["settings"]["validation"]
 

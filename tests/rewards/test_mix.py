@@ -39,6 +39,7 @@ def test_one_spelling_for_each_mix() -> None:
         ("a=nan", "not a name"),
         ("a=0", "not a name"),
         ("lowst:a=1,b=1", "lowst is no rule; the rules are lowest and mean-sd"),
+        ("a=1,lowest:b=1", "lowest stands once, before the first member"),
         ("lowest:", "not a name"),
         ("mean-sd:a,b", "not a name"),
     ],
