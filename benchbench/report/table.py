@@ -190,10 +190,12 @@ class Table(_Model):
 def format_number(value: float, like: float | None = None, sign: bool = False) -> str:
     """Returns the number with a precision that suits the size of ``like`` (default: the value): 5.72, 0.215, 1,204.
 
-    ``sign`` writes a plus before positive numbers.
+    ``sign`` writes a plus before positive numbers. A whole number of hundreds, as of images, has no decimals.
     """
     size = abs(value if like is None else like)
     digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 else 4
+    if like is None and size >= 100 and float(value).is_integer():
+        digits = 0
     value = round(value, digits) or 0.0  # no minus zero
     text = f"{value:{'+' if sign and value else ''},.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
