@@ -3,7 +3,8 @@
 It takes the newest full (not quick) report of each table on the shapes track, of each protocol on the shapes world's
 prompts, and of each sweep that ``--sweeps`` names. It copies the text, the CSV files, the scores behind them and the
 records of the runs, without pictures, into a folder of that name. A sweep keeps its page.json, with its pictures where
-they are small, so that ``bench leaderboard`` and ``bench report`` read the copy.
+they are small, so that ``bench leaderboard`` and ``bench report`` read the copy. ``--leaderboard FOLDER`` makes the
+leaderboard of these copies, and copies its page and tables there.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchbench.protocols import PROTOCOLS
 from benchbench.report.folder import PAGE_DATA, made_at
 from benchbench.report.sections import GridSection, Page, SideBySideSection
 from benchbench.reproduce import spec
+from benchbench.reproduce.leaderboard import leaderboard
 from benchbench.runtime.files import write_atomic
 from benchbench.runtime.json_files import read_object
 
@@ -37,6 +40,16 @@ def export_results(store: Path, results: Path, sweeps: Sequence[str] = ()) -> li
             _copy(max(reports, key=made_at), results / stem, str(store.resolve()), name in sweeps)
             copied.append(name)
     return copied
+
+
+def export_leaderboard(reports: Sequence[Path], to: Path) -> None:
+    """Replaces a folder by the page and the tables of the leaderboard of some reports. Errors: those of leaderboard."""
+    with TemporaryDirectory() as store:
+        made = leaderboard(reports, Path(store), lambda line: None)
+        shutil.rmtree(to, ignore_errors=True)
+        to.mkdir(parents=True)
+        for file in [*made.glob("report.*"), *made.glob("*.csv")]:
+            shutil.copy(file, to / file.name)
 
 
 def _copy(report: Path, to: Path, store: str, with_page: bool) -> None:
@@ -67,5 +80,8 @@ if __name__ == "__main__":
     parser.add_argument("store", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("--sweeps", nargs="*", default=[], metavar="NAME", help="sweeps, by the names of their files")
+    parser.add_argument("--leaderboard", type=Path, help="folder for the leaderboard of these sweeps")
     args = parser.parse_args()
     print("\n".join(export_results(args.store, args.results, args.sweeps)))
+    if args.leaderboard:
+        export_leaderboard([args.results / name for name in args.sweeps], args.leaderboard)

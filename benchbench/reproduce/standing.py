@@ -46,8 +46,8 @@ def _against_best_of(ranked: Ranked, methods: Sequence[str]) -> str:
         return ""
     below = [row for row in methods if (own := ranked.gain(row)) is not None and own <= gain]
     if not below:
-        return f"Every method has a higher F(.2) than {best} ({_sd(gain)})."
-    return f"F(.2) is no higher than {best} ({_sd(gain)}) for {listed(below)}."
+        return f"Every method has a higher mean F(.2) than {best} ({_sd(gain)})."
+    return f"The mean F(.2) is no higher than that of {best} ({_sd(gain)}) for {listed(below)}."
 
 
 def _highest(ranked: Ranked, rows: Sequence[str]) -> str:

@@ -171,6 +171,15 @@ def test_methods_side_by_side() -> None:
         assert re.search(rf"{label}[^;]*{re.escape(said)}", TEXT), said
 
 
+def test_the_leaderboard_is_that_of_the_sweeps() -> None:
+    files = sorted((ROOT / "results" / "leaderboard").glob("*.csv"))
+    reports = [read_report(folder) for folder in sorted(SHAPES.glob("methods-*"))]
+    assert [file.name for file in files] == sorted(f"{table(ranked).stem}.csv" for ranked in reports)
+    for ranked in reports:
+        made = table(ranked)
+        assert (ROOT / "results" / "leaderboard" / f"{made.stem}.csv").read_text(encoding="utf-8") == made.csv()
+
+
 def test_the_table_of_the_readme() -> None:
     found = cells(SHAPES / "tailorpo-2-five-trainings" / "tailorpo-2-training.csv")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
