@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from benchbench.reproduce.leaderboard import table
 from benchbench.reproduce.ranked import read_report
@@ -86,6 +88,16 @@ def shown(cell: dict[str, str], places: int = 2) -> str:
     return f"{float(cell['value']):.{places}f} [{float(cell['low']):.{places}f}, {float(cell['high']):.{places}f}]"
 
 
+def paired_edits(row: str, column: str) -> str:
+    """Returns a row less the base at strength 0.75, over scenes, with Student's interval."""
+    scores = pd.read_parquet(SHAPES / "editing" / "scores.parquet")
+    means = scores[scores.edit == "strength 0.75"].pivot_table(index="prompt_index", columns="row", values=column)
+    found = means[row] - means["base"]
+    half = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found))
+    mean = found.mean()
+    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
+
+
 def test_edits() -> None:
     found = cells(SHAPES / "editing" / "editing-shapes-edits.csv")
     labels = {
@@ -98,15 +110,12 @@ def test_edits() -> None:
     for row, label in labels.items():
         values = " | ".join(shown(found[row, column]) for column in ("changed", "kept", "both"))
         assert f"| {label} | {values} |" in TEXT
-    both = {
-        method: float(found[f"{method}, strength 0.75", "both"]["value"])
-        for method in ("sft", "diffusion-dpo", "diffusion-kto", "dspo")
-    }
-    two = {method: f"{value:.2f}".lstrip("0") for method, value in both.items()}
-    assert (
-        f"{two['diffusion-dpo']} for\nDiffusion-DPO, {two['diffusion-kto']} for Diffusion-KTO, "
-        f"{two['sft']} for SFT and {two['dspo']} for DSPO" in TEXT
-    )
+    words = " ".join(TEXT.split())
+    rows = {"diffusion-kto": "Diffusion-KTO", "sft": "SFT", "dspo": "DSPO", "diffusion-dpo": "Diffusion-DPO"}
+    for row, label in rows.items():
+        assert f"{label} ({paired_edits(row, 'both')})" in words, paired_edits(row, "both")
+    kept = [paired_edits(row, "kept").split()[0] for row in ("diffusion-kto", "dspo")]
+    assert f"kept less ({kept[0]} to {kept[1]})" in words
 
 
 def test_where_an_update_points() -> None:
@@ -150,6 +159,14 @@ LABELS = {
 }
 
 
+def untrained(folder: Path) -> set[tuple[str, int]]:
+    """Returns the trainings that are the base model, image by image, where the oracle may fall by .05."""
+    scores = pd.read_parquet(folder / "scores.parquet")
+    once = scores[scores.table.str.endswith("stopped-once") & (scores.reward == "shapes-colour")]
+    of = {key: part.sort_values("prompt_index").score.to_numpy() for key, part in once.groupby(["row", "train_seed"])}
+    return {(row, seed) for (row, seed), found in of.items() if row != "base" and (found == of["base", 0]).all()}
+
+
 def test_methods_side_by_side() -> None:
     """The table, and in the text the difference to the best of four images, of the leaderboard's own computation."""
     folder = SHAPES / "methods-colour"
@@ -168,7 +185,8 @@ def test_methods_side_by_side() -> None:
         assert minus is not None and minus.low is not None and minus.high is not None
         ends = sorted((abs(minus.low), abs(minus.high))) if minus.value < 0 else (minus.low, minus.high)
         said = f"by {abs(minus.value):.2f} SD [{ends[0]:.2f}, {ends[1]:.2f}]"
-        assert re.search(rf"{label}[^;]*{re.escape(said)}", TEXT), said
+        assert re.search(rf"{label}'s [^;]*{re.escape(said)}", TEXT), said
+    assert untrained(folder) == {("ddpo", 0), ("d3po", 0), ("tailorpo", 0), ("tailorpo-g", 0), ("tailorpo-g", 1)}
 
 
 def test_the_leaderboard_is_that_of_the_sweeps() -> None:
@@ -197,10 +215,13 @@ def test_the_table_of_the_readme() -> None:
         if row != "base":
             gain = f"{float(cell['gain']):+.2f}* [{float(cell['gain_low']):+.2f}, {float(cell['gain_high']):+.2f}]"
             assert f"| {gain} |" in readme
-    calls = cells(SHAPES / "tailorpo-2-five-trainings" / "equal-cost-shapes-colour.csv")
-    methods = {"d3po": "D3PO", "ddpo": "DDPO", "tailorpo": "TailorPO", "tailorpo-g": "TailorPO-G"}
-    means = [f"{label} {float(calls[row, '384 reward calls']['value']):.2f}" for row, label in methods.items()]
-    assert f"have other means: {', '.join(means)}." in readme
+    costs = cells(SHAPES / "tailorpo-2-five-trainings" / "equal-cost-shapes-colour.csv")
+    orders = {"384 reward calls": ("D3PO", "DDPO", "TailorPO", "TailorPO-G")}
+    orders |= {"16.4k UNet evaluations": ("TailorPO-G", "TailorPO", "D3PO", "DDPO")}
+    words = " ".join(readme.split())
+    for column, order in orders.items():
+        means = ", ".join(f"{label} {float(costs[label.lower(), column]['value']):.2f}" for label in order)
+        assert means in words, means
 
 
 def signed(cell: dict[str, str]) -> str:
