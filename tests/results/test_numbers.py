@@ -118,6 +118,31 @@ def test_edits() -> None:
     assert f"kept less ({kept[0]} to {kept[1]})" in words
 
 
+def test_what_the_step_wise_order_costs() -> None:
+    folder = SHAPES / "tailorpo-fig2"
+    labels = {"step-wise": "the step-wise reward", "final": "the final image", "completions": "four completions"}
+    for reward in ("shapes-aesthetic", "shapes-clip"):
+        found = cells(folder / f"tailorpo-fig2-{reward}.csv")
+        for row, label in labels.items():
+            gains = (shown(found[f"base: gain by {row}", f"t={t}"]) for t in (20, 16, 12, 8, 4))
+            line = f"| `{reward}`, by {label} | {' | '.join(gains).replace('-0.00', '0.00')} |"
+            assert line in TEXT, line
+    scores = pd.read_parquet(folder / "scores.parquet")
+    for reward, better, k in (
+        ("shapes-aesthetic", "gain_completions", 16),
+        ("shapes-aesthetic", "gain_completions", 12),
+        ("shapes-clip", "gain_final", 16),
+        ("shapes-clip", "gain_final", 12),
+    ):
+        part = scores[(scores.table == f"tailorpo-fig2-{reward}") & (scores.k == k)]
+        more = part[better] - part.gain_step
+        by_prompt = (more - more.mean()).groupby(part.prompt_index).sum()
+        error = math.sqrt((by_prompt**2).sum() * len(by_prompt) / (len(by_prompt) - 1)) / len(more)
+        half = student.ppf(0.975, len(by_prompt) - 1) * error
+        said = f"{more.mean():.3f} [{more.mean() - half:+.3f}, {more.mean() + half:+.3f}]"
+        assert said in " ".join(TEXT.split()), said
+
+
 def test_where_an_update_points() -> None:
     found = cells(SHAPES / "gradient-direction" / "gradient-direction-shapes-simple.csv")
     for row, label in {"d3po": "D3PO", "tailorpo": "TailorPO"}.items():
