@@ -205,13 +205,14 @@ def test_methods_side_by_side() -> None:
         assert line in TEXT, line
     assert f"oracle at F(.2) (base {shown(frontier['base', 'shapes-oracle'])})" in TEXT
     ranked = table(read_report(folder))
-    for row, label in {"draft": "DRaFT-1", "grpo": "GRPO", "ddpo": "DDPO"}.items():
+    for row, label in {"draft": "DRaFT-1", "grpo": "GRPO", "spo": "SPO", "ddpo": "DDPO", "sft": "SFT"}.items():
         minus = ranked.get(row, "minus best-of-4")
         assert minus is not None and minus.low is not None and minus.high is not None
         ends = sorted((abs(minus.low), abs(minus.high))) if minus.value < 0 else (minus.low, minus.high)
         said = f"by {abs(minus.value):.2f} SD [{ends[0]:.2f}, {ends[1]:.2f}]"
         assert re.search(rf"{label}'s [^;]*{re.escape(said)}", TEXT), said
-    assert untrained(folder) == {("ddpo", 0), ("d3po", 0), ("tailorpo", 0), ("tailorpo-g", 0), ("tailorpo-g", 1)}
+    methods = ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g")
+    assert untrained(folder) == {*((row, 0) for row in methods), ("tailorpo-g", 1), ("spo", 2)}
 
 
 def test_the_leaderboard_is_that_of_the_sweeps() -> None:
