@@ -210,7 +210,7 @@ def test_methods_side_by_side() -> None:
         assert minus is not None and minus.low is not None and minus.high is not None
         ends = sorted((abs(minus.low), abs(minus.high))) if minus.value < 0 else (minus.low, minus.high)
         said = f"by {abs(minus.value):.2f} SD [{ends[0]:.2f}, {ends[1]:.2f}]"
-        assert re.search(rf"{label}'s [^;]*{re.escape(said)}", TEXT), said
+        assert re.search(rf"{label}'s [^;]*{re.escape(said)}", " ".join(TEXT.split())), said
     methods = ("ddpo", "d3po", "spo", "tailorpo", "tailorpo-g")
     assert untrained(folder) == {*((row, 0) for row in methods), ("tailorpo-g", 1), ("spo", 2)}
 
