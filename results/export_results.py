@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchbench.errors import BenchError
 from benchbench.protocols import PROTOCOLS
 from benchbench.report.folder import PAGE_DATA, made_at
 from benchbench.report.sections import GridSection, Page, SideBySideSection
@@ -75,13 +77,25 @@ def _write(path: Path, text: str, store: str) -> None:
     write_atomic(path, f"{text.replace(store, 'STORE')}\n".encode())
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Copies what the store has, and prints the names. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("store", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("--sweeps", nargs="*", default=[], metavar="NAME", help="sweeps, by the names of their files")
     parser.add_argument("--leaderboard", type=Path, help="folder for the leaderboard of these sweeps")
     args = parser.parse_args()
-    print("\n".join(export_results(args.store, args.results, args.sweeps)))
-    if args.leaderboard:
-        export_leaderboard([args.results / name for name in args.sweeps], args.leaderboard)
+    if args.leaderboard and not args.sweeps:
+        parser.error("--leaderboard ranks the sweeps that --sweeps names, and it names none")
+    try:
+        print("\n".join(export_results(args.store, args.results, args.sweeps)) or f"no report in {args.store}")
+        if args.leaderboard:
+            export_leaderboard([args.results / name for name in args.sweeps], args.leaderboard)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,7 @@ import pytest
 
 from benchbench.report import folder
 from benchbench.report.scores_file import write_scores
-from results.export_results import export_results
+from results.export_results import export_results, main
 from tests.report.pages import PAGE
 
 
@@ -46,3 +46,17 @@ def test_a_sweep_keeps_its_page_and_small_pictures(tmp_path: Path, monkeypatch: 
     export_results(tmp_path, results, ["mine"])
     kept = [section.kind for section in folder.read(results / "mine").sections]
     assert kept == [kind for kind in kinds if kind not in ("grid", "pairs")]
+
+
+def test_a_leaderboard_of_no_sweep_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = tmp_path / "board"
+    words = ["export_results.py", str(tmp_path / "store"), str(tmp_path / "results"), "--leaderboard", str(board)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit):
+        main()
+    assert "--sweeps" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*words, "--sweeps", "mine"])
+    assert main() != 0 and "is not a report" in capsys.readouterr().err
+    assert not board.exists()
